@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::fit::BoxFuture;
-use forge_remote::jobs::{ReportCode, Verdict};
+use forge_remote::jobs::{Envelope, ReportCode, Verdict};
 use restate_sdk::context::RunClosure;
 use restate_sdk::prelude::*;
 use restate_sdk::serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::serving::Serving;
-use crate::stored_call::{StoredAttempts, StoredCall, StoredReport, millis, to_millis};
+use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 
 /// How long a job waits for a version of this crate that knows its verdict, or for one of the app that has the
 /// policy of its retries.
@@ -129,12 +129,9 @@ impl Outcome {
     }
 
     /// Returns the outcome of a job whose handler this version of the app lacks.
-    pub(crate) fn without_handler(call: &StoredCall) -> Self {
+    pub(crate) fn without_handler(call: &Envelope) -> Self {
         let report = StoredReport::bare(ReportCode::UnknownHandler);
-        match call
-            .envelope()
-            .pause_without_handler(SystemTime::now(), None)
-        {
+        match call.pause_without_handler(SystemTime::now(), None) {
             Some(pause) => Self::Later {
                 wait: millis(pause),
                 report,
@@ -154,7 +151,7 @@ pub(crate) struct Attempt {
     id: String,
     /// Tells the attempts of an invocation apart.
     step: u32,
-    call: StoredCall,
+    call: Envelope,
     attempts: StoredAttempts,
     /// From the first step to the second.
     place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
@@ -166,7 +163,7 @@ impl Attempt {
         serving: &Arc<Serving>,
         id: &str,
         step: u32,
-        call: &StoredCall,
+        call: &Envelope,
         attempts: &StoredAttempts,
     ) -> Self {
         Self {
@@ -228,7 +225,7 @@ impl Attempt {
                     wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
                 }));
             }
-            let run = Arc::clone(&serving.runner).run(call.envelope(), past);
+            let run = Arc::clone(&serving.runner).run(call, past);
             let outcome = tokio::select! {
                 verdict = run => Outcome::of(verdict),
                 () = serving.over.cancelled() => Outcome::HandedBack,

@@ -13,7 +13,7 @@ use crate::listener::listen;
 use crate::objects::{JOB, endpoint};
 use crate::server::{Deployment, NewCall, SentStatus, Server};
 use crate::serving::Serving;
-use crate::stored_call::{IdempotencyKey, ObjectKey, Origin, StoredCall, nonce, to_millis};
+use crate::stored_call::{IdempotencyKey, ObjectKey, Origin, nonce, to_millis};
 use crate::stored_job::stored_jobs;
 
 /// How long Restate has, after the grace, to store the outcomes of the last attempts.
@@ -131,7 +131,7 @@ impl Restate {
             max_attempts: envelope.max_attempts,
             origin,
         };
-        let input = serde_json::to_vec(&StoredCall::new(envelope));
+        let input = serde_json::to_vec(envelope);
         let unwritable = |error| EngineError::new("the job can't be written").with_source(error);
         // A millisecond more than the rest of a millisecond that is cut off.
         let delay = envelope.not_before.and_then(|due| {

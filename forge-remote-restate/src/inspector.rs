@@ -79,6 +79,34 @@ impl Restate {
         }
         Ok(true)
     }
+
+    /// Discards the waiting jobs of an installation, and returns their number.
+    pub(crate) async fn end_installation(&self, installation: &str) -> Result<u64, EngineError> {
+        let mut ended = 0;
+        loop {
+            let key = literal(&format!("% {}", pattern(installation)));
+            let query = JobQuery {
+                states: Some(vec![JobState::Waiting]),
+                ..JobQuery::new(format!("i.target_service_key LIKE {key}"))
+            };
+            let mut jobs = query.run(&self.server).await?;
+            // An installation's name may end another one's.
+            jobs.retain(|job| job.installation == installation);
+            if jobs.is_empty() {
+                return Ok(ended);
+            }
+            for job in jobs {
+                ended += u64::from(self.discard(&job.id).await?);
+            }
+        }
+    }
+}
+
+/// Returns a text as a pattern of SQL's `LIKE` that matches it.
+fn pattern(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('_', "\\_")
+        .replace('%', "\\%")
 }
 
 impl JobInspector for Inspector {
@@ -92,7 +120,7 @@ impl JobInspector for Inspector {
         Box::pin(async move {
             let condition = match &handler {
                 Some(handler) => {
-                    let key = literal(&format!("% {} %", handler.replace('_', "\\_")));
+                    let key = literal(&format!("% {} %", pattern(handler)));
                     format!("i.target_service_key LIKE {key}")
                 }
                 None => "TRUE".to_owned(),

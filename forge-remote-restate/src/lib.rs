@@ -28,7 +28,9 @@
 //! Restate calls the app to run a job, over HTTP/2 without TLS, on a listener of its own
 //! ([`RestateJobs::listen`]). The app's public port does not serve these calls. Anything that reaches the listener could
 //! run jobs, so an address other than loopback needs an [identity key](RestateJobs::identity_key): the server signs its
-//! calls, and others are rejected.
+//! calls, and others are rejected. The two are separate because a call of Restate's runs any job for any installation, and
+//! Forge's calls are verified one by one: on one port, a mistake in a proxy's rules or in a path would turn one into the other.
+//! Restate also needs HTTP/2 with streams in both directions, which few proxies in front of a public port pass on.
 //!
 //! The server's ingress and its admin API have no authentication of their own. Keep both private: anything that reaches them
 //! can store, read and end jobs. The listener is private as well: it has at most 1,000 connections, and closes one
@@ -37,6 +39,14 @@
 //! The app registers the listener's URL with the server when it starts, or you do it
 //! ([`RestateJobs::register_by_hand`]). Restate runs a job to its end at the URL where it began. So the URL stays the
 //! same in all versions of the app; for several machines it is a load balancer's.
+//!
+//! # Objects
+//!
+//! The key of a job's virtual object is the key of its delivery, the handler and the installation. The installation alone would be
+//! the wrong key: Restate runs the calls of one object one after another, and a job keeps its turn while it waits for
+//! a retry, so one that fails would hold up all handlers of its installation for hours. `per_installation` has objects of
+//! its own, one for each place of a handler and an installation, which a job holds only while it runs; so has the pause that
+//! Atlassian asks for. The key of the delivery comes first because a repetition is found by it.
 //!
 //! # Guarantees
 //!
@@ -53,13 +63,15 @@
 //! # Limits
 //!
 //! - A long queue of one installation delays the calls of others: the places of a process are not shared out between
-//!   installations. Jobs start in no particular order.
-//! - `jobs retry` does not start a job before the time of its first attempt.
+//!   installations ([`shares_fairly`](forge_remote::jobs::Guarantees::shares_fairly)).
+//! - `jobs retry` does not start a job before the time of its first attempt
+//!   ([`retries_early`](forge_remote::jobs::Guarantees::retries_early)).
 //! - `jobs discard` ends a running job after its run.
 //! - `jobs list` shows the newest 10,000 of the jobs that it is asked for.
 //! - Each time that a job waits adds 1 kB to its journal on the server, and three copies of its last error, sealed. A job
 //!   that waits for a token retries every 30 seconds for a day: about 5 MB. The call itself is stored three times.
-//! - The engine does not count its jobs for metrics, and does not send jobs in a transaction of your database.
+//! - The engine does not count its jobs for metrics, and does not send jobs in a transaction of your database
+//!   ([`joins_transactions`](forge_remote::jobs::Guarantees::joins_transactions)).
 //! - An operator's `kill` of an invocation in Restate's own tools discards the job without a trace in `jobs list`.
 //!
 //! Restate's SDK logs a warning with the target `restate_sdk` whenever an invocation continues later, which is its normal

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_remote::jobs::ReportCode;
+use forge_remote::jobs::{Envelope, ReportCode};
 use restate_sdk::endpoint::{Endpoint, ServiceOptions};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Outcome, Step};
 use crate::serving::{Refused, Serving};
-use crate::stored_call::{StoredAttempts, StoredCall, StoredReport, to_millis};
+use crate::stored_call::{StoredAttempts, StoredReport, to_millis};
 
 /// The names of objects, which are the names of their types here.
 pub(crate) const JOB: &str = "ForgeRemoteJob";
@@ -31,8 +31,8 @@ const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LAST_RESTART: Duration = Duration::from_secs(5);
 
 /// Returns the key of what a handler does for an installation.
-pub(crate) fn group(call: &StoredCall) -> String {
-    format!("{} {}", call.handler, call.installation)
+pub(crate) fn group(call: &Envelope) -> String {
+    format!("{} {}", call.handler, call.installation_id)
 }
 
 /// What every object has.
@@ -73,7 +73,7 @@ pub(crate) struct TurnRequest {
 /// does not send the call itself each time.
 #[derive(Debug, Deserialize, Serialize)]
 enum TurnCall {
-    Whole(StoredCall),
+    Whole(Envelope),
     /// The job, an invocation, has a record with the call.
     Recorded(String),
 }
@@ -104,7 +104,7 @@ pub(crate) struct Record {
 pub(crate) struct RecordRequest {
     record: Record,
     /// With the first request for a job.
-    call: Option<StoredCall>,
+    call: Option<Envelope>,
 }
 
 /// Runs an attempt, and returns its outcome. The pause that it asks for is stored before the installation's next turn.
@@ -140,7 +140,7 @@ impl ForgeRemoteJob {
     async fn run(
         &self,
         context: SharedObjectContext<'_>,
-        call: Json<StoredCall>,
+        call: Json<Envelope>,
     ) -> HandlerResult<()> {
         let serving = self.0.serving()?;
         let call = call.into_inner();
@@ -209,7 +209,7 @@ async fn one_attempt(
     serving: &Arc<Serving>,
     context: &SharedObjectContext<'_>,
     step: u32,
-    call: &StoredCall,
+    call: &Envelope,
     attempts: &StoredAttempts,
     is_recorded: bool,
 ) -> HandlerResult<Outcome> {
@@ -248,14 +248,14 @@ async fn one_attempt(
 /// Logs once that a job is dead.
 async fn log_dead(
     context: &SharedObjectContext<'_>,
-    call: &StoredCall,
+    call: &Envelope,
     attempts: &StoredAttempts,
 ) -> HandlerResult<()> {
     let (id, call) = (context.invocation_id().to_owned(), call.clone());
     let past = attempts.past();
     let log = Step::new(async move {
         if let Some(report) = &past.last {
-            call.envelope().log_dead(&id, past.count, report);
+            call.log_dead(&id, past.count, report);
         }
         Ok(())
     });
@@ -266,7 +266,7 @@ async fn log_dead(
 /// wait.
 async fn pause_job(
     context: &SharedObjectContext<'_>,
-    new: Option<&StoredCall>,
+    new: Option<&Envelope>,
     attempts: &StoredAttempts,
     max_attempts: u32,
     is_dead: bool,
@@ -376,8 +376,8 @@ impl ForgeRemoteRecord {
     async fn recorded_call(
         &self,
         context: SharedObjectContext<'_>,
-    ) -> HandlerResult<Json<Option<StoredCall>>> {
-        let call: Option<Json<StoredCall>> = context.get(CALL_STATE).await?;
+    ) -> HandlerResult<Json<Option<Envelope>>> {
+        let call: Option<Json<Envelope>> = context.get(CALL_STATE).await?;
         Ok(Json(call.map(Json::into_inner)))
     }
 

@@ -142,6 +142,11 @@ impl JobEngine for RestateJobs {
         Box::pin(async move { restate.serve(context).await })
     }
 
+    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
+        let (restate, installation) = (Arc::clone(&self.0), installation_id.to_owned());
+        Box::pin(async move { restate.end_installation(&installation).await })
+    }
+
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
@@ -151,5 +156,6 @@ impl JobEngine for RestateJobs {
             .outlives_process()
             .limits_installations()
             .spans_machines()
+            .ends_installations()
     }
 }

@@ -1,4 +1,4 @@
-//! A call as Restate stores it, and the names by which it is found.
+//! What Restate stores of a call beside its envelope: the names by which it is found, and its attempts.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,44 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use forge_remote::jobs::{Envelope, PastAttempts, Report, ReportCode};
 use serde::{Deserialize, Serialize};
-
-/// An envelope, as the input of a Restate invocation.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct StoredCall {
-    pub(crate) key: String,
-    pub(crate) handler: String,
-    pub(crate) installation: String,
-    /// In milliseconds since 1970, as every time here.
-    accepted_at: u64,
-    not_before: Option<u64>,
-    pub(crate) max_attempts: u32,
-    /// In base64.
-    sealed: String,
-}
-
-impl StoredCall {
-    pub(crate) fn new(envelope: &Envelope) -> Self {
-        Self {
-            key: envelope.key.clone(),
-            handler: envelope.handler.clone(),
-            installation: envelope.installation_id.clone(),
-            accepted_at: to_millis(envelope.accepted_at),
-            not_before: envelope.not_before.map(to_millis),
-            max_attempts: envelope.max_attempts,
-            sealed: BASE64.encode(&envelope.sealed),
-        }
-    }
-
-    /// Returns the envelope. A text that is not base64 becomes an empty call, which no seal opens.
-    pub(crate) fn envelope(&self) -> Envelope {
-        let sealed = BASE64.decode(&self.sealed).unwrap_or_default();
-        let mut envelope = Envelope::new(&*self.key, &*self.handler, &*self.installation, sealed);
-        envelope.accepted_at = from_millis(self.accepted_at);
-        envelope.not_before = self.not_before.map(from_millis);
-        envelope.max_attempts = self.max_attempts;
-        envelope
-    }
-}
 
 /// The key of the virtual object of a job: what an operator sees in Restate's UI, also before the job's
 /// first attempt.
@@ -196,6 +158,18 @@ pub(crate) fn nonce() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Restate compares what a job sends again with what it stored, byte by byte, also from an earlier version.
+    #[test]
+    fn a_call_is_written_as_earlier_versions_wrote_it() {
+        let mut envelope = Envelope::new("k", "index", "ari:1", b"\0\xff".to_vec());
+        envelope.accepted_at = from_millis(7);
+        let stored = serde_json::to_string(&envelope).unwrap();
+        assert_eq!(
+            stored,
+            r#"{"key":"k","handler":"index","installation":"ari:1","accepted_at":7,"not_before":null,"max_attempts":1,"sealed":"AP8"}"#
+        );
+    }
 
     #[test]
     fn keys_are_read_as_they_are_written() {

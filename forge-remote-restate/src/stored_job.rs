@@ -33,7 +33,7 @@ pub(crate) struct StoredJob {
     /// `None` if an operator deleted the dead job: its row is kept for its key.
     pub(crate) state: Option<JobState>,
     handler: String,
-    installation: String,
+    pub(crate) installation: String,
     max_attempts: u32,
     due: Option<SystemTime>,
     pub(crate) record: Option<Record>,

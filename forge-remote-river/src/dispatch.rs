@@ -1,6 +1,7 @@
 //! The worker of River's jobs: it hands calls to the app, and does what the verdicts say.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +11,9 @@ use riverqueue::{Job, WorkCancelled, WorkContext, WorkError, WorkOutcome, Worker
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::ledger::{Admission, Applicant, Ledger, Store, pause_behind};
-use crate::quarantine::{Quarantine, TURN_WAIT};
+use crate::admission::{Admission, Applicant, pause_behind};
+use crate::ledger::{Ledger, Store};
+use crate::quarantine::{ALONE_FOR, Quarantine, TURN_WAIT};
 use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
 
 /// How long River waits beyond a handler's own time limit.
@@ -93,8 +95,8 @@ impl<S: Store> Dispatch<S> {
         let applicant = Applicant {
             job: job.row.id,
             attempt: i64::from(job.row.attempt),
-            handler: job.args.handler.clone(),
-            installation: job.args.installation.clone(),
+            handler: job.args.0.handler.clone(),
+            installation: job.args.0.installation_id.clone(),
             limit,
         };
         let now = to_millis(SystemTime::now());
@@ -143,7 +145,7 @@ impl<S: Store> Dispatch<S> {
     fn end_dead(&self, context: &WorkContext, job: &Job<StoredCall>, report: &Report) {
         write_report(context, report);
         let attempts = u32::try_from(job.row.attempt).unwrap_or(1);
-        let envelope = job.args.envelope();
+        let envelope = &job.args.0;
         envelope.log_dead(&job.row.id.to_string(), attempts, report);
         self.note_finished(job);
     }
@@ -161,7 +163,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
     type Error = Failed;
 
     fn timeout(&self, job: &Job<StoredCall>) -> WorkerTimeout {
-        let policy = self.runner.policy(&job.args.handler);
+        let policy = self.runner.policy(&job.args.0.handler);
         let timeout = policy.map_or(TIMEOUT_SLACK, |policy| policy.timeout() + TIMEOUT_SLACK);
         WorkerTimeout::After(timeout + TURN_WAIT)
     }
@@ -176,9 +178,9 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
             return Some(*after);
         }
         // River itself ended the run, or an earlier process did.
-        let policy = self.runner.policy(&job.args.handler)?;
+        let policy = self.runner.policy(&job.args.0.handler)?;
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
-        Some(policy.backoff_of(attempt, &job.args.key))
+        Some(policy.backoff_of(attempt, &job.args.0.key))
     }
 
     async fn work(
@@ -186,9 +188,9 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         context: WorkContext,
         job: Job<StoredCall>,
     ) -> Result<WorkOutcome, Failed> {
-        let Some(policy) = self.runner.policy(&job.args.handler) else {
+        let Some(policy) = self.runner.policy(&job.args.0.handler) else {
             let report = Report::new(ReportCode::UnknownHandler, Vec::new());
-            let envelope = job.args.envelope();
+            let envelope = &job.args.0;
             let last = read_report(&job.row.metadata);
             let pause = envelope.pause_without_handler(SystemTime::now(), last.as_ref());
             let Some(pause) = pause else {
@@ -207,7 +209,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 .ok_or(TURN_RETRY)?;
             self.admit(&job, &policy).await.map(|()| place)
         };
-        let _place = tokio::select! {
+        let mut place = tokio::select! {
             turn = turn => match turn {
                 Ok(place) => place,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
@@ -221,13 +223,17 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
         let past = PastAttempts::new(attempt.saturating_sub(1), read_report(&job.row.metadata));
         let started = Instant::now();
-        let run = Arc::clone(&self.runner).run(job.args.envelope(), past);
-        let verdict = tokio::select! {
-            verdict = run => verdict,
-            () = cancellation.cancelled() => {
-                write_report(&context, &Report::new(ReportCode::Interrupted, Vec::new()));
-                self.hand_back(&job).await;
-                return Err(Failed::Cancelled(WorkCancelled));
+        let mut run = Arc::clone(&self.runner).run(job.args.0.clone(), past);
+        let mut was_alone = pin!(tokio::time::sleep(ALONE_FOR));
+        let verdict = loop {
+            tokio::select! {
+                verdict = &mut run => break verdict,
+                () = cancellation.cancelled() => {
+                    write_report(&context, &Report::new(ReportCode::Interrupted, Vec::new()));
+                    self.hand_back(&job).await;
+                    return Err(Failed::Cancelled(WorkCancelled));
+                }
+                () = &mut was_alone, if place.is_alone() => place = place.share(),
             }
         };
         self.note_run_time(started.elapsed());
@@ -244,7 +250,8 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 write_report(&context, &report);
                 if pauses_installation {
                     let until = to_millis(SystemTime::now() + after);
-                    let (handler, installation) = (&job.args.handler, &job.args.installation);
+                    let (handler, installation) =
+                        (&job.args.0.handler, &job.args.0.installation_id);
                     if let Err(error) = self.ledger.pause(handler, installation, until).await {
                         tracing::warn!(%error, "the pause of an installation can't be stored");
                     }

@@ -1,9 +1,11 @@
 //! The engine on one of the databases: it accepts calls, and serves them with River.
 
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, JobCounts, Repeats};
+use forge_remote::jobs::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, Repeats,
+};
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use sqlx::Transaction;
 use tokio::sync::OnceCell;
@@ -14,15 +16,25 @@ use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::TURN_WAIT;
 use crate::stored_call::QUEUE;
 use crate::upkeep::{decide, note_finished, show_life, tidy};
+use crate::waker::Waker;
 
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
 /// of stuck jobs (10 seconds), the clocks' difference, and a margin.
 const RESCUE_SLACK: Duration = Duration::from_secs(60);
-const FETCH_COOLDOWN: Duration = Duration::from_millis(10);
+/// How often a process looks for jobs that it was not woken for.
 const FETCH_POLL_INTERVAL: Duration = Duration::from_millis(500);
 const ELECT_INTERVAL: Duration = Duration::from_secs(2);
 const SCHEDULER_INTERVAL: Duration = Duration::from_secs(1);
 const RESCUER_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the engine enforces on each of the databases.
+pub(crate) const GUARANTEES: Guarantees = Guarantees::new()
+    .outlives_process()
+    .limits_installations()
+    .shares_fairly()
+    .ends_installations()
+    .joins_transactions()
+    .retries_early();
 
 /// The settings of an engine.
 #[derive(Clone, Debug)]
@@ -72,20 +84,23 @@ pub(crate) struct River<D: Database> {
 
 pub(crate) struct Opened<S> {
     pub(crate) ledger: Ledger<S>,
-    /// Inserts jobs. While the engine serves, it is the client that runs them, which learns of an insert
-    /// at once.
-    client: RwLock<Client>,
+    /// Inserts jobs.
     inserter: Client,
+    /// Wakes the client that runs jobs, while the engine serves.
+    waker: RwLock<Option<Waker>>,
 }
 
 impl<S> Opened<S> {
-    fn client(&self) -> Client {
-        let client = self.client.read();
-        client.unwrap_or_else(PoisonError::into_inner).clone()
+    fn set_waker(&self, waker: Option<Waker>) {
+        *self.waker.write().unwrap_or_else(PoisonError::into_inner) = waker;
     }
 
-    fn use_client(&self, client: Client) {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+    /// Starts a job that this process has committed. Otherwise it starts when the process next looks for jobs.
+    fn wake(&self) {
+        let waker = self.waker.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*waker {
+            waker.wake();
+        }
     }
 }
 
@@ -116,8 +131,8 @@ impl<D: Database> River<D> {
             let inserter = inserter.map_err(|error| failed("River can't be set up", error))?;
             Ok(Opened {
                 ledger,
-                client: RwLock::new(inserter.clone()),
                 inserter,
+                waker: RwLock::default(),
             })
         };
         self.opened.get_or_try_init(open).await
@@ -125,11 +140,28 @@ impl<D: Database> River<D> {
 
     pub(crate) async fn accept(&self, envelope: &Envelope) -> Result<Accepted, EngineError> {
         let opened = self.opened().await?;
-        opened.ledger.accept(&opened.client(), envelope).await
+        let accepted = opened.ledger.accept(&opened.inserter, envelope).await?;
+        let is_due = |time| time <= SystemTime::now();
+        if matches!(accepted, Accepted::New(_)) && envelope.not_before.is_none_or(is_due) {
+            opened.wake();
+        }
+        Ok(accepted)
     }
 
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
         self.opened().await?.ledger.counts().await
+    }
+
+    pub(crate) async fn end_installation(&self, installation: &str) -> Result<u64, EngineError> {
+        let ledger = &self.opened().await?.ledger;
+        let mut all = 0;
+        loop {
+            let (ended, is_more) = ledger.end_waiting(installation).await?;
+            all += ended;
+            if !is_more {
+                return Ok(all);
+            }
+        }
     }
 
     /// Stores a call in a transaction of the app's.
@@ -138,8 +170,8 @@ impl<D: Database> River<D> {
         transaction: &mut Transaction<'_, <D::Store as Store>::Database>,
         envelope: &Envelope,
     ) -> Result<Accepted, EngineError> {
-        let client = self.already_opened()?.client();
-        Ledger::<D::Store>::accept_in(transaction, &client, envelope).await
+        let client = &self.already_opened()?.inserter;
+        Ledger::<D::Store>::accept_in(transaction, client, envelope).await
     }
 
     /// Returns the database, without opening it: a transaction of the app's may have locked it.
@@ -165,7 +197,7 @@ impl<D: Database> River<D> {
         );
         workers.add(dispatch).map_err(setup)?;
         let queue = QueueConfig::new(self.settings.workers)
-            .with_fetch_cooldown(FETCH_COOLDOWN)
+            .with_fetch_cooldown(Waker::FETCH_COOLDOWN)
             .with_fetch_poll_interval(FETCH_POLL_INTERVAL);
         let job_timeout = longest + TURN_WAIT + TIMEOUT_SLACK;
         let maintenance = MaintenanceConfig::default()
@@ -179,9 +211,9 @@ impl<D: Database> River<D> {
         let client = opened
             .ledger
             .store
-            .client()
+            .worker()
             .workers(workers)
-            .queue(QUEUE, queue)
+            .queue(QUEUE, queue.clone())
             .job_timeout(job_timeout)
             .soft_stop_timeout(context.grace.max(Duration::from_millis(1)))
             .maintenance(maintenance)
@@ -192,7 +224,7 @@ impl<D: Database> River<D> {
         let mut run = client
             .start()
             .map_err(|error| failed("River can't start", error))?;
-        opened.use_client(client);
+        opened.set_waker(Some(Waker::new(client, queue)));
         let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
         let life = show_life(&opened.ledger, &process);
         let tidying = tidy(&opened.ledger, self.settings.remember, &mut finishing);
@@ -206,7 +238,7 @@ impl<D: Database> River<D> {
             never = life => match never {},
             never = tidying => match never {},
         };
-        opened.use_client(opened.inserter.clone());
+        opened.set_waker(None);
         drop(run);
         deciding.abort();
         note_finished(&opened.ledger, None, &mut finishing).await;

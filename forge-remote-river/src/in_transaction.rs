@@ -43,7 +43,7 @@ use forge_remote::jobs::{
 ///   [`unique`](SendJob::unique) key waits for it.
 /// - SQLite: begin with `BEGIN IMMEDIATE`, because a transaction that reads before it writes fails when
 ///   another one wrote meanwhile. The job is as durable as your own connection's commits
-///   (`synchronous = FULL` survives a power cut).
+///   (`synchronous = FULL` survives a power cut), and starts within half a second after the commit.
 /// - With [`MemoryJobs`], which `dev` and the test kit use, the job is sent at once.
 pub trait InTransaction: sealed::Sealed + Sized {
     /// Sends the job in this transaction of sqlx's. It runs after the commit.

@@ -8,7 +8,7 @@ use riverqueue::{Error, JobListParams, JobRow, JobState as RiverState, SortDirec
 
 use crate::engine::{Database, River};
 use crate::ledger::failed;
-use crate::stored_call::{QUEUE, StoredCall, from_millis, read_report};
+use crate::stored_call::{QUEUE, StoredCall, read_report};
 
 /// How many rows are read at once when a list is of one handler.
 const PAGE: u32 = 500;
@@ -38,13 +38,12 @@ fn river_states(state: JobState) -> &'static [RiverState] {
 
 /// Returns the record of a row; `None` for a job of another kind.
 fn record(row: &JobRow) -> Option<JobRecord> {
-    let call: StoredCall = row.decode_args().ok()?;
-    let accepted_at = from_millis(call.accepted_at);
+    let StoredCall(envelope) = row.decode_args().ok()?;
     let mut record = JobRecord::new(
         row.id.to_string(),
-        call.handler,
-        call.installation,
-        accepted_at,
+        envelope.handler,
+        envelope.installation_id,
+        envelope.accepted_at,
     );
     let is_of = |state: &JobState| river_states(*state).contains(&row.state);
     record.state = JobState::ALL.into_iter().find(is_of)?;

@@ -9,37 +9,14 @@ use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
+use crate::admission::{Admission, Applicant, decide, priority};
 use crate::statements::{Statements, Value, values};
 use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
-/// How many waiting calls of an installation lower the priority of its next one, by one step each.
-pub(crate) const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
-
-/// Whether a call may run now.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Admitted,
-    /// The installation has as many running as it may. This many of its calls wait ahead of this one.
-    Full {
-        ahead: i64,
-    },
-    /// The installation is paused until this time, in milliseconds since 1970.
-    Paused {
-        until: i64,
-    },
-}
-
-/// A call that is due, and applies to run.
-#[derive(Debug)]
-pub(crate) struct Applicant {
-    pub(crate) job: i64,
-    pub(crate) attempt: i64,
-    pub(crate) handler: String,
-    pub(crate) installation: String,
-    pub(crate) limit: Option<u32>,
-}
+/// How many rows a transaction that tidies up changes at most.
+const AT_ONCE: i64 = 1000;
 
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +49,19 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Selects the earliest time of a waiting job in the queue `$1`, in milliseconds since 1970; -1 without one.
     const OLDEST_DUE: &'static str;
 
+    /// Has waiting jobs in the queue `$2` run `$1` milliseconds earlier, but for delayed ones before their first
+    /// run.
+    const ADVANCE_WAITING: &'static str;
+    /// Cancels waiting jobs of the installation `$1`, at most `$2` of them.
+    const CANCEL_WAITING: &'static str;
+
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
+
+    /// Returns a builder of the client that runs jobs.
+    fn worker(&self) -> ClientBuilder {
+        self.client()
+    }
 
     /// Returns a connection that reads.
     fn connection(
@@ -149,12 +137,12 @@ impl<S: Store> Ledger<S> {
         client: &Client,
         envelope: &Envelope,
     ) -> Result<Accepted, EngineError> {
-        let call = StoredCall::new(envelope);
-        let locked = S::lock(transaction, &call.key).await;
+        let accepted_at = to_millis(envelope.accepted_at);
+        let locked = S::lock(transaction, &envelope.key).await;
         locked.map_err(database_failed)?;
         if let Some((window, or_unfinished)) = envelope.repeats.window() {
             let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-            let after = call.accepted_at.saturating_sub(window);
+            let after = accepted_at.saturating_sub(window);
             let unfinished = if or_unfinished { 1 } else { NEVER };
             let first = transaction
                 .integer(
@@ -164,7 +152,7 @@ impl<S: Store> Ledger<S> {
                              AND job.state NOT IN ('cancelled', 'completed', 'discarded')
                      ))
                      ORDER BY accepted_at DESC LIMIT 1",
-                    values![&call.key, after, unfinished],
+                    values![&envelope.key, after, unfinished],
                 )
                 .await
                 .map_err(database_failed)?;
@@ -178,7 +166,7 @@ impl<S: Store> Ledger<S> {
                      SELECT 1 FROM forge_remote_call
                      WHERE installation = $1 AND unfinished = 1 AND due <= $2 LIMIT 500
                  ) AS backlog",
-                values![&call.installation, call.accepted_at],
+                values![&envelope.installation_id, accepted_at],
             )
             .await
             .map_err(database_failed)?;
@@ -191,7 +179,7 @@ impl<S: Store> Ledger<S> {
             let time = time.map_err(|error| failed("the time of a job is out of range", error))?;
             options = options.with_scheduled_at(time);
         }
-        let job = S::insert(client, transaction, call.clone(), options)
+        let job = S::insert(client, transaction, StoredCall(envelope.clone()), options)
             .await
             .map_err(|error| failed("River could not insert the job", error))?;
         transaction
@@ -201,11 +189,11 @@ impl<S: Store> Ledger<S> {
                  VALUES ($1, $2, $3, $4, $5, $6)",
                 values![
                     job,
-                    &call.key,
-                    &call.handler,
-                    &call.installation,
-                    call.accepted_at,
-                    call.due()
+                    &envelope.key,
+                    &envelope.handler,
+                    &envelope.installation_id,
+                    accepted_at,
+                    to_millis(envelope.due())
                 ],
             )
             .await
@@ -288,8 +276,8 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Notes that this process lives.
-    pub(crate) async fn beat(&self, process: &str) -> Result<(), EngineError> {
+    /// Notes that this process lives, and returns the database's time.
+    pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
         let mut writing = self.begin().await?;
         let now = self.now(&mut writing).await?;
         writing
@@ -301,7 +289,25 @@ impl<S: Store> Ledger<S> {
             )
             .await
             .map_err(database_failed)?;
-        writing.commit().await
+        writing.commit().await?;
+        Ok(now)
+    }
+
+    /// Follows the database's clock, which was set back by this many milliseconds to `now`: what is dated in its
+    /// future would otherwise wait until the clock is there again. A delayed job keeps the time of its first run.
+    pub(crate) async fn follow_clock(&self, back: i64, now: i64) -> Result<(), EngineError> {
+        self.write(&[
+            (S::ADVANCE_WAITING, values![back, QUEUE]),
+            (
+                "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
+                values![now],
+            ),
+            // A call that is limited still gets a new pause.
+            ("DELETE FROM forge_remote_pause", values![]),
+            // The leader elects itself again. If it has died, its term would last for as long.
+            ("DELETE FROM river_leader", values![]),
+        ])
+        .await
     }
 
     /// Hands back abandoned jobs.
@@ -353,6 +359,30 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
+    /// Ends some waiting jobs of an installation; returns how many, and whether there may be more.
+    pub(crate) async fn end_waiting(&self, installation: &str) -> Result<(u64, bool), EngineError> {
+        let mut writing = self.begin().await?;
+        let ended = writing
+            .transaction
+            .execute(S::CANCEL_WAITING, values![installation, AT_ONCE])
+            .await
+            .map_err(database_failed)?;
+        writing
+            .transaction
+            .execute(
+                "UPDATE forge_remote_call SET unfinished = 0
+                 WHERE installation = $1 AND unfinished = 1 AND EXISTS (
+                     SELECT 1 FROM river_job AS job
+                     WHERE job.id = forge_remote_call.job_id AND job.state = 'cancelled'
+                 )",
+                values![installation],
+            )
+            .await
+            .map_err(database_failed)?;
+        writing.commit().await?;
+        Ok((ended, ended >= AT_ONCE.unsigned_abs()))
+    }
+
     /// Counts the jobs.
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
         let connection = self.store.connection().await;
@@ -380,7 +410,6 @@ impl<S: Store> Ledger<S> {
     /// Deletes some calls that were accepted before this time and whose jobs River has deleted, and returns
     /// whether there may be more. A dead job that River keeps can be retried.
     pub(crate) async fn forget(&self, accepted_before: i64) -> Result<bool, EngineError> {
-        const AT_ONCE: i64 = 1000;
         let mut writing = self.begin().await?;
         let deleted = writing
             .transaction
@@ -415,83 +444,6 @@ impl<S: Store> Ledger<S> {
         let now = writing.transaction.integer(S::NOW, values![]).await;
         Ok(now.map_err(database_failed)?.unwrap_or_default())
     }
-}
-
-/// Decides whether a call may run, and notes that it starts. `counted` has how many wait ahead of a refused
-/// one, by handler and installation.
-async fn decide<'a>(
-    connection: &mut impl Statements,
-    applicant: &'a Applicant,
-    now: i64,
-    counted: &mut HashMap<(&'a str, &'a str), i64>,
-) -> Result<Admission, sqlx::Error> {
-    let (handler, installation) = (&applicant.handler, &applicant.installation);
-    let until = connection
-        .integer(
-            "SELECT until FROM forge_remote_pause
-             WHERE handler = $1 AND installation = $2 AND until > $3",
-            values![handler, installation, now],
-        )
-        .await?;
-    if let Some(until) = until {
-        return Ok(Admission::Paused { until });
-    }
-    if let Some(limit) = applicant.limit {
-        // A slot counts while its run lasts: River's row is then still running, at the same attempt.
-        let running = connection
-            .integer(
-                "SELECT count(*) FROM forge_remote_call AS call
-                 JOIN river_job AS job ON job.id = call.job_id
-                 WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
-                     AND call.slot IS NOT NULL AND call.job_id <> $3
-                     AND job.state = 'running' AND job.attempt = call.slot",
-                values![installation, handler, applicant.job],
-            )
-            .await?;
-        if running.unwrap_or_default() >= i64::from(limit) {
-            let group = (handler.as_str(), installation.as_str());
-            if let Some(ahead) = counted.get(&group) {
-                return Ok(Admission::Full { ahead: *ahead });
-            }
-            let ahead = connection
-                .integer(
-                    "SELECT count(*) FROM (
-                         SELECT 1 FROM forge_remote_call
-                         WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3
-                             AND due <= $4 LIMIT 10000
-                     ) AS ahead",
-                    values![installation, handler, applicant.job, now],
-                )
-                .await?;
-            let ahead = ahead.unwrap_or_default();
-            counted.insert(group, ahead);
-            return Ok(Admission::Full { ahead });
-        }
-    }
-    connection
-        .execute(
-            "UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2",
-            values![applicant.attempt, applicant.job],
-        )
-        .await?;
-    Ok(Admission::Admitted)
-}
-
-/// Returns River's priority of an installation's next call: 1 runs first.
-pub(crate) fn priority(backlog: i64) -> i16 {
-    let steps = BACKLOG_STEPS.iter().filter(|step| backlog >= **step);
-    steps.fold(1, |priority, _| priority + 1)
-}
-
-/// Returns how long a call waits until it applies again, with this many ahead of it.
-pub(crate) fn pause_behind(ahead: i64, limit: u32, run: Duration, job: i64) -> Duration {
-    const SHORTEST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(60);
-    let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-    let wait = run.checked_mul(ahead).unwrap_or(LONGEST) / limit.max(1);
-    let wait = wait.clamp(SHORTEST, LONGEST);
-    // Spread, so that calls that were refused together do not return together.
-    wait + wait / 8 * u32::try_from(job.rem_euclid(8)).unwrap_or_default() / 8
 }
 
 pub(crate) const TABLES: &[&str] = &[
@@ -535,27 +487,4 @@ pub(crate) fn failed(
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> EngineError {
     EngineError::new(what.to_owned()).with_source(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_priority_falls_with_the_backlog() {
-        assert_eq!(
-            [0, 19, 20, 100, 499, 500, 9999].map(priority),
-            [1, 1, 2, 3, 3, 4, 4]
-        );
-    }
-
-    #[test]
-    fn a_call_waits_for_those_ahead_of_it() {
-        let run = Duration::from_secs(1);
-        assert_eq!(pause_behind(0, 1, run, 8), Duration::from_millis(50));
-        assert_eq!(pause_behind(10, 2, run, 8), Duration::from_secs(5));
-        assert_eq!(pause_behind(i64::MAX, 1, run, 8), Duration::from_secs(60));
-        assert!(pause_behind(10, 2, run, 7) > Duration::from_secs(5));
-        assert!(pause_behind(10, 2, run, 7) < Duration::from_secs(6));
-    }
 }

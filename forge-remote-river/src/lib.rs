@@ -33,9 +33,11 @@
 //!   may start while the first still runs.
 //! - `per_installation` holds across all processes that share the database.
 //! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that
-//!   time lose one attempt, and each runs alone in its process from then on.
+//!   time lose one attempt, and from then on each runs alone in its process for its first 20 seconds.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
+//! - When the clock is set, by an hour for example, no job is lost, and what waits for a retry does not wait longer. A job
+//!   that runs at that moment may run twice.
 //! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
 //!   lower the priority of its next call.
 //!
@@ -54,6 +56,7 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
+mod admission;
 mod dispatch;
 mod engine;
 mod in_transaction;
@@ -67,6 +70,7 @@ mod sqlite;
 mod statements;
 mod stored_call;
 mod upkeep;
+mod waker;
 
 pub use in_transaction::{InTransaction, JobTransaction, TransactionError};
 #[cfg(feature = "postgres")]

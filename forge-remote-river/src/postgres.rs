@@ -15,7 +15,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
-use crate::engine::{Database, River, Settings};
+use crate::engine::{Database, GUARANTEES, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Ledger, Reclaimed, Store, TABLES, Writing, failed};
@@ -127,15 +127,17 @@ impl JobEngine for PostgresJobs {
         Box::pin(async move { river.counts().await.map(Some) })
     }
 
+    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
+        let (river, installation) = (Arc::clone(&self.0), installation_id.to_owned());
+        Box::pin(async move { river.end_installation(&installation).await })
+    }
+
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
 
     fn guarantees(&self) -> Guarantees {
-        Guarantees::new()
-            .outlives_process()
-            .limits_installations()
-            .spans_machines()
+        GUARANTEES.spans_machines()
     }
 }
 
@@ -195,9 +197,14 @@ impl Database for PostgresUrl {
         migrated?;
         unlocked.map_err(fail)?;
         let search_path = search_path(&mut connection).await.map_err(fail)?;
+        let identity = identity(&mut connection).await.map_err(fail)?;
         drop(connection);
         Ok(Ledger {
-            store: PostgresStore { pool, search_path },
+            store: PostgresStore {
+                pool,
+                search_path,
+                identity,
+            },
         })
     }
 
@@ -230,13 +237,35 @@ async fn migrate(
         .migrate_up()
         .await
         .map_err(|error| failed("River's tables can't be migrated", error))?;
-    for statement in TABLES {
+    for statement in TABLES.iter().chain(IDENTITY) {
         sqlx::query(*statement)
             .execute(&mut *connection)
             .await
             .map_err(fail)?;
     }
     Ok(())
+}
+
+/// A random text, by which a transaction of the app's is known to be of this database and schema.
+const IDENTITY: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS forge_remote_database (id TEXT NOT NULL PRIMARY KEY)",
+    "INSERT INTO forge_remote_database (id)
+     SELECT md5(random()::text || clock_timestamp()::text)
+     WHERE NOT EXISTS (SELECT 1 FROM forge_remote_database)",
+];
+
+/// Returns the random text of the database's; `None` for one without jobs.
+async fn identity(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let is_there: bool =
+        sqlx::query_scalar("SELECT to_regclass('forge_remote_database') IS NOT NULL")
+            .fetch_one(&mut *connection)
+            .await?;
+    if !is_there {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT id FROM forge_remote_database")
+        .fetch_optional(connection)
+        .await
 }
 
 /// Checks this machine's clock against the database's.
@@ -286,12 +315,7 @@ impl sealed::Transaction for Transaction<'_, Postgres> {
         set_search_path(self, &store.search_path)
             .await
             .map_err(fail)?;
-        let is_there: bool =
-            sqlx::query_scalar("SELECT to_regclass('forge_remote_call') IS NOT NULL")
-                .fetch_one(&mut **self)
-                .await
-                .map_err(fail)?;
-        let accepted = match is_there {
+        let accepted = match identity(self).await.map_err(fail)? == store.identity {
             true => Ok(engine.0.accept_in(self, envelope).await?),
             false => Err(TransactionError::OtherDatabase {
                 engine: engine.name(),
@@ -325,6 +349,8 @@ async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()
 pub(crate) struct PostgresStore {
     pool: PgPool,
     search_path: String,
+    /// See [`IDENTITY`].
+    identity: Option<String>,
 }
 
 impl Store for PostgresStore {
@@ -335,6 +361,25 @@ impl Store for PostgresStore {
     const OLDEST_DUE: &'static str =
         "SELECT coalesce((extract(epoch FROM min(scheduled_at)) * 1000)::bigint, -1)
          FROM river_job WHERE queue = $1 AND state IN ('available', 'pending', 'retryable', 'scheduled')";
+
+    const ADVANCE_WAITING: &'static str = "UPDATE river_job SET scheduled_at = greatest(
+             now(),
+             scheduled_at - make_interval(secs => $1::bigint / 1000.0)
+         )
+         WHERE queue = $2 AND state IN ('available', 'retryable', 'scheduled') AND scheduled_at > now()
+             AND NOT (attempt = 0 AND EXISTS (
+                 SELECT 1 FROM forge_remote_call AS call
+                 WHERE call.job_id = river_job.id AND call.due > call.accepted_at
+             ))";
+    const CANCEL_WAITING: &'static str =
+        "UPDATE river_job SET state = 'cancelled', finalized_at = now()
+         WHERE id IN (
+             SELECT call.job_id FROM forge_remote_call AS call
+             JOIN river_job AS job ON job.id = call.job_id
+             WHERE call.installation = $1 AND call.unfinished = 1
+                 AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
+             LIMIT $2
+         ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())

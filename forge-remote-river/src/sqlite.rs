@@ -20,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, River, Settings};
+use crate::engine::{Database, GUARANTEES, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, TABLES, Writing, failed};
@@ -36,7 +36,8 @@ const MAX_CONNECTIONS: u32 = 6;
 ///
 /// A missing file is created, readable by its owner only. Several processes of one machine may share it;
 /// it must not be on a network file system. A lock file `….lock` beside it shows whether another process
-/// uses it. Use a file of its own, not the token store's, which writes with other durability settings; or that
+/// uses it. A job that another process stored, or a [transaction of yours](crate::InTransaction), starts within half
+/// a second. Use a file of its own, not the token store's, which writes with other durability settings; or that
 /// of your own tables, to send jobs in your [transactions](crate::InTransaction).
 ///
 /// ```
@@ -119,12 +120,17 @@ impl JobEngine for SqliteJobs {
         Box::pin(async move { river.counts().await.map(Some) })
     }
 
+    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
+        let (river, installation) = (Arc::clone(&self.0), installation_id.to_owned());
+        Box::pin(async move { river.end_installation(&installation).await })
+    }
+
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
 
     fn guarantees(&self) -> Guarantees {
-        Guarantees::new().outlives_process().limits_installations()
+        GUARANTEES
     }
 }
 
@@ -285,8 +291,33 @@ impl Store for SqliteStore {
         "SELECT coalesce(CAST(unixepoch(min(scheduled_at), 'subsec') * 1000 AS INTEGER), -1)
          FROM river_job WHERE queue = $1 AND state IN ('available', 'pending', 'retryable', 'scheduled')";
 
+    const ADVANCE_WAITING: &'static str = "UPDATE river_job SET scheduled_at = max(
+             strftime('%Y-%m-%d %H:%M:%f', 'now'),
+             strftime('%Y-%m-%d %H:%M:%f', scheduled_at, (-$1 / 1000.0) || ' seconds')
+         )
+         WHERE queue = $2 AND state IN ('available', 'retryable', 'scheduled')
+             AND scheduled_at > strftime('%Y-%m-%d %H:%M:%f', 'now')
+             AND NOT (attempt = 0 AND EXISTS (
+                 SELECT 1 FROM forge_remote_call AS call
+                 WHERE call.job_id = river_job.id AND call.due > call.accepted_at
+             ))";
+    const CANCEL_WAITING: &'static str =
+        "UPDATE river_job SET state = 'cancelled', finalized_at = strftime('%Y-%m-%d %H:%M:%f', 'now')
+         WHERE id IN (
+             SELECT call.job_id FROM forge_remote_call AS call
+             JOIN river_job AS job ON job.id = call.job_id
+             WHERE call.installation = $1 AND call.unfinished = 1
+                 AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
+             LIMIT $2
+         ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
+
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())
+    }
+
+    /// SQLite has no notifications: River would read a table of them ten times a second.
+    fn worker(&self) -> ClientBuilder {
+        self.client().without_notifications()
     }
 
     async fn connection(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {

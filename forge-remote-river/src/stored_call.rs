@@ -14,49 +14,12 @@ pub(crate) const QUEUE: &str = "forge_remote";
 const REPORT: &str = "forge_remote:report";
 
 /// An envelope, as the arguments of a River job.
-#[derive(Clone, Debug, Deserialize, JobArgs, Serialize)]
-#[river(kind = "forge_remote.call")]
-pub(crate) struct StoredCall {
-    pub(crate) key: String,
-    pub(crate) handler: String,
-    pub(crate) installation: String,
-    /// In milliseconds since 1970.
-    pub(crate) accepted_at: i64,
-    /// In milliseconds since 1970. Rows of earlier versions lack it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    not_before: Option<i64>,
-    max_attempts: u32,
-    /// In base64.
-    sealed: String,
-}
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct StoredCall(pub(crate) Envelope);
 
-impl StoredCall {
-    pub(crate) fn new(envelope: &Envelope) -> Self {
-        Self {
-            key: envelope.key.clone(),
-            handler: envelope.handler.clone(),
-            installation: envelope.installation_id.clone(),
-            accepted_at: to_millis(envelope.accepted_at),
-            not_before: envelope.not_before.map(to_millis),
-            max_attempts: envelope.max_attempts,
-            sealed: BASE64.encode(&envelope.sealed),
-        }
-    }
-
-    /// Returns when it is due, in milliseconds since 1970.
-    pub(crate) fn due(&self) -> i64 {
-        self.not_before.unwrap_or(self.accepted_at)
-    }
-
-    /// Returns the envelope. A text that is not base64 becomes an empty call, which no seal opens.
-    pub(crate) fn envelope(&self) -> Envelope {
-        let sealed = BASE64.decode(&self.sealed).unwrap_or_default();
-        let mut envelope = Envelope::new(&*self.key, &*self.handler, &*self.installation, sealed);
-        envelope.accepted_at = from_millis(self.accepted_at);
-        envelope.not_before = self.not_before.map(from_millis);
-        envelope.max_attempts = self.max_attempts;
-        envelope
-    }
+impl JobArgs for StoredCall {
+    const KIND: &'static str = "forge_remote.call";
 }
 
 #[derive(Deserialize, Serialize)]

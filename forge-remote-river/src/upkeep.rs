@@ -19,14 +19,18 @@ const MAX_APPLICATIONS: usize = 100;
 /// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
+/// By how much the database's clock may run fast or slow in a beat, in milliseconds.
+const MAX_STEP: i64 = 10_000;
 
-/// Shows that this process lives, and takes over the jobs of processes that do not.
+/// Shows that this process lives, takes over the jobs of processes that do not, and follows the database's clock.
 pub(crate) async fn show_life<S: Store>(
     ledger: &Ledger<S>,
     process: &str,
 ) -> std::convert::Infallible {
-    // After an outage of the database, every process seems silent until it has shown that it lives.
+    // After an outage of the database, or when its clock was set, every process seems silent until it has shown that
+    // it lives.
     let mut reachable_since = Instant::now();
+    let mut clock: Option<ClockReading> = None;
     let mut due = Instant::now();
     loop {
         if due.elapsed() > BEAT_INTERVAL {
@@ -34,7 +38,19 @@ pub(crate) async fn show_life<S: Store>(
         }
         due = Instant::now() + BEAT_INTERVAL;
         let tended = async {
-            ledger.beat(process).await?;
+            let read = ClockReading {
+                time: ledger.beat(process).await?,
+                at: Instant::now(),
+            };
+            let step = clock.map_or(0, |earlier| read.step_since(earlier));
+            if step.abs() > MAX_STEP {
+                tracing::warn!(seconds = step / 1000, "the clock of the jobs was set");
+                reachable_since = Instant::now();
+            }
+            if step < -MAX_STEP {
+                ledger.follow_clock(-step, read.time).await?;
+            }
+            clock = Some(read);
             if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
                 log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
             }
@@ -45,6 +61,24 @@ pub(crate) async fn show_life<S: Store>(
             tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
         }
         tokio::time::sleep_until(due).await;
+    }
+}
+
+/// The database's time, in milliseconds since 1970, and when it was read.
+#[derive(Clone, Copy)]
+struct ClockReading {
+    time: i64,
+    at: Instant,
+}
+
+impl ClockReading {
+    /// Returns by how many milliseconds the database's clock was set since an earlier reading.
+    fn step_since(self, earlier: Self) -> i64 {
+        let passed = self.at.duration_since(earlier.at).as_millis();
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+        self.time
+            .saturating_sub(earlier.time)
+            .saturating_sub(passed)
     }
 }
 
@@ -142,8 +176,7 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
         if let Ok(call) = serde_json::from_str::<StoredCall>(&job.arguments) {
             let report = Report::new(ReportCode::Interrupted, Vec::new());
             let attempts = u32::try_from(job.attempt).unwrap_or_default();
-            call.envelope()
-                .log_dead(&job.job.to_string(), attempts, &report);
+            call.0.log_dead(&job.job.to_string(), attempts, &report);
         }
     }
     if !reclaimed.is_empty() {

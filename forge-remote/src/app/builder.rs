@@ -18,6 +18,7 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
+use crate::jobs::Guarantees;
 use crate::manifest::{DesiredManifest, Remote};
 use crate::registry::{Location, Registered, Registry};
 use crate::token::Tokens;
@@ -54,6 +55,8 @@ pub struct App {
     pub(crate) pending_state: Vec<(&'static str, PendingState)>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) jobs: Option<Jobs>,
+    /// See [`Self::require_guarantees`].
+    pub(crate) required_guarantees: Guarantees,
     pub(crate) atlassian: AtlassianClient,
     pub(crate) app_ids: Vec<String>,
     pub(crate) manifest: Option<PathBuf>,
@@ -124,6 +127,7 @@ impl App {
             pending_state: Vec::new(),
             tokens: None,
             jobs: None,
+            required_guarantees: Guarantees::new(),
             atlassian: AtlassianClient::new(),
             app_ids: Vec::new(),
             manifest: None,

@@ -7,7 +7,7 @@ use super::builder::App;
 use super::engine::Jobs;
 use super::launch::NO_TOKENS;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
-use crate::jobs::{JobEngine, JobPolicy};
+use crate::jobs::{Guarantees, JobEngine, JobPolicy};
 use crate::registry::{Handler, Requirement};
 use crate::schedules::Overlap;
 use crate::token::JobSeal;
@@ -17,6 +17,7 @@ use crate::token::JobSeal;
 pub(super) const RULES: &[&Rule] = &[
     &NO_JOBS,
     &UNENFORCED_LIMIT,
+    &UNMET_GUARANTEE,
     &NO_JOB_KEY,
     &NOT_DURABLE,
     &DIVIDED_DURABLE,
@@ -37,6 +38,12 @@ const UNENFORCED_LIMIT: Rule = Rule::launch(
     "unenforced-limit",
     "A durable handler has a `per_installation`, and the engine given to `App::jobs` does not enforce it. Use another \
     engine, or remove the option.",
+);
+
+const UNMET_GUARANTEE: Rule = Rule::launch(
+    "unmet-guarantee",
+    "The app requires guarantees with `App::require_guarantees`, and the engine given to `App::jobs` does not enforce one of \
+    them. Use another engine, or remove the requirement. The chapter `long_work` of the documentation has a table of the engines.",
 );
 
 const NO_JOB_KEY: Rule = Rule::launch(
@@ -82,6 +89,26 @@ impl App {
             engine: Arc::new(engine),
             place: std::panic::Location::caller(),
         });
+        self
+    }
+
+    /// Requires that the engine given to [`jobs`](Self::jobs) enforces these guarantees: the launch fails otherwise. A handler
+    /// with `per_installation` requires [`limits_installations`](Guarantees::limits_installations) without
+    /// this.
+    ///
+    /// The last call counts. `dev`, whose jobs are in memory, does not check it.
+    ///
+    /// ```
+    /// use forge_remote::jobs::{Guarantees, MemoryJobs};
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new()
+    ///     .jobs(MemoryJobs::new())
+    ///     .require_guarantees(Guarantees::new().shares_fairly().ends_installations());
+    /// # let _ = app;
+    /// ```
+    pub fn require_guarantees(mut self, required: Guarantees) -> Self {
+        self.required_guarantees = required;
         self
     }
 
@@ -146,7 +173,24 @@ impl App {
         }
         problems.extend(self.divided_problems());
         problems.extend(self.duplicate_jobs());
+        problems.extend(self.unmet_guarantees());
         problems
+    }
+
+    /// Returns a problem for each guarantee that the app requires and its engine does not enforce.
+    fn unmet_guarantees(&self) -> Vec<Diagnostic> {
+        let Some(jobs) = &self.jobs else {
+            return Vec::new();
+        };
+        let lacking = jobs.engine.guarantees().lacking(self.required_guarantees);
+        let problem = |name: &str| {
+            let engine = jobs.engine.name();
+            let message =
+                format!("the app requires `{name}`, which the engine {engine} does not enforce");
+            let help = "remove the requirement from `App::require_guarantees`, or use an engine that enforces it";
+            Diagnostic::error(&UNMET_GUARANTEE, message, help).at([Location::from(jobs.place)])
+        };
+        lacking.into_iter().map(problem).collect()
     }
 
     /// Returns the problem of a sender of jobs, if the app has no engine.

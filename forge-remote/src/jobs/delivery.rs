@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::engine::Repeats;
+use super::envelope::Repeats;
 use crate::extract::{RetryContext, read_event};
 
 /// How far back a retry can be, where the body has an id of its own. Forge keeps a queue's event for up

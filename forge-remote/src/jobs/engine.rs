@@ -3,12 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::counts::JobCounts;
+use super::envelope::Envelope;
+use super::guarantees::Guarantees;
 use super::inspect::JobInspector;
 use super::policy::JobPolicy;
-use super::report::{EngineError, Report, ReportCode};
+use super::report::{EngineError, Report};
 use crate::fit::{BoxFuture, Clock};
 
 /// An engine: it stores the calls of durable handlers and runs them.
@@ -49,8 +51,24 @@ pub trait JobEngine: Any + Send + Sync {
     /// They are logged, and the app calls this again after a pause.
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>>;
 
-    /// Returns the guarantees that the engine enforces. The launch fails if a handler needs others.
+    /// Returns the guarantees that the engine enforces. The launch fails if a handler or the app needs others.
     fn guarantees(&self) -> Guarantees;
+
+    /// Ends the envelopes of an installation that wait, without a run, and returns their number: the app was
+    /// uninstalled there. Running ones are left.
+    ///
+    /// The app calls it in each instance once a removal has
+    /// [settled](crate::Tokens::removal_delay), and again after an error. For 28 hours after a removal, the app itself
+    /// ends an envelope that it is to run. So an engine without this method, which is what this default is for, runs
+    /// jobs that are due later; it does not [end installations](Guarantees::ends_installations).
+    ///
+    /// # Errors
+    ///
+    /// They are logged.
+    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
+        let _ = installation_id;
+        Box::pin(std::future::ready(Ok(0)))
+    }
 
     /// Returns the inspector that shows the engine's jobs to operators; `None` if it has none.
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
@@ -65,143 +83,6 @@ pub trait JobEngine: Any + Send + Sync {
     /// They are logged.
     fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
         Box::pin(std::future::ready(Ok(None)))
-    }
-}
-
-/// A sealed call of a durable handler, and what an engine needs to know about it.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Envelope {
-    /// Equal for a delivery and its retries: letters, digits, `-` and `_`.
-    pub key: String,
-    /// Which earlier envelopes with the same key make this one a repetition.
-    pub repeats: Repeats,
-    /// The handler's key.
-    pub handler: String,
-    /// The installation's ARI.
-    pub installation_id: String,
-    /// When the call arrived.
-    pub accepted_at: SystemTime,
-    /// The earliest time at which it runs, accurate to a second or better; `None` to run it immediately.
-    pub not_before: Option<SystemTime>,
-    /// The number of attempts after which it is dead.
-    pub max_attempts: u32,
-    /// The encrypted call.
-    pub sealed: Vec<u8>,
-}
-
-impl Envelope {
-    /// Creates an envelope of this handler and installation, with one attempt and a key that no retry
-    /// has. The other fields are set afterwards.
-    pub fn new(
-        key: impl Into<String>,
-        handler: impl Into<String>,
-        installation_id: impl Into<String>,
-        sealed: Vec<u8>,
-    ) -> Self {
-        Self {
-            key: key.into(),
-            repeats: Repeats::Never,
-            handler: handler.into(),
-            installation_id: installation_id.into(),
-            accepted_at: SystemTime::UNIX_EPOCH,
-            not_before: None,
-            max_attempts: 1,
-            sealed,
-        }
-    }
-}
-
-/// Which stored envelopes with the same key make an [`Envelope`] a repetition. The engine ignores a
-/// repetition, and returns [`Accepted::Repeated`].
-///
-/// An engine that [outlives the process](Guarantees::outlives_process) forgets no key of an envelope that
-/// waits or runs, and none that was accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), whether its job
-/// is done, dead or discarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Repeats {
-    /// No stored envelope: this one is always new. For a delivery without Forge's retry context.
-    Never,
-    /// An envelope that was accepted within this time before this one. For a retry by Forge.
-    Within(Duration),
-    /// An envelope that still waits or runs, however old, or one that was accepted within this time. For
-    /// work that is not a call of Forge and must be stored only once.
-    UnfinishedOrWithin(Duration),
-}
-
-impl Repeats {
-    /// The longest window that the app gives an envelope: 26 hours.
-    pub const LONGEST_WINDOW: Duration = Duration::from_secs(26 * 3600);
-
-    /// Returns the time within which an equal key is a repetition, and whether a waiting or running
-    /// envelope makes it one at any age; `None` for [`Never`](Self::Never).
-    pub fn window(self) -> Option<(Duration, bool)> {
-        match self {
-            Self::Never => None,
-            Self::Within(window) => Some((window, false)),
-            Self::UnfinishedOrWithin(window) => Some((window, true)),
-        }
-    }
-}
-
-impl Envelope {
-    /// Returns how long an envelope waits for an instance of the app that has its handler, after a run with
-    /// this report: the longer, the older it is. `None` if it has waited before and is a week old, or if it is
-    /// two weeks old: it is dead then, so that the work of a handler that was removed ends.
-    ///
-    /// ```
-    /// use std::time::{Duration, SystemTime};
-    /// use forge_remote::jobs::{Envelope, Report, ReportCode};
-    ///
-    /// let mut envelope = Envelope::new("key", "report", "ari:1", vec![]);
-    /// envelope.accepted_at = SystemTime::UNIX_EPOCH;
-    /// let last = Report::new(ReportCode::UnknownHandler, vec![]);
-    /// let pause = |seconds| {
-    ///     let now = envelope.accepted_at + Duration::from_secs(seconds);
-    ///     envelope.pause_without_handler(now, Some(&last))
-    /// };
-    /// assert_eq!(pause(1), Some(Duration::from_secs(5)));
-    /// assert_eq!(pause(3600), Some(Duration::from_secs(450)));
-    /// assert_eq!(pause(8 * 24 * 3600), None);
-    /// ```
-    pub fn pause_without_handler(
-        &self,
-        now: SystemTime,
-        last: Option<&Report>,
-    ) -> Option<Duration> {
-        const SHORTEST: Duration = Duration::from_secs(5);
-        const LONGEST: Duration = Duration::from_secs(3600);
-        const END: Duration = Duration::from_secs(7 * 24 * 3600);
-        let due = self.not_before.unwrap_or(self.accepted_at);
-        let age = now.duration_since(due).unwrap_or_default();
-        let has_waited = last.is_some_and(|last| {
-            matches!(last.code, ReportCode::UnknownHandler | ReportCode::OtherKey)
-        });
-        let is_over = age >= END && has_waited || age >= 2 * END;
-        (!is_over).then(|| (age / 8).clamp(SHORTEST, LONGEST))
-    }
-
-    /// Logs that this envelope's job is dead.
-    pub fn log_dead(&self, id: &str, attempts: u32, report: &Report) {
-        tracing::error!(
-            job = id,
-            handler = self.handler,
-            installation = self.installation_id,
-            attempts,
-            reason = report.code.as_str(),
-            "a job is dead: it does not run again"
-        );
-    }
-}
-
-/// Writes the handler and the key: the rest is of a customer.
-impl fmt::Debug for Envelope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope")
-            .field("handler", &self.handler)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
     }
 }
 
@@ -249,58 +130,6 @@ impl fmt::Debug for EngineContext {
         f.debug_struct("EngineContext")
             .field("grace", &self.grace)
             .finish_non_exhaustive()
-    }
-}
-
-/// What an engine enforces.
-///
-/// ```
-/// use std::time::Duration;
-/// use forge_remote::jobs::Guarantees;
-///
-/// let guarantees = Guarantees::new().outlives_process().limits_installations();
-/// assert!(!guarantees.spans_machines);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Guarantees {
-    /// Accepted envelopes survive the process. They are then sealed under `FORGE_REMOTE_TOKEN_KEY`.
-    pub outlives_process: bool,
-    /// `per_installation` is enforced.
-    pub limits_installations: bool,
-    /// Several machines share the work, and every guarantee holds across them.
-    pub spans_machines: bool,
-}
-
-impl Guarantees {
-    /// Creates the guarantees of an engine that enforces none of these.
-    pub const fn new() -> Self {
-        Self {
-            outlives_process: false,
-            limits_installations: false,
-            spans_machines: false,
-        }
-    }
-
-    /// Accepted envelopes survive the process.
-    #[must_use]
-    pub const fn outlives_process(mut self) -> Self {
-        self.outlives_process = true;
-        self
-    }
-
-    /// `per_installation` is enforced.
-    #[must_use]
-    pub const fn limits_installations(mut self) -> Self {
-        self.limits_installations = true;
-        self
-    }
-
-    /// Several machines share the work.
-    #[must_use]
-    pub const fn spans_machines(mut self) -> Self {
-        self.spans_machines = true;
-        self
     }
 }
 

@@ -41,7 +41,7 @@ pub enum JobState {
     Done,
     /// It failed at its last attempt, or cannot succeed.
     Dead,
-    /// An operator discarded it.
+    /// An operator discarded it, or it waited when the app was uninstalled.
     Discarded,
 }
 

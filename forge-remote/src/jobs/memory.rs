@@ -9,10 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::counts::JobCounts;
-use super::engine::{
-    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Repeats,
-    Verdict,
-};
+use super::engine::{Accepted, EngineContext, JobEngine, JobRunner, PastAttempts, Verdict};
+use super::envelope::{Envelope, Repeats};
+use super::guarantees::Guarantees;
 use super::inspect::{JobInspector, JobState};
 use super::report::{EngineError, Report, ReportCode};
 use crate::fit::BoxFuture;
@@ -267,6 +266,16 @@ impl Queue {
         }
     }
 
+    fn end_installation(&mut self, installation_id: &str) -> u64 {
+        let waits = |job: &Job| !job.is_running && job.envelope.installation_id == installation_id;
+        let ids = self.jobs.iter().filter(|(_, job)| waits(job));
+        let ids: Vec<u64> = ids.map(|(id, _)| *id).collect();
+        for id in &ids {
+            self.end(*id, JobState::Discarded);
+        }
+        ids.len() as u64
+    }
+
     /// Hands back what was running, without its attempt.
     fn hand_back(&mut self) {
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
@@ -304,7 +313,16 @@ impl JobEngine for MemoryJobs {
     }
 
     fn guarantees(&self) -> Guarantees {
-        Guarantees::new().limits_installations()
+        Guarantees::new()
+            .limits_installations()
+            .shares_fairly()
+            .ends_installations()
+            .retries_early()
+    }
+
+    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
+        let ended = self.0.queue().end_installation(installation_id);
+        Box::pin(std::future::ready(Ok(ended)))
     }
 
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {

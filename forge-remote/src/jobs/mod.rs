@@ -68,6 +68,12 @@
 //!   own, a retry is recognised within 15 minutes.
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.
+//! - Jobs start in no particular order.
+//! - When the app is uninstalled from an installation, its jobs that wait end without a run: once the app's
+//!   [token store](crate::App::token_store) has the removal and it has [settled](crate::Tokens::removal_delay).
+//!
+//! What differs between engines is in their [`Guarantees`]. The launch fails if a handler needs one that the engine
+//! lacks, or if the app [requires](crate::App::require_guarantees) it.
 //!
 //! # Engines
 //!
@@ -87,6 +93,8 @@ mod contents;
 mod counts;
 mod delivery;
 mod engine;
+mod envelope;
+mod guarantees;
 mod inspect;
 mod job_contents;
 mod kept_claims;
@@ -105,10 +113,9 @@ pub use conformance::job_engine_conformance;
 pub(crate) use contents::{Contents, UnreadableContents};
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
-pub use engine::{
-    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Repeats,
-    Verdict,
-};
+pub use engine::{Accepted, EngineContext, JobEngine, JobRunner, PastAttempts, Verdict};
+pub use envelope::{Envelope, Repeats};
+pub use guarantees::Guarantees;
 pub use inspect::{JobInspector, JobRecord, JobState};
 pub(crate) use job_contents::{JobContents, JobSender};
 pub use memory::MemoryJobs;

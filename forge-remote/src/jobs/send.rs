@@ -12,7 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::delivery::KeyHash;
-use super::engine::{Accepted, Envelope, JobEngine, Repeats};
+use super::engine::{Accepted, JobEngine};
+use super::envelope::{Envelope, Repeats};
 use super::job_contents::{JobContents, JobSender, SendingCall};
 use super::policy::JobPolicy;
 use super::report::EngineError;

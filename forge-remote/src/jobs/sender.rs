@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::engine::{Accepted, Envelope, JobEngine, Repeats};
+use super::engine::{Accepted, JobEngine};
+use super::envelope::{Envelope, Repeats};
 use super::report::EngineError;
 use crate::fit::Clock;
 use crate::token::{JobSeal, SealedCall};

@@ -13,7 +13,7 @@ use crate::client::AtlassianClient;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::fit::AppId;
-use crate::jobs::MemoryJobs;
+use crate::jobs::{Guarantees, MemoryJobs};
 use crate::manifest::read_value;
 
 /// The rules of this file.
@@ -76,7 +76,9 @@ impl App {
             |handler: &crate::registry::Handler| handler.registration().durable.is_some();
         let has_jobs = !self.registry.jobs().is_empty();
         if self.jobs.is_some() || has_jobs || self.registry.handlers().iter().any(is_durable) {
-            self = self.jobs(MemoryJobs::new());
+            self = self
+                .jobs(MemoryJobs::new())
+                .require_guarantees(Guarantees::new());
         }
         self
     }

@@ -39,13 +39,16 @@ pub enum Overlap {
 }
 
 impl CronOptions {
+    /// The default of [`catch_up`](Self::catch_up).
+    pub(crate) const CATCH_UP: Duration = Duration::from_secs(3600);
+
     /// Returns the default options with this expression.
     pub const fn new(expression: &'static str) -> Self {
         Self {
             expression,
             tz: "UTC",
             jitter: Duration::ZERO,
-            catch_up: Duration::from_secs(3600),
+            catch_up: Self::CATCH_UP,
             overlap: Overlap::Skip,
         }
     }

@@ -4,6 +4,7 @@
 
 mod engines;
 mod envelopes;
+mod guarantees;
 mod launch;
 mod log;
 mod restate;
@@ -11,4 +12,6 @@ mod runs;
 mod schedules;
 mod sent;
 mod spans;
+mod starts;
 mod transactions;
+mod uninstalled;

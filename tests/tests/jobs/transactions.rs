@@ -164,6 +164,31 @@ async fn a_transaction_of_another_database_is_rejected() {
     );
 }
 
+/// It has the jobs of another app, in a schema of the same name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_another_database_with_jobs_is_rejected() {
+    let Some(own) = postgres_url().await else {
+        return;
+    };
+    let (server, schema) = own.split_once("/postgres?options[search_path]=").unwrap();
+    let running = start(PostgresJobs::new(&own)).await;
+    let pool: PgPool = PgPoolOptions::new().connect(&own).await.unwrap();
+    let create = format!("CREATE DATABASE other_{schema}");
+    pool.execute(AssertSqlSafe(create)).await.unwrap();
+    let other = format!("{server}/other_{schema}");
+    let other_jobs = PostgresJobs::new(&other).schema(schema);
+    other_jobs.open().await.unwrap();
+
+    let pool: PgPool = PgPoolOptions::new().connect(&other).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let sent = running.jobs.send(mail::args("lost".to_owned()));
+    let error = sent.in_transaction(&mut transaction).await.unwrap_err();
+    assert!(
+        matches!(error, TransactionError::OtherDatabase { .. }),
+        "{error:?}"
+    );
+}
+
 /// As `dev` does.
 #[tokio::test]
 async fn with_jobs_in_memory_the_job_is_sent_at_once() {

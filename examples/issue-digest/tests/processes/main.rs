@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod at_once;
+mod database_killed;
 mod deliveries;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod killed;
 mod operator;
+#[cfg(target_os = "linux")]
+mod stepped_clock;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -43,11 +46,14 @@ impl Fixture {
 
     /// Returns `None` without a server.
     async fn postgres() -> Option<Self> {
-        let postgres = Some(postgres_url().await?);
-        Some(Self {
-            postgres,
+        Some(Self::postgres_at(postgres_url().await?).await)
+    }
+
+    async fn postgres_at(url: String) -> Self {
+        Self {
+            postgres: Some(url),
             ..Self::sqlite().await
-        })
+        }
     }
 
     fn with_work(mut self, millis: u64) -> Self {
@@ -205,7 +211,18 @@ impl App {
 }
 
 async fn deliver(address: SocketAddr, id: &str, installation: &str, retries: u32) -> Option<u16> {
-    let fit = Fit::backend(SystemTime::now(), "changes")
+    deliver_at(SystemTime::now(), address, id, installation, retries).await
+}
+
+/// Delivers an event with a token of this time.
+async fn deliver_at(
+    time: SystemTime,
+    address: SocketAddr,
+    id: &str,
+    installation: &str,
+    retries: u32,
+) -> Option<u16> {
+    let fit = Fit::backend(time, "changes")
         .claim("/app/installationId", installation)
         .claim("/app/installation/id", installation)
         .token();

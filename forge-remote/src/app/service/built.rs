@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::by_hand::ByHand;
 use super::cron::{CronHandler, Schedules, Shared, timetables};
-use super::durable::{DurableHandler, Intake, Runner, Runs};
+use super::durable::{DurableHandler, Intake, Runner, Runs, end_removed_installations};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
 use super::former::FormerCalls;
 use super::keys::key_ring;
@@ -255,6 +255,9 @@ impl Service {
             durable.entry(job.key.to_owned()).or_insert(stored);
         }
         let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
+        if let (Some(tokens), Some(engine)) = (&app.tokens, &engine) {
+            end_removed_installations(tokens, engine);
+        }
         if let (Some(jobs), Some(seal)) = (app.jobs, seal) {
             let runner = Arc::new(Runner {
                 seal,

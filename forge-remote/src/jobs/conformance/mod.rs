@@ -1,28 +1,31 @@
 //! A suite of requirements for engines: for this project's engines and for an app's own.
 
+mod installations;
 mod stage;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use stage::{LIMIT, LIMITED, NEW, PLAIN, Run, Stage, envelope, report};
+use installations::{
+    ends_an_installation, limits_installations, limits_the_retried, pauses_an_installation,
+    shares_fairly,
+};
+use stage::{
+    Connect, DAY, LATE, NEW, PLAIN, SOON, Stage, envelope, id_of_new, report, until_state,
+};
 
-use super::engine::{Accepted, JobEngine, Repeats, Verdict};
-use super::inspect::{JobInspector, JobState};
+use super::engine::{Accepted, JobEngine, Verdict};
+use super::envelope::Repeats;
+use super::inspect::JobState;
 use crate::conformance::{Case, ConformanceError, Failure, expect, same};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const SOON: Duration = Duration::from_millis(100);
-/// The longest delay of a job that is due, with an idle engine.
-const LATE: Duration = Duration::from_secs(10);
 
 /// Checks that a [`JobEngine`] meets the trait's requirements.
 ///
 /// `connect` returns an engine on the same jobs, as another process has: an engine in a database
 /// connects again, one in memory is cloned. The jobs must be empty at first, and used by this test only.
 /// The first unmet requirement is returned as an error. It takes a minute or two, because an engine's
-/// waiting is real.
+/// waiting is real. What an engine does not [guarantee](JobEngine::guarantees) is not checked; whether it
+/// [joins transactions](super::Guarantees::joins_transactions) is for its own tests to show.
 ///
 /// What happens when a process is killed can't be checked within one: start your app as a process, and
 /// kill it at any moment, over and over.
@@ -52,9 +55,12 @@ pub async fn job_engine_conformance(
     accept_unknown(&engine)
         .await
         .map_err(failed("an envelope of an unknown handler is accepted"))?;
+    let guarantees = engine.guarantees();
     macro_rules! check {
-        ($($case:ident: $requirement:literal,)*) => {$(
-            $case(&engine, &connect).await.map_err(failed($requirement))?;
+        ($($case:ident $(if $guarantee:ident)?: $requirement:literal,)*) => {$(
+            if true $(&& guarantees.$guarantee)? {
+                $case(&engine, &connect).await.map_err(failed($requirement))?;
+            }
         )*};
     }
     check! {
@@ -64,26 +70,18 @@ pub async fn job_engine_conformance(
         waits_until_the_time: "an envelope does not run before its time, and soon after it",
         counts_attempts: "each start counts, `Later` gives the attempt back, and the last attempt is the last",
         ends_the_dead: "a dead envelope does not run again",
-        limits_installations: "`per_installation` is never exceeded, on all connections together",
+        limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
         pauses_an_installation: "a pause is of one handler and installation, until its end",
+        shares_fairly if shares_fairly: "a long queue of one installation delays the jobs of others little",
+        ends_an_installation if ends_installations: "an installation's envelopes that wait end without a run",
         hands_back_at_a_stop: "a stop waits for its grace, and hands back the rest without their attempts",
         shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
-        limits_the_retried: "dead jobs that an operator retries keep the limit of their installation, however old",
+        retries_early if retries_early: "an operator's retry starts a waiting job before its time",
+        limits_the_retried if limits_installations: "dead jobs that an operator retries keep the limit of their installation, however old",
         counts_its_jobs: "an engine that counts its jobs counts the waiting and the dead ones",
         keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
     }
     Ok(())
-}
-
-type Connect<'a> = &'a dyn Fn() -> Arc<dyn JobEngine>;
-
-fn id_of_new(accepted: Accepted) -> Result<String, Failure> {
-    match accepted {
-        Accepted::New(id) => Ok(id),
-        Accepted::Repeated(_) => Err(Failure::Unexpected(
-            "a new envelope counts as a repetition".to_owned(),
-        )),
-    }
 }
 
 async fn accept_unknown(engine: &Arc<dyn JobEngine>) -> Case {
@@ -274,90 +272,6 @@ async fn ends_the_dead(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
     stage.stop().await
 }
 
-async fn limits_installations(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
-    if !engine.guarantees().limits_installations {
-        return Ok(());
-    }
-    let mut stages = [Stage::start(engine), Stage::start(&connect())];
-    for installation in ["ari:a", "ari:b"] {
-        for number in 0..6 {
-            let key = format!("limited-{number}-{}", &installation[4..]);
-            engine.accept(envelope(&key, LIMITED, installation)).await?;
-        }
-    }
-    let mut running: BTreeMap<String, Vec<Run>> = BTreeMap::new();
-    let mut ended = 0;
-    while ended < 12 {
-        let [one, other] = &mut stages;
-        // Everything that may start does so before one ends.
-        let started = tokio::select! {
-            run = one.next_within(Duration::from_millis(700)) => run,
-            run = other.next_within(Duration::from_millis(700)) => run,
-        };
-        if let Some(run) = started {
-            let installation = run.envelope.installation_id.clone();
-            let runs = running.entry(installation).or_default();
-            runs.push(run);
-            let count = runs.len();
-            expect(
-                count <= LIMIT as usize,
-                format!("{count} jobs of one installation run at once, and {LIMIT} may"),
-            )?;
-            continue;
-        }
-        for runs in running.values_mut() {
-            if let Some(run) = runs.pop() {
-                run.end(Verdict::Done);
-                ended += 1;
-            }
-        }
-    }
-    let [one, other] = stages;
-    one.stop().await?;
-    other.stop().await
-}
-
-async fn pauses_an_installation(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
-    let mut stage = Stage::start(engine);
-    engine
-        .accept(envelope("limited-by-them", PLAIN, "ari:slow"))
-        .await?;
-    let pause = Duration::from_secs(4);
-    let until = SystemTime::now() + pause;
-    let run = stage.next_of("limited-by-them").await?;
-    run.end(Verdict::Later {
-        after: pause,
-        report: report("429"),
-        pauses_installation: true,
-    });
-    // The engine has the verdict once another job ran.
-    stage.expect_rest(engine, "rest-7").await?;
-    let sent = SystemTime::now();
-    engine.accept(envelope("same", PLAIN, "ari:slow")).await?;
-    engine
-        .accept(envelope("other-handler", LIMITED, "ari:slow"))
-        .await?;
-    engine
-        .accept(envelope("other-installation", PLAIN, "ari:fast"))
-        .await?;
-    for _ in 0..4 {
-        let run = stage.next().await?;
-        let key = run.envelope.key.clone();
-        if ["same", "limited-by-them"].contains(&key.as_str()) {
-            expect(
-                run.at >= until,
-                format!("`{key}` ran before the pause ended"),
-            )?;
-        } else {
-            let late = run.at.duration_since(sent).unwrap_or_default();
-            let problem = format!("`{key}`, which is not paused, ran {late:?} late");
-            expect(late < LATE, problem)?;
-        }
-        run.end(Verdict::Done);
-    }
-    stage.stop().await
-}
-
 async fn hands_back_at_a_stop(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
     let mut stage = Stage::start_with(engine, Duration::from_secs(2), false);
     for key in ["endless", "ends-in-time"] {
@@ -467,66 +381,18 @@ async fn shows_its_jobs(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Ca
     stage.stop().await
 }
 
-async fn limits_the_retried(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
-    let inspector = connect().inspector();
-    let Some(inspector) = inspector.filter(|_| engine.guarantees().limits_installations) else {
-        return Ok(());
+async fn retries_early(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
+    let Some(inspector) = connect().inspector() else {
+        return expect(false, "an engine without an inspector retries nothing");
     };
     let mut stage = Stage::start(engine);
-    let mut ids = Vec::new();
-    for number in 0..=LIMIT {
-        let mut old = envelope(&format!("old-{number}"), LIMITED, "ari:old");
-        old.accepted_at -= 3 * DAY;
-        old.max_attempts = 1;
-        ids.push(id_of_new(engine.accept(old).await?)?);
-    }
-    for _ in &ids {
-        let report = report("broken");
-        stage.next().await?.end(Verdict::Dead { report });
-    }
-    for id in &ids {
-        until_state(&*inspector, id, JobState::Dead).await?;
-    }
-    stage.stop().await?;
-    // An engine deletes at its start what it does not need any more.
-    let mut stage = Stage::start(engine);
-    stage.expect_rest(engine, "rest-old").await?;
-    for id in ids {
-        expect(
-            inspector.retry(id).await?,
-            "an old dead job can't run again",
-        )?;
-    }
-    let (mut running, mut ended) = (Vec::new(), 0);
-    while ended <= LIMIT {
-        // Everything that may start does so before one ends.
-        match stage.next_within(Duration::from_secs(1)).await {
-            Some(run) => running.push(run),
-            None if running.is_empty() => running.push(stage.next().await?),
-            None => {
-                running.remove(0).end(Verdict::Done);
-                ended += 1;
-            }
-        }
-        expect(
-            running.len() <= LIMIT as usize,
-            "more retried jobs of an installation run at once than may",
-        )?;
-    }
-    stage.expect_rest(engine, "rest-retried").await?;
+    let mut early = envelope("early", PLAIN, "ari:inspected");
+    early.not_before = Some(early.accepted_at + DAY);
+    let id = id_of_new(engine.accept(early).await?)?;
+    stage.expect_rest(engine, "rest-early").await?;
+    expect(inspector.retry(id).await?, "a waiting job can't run now")?;
+    stage.next_of("early").await?.end(Verdict::Done);
     stage.stop().await
-}
-
-async fn until_state(inspector: &dyn JobInspector, id: &str, state: JobState) -> Case {
-    let mut found = None;
-    for _ in 0..600 {
-        found = inspector.find(id.to_owned()).await?.map(|job| job.state);
-        if found == Some(state) {
-            return Ok(());
-        }
-        tokio::time::sleep(SOON).await;
-    }
-    same(found, Some(state), "the state of a job")
 }
 
 async fn keeps_the_unknown(_: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {

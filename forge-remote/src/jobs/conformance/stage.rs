@@ -8,10 +8,16 @@ use tokio::task::JoinHandle;
 
 use crate::conformance::{Case, Failure, expect, same};
 use crate::fit::{BoxFuture, SystemClock};
-use crate::jobs::engine::{EngineContext, Envelope, JobEngine, JobRunner, PastAttempts, Verdict};
+use crate::jobs::engine::{Accepted, EngineContext, JobEngine, JobRunner, PastAttempts, Verdict};
+use crate::jobs::envelope::Envelope;
+use crate::jobs::inspect::{JobInspector, JobState};
 use crate::jobs::policy::JobPolicy;
 use crate::jobs::report::{EngineError, Report, ReportCode};
 
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SOON: Duration = Duration::from_millis(100);
+/// The longest delay of a job that is due, with an idle engine.
+pub(super) const LATE: Duration = Duration::from_secs(10);
 /// The longest wait for what an engine has to do soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many runs of an installation the handler [`LIMITED`] allows at once.
@@ -20,6 +26,9 @@ pub(super) const LIMIT: u32 = 2;
 pub(super) const PLAIN: &str = "plain";
 pub(super) const LIMITED: &str = "limited";
 pub(super) const NEW: &str = "new";
+
+/// Connects to the engine's jobs, as another process does.
+pub(super) type Connect<'a> = &'a dyn Fn() -> Arc<dyn JobEngine>;
 
 /// A run that has started.
 pub(super) struct Run {
@@ -175,4 +184,25 @@ fn whole_millis(time: SystemTime) -> SystemTime {
 
 pub(super) fn report(text: &str) -> Report {
     Report::new(ReportCode::Failed, text.as_bytes().to_vec())
+}
+
+pub(super) fn id_of_new(accepted: Accepted) -> Result<String, Failure> {
+    match accepted {
+        Accepted::New(id) => Ok(id),
+        Accepted::Repeated(_) => Err(Failure::Unexpected(
+            "a new envelope counts as a repetition".to_owned(),
+        )),
+    }
+}
+
+pub(super) async fn until_state(inspector: &dyn JobInspector, id: &str, state: JobState) -> Case {
+    let mut found = None;
+    for _ in 0..600 {
+        found = inspector.find(id.to_owned()).await?.map(|job| job.state);
+        if found == Some(state) {
+            return Ok(());
+        }
+        tokio::time::sleep(SOON).await;
+    }
+    same(found, Some(state), "the state of a job")
 }

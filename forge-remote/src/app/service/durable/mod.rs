@@ -1,10 +1,12 @@
 //! Durable handlers and jobs: what they run is stored first.
 
 mod intake;
+mod removals;
 mod restore;
 mod runner;
 mod runs;
 
 pub(super) use intake::{Intake, not_stored};
+pub(super) use removals::end_removed_installations;
 pub(super) use runner::{DurableHandler, Runner};
 pub(super) use runs::{RunGuard, Runs};

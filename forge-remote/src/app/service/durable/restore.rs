@@ -18,9 +18,8 @@ impl Runner {
         &self,
         handler: &DurableHandler,
         target: &EndpointTarget,
-        plain: &[u8],
+        contents: &Contents,
     ) -> Result<Restored, NotDone> {
-        let contents = Contents::read(plain)?;
         let claims = contents.claims(&self.verifier, target).map_err(rejected)?;
         let app_id = claims.app_id().to_owned();
         let mut request = contents.request()?;

@@ -21,12 +21,12 @@ use crate::error::HandlerFailure;
 use crate::extract::{AppState, StoredCall};
 use crate::fit::{BoxFuture, Clock, EndpointTarget, Verifier};
 use crate::jobs::{
-    Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
+    Contents, Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
     UnreadableContents, Verdict,
 };
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
-use crate::schedules::{Occurrence, Skipped, Timetable};
+use crate::schedules::{CronOptions, Occurrence, Skipped, Timetable};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
 use crate::token::{JobSeal, SealError, SealedCall, Tokens};
@@ -116,11 +116,13 @@ impl DurableHandler {
         }
     }
 
-    /// Returns whether it is too late to start an occurrence; `true` for what is no occurrence.
+    /// Returns whether it is too late to start an occurrence. If the handler has no cron expression any more, the
+    /// default of `catch_up` says so.
     fn is_late(&self, envelope: &Envelope, now: SystemTime) -> bool {
-        let due = envelope.not_before.unwrap_or(envelope.accepted_at);
-        let timetable = self.timetable.as_ref();
-        timetable.is_none_or(|timetable| timetable.is_late(due, now))
+        match &self.timetable {
+            Some(timetable) => timetable.is_late(envelope.due(), now),
+            None => now > envelope.due() + CronOptions::CATCH_UP,
+        }
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -243,8 +245,8 @@ impl Runner {
     /// Returns how long a job was due before this run, if it is the first.
     fn first_wait(&self, envelope: &Envelope, past: &PastAttempts) -> Option<Duration> {
         let is_first = past.count == 0 && past.last.is_none();
-        let due = envelope.not_before.unwrap_or(envelope.accepted_at);
-        is_first.then(|| self.clock.now().duration_since(due).unwrap_or_default())
+        let wait = self.clock.now().duration_since(envelope.due());
+        is_first.then(|| wait.unwrap_or_default())
     }
 
     async fn run_once(
@@ -271,7 +273,13 @@ impl Runner {
             SealError::Damaged => UnreadableContents.into(),
         })?;
         let restored = match &handler.target {
-            Some(target) => self.restore_call(handler, target, &plain)?,
+            Some(target) => {
+                let contents = Contents::read(&plain)?;
+                if contents.occurrence().is_some() && handler.timetable.is_none() {
+                    return self.of_former_expression(handler, envelope, past);
+                }
+                self.restore_call(handler, target, &contents)?
+            }
             None => self.restore_job(handler, &plain)?,
         };
         drop(plain);
@@ -286,11 +294,7 @@ impl Runner {
         };
         let _run = match run {
             Ok(run) => run,
-            // In a rolling deployment, an instance of the version that stored it runs it.
-            Err(Skipped::Changed) if !handler.is_late(envelope, self.clock.now()) => {
-                let text = "this version of the app has another cron expression";
-                return Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text));
-            }
+            Err(Skipped::Changed) => return self.of_former_expression(handler, envelope, past),
             Err(skipped) => {
                 skipped.log();
                 return Ok(Verdict::Done);
@@ -327,8 +331,8 @@ impl Runner {
         let backoff = handler.policy.backoff_of(number, &envelope.key);
         match tokio::time::timeout(timeout, running).await {
             Ok(Ok(response)) => {
-                let due = envelope.not_before.unwrap_or(envelope.accepted_at);
-                let age = self.clock.now().duration_since(due).unwrap_or_default();
+                let age = self.clock.now().duration_since(envelope.due());
+                let age = age.unwrap_or_default();
                 check(&response, backoff, age)
             }
             Ok(Err(panic)) => {
@@ -378,6 +382,22 @@ impl Runner {
         run.map(Some).ok_or(Skipped::Overlapping)
     }
 
+    /// Returns the end of an occurrence that this version of the app does not have. In a rolling deployment, an
+    /// instance of the version that stored it runs it, until it is late.
+    fn of_former_expression(
+        &self,
+        handler: &DurableHandler,
+        envelope: &Envelope,
+        past: &PastAttempts,
+    ) -> Result<Verdict, NotDone> {
+        if handler.is_late(envelope, self.clock.now()) {
+            Skipped::Changed.log();
+            return Ok(Verdict::Done);
+        }
+        let text = "this version of the app has another cron expression";
+        Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text))
+    }
+
     /// Returns that a call waits for an instance of the app that can run it, for at most a week.
     fn without_handler(
         &self,
@@ -413,8 +433,7 @@ impl Runner {
             Ok(token) => Ok(Some(token)),
             Err(_) if !handler.needs_token => Ok(None),
             Err(error) => {
-                let due = envelope.not_before.unwrap_or(envelope.accepted_at);
-                let age = self.clock.now().duration_since(due);
+                let age = self.clock.now().duration_since(envelope.due());
                 let then = match age {
                     Ok(age) if age > TOKEN_WAIT => Then::Dead,
                     _ => Then::Later(WAIT),

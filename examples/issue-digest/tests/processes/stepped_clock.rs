@@ -1,0 +1,121 @@
+//! A clock that is set by an hour while the app works. libfaketime sets it, for the wall clock alone.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use forge_remote_tests::jws::INSTALLATION_ID;
+use forge_remote_tests::stores::server_variable;
+use tokio::process::Command;
+
+use super::{App, Fixture, deliver_at};
+
+const HOUR: i64 = 3600;
+
+/// The clock of a process.
+struct StepClock {
+    library: String,
+    file: PathBuf,
+    /// By how much it is ahead, in seconds.
+    lead: i64,
+}
+
+impl StepClock {
+    /// Returns a clock with this lead; `None` without the library.
+    fn new(fixture: &Fixture, lead: i64) -> Option<Self> {
+        let library = server_variable("FORGE_REMOTE_TEST_FAKETIME")?;
+        let file = fixture.folder.file("clock");
+        let mut clock = Self {
+            library,
+            file,
+            lead,
+        };
+        clock.set(lead);
+        Some(clock)
+    }
+
+    fn set(&mut self, lead: i64) {
+        self.lead = lead;
+        // In one step: the process reads it at any moment.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, format!("{lead:+}\n")).unwrap();
+        std::fs::rename(new, &self.file).unwrap();
+    }
+
+    /// Returns Atlassian's time, by which tokens are dated. It is never behind the process's clock: the tokens would have
+    /// expired.
+    fn atlassians_time(&self) -> SystemTime {
+        let lead = u64::try_from(self.lead).unwrap_or_default();
+        SystemTime::now() + Duration::from_secs(lead)
+    }
+
+    async fn start(&self, fixture: &Fixture) -> App {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_issue-digest"));
+        program
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .env("NO_FAKE_STAT", "1");
+        fixture.start_as(program).await
+    }
+
+    /// Delivers events.
+    async fn deliver(&self, app: &App, prefix: &str, count: u32) -> Vec<String> {
+        let mut ids = Vec::new();
+        for number in 0..count {
+            let id = format!("{prefix}{number}");
+            let status =
+                deliver_at(self.atlassians_time(), app.address, &id, INSTALLATION_ID, 0).await;
+            assert_eq!(status, Some(202), "{id}");
+            ids.push(id);
+        }
+        ids
+    }
+}
+
+/// Two events run and others wait, one of them for its retry, when the clock is set. Each is done, and none waits for the
+/// hour.
+async fn stepped(from: i64, to: i64) {
+    let fixture = Fixture::sqlite().await.with_work(300);
+    let Some(mut clock) = StepClock::new(&fixture, from) else {
+        return;
+    };
+    let app = clock.start(&fixture).await;
+    let failing = clock.deliver(&app, "fail-", 1).await;
+    fixture
+        .wait_until("it fails", |fixture| {
+            fixture.count(&failing[0], "start") > 1
+        })
+        .await;
+    let mut ids = clock.deliver(&app, "before-", 10).await;
+    fixture
+        .wait_until("they run", |fixture| fixture.count(&ids[0], "done") > 0)
+        .await;
+    clock.set(to);
+    ids.extend(clock.deliver(&app, "after-", 10).await);
+    fixture.wait_until_done(&ids).await;
+    // Its attempts are spent; an attempt that the step hits may be repeated.
+    fixture
+        .wait_until("it is dead", |fixture| {
+            fixture.count(&failing[0], "start") >= 4
+        })
+        .await;
+    let runs = fixture.runs();
+    let starts = runs
+        .iter()
+        .filter(|run| run.2 == "start" && run.0 != failing[0]);
+    let repeats = starts.count() - ids.len();
+    assert!(repeats <= 2, "{repeats} repeats: {runs:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_an_hour_forwards_loses_and_delays_nothing() {
+    stepped(0, HOUR).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_an_hour_backwards_loses_and_delays_nothing() {
+    stepped(0, -HOUR).await;
+}

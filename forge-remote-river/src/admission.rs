@@ -1,0 +1,133 @@
+//! The admission of calls: whether one may run now, and how long it waits otherwise.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::statements::{Statements, values};
+
+/// How many waiting calls of an installation lower the priority of its next one, by one step each.
+const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
+
+/// Whether a call may run now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// The installation has as many running as it may. This many of its calls wait ahead of this one.
+    Full {
+        ahead: i64,
+    },
+    /// The installation is paused until this time, in milliseconds since 1970.
+    Paused {
+        until: i64,
+    },
+}
+
+/// A call that is due, and applies to run.
+#[derive(Debug)]
+pub(crate) struct Applicant {
+    pub(crate) job: i64,
+    pub(crate) attempt: i64,
+    pub(crate) handler: String,
+    pub(crate) installation: String,
+    pub(crate) limit: Option<u32>,
+}
+
+/// Decides whether a call may run, and notes that it starts. `counted` has how many wait ahead of a refused
+/// one, by handler and installation.
+pub(crate) async fn decide<'a>(
+    connection: &mut impl Statements,
+    applicant: &'a Applicant,
+    now: i64,
+    counted: &mut HashMap<(&'a str, &'a str), i64>,
+) -> Result<Admission, sqlx::Error> {
+    let (handler, installation) = (&applicant.handler, &applicant.installation);
+    let until = connection
+        .integer(
+            "SELECT until FROM forge_remote_pause
+             WHERE handler = $1 AND installation = $2 AND until > $3",
+            values![handler, installation, now],
+        )
+        .await?;
+    if let Some(until) = until {
+        return Ok(Admission::Paused { until });
+    }
+    if let Some(limit) = applicant.limit {
+        // A slot counts while its run lasts: River's row is then still running, at the same attempt.
+        let running = connection
+            .integer(
+                "SELECT count(*) FROM forge_remote_call AS call
+                 JOIN river_job AS job ON job.id = call.job_id
+                 WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
+                     AND call.slot IS NOT NULL AND call.job_id <> $3
+                     AND job.state = 'running' AND job.attempt = call.slot",
+                values![installation, handler, applicant.job],
+            )
+            .await?;
+        if running.unwrap_or_default() >= i64::from(limit) {
+            let group = (handler.as_str(), installation.as_str());
+            if let Some(ahead) = counted.get(&group) {
+                return Ok(Admission::Full { ahead: *ahead });
+            }
+            let ahead = connection
+                .integer(
+                    "SELECT count(*) FROM (
+                         SELECT 1 FROM forge_remote_call
+                         WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3
+                             AND due <= $4 LIMIT 10000
+                     ) AS ahead",
+                    values![installation, handler, applicant.job, now],
+                )
+                .await?;
+            let ahead = ahead.unwrap_or_default();
+            counted.insert(group, ahead);
+            return Ok(Admission::Full { ahead });
+        }
+    }
+    connection
+        .execute(
+            "UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2",
+            values![applicant.attempt, applicant.job],
+        )
+        .await?;
+    Ok(Admission::Admitted)
+}
+
+/// Returns River's priority of an installation's next call: 1 runs first.
+pub(crate) fn priority(backlog: i64) -> i16 {
+    let steps = BACKLOG_STEPS.iter().filter(|step| backlog >= **step);
+    steps.fold(1, |priority, _| priority + 1)
+}
+
+/// Returns how long a call waits until it applies again, with this many ahead of it.
+pub(crate) fn pause_behind(ahead: i64, limit: u32, run: Duration, job: i64) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(60);
+    let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+    let wait = run.checked_mul(ahead).unwrap_or(LONGEST) / limit.max(1);
+    let wait = wait.clamp(SHORTEST, LONGEST);
+    // Spread, so that calls that were refused together do not return together.
+    wait + wait / 8 * u32::try_from(job.rem_euclid(8)).unwrap_or_default() / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_priority_falls_with_the_backlog() {
+        assert_eq!(
+            [0, 19, 20, 100, 499, 500, 9999].map(priority),
+            [1, 1, 2, 3, 3, 4, 4]
+        );
+    }
+
+    #[test]
+    fn a_call_waits_for_those_ahead_of_it() {
+        let run = Duration::from_secs(1);
+        assert_eq!(pause_behind(0, 1, run, 8), Duration::from_millis(50));
+        assert_eq!(pause_behind(10, 2, run, 8), Duration::from_secs(5));
+        assert_eq!(pause_behind(i64::MAX, 1, run, 8), Duration::from_secs(60));
+        assert!(pause_behind(10, 2, run, 7) > Duration::from_secs(5));
+        assert!(pause_behind(10, 2, run, 7) < Duration::from_secs(6));
+    }
+}

@@ -1,0 +1,215 @@
+//! What an engine guarantees to installations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::stage::{
+    Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, Stage, envelope, id_of_new, report, until_state,
+};
+use crate::conformance::{Case, expect, same};
+use crate::jobs::engine::{JobEngine, Verdict};
+use crate::jobs::inspect::JobState;
+
+/// The number of jobs of an installation with a long queue.
+const QUEUE: usize = 200;
+
+pub(super) async fn limits_installations(
+    engine: &Arc<dyn JobEngine>,
+    connect: Connect<'_>,
+) -> Case {
+    let mut stages = [Stage::start(engine), Stage::start(&connect())];
+    for installation in ["ari:a", "ari:b"] {
+        for number in 0..6 {
+            let key = format!("limited-{number}-{}", &installation[4..]);
+            engine.accept(envelope(&key, LIMITED, installation)).await?;
+        }
+    }
+    let mut running: BTreeMap<String, Vec<Run>> = BTreeMap::new();
+    let mut ended = 0;
+    while ended < 12 {
+        let [one, other] = &mut stages;
+        // Everything that may start does so before one ends.
+        let started = tokio::select! {
+            run = one.next_within(Duration::from_millis(700)) => run,
+            run = other.next_within(Duration::from_millis(700)) => run,
+        };
+        if let Some(run) = started {
+            let installation = run.envelope.installation_id.clone();
+            let runs = running.entry(installation).or_default();
+            runs.push(run);
+            let count = runs.len();
+            expect(
+                count <= LIMIT as usize,
+                format!("{count} jobs of one installation run at once, and {LIMIT} may"),
+            )?;
+            continue;
+        }
+        for runs in running.values_mut() {
+            if let Some(run) = runs.pop() {
+                run.end(Verdict::Done);
+                ended += 1;
+            }
+        }
+    }
+    let [one, other] = stages;
+    one.stop().await?;
+    other.stop().await
+}
+
+pub(super) async fn pauses_an_installation(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    let mut stage = Stage::start(engine);
+    engine
+        .accept(envelope("limited-by-them", PLAIN, "ari:slow"))
+        .await?;
+    let pause = Duration::from_secs(4);
+    let until = SystemTime::now() + pause;
+    let run = stage.next_of("limited-by-them").await?;
+    run.end(Verdict::Later {
+        after: pause,
+        report: report("429"),
+        pauses_installation: true,
+    });
+    // The engine has the verdict once another job ran.
+    stage.expect_rest(engine, "rest-7").await?;
+    let sent = SystemTime::now();
+    engine.accept(envelope("same", PLAIN, "ari:slow")).await?;
+    engine
+        .accept(envelope("other-handler", LIMITED, "ari:slow"))
+        .await?;
+    engine
+        .accept(envelope("other-installation", PLAIN, "ari:fast"))
+        .await?;
+    for _ in 0..4 {
+        let run = stage.next().await?;
+        let key = run.envelope.key.clone();
+        if ["same", "limited-by-them"].contains(&key.as_str()) {
+            expect(
+                run.at >= until,
+                format!("`{key}` ran before the pause ended"),
+            )?;
+        } else {
+            let late = run.at.duration_since(sent).unwrap_or_default();
+            let problem = format!("`{key}`, which is not paused, ran {late:?} late");
+            expect(late < LATE, problem)?;
+        }
+        run.end(Verdict::Done);
+    }
+    stage.stop().await
+}
+
+pub(super) async fn shares_fairly(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    for number in 0..QUEUE {
+        let key = format!("queued-{number}");
+        engine.accept(envelope(&key, PLAIN, "ari:long")).await?;
+    }
+    engine.accept(envelope("short", PLAIN, "ari:short")).await?;
+    let mut stage = Stage::start(engine);
+    let (mut before, mut has_started) = (0, false);
+    for _ in 0..=QUEUE {
+        let run = stage.next().await?;
+        has_started |= run.envelope.key == "short";
+        before += usize::from(!has_started);
+        run.end(Verdict::Done);
+    }
+    expect(
+        before <= QUEUE / 2,
+        format!("a job started after {before} of {QUEUE} jobs of another installation"),
+    )?;
+    stage.stop().await
+}
+
+pub(super) async fn ends_an_installation(
+    engine: &Arc<dyn JobEngine>,
+    connect: Connect<'_>,
+) -> Case {
+    let mut stage = Stage::start(engine);
+    let mut fails = envelope("fails-here", PLAIN, "ari:gone");
+    fails.max_attempts = 3;
+    engine.accept(fails).await?;
+    stage.next_of("fails-here").await?.end(Verdict::Retry {
+        after: DAY,
+        report: report("broken"),
+    });
+    stage.expect_rest(engine, "rest-failed").await?;
+    let delayed = |key: &str, installation: &str| {
+        let mut delayed = envelope(key, PLAIN, installation);
+        delayed.not_before = Some(delayed.accepted_at + 7 * DAY);
+        engine.accept(delayed)
+    };
+    let gone = id_of_new(delayed("in-a-week", "ari:gone").await?)?;
+    let stays = id_of_new(delayed("elsewhere", "ari:go").await?)?;
+    engine.accept(envelope("runs", PLAIN, "ari:gone")).await?;
+    let runs = stage.next_of("runs").await?;
+    let ended = connect().end_installation("ari:gone").await?;
+    same(ended, 2, "the number of envelopes that ended")?;
+    let ended = connect().end_installation("ari:gone").await?;
+    same(ended, 0, "the number of envelopes that ended again")?;
+    runs.end(Verdict::Done);
+    if let Some(inspector) = connect().inspector() {
+        let state = async |id| {
+            Ok::<_, crate::conformance::Failure>(inspector.find(id).await?.map(|job| job.state))
+        };
+        let waits = Some(JobState::Waiting);
+        expect(state(gone).await? != waits, "an ended envelope still waits")?;
+        same(
+            state(stays).await?,
+            waits,
+            "the state of another installation's envelope",
+        )?;
+    }
+    // The app is installed again.
+    engine.accept(envelope("again", PLAIN, "ari:gone")).await?;
+    stage.next_of("again").await?.end(Verdict::Done);
+    stage.expect_rest(engine, "rest-gone").await?;
+    stage.stop().await
+}
+
+pub(super) async fn limits_the_retried(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
+    let Some(inspector) = connect().inspector() else {
+        return Ok(());
+    };
+    let mut stage = Stage::start(engine);
+    let mut ids = Vec::new();
+    for number in 0..=LIMIT {
+        let mut old = envelope(&format!("old-{number}"), LIMITED, "ari:old");
+        old.accepted_at -= 3 * DAY;
+        old.max_attempts = 1;
+        ids.push(id_of_new(engine.accept(old).await?)?);
+    }
+    for _ in &ids {
+        let report = report("broken");
+        stage.next().await?.end(Verdict::Dead { report });
+    }
+    for id in &ids {
+        until_state(&*inspector, id, JobState::Dead).await?;
+    }
+    stage.stop().await?;
+    // An engine deletes at its start what it does not need any more.
+    let mut stage = Stage::start(engine);
+    stage.expect_rest(engine, "rest-old").await?;
+    for id in ids {
+        expect(
+            inspector.retry(id).await?,
+            "an old dead job can't run again",
+        )?;
+    }
+    let (mut running, mut ended) = (Vec::new(), 0);
+    while ended <= LIMIT {
+        // Everything that may start does so before one ends.
+        match stage.next_within(Duration::from_secs(1)).await {
+            Some(run) => running.push(run),
+            None if running.is_empty() => running.push(stage.next().await?),
+            None => {
+                running.remove(0).end(Verdict::Done);
+                ended += 1;
+            }
+        }
+        expect(
+            running.len() <= LIMIT as usize,
+            "more retried jobs of an installation run at once than may",
+        )?;
+    }
+    stage.expect_rest(engine, "rest-retried").await?;
+    stage.stop().await
+}

@@ -1,0 +1,71 @@
+//! Jobs of installations from which the app is uninstalled.
+
+use std::time::Duration;
+
+use forge_remote::jobs::{Args, Jobs, MemoryJobs};
+use forge_remote::prelude::*;
+use forge_remote::testing::TestClock;
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in,
+};
+
+use crate::log::Log;
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+#[job(key = "note")]
+async fn note(log: State<Log>, Args(text): Args<String>) -> Result<()> {
+    log.write(text);
+    Ok(())
+}
+
+/// Sends a job that runs in a week.
+#[endpoint(key = "send-note", path = "/send-note")]
+async fn send_note(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
+    let installation = call.installation_id().to_owned();
+    jobs.send(note::args(installation)).after(WEEK).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn send(app: &TokenApp, uuid: &str) {
+    let call = app.harness.call("send-note");
+    let response = call.fit(|fit| fit.installation(uuid)).send().await;
+    assert_eq!(response.status(), 202, "{response:?}");
+}
+
+#[tokio::test]
+async fn a_job_for_next_week_ends_when_the_app_is_uninstalled() {
+    let (log, jobs, clock) = (Log::new(true), MemoryJobs::new(), TestClock::new());
+    let app = renewing_app()
+        .handler(forge_remote::handler!(note))
+        .handler(forge_remote::handler!(send_note))
+        .state(log.clone())
+        .jobs(jobs.clone());
+    let tokens = tokens_in(&FlakyStore::default()).removal_delay(2 * MINUTE);
+    let app = TokenApp::at(clock, app, tokens).await;
+    let _running = app.harness.start_background().unwrap();
+    for uuid in [ONE, OTHER] {
+        app.deliver(uuid, &app.token(3 * HOUR, "")).await;
+        send(&app, uuid).await;
+    }
+    assert_eq!(jobs.unfinished(), 2);
+
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(3).await;
+    assert!(eventually(|| jobs.unfinished() == 1).await);
+    // The record of the removal, without which the app counts as installed, is gone by then.
+    app.minutes(3 * 24 * 60).await;
+    app.clock.advance(WEEK);
+    assert_eq!(log.wait_for(1).await, [ari(OTHER)]);
+    assert!(eventually(|| jobs.unfinished() == 0).await);
+
+    // It is installed again.
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    send(&app, ONE).await;
+    app.minutes(3 * 24 * 60).await;
+    assert_eq!(jobs.unfinished(), 1);
+    app.clock.advance(WEEK);
+    assert_eq!(log.wait_for(2).await, [ari(OTHER), ari(ONE)]);
+}
