@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::span::Record;
 use tracing_subscriber::field::{RecordFields, VisitOutput as _};
 use tracing_subscriber::fmt::FormattedFields;
 use tracing_subscriber::fmt::format::{
-    DefaultFields, DefaultVisitor, FormatFields, JsonFields, JsonVisitor, Writer,
+    DefaultFields, DefaultVisitor, FormatFields, JsonFields, Writer,
 };
 
 use crate::telemetry::span::is_for_traces;
@@ -28,9 +29,73 @@ impl Format for DefaultFields {
 
 impl Format for JsonFields {
     fn write(mut writer: Writer<'_>, record: impl FnOnce(&mut dyn Visit)) -> fmt::Result {
-        let mut visitor = JsonVisitor::new(&mut writer);
-        record(&mut visitor);
-        visitor.finish()
+        let mut object = JsonObject::default();
+        record(&mut object);
+        writer.write_str(&object.into_text()?)
+    }
+}
+
+/// The fields of a new span as the members of a JSON object.
+///
+/// Each call has a span, so they are written directly: the library's visitor collects them in a map first.
+#[derive(Default)]
+struct JsonObject {
+    text: Vec<u8>,
+    is_invalid: bool,
+}
+
+impl JsonObject {
+    fn add(&mut self, field: &Field, value: impl Serialize) {
+        self.text
+            .push(if self.text.is_empty() { b'{' } else { b',' });
+        // The name of a field can be a keyword.
+        let name = field.name();
+        let name = name.strip_prefix("r#").unwrap_or(name);
+        let written = serde_json::to_writer(&mut self.text, name);
+        self.text.push(b':');
+        let written = written.and_then(|()| serde_json::to_writer(&mut self.text, &value));
+        self.is_invalid |= written.is_err();
+    }
+
+    fn into_text(mut self) -> Result<String, fmt::Error> {
+        if self.text.is_empty() {
+            self.text.push(b'{');
+        }
+        self.text.push(b'}');
+        match String::from_utf8(self.text) {
+            Ok(text) if !self.is_invalid => Ok(text),
+            _ => Err(fmt::Error),
+        }
+    }
+}
+
+impl Visit for JsonObject {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_bytes(&mut self, field: &Field, value: &[u8]) {
+        self.add(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}"));
     }
 }
 
@@ -113,4 +178,68 @@ pass_on! {
     record_bytes: &[u8],
     record_error: &(dyn std::error::Error + 'static),
     record_debug: &dyn fmt::Debug,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    /// Writes what a format makes of each new span.
+    struct Written<F>(F, std::sync::mpsc::Sender<String>);
+
+    impl<S, F> tracing_subscriber::Layer<S> for Written<F>
+    where
+        S: tracing::Subscriber,
+        F: for<'w> FormatFields<'w> + Send + Sync + 'static,
+    {
+        fn on_new_span(
+            &self,
+            attributes: &tracing::span::Attributes<'_>,
+            _: &tracing::span::Id,
+            _: tracing_subscriber::layer::Context<'_, S>,
+        ) {
+            let mut text = String::new();
+            self.0
+                .format_fields(Writer::new(&mut text), attributes)
+                .unwrap();
+            self.1.send(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn spans_of_an_app_have_the_members_that_the_library_writes() {
+        let (sender, spans) = std::sync::mpsc::channel();
+        let ours = Written(LogFields(JsonFields::new()), sender.clone());
+        let theirs = Written(JsonFields::new(), sender);
+        let subscriber = tracing_subscriber::registry().with(ours).with(theirs);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info_span!("empty");
+            tracing::info_span!(
+                "full",
+                text = "a \"quoted\"\n\u{7} line, \u{1F980}",
+                r#type = "keyword",
+                number = -7_i64,
+                count = u64::MAX,
+                ratio = 0.5,
+                unknown = f64::NAN,
+                large = u128::MAX,
+                flag = true,
+                bytes = &b"\xff\0"[..],
+                debug = ?Some("x"),
+                display = %"y",
+                later = tracing::field::Empty,
+            );
+        });
+        let spans: Vec<serde_json::Value> = spans
+            .try_iter()
+            .map(|text| serde_json::from_str(&text).unwrap())
+            .collect();
+        assert_eq!(spans.len(), 4);
+        for pair in spans.chunks(2) {
+            assert_eq!(pair[0], pair[1]);
+        }
+    }
 }

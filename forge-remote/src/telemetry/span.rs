@@ -7,27 +7,25 @@
 use axum::http::StatusCode;
 use tracing::Span;
 
-/// The fields that log lines leave out, because the line or its span has the same in another form.
-#[cfg(feature = "cli")]
-const FOR_TRACES: [&str; 12] = [
-    "error.type",
-    "http.request.method",
-    "http.request.resend_count",
-    "http.response.status_code",
-    "http.route",
-    "otel.kind",
-    "otel.name",
-    "otel.status_code",
-    "product",
-    "server.address",
-    "url.path",
-    "url.template",
-];
-
-/// Returns whether a field of a span is for traces alone.
+/// Returns whether a field of a span is for traces alone: log lines leave it out, because the line or its span
+/// has the same in another form.
 #[cfg(feature = "cli")]
 pub(crate) fn is_for_traces(field: &str) -> bool {
-    FOR_TRACES.contains(&field)
+    matches!(
+        field,
+        "error.type"
+            | "http.request.method"
+            | "http.request.resend_count"
+            | "http.response.status_code"
+            | "http.route"
+            | "otel.kind"
+            | "otel.name"
+            | "otel.status_code"
+            | "product"
+            | "server.address"
+            | "url.path"
+            | "url.template"
+    )
 }
 
 /// Records the result of a call or an attempt.

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use forge_remote_fit::__private::headers::hide_secrets;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Level};
 
 use super::bounds;
 use super::durable::Intake;
@@ -204,7 +204,7 @@ impl Mounted {
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 
-        let started = Instant::now();
+        let started = tracing::enabled!(Level::DEBUG).then(Instant::now);
         let handling = || match &attribute.intake {
             Some(intake) => Box::pin(Arc::clone(intake).store(request)),
             None => {
@@ -219,7 +219,10 @@ impl Mounted {
             return bounds::HANDLERS.overloaded(&self.log_limits);
         };
         let response = self.checked(call.await).await;
-        tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
+        if let Some(started) = started {
+            let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+            tracing::debug!(status, ?elapsed, "served");
+        }
         response
     }
 
