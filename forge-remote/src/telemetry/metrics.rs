@@ -141,8 +141,8 @@ metrics! {
         "Kept tokens: `written` to the store, `failed` calls of the store, `dropped` unwritten because memory was full.";
     TOKENS_PENDING = Gauge "forge_remote.tokens.pending" in Count by []:
         "Tokens and removals that wait to be written.";
-    TOKENS_OLDEST_AGE = Gauge "forge_remote.tokens.oldest_age" in Seconds by []:
-        "The age of the oldest token that Forge delivered to this process and that is kept in memory; 0 without one. A token lives 2 to 4 hours.";
+    TOKENS_EXPIRING = Gauge "forge_remote.tokens.expiring" in Count by []:
+        "Installations whose newest token has expired or does so within 30 minutes: Forge's hourly calls renew tokens earlier. Every instance reports those of the whole store.";
     JOB_RUNS = Counter "forge_remote.jobs.runs" in Count by [HANDLER, OUTCOME]:
         "Runs of stored calls and jobs: `done`, `retry`, `later` (the attempt does not count), `dead`.";
     JOB_DURATION = Histogram "forge_remote.jobs.duration" in Seconds by [HANDLER]:

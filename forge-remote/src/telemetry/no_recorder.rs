@@ -44,7 +44,7 @@ pub(crate) fn job_run(_: Option<&str>, _: &'static str, _: Option<Duration>, _: 
 
 pub(crate) fn key_set(_: &str, _: Option<Duration>, _: u64, _: u64) {}
 
-pub(crate) fn tokens(_: [(&'static str, u64); 3], _: u64, _: Duration) {}
+pub(crate) fn tokens(_: [(&'static str, u64); 3], _: u64, _: Option<u64>) {}
 
 pub(crate) fn jobs(_: u64, _: u64, _: Duration) {}
 

@@ -107,13 +107,15 @@ pub(crate) fn key_set(cloud: &str, age: Option<Duration>, fetched: u64, failed: 
     }
 }
 
-/// The state of the kept tokens: writes by outcome, how many wait, and the age of the oldest one.
-pub(crate) fn tokens(writes: [(&'static str, u64); 3], pending: u64, oldest_age: Duration) {
+/// The state of the kept tokens: writes by outcome, how many wait, and how many expire soon, if the store shows it.
+pub(crate) fn tokens(writes: [(&'static str, u64); 3], pending: u64, expiring: Option<u64>) {
     for (outcome, count) in writes {
         counter(&table::TOKEN_WRITES, vec![outcome_label(outcome)]).absolute(count);
     }
     gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
-    gauge(&table::TOKENS_OLDEST_AGE, Vec::new()).set(oldest_age);
+    if let Some(expiring) = expiring {
+        gauge(&table::TOKENS_EXPIRING, Vec::new()).set(number(expiring));
+    }
 }
 
 /// The state of the stored jobs.

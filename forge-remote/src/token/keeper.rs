@@ -114,16 +114,6 @@ impl Keeper {
         }
     }
 
-    /// Returns when the oldest cached token was delivered.
-    pub(super) fn oldest_delivery(&self) -> Option<SystemTime> {
-        let memory = self.memory();
-        memory
-            .entries
-            .values()
-            .filter_map(|entry| entry.delivered)
-            .min()
-    }
-
     /// Returns the cached entry of an installation.
     pub(super) fn remembered(&self, installation_id: &str) -> Option<Entry> {
         let entry = self.memory().entries.get(installation_id).cloned();

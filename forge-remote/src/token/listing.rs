@@ -13,8 +13,8 @@ use super::installation::Installation;
 use super::keeper::Keeper;
 use super::limits::PAGE;
 use super::lookup::installation;
-use super::records::Opened;
-use super::store::{PageRequest, StoreError};
+use super::records::{Opened, Peeked};
+use super::store::{PageRequest, SealedToken, StoreError};
 
 impl Tokens {
     /// Returns every installation with a token that can be handed out, sorted by id, for background
@@ -70,6 +70,35 @@ impl Tokens {
             ending.extend(page.map(|entry| (entry.id().to_owned(), entry.expires_at)));
         }
         Ok(ending)
+    }
+
+    /// Returns how many installations have no token that lasts this long, whichever instance got the newest one.
+    /// The store is read, and nothing is noted in memory. `None` until the tokens are open.
+    pub(crate) async fn expiring_within(&self, time: Duration) -> Result<Option<u64>, StoreError> {
+        let Some(keeper) = self.0.keeper.get() else {
+            return Ok(None);
+        };
+        let end = keeper.clock.now() + time;
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = PageRequest {
+                after,
+                limit: PAGE,
+                ends_before: Some(end),
+            };
+            let page = keeper.read(keeper.store().list(page)).await?;
+            let expires = |record: &&SealedToken| {
+                // A newer token may wait to be written.
+                let newer = keeper.remembered(&record.installation_id);
+                newer.is_none_or(|entry| entry.expires_at < end)
+                    && matches!(keeper.peek(record), Peeked::Token { .. })
+            };
+            count += page.tokens.iter().filter(expires).count() as u64;
+            after = page.next;
+            if after.is_none() {
+                return Ok(Some(count));
+            }
+        }
     }
 }
 

@@ -164,11 +164,6 @@ impl Tokens {
         keeper.map(|keeper| keeper.stats()).unwrap_or_default()
     }
 
-    /// Returns when the oldest token in this process's memory was delivered.
-    pub(crate) fn oldest_delivery(&self) -> Option<SystemTime> {
-        self.0.keeper.get()?.oldest_delivery()
-    }
-
     /// Returns the keeper, after waiting for it for up to 10 seconds.
     pub(super) async fn keeper(&self) -> Result<&Arc<Keeper>, TokenError> {
         if let Some(keeper) = self.0.keeper.get() {

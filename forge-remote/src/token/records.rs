@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::cache::{Entry, Memory};
-use super::installation::About;
+use super::installation::{About, Standing};
 use super::keeper::Keeper;
 use super::limits::MAX_PLAUSIBLE_LIFE;
 use super::removal::{self, Record, Removal, SETTLES};
@@ -19,6 +21,22 @@ pub(super) enum Opened {
     Foreign,
     /// The record can't be opened, with the reason.
     Shut(String),
+}
+
+/// A record of the store that is read without noting it in memory.
+pub(super) enum Peeked {
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "`doctor` reads the fields")
+    )]
+    Token {
+        token: Zeroizing<String>,
+        standing: Standing,
+    },
+    /// The installation was removed, or belongs to another app or environment.
+    NotOurs,
+    /// It can't be opened.
+    Shut,
 }
 
 /// The result of looking up an installation.
@@ -138,6 +156,25 @@ impl Keeper {
             "a kept token can't be opened; it is left unchanged"
         );
         Opened::Shut(reason)
+    }
+
+    /// Opens a record of the store without noting it in memory or the log.
+    pub(super) fn peek(&self, sealed: &SealedToken) -> Peeked {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        let Ok(plain) = self.keys.open(subject, &sealed.sealed) else {
+            return Peeked::Shut;
+        };
+        if removal::read(&plain).is_some() {
+            return Peeked::NotOurs;
+        }
+        match About::read(&sealed.installation_id, &plain) {
+            Some((_, about, _)) if !self.admission.admits(&about) => Peeked::NotOurs,
+            Some((token, _, standing)) => Peeked::Token { token, standing },
+            None => Peeked::Shut,
+        }
     }
 
     /// Returns the id of the missing key, if this token was sealed under one.

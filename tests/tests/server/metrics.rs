@@ -15,12 +15,15 @@ use forge_remote::jobs::{
 };
 use forge_remote::metrics::{DURATION_BUCKETS, Kind, METRICS, Unit};
 use forge_remote::prelude::*;
+use forge_remote::testing::TestClock;
 use forge_remote::token::MemoryTokens;
 use forge_remote_tests::fake_api::{Server, instant_client, respond};
 use forge_remote_tests::http::{Call, send};
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{Fit, published, unique_id};
+use forge_remote_tests::stores::FlakyStore;
 use forge_remote_tests::test_app::TestApp;
+use forge_remote_tests::token_app::{HOUR, MINUTE, ONE, OTHER, TokenApp, renewing_app, tokens_in};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -343,6 +346,46 @@ async fn a_scrape_has_what_happened() {
     };
     at_least("forge_remote_key_set_age_seconds", 20.0);
     at_least("forge_remote_schedule_last_seen_age_seconds", 20.0);
+}
+
+/// Forge's calls reach one instance each, so no instance has every token: what a rule takes by `max` has to be the
+/// whole store's.
+#[tokio::test]
+async fn tokens_that_expire_are_counted_in_the_whole_store() {
+    let store = FlakyStore::default();
+    let clock = TestClock::new();
+    let instance = async || TokenApp::at(clock.clone(), renewing_app(), tokens_in(&store)).await;
+    // The guard of a recorder is the thread's: each instance samples under its own.
+    let (first, second, idle) = (instance().await, instance().await, instance().await);
+    let expiring = async |app: &TokenApp| {
+        let recorder = recorder();
+        let _guard = metrics::set_default_local_recorder(recorder);
+        let exporter = exporter(recorder.handle()).await;
+        let _sampling = app.harness.start_background().unwrap();
+        let name = "forge_remote_tokens_expiring";
+        let scrape = Scrape::until(exporter, |scrape| scrape.value(name, &[]).is_some()).await;
+        scrape.value(name, &[])
+    };
+    first.deliver(ONE, &first.token(4 * HOUR, "1")).await;
+    first.deliver(OTHER, &first.token(4 * HOUR, "2")).await;
+    first.tokens.flush().await.unwrap();
+    clock.advance(HOUR);
+    // The next calls for one of them reach another instance.
+    second.deliver(ONE, &second.token(4 * HOUR, "3")).await;
+    second.tokens.flush().await.unwrap();
+    for app in [&first, &second, &idle] {
+        assert_eq!(expiring(app).await, Some(0.0));
+    }
+    // The first instance still has the old token of both in memory, and the other installation's is the only one.
+    clock.advance(2 * HOUR + 31 * MINUTE);
+    for app in [&first, &second, &idle] {
+        assert_eq!(expiring(app).await, Some(1.0));
+    }
+    second.deliver(OTHER, &second.token(4 * HOUR, "4")).await;
+    second.tokens.flush().await.unwrap();
+    for app in [&first, &second, &idle] {
+        assert_eq!(expiring(app).await, Some(0.0));
+    }
 }
 
 /// An engine whose stored jobs name handlers that nobody has.

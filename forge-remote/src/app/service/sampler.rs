@@ -13,6 +13,9 @@ use crate::token::Tokens;
 
 /// The pause between two samples.
 const PAUSE: Duration = Duration::from_secs(15);
+/// The rest of a token's life that an hourly call does not let it reach: Forge delivers tokens with at least 2 hours.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 60);
 /// How long the engine may take to count its jobs.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,7 +34,7 @@ impl Sampler {
     pub(super) async fn run(self: Arc<Self>) {
         loop {
             self.record_keys(self.verifier.keys());
-            self.record_tokens();
+            self.record_tokens().await;
             self.last_calls.record();
             self.record_jobs().await;
             self.clock.sleep(PAUSE).await;
@@ -53,20 +56,19 @@ impl Sampler {
         }
     }
 
-    fn record_tokens(&self) {
+    async fn record_tokens(&self) {
         let Some(tokens) = &self.tokens else {
             return;
         };
         let stats = tokens.stats();
-        let now = self.clock.now();
-        let age = |delivered| now.duration_since(delivered).unwrap_or_default();
-        let age = tokens.oldest_delivery().map_or(Duration::ZERO, age);
+        // A store that is down is logged, and counted as a failed call.
+        let expiring = tokens.expiring_within(EXPIRES_SOON).await;
         let writes = [
             ("written", stats.written),
             ("failed", stats.store_failures),
             ("dropped", stats.dropped),
         ];
-        record::tokens(writes, stats.pending, age);
+        record::tokens(writes, stats.pending, expiring.ok().flatten());
     }
 
     async fn record_jobs(&self) {
