@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -553,18 +555,24 @@ async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
     assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
 }
 
-/// Makes a certificate authority and a certificate of `localhost` for this many days, with openssl.
-/// Returns false where openssl is not installed, except in CI.
-async fn make_certificate(folder: &Folder, days: &str) -> bool {
+/// Makes a certificate authority and a certificate of `localhost` that is this many days old and valid for this many
+/// more, with openssl. Returns false where openssl is not installed, except in CI.
+async fn make_certificate(folder: &Folder, age: &str, left: &str) -> bool {
     let script = "set -e
         key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
         openssl req -x509 $key -keyout ca.key -subj /CN=Tests -days 90 -out ca.pem
         openssl req $key -keyout leaf.pem -subj /CN=localhost -out leaf.csr
         echo subjectAltName=DNS:localhost > names
-        openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -days $1 -extfile names -outform DER -out leaf.der
+        rm -f index* && touch index
+        printf '%s\n' '[ca]' default_ca=own '[own]' new_certs_dir=. database=index rand_serial=yes \
+            default_md=sha256 policy=any '[any]' commonName=supplied > ca.cnf
+        from=$(date -u -d \"$1 days ago\" +%y%m%d%H%M%SZ) until=$(date -u -d \"$2 days\" +%y%m%d%H%M%SZ)
+        openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in leaf.csr -extfile names \
+            -startdate $from -enddate $until -out leaf.crt
+        openssl x509 -in leaf.crt -outform DER -out leaf.der
         openssl pkcs8 -topk8 -nocrypt -in leaf.pem -outform DER -out leaf.key";
     let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh", days]);
+    shell.args(["-c", script, "sh", age, left]);
     let made = shell.current_dir(folder.path()).output().await.unwrap();
     if !made.status.success() {
         skipped(&format!("openssl can't be run: {}", stderr(&made)));
@@ -605,12 +613,14 @@ async fn tls(folder: &Folder, upstream: SocketAddr) -> (u16, JoinSet<()>) {
 #[tokio::test]
 async fn the_certificate_is_checked() {
     let deployment = Deployment::start(|_, _| None).await;
-    for (days, is_trusted, codes) in [
-        ("60", true, vec![]),
-        ("7", true, vec!["certificate"]),
-        ("60", false, vec!["certificate"]),
+    for (age, left, is_trusted, state) in [
+        ("30", "60", true, "passed"),
+        // Some authorities issue for 6 days only.
+        ("4", "2", true, "passed"),
+        ("83", "7", true, "warning"),
+        ("30", "60", false, "failed"),
     ] {
-        if !make_certificate(&deployment.folder, days).await {
+        if !make_certificate(&deployment.folder, age, left).await {
             return;
         }
         let (port, _server) = tls(&deployment.folder, deployment.proxy.address).await;
@@ -623,11 +633,44 @@ async fn the_certificate_is_checked() {
         }
         deployment.proxy.requests.store(0, Ordering::Relaxed);
         let output = command.output().await.unwrap();
-        assert_eq!(
-            deployment.codes_of(&output),
-            codes,
-            "{days} {is_trusted} {}",
-            stdout(&output)
-        );
+        let text = stdout(&output);
+        let codes = match state {
+            "failed" => vec!["certificate"],
+            _ => vec![],
+        };
+        assert_eq!(deployment.codes_of(&output), codes, "{age} {left} {text}");
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let first = &report["checks"][0];
+        assert_eq!(first["state"], state, "{age} {left} {text}");
+        let code = first["code"].as_str();
+        assert_eq!(code == Some("certificate"), state != "passed", "{text}");
+    }
+}
+
+/// The page of `doctor` has every code of `doctor --url`, and no other; `--explain` explains each.
+#[tokio::test]
+async fn the_page_has_the_codes_that_are_explained() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(repository.join("docs/doctor.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let codes = rows.filter_map(|row| row.trim_end_matches(" |").split(" | ").nth(2));
+    let listed: BTreeSet<&str> = codes
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let rules = repository.join("forge-remote/src/cli/doctor/url/rules.rs");
+    let rules = fs::read_to_string(rules).unwrap();
+    let rules = rules.split("Rule::deployment(").skip(1);
+    let known: BTreeSet<&str> = rules.filter_map(|rule| rule.split('"').nth(1)).collect();
+    assert!(known.len() > 20, "{known:?}");
+    assert_eq!(listed, known);
+    for code in listed {
+        let output = plain_app()
+            .args(["doctor", "--explain", code])
+            .output()
+            .await
+            .unwrap();
+        let text = stdout(&output);
+        assert!(text.starts_with(&format!("{code}: ")), "{text}");
+        assert!(text.contains("`doctor --url` reports it"), "{text}");
     }
 }

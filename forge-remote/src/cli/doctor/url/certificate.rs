@@ -1,4 +1,4 @@
-//! The end of a certificate's validity.
+//! The validity of a certificate.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,27 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// Returns when a certificate (DER) expires. `None` for anything that is not a certificate.
+/// From when until when a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) from: SystemTime,
+    pub(super) until: SystemTime,
+}
+
+impl Validity {
+    /// Returns the rest of the validity below which a renewal is late: a sixth of it, and 14 days at most. Renewals
+    /// of 90 days happen after 60, those of 6 days after 3.
+    pub(super) fn late_renewal(self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(14 * 24 * 3600);
+        let whole = self.until.duration_since(self.from).unwrap_or_default();
+        (whole / 6).min(LONGEST)
+    }
+}
+
+/// Returns the validity of a certificate (DER). `None` for anything that is not a certificate.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc5280#section-4.1>
-pub(super) fn valid_until(der: &[u8]) -> Option<SystemTime> {
+pub(super) fn validity(der: &[u8]) -> Option<Validity> {
     let (certificate, _) = content(SEQUENCE, der)?;
     let (mut fields, _) = content(SEQUENCE, certificate)?;
     if let Some((_, rest)) = content(VERSION, fields) {
@@ -21,15 +38,22 @@ pub(super) fn valid_until(der: &[u8]) -> Option<SystemTime> {
         (_, fields) = content(tag, fields)?;
     }
     let (validity, _) = content(SEQUENCE, fields)?;
-    let (_, _, not_after) = element(validity)?;
-    match element(not_after)? {
-        (UTC_TIME, text, _) => {
-            let text = std::str::from_utf8(text).ok()?;
+    let (tag, not_before, rest) = element(validity)?;
+    let from = time(tag, not_before)?;
+    let (tag, not_after, _) = element(rest)?;
+    let until = time(tag, not_after)?;
+    Some(Validity { from, until })
+}
+
+fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
+    let text = std::str::from_utf8(text).ok()?;
+    match tag {
+        UTC_TIME => {
             // Years from 50 on are those of the last century.
             let century = if text.get(..2)? < "50" { "20" } else { "19" };
             date(&format!("{century}{text}"))
         }
-        (GENERALIZED_TIME, text, _) => date(std::str::from_utf8(text).ok()?),
+        GENERALIZED_TIME => date(text),
         _ => None,
     }
 }
@@ -107,20 +131,31 @@ mod tests {
         DWS3FZZ8JGjmSWJPN7NZM8a+VjTabqHc8HxwJrff";
 
     #[test]
-    fn the_end_of_a_certificate_is_read() {
+    fn the_validity_of_a_certificate_is_read() {
         let base64: String = CERTIFICATE.split_whitespace().collect();
         let der = STANDARD.decode(base64).unwrap();
-        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_830_484_114);
-        assert_eq!(valid_until(&der), Some(end));
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (from, until) = (at(1_795_924_114), at(1_830_484_114));
+        assert_eq!(validity(&der), Some(Validity { from, until }));
         for length in 0..100 {
-            assert_eq!(valid_until(&der[..length]), None);
+            assert_eq!(validity(&der[..length]), None);
+        }
+    }
+
+    #[test]
+    fn a_late_renewal_depends_on_the_lifetime() {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        for (whole, late) in [(398, 14), (90, 14), (60, 10), (6, 1)] {
+            let from = SystemTime::UNIX_EPOCH;
+            let validity = Validity { from, until: from + days(whole) };
+            assert_eq!(validity.late_renewal(), days(late), "{whole}");
         }
     }
 
     #[test]
     fn anything_else_is_not_a_certificate() {
         for der in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x02\x30\x00"] {
-            assert_eq!(valid_until(der), None);
+            assert_eq!(validity(der), None);
         }
     }
 }

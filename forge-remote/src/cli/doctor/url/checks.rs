@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
+use super::certificate::Validity;
 use super::plan::{Plan, Route, UNKNOWN_PATH};
 use super::rules::{
     BODY_LIMIT, CACHED_RESPONSE, CERTIFICATE, EXPOSED_CONSOLE, EXPOSED_FILE, EXPOSED_KEYS,
@@ -17,8 +18,6 @@ use crate::app::ROUTE_DIGEST_HEADER;
 use crate::cli::doctor::line::Line;
 use crate::diagnostic::Rule;
 
-/// How long a certificate must be valid at least.
-const MIN_VALIDITY: Duration = Duration::from_secs(14 * 24 * 3600);
 /// The size of a large token, in bytes. Proxies limit a header to 8 KB by default.
 const TOKEN_BYTES: usize = 12 * 1024;
 /// The time that 19 of 20 responses may take.
@@ -84,7 +83,7 @@ pub(super) async fn reach(
         Err(error) => return (vec![not_sent(check, &error)], None),
     };
     let mut lines = Vec::new();
-    lines.extend(answer.certificate_until.map(certificate));
+    lines.extend(answer.certificate.map(certificate));
     let is_own = match plan.has_fallback {
         true => answer.status == StatusCode::OK && answer.body == b"ok\n",
         false => {
@@ -105,15 +104,18 @@ pub(super) async fn reach(
     (lines, is_reachable.then_some(digest))
 }
 
-fn certificate(until: SystemTime) -> Line {
+fn certificate(validity: Validity) -> Line {
     let check = "tls";
-    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-    let days = left.as_secs() / (24 * 3600);
-    if left >= MIN_VALIDITY {
-        return Line::passed(check, format!("the certificate is valid for another {days} days"));
+    let left = validity.until.duration_since(SystemTime::now()).unwrap_or_default();
+    let time = match left.as_secs() / 3600 {
+        hours @ 0..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    };
+    if left >= validity.late_renewal() {
+        return Line::passed(check, format!("the certificate is valid for another {time}"));
     }
-    let detail = format!("the certificate expires in {days} days");
-    trouble(check, &CERTIFICATE, detail, "renew it now, and repair the automatic renewal")
+    let detail = format!("the certificate expires in {time}, which is late for a renewal");
+    Line::warning(check, detail, "renew it, and repair the automatic renewal").code(&CERTIFICATE)
 }
 
 /// Checks that each handler is there and refuses a call without a token.
@@ -130,8 +132,12 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Vec<Line> {
         }
         has_challenge &= answer.has_challenge();
     }
-    let count = plan.routes.len();
-    let passed = Line::passed(check, format!("each of {count} paths refuses a call without a token"));
+    let called = plan.routes.len();
+    let paths = match plan.paths_left_out {
+        0 => format!("each of {called} paths"),
+        more => format!("each of {called} paths ({more} more are not called)"),
+    };
+    let passed = Line::passed(check, format!("{paths} refuses a call without a token"));
     let mut lines = vec![passed];
     if !has_challenge {
         let detail = "the header `WWW-Authenticate` of a refusal is missing or changed";

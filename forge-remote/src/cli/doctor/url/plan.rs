@@ -15,7 +15,7 @@ use crate::app::{App, RouteDigest};
 use crate::fit::{AllowedCaller, PRODUCTION_KEYS};
 use crate::registry::Handler;
 
-/// The largest number of routes that are called.
+/// The largest number of routes that are called without a token: the other requests have their share of the 60.
 const MAX_ROUTES: usize = 16;
 /// The body that is sent at most, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -23,6 +23,8 @@ const MAX_BODY: usize = 1024 * 1024;
 /// What to attack.
 pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
+    /// The number of further paths, which are not called.
+    pub(super) paths_left_out: usize,
     /// The route that gets the forged tokens: the first one.
     pub(super) target: Route,
     /// The largest body that the target accepts, in bytes.
@@ -67,10 +69,12 @@ impl Plan {
         let mut routes: Vec<Route> = Vec::new();
         for handler in &callable {
             let route = Route::of(handler);
-            if routes.len() < MAX_ROUTES && routes.iter().all(|other| other.path != route.path) {
+            if routes.iter().all(|other| other.path != route.path) {
                 routes.push(route);
             }
         }
+        let paths_left_out = routes.len().saturating_sub(MAX_ROUTES);
+        routes.truncate(MAX_ROUTES);
         let settings = app.settings();
         let ids = settings
             .app_ids()
@@ -94,6 +98,7 @@ impl Plan {
         Ok(Self {
             target: Route::of(first),
             routes,
+            paths_left_out,
             body: limit.min(MAX_BODY),
             digest: RouteDigest::of(&app.registry),
             has_fallback: app.has_own_route(UNKNOWN_PATH),

@@ -39,8 +39,8 @@ pub(super) const UNREACHABLE: Rule = Rule::deployment(
 pub(super) const CERTIFICATE: Rule = Rule::deployment(
     "certificate",
     "Forge calls a remote over TLS and accepts only a valid certificate: of a public authority, with the intermediate \
-    certificates, for this host name, and not expired. Less than 14 days of validity are reported as well, because a renewal \
-    that works happens earlier.",
+    certificates, for this host name, and not expired. A certificate whose renewal is late is a warning: less than \
+    14 days and less than a sixth of its validity are left.",
 );
 
 pub(super) const REDIRECT: Rule = Rule::deployment(

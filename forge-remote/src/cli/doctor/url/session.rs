@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use reqwest::tls::TlsInfo;
 use reqwest::{Body, Client, Request, Url};
 use serde_json::Value;
 
-use super::certificate;
+use super::certificate::{Validity, validity};
 use crate::error::chain;
 use crate::fit::{Clock, KeysUnavailable, TokenRejection, VerifyError};
 use crate::http_client::Network;
@@ -85,8 +85,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// When the certificate of the connection expires.
-    pub(super) certificate_until: Option<SystemTime>,
+    /// The validity of the connection's certificate.
+    pub(super) certificate: Option<Validity>,
 }
 
 impl Session {
@@ -123,7 +123,7 @@ impl Session {
         let mut response = response.map_err(failed)?;
         let leaf = response.extensions().get::<TlsInfo>();
         let leaf = leaf.and_then(|info| info.peer_certificate());
-        let certificate_until = leaf.and_then(certificate::valid_until);
+        let certificate = leaf.and_then(validity);
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -140,7 +140,7 @@ impl Session {
             status,
             headers,
             body,
-            certificate_until,
+            certificate,
         })
     }
 }
@@ -212,6 +212,7 @@ pub(super) fn in_two_parts(bytes: &[u8]) -> Body {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::registry::BoxFuture;
