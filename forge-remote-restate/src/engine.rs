@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use forge_remote::diagnostic::Check;
 use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope};
 use restate_sdk::endpoint::Endpoint;
 use tokio::net::TcpListener;
@@ -67,6 +68,31 @@ impl Restate {
             // Another process of this machine serves the address.
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => register.await,
             Err(error) => Err(self.not_bound(error)),
+        }
+    }
+
+    /// Checks, without changing anything, that the server runs this app's jobs at this app's URL.
+    pub(crate) async fn check(&self) -> Check {
+        let url = &self.url;
+        match self.server.deployment_of(JOB).await {
+            Ok(Some(deployment)) if deployment.is_at(url) => {
+                Check::passed("engine", format!("Restate runs the jobs at {url}"))
+            }
+            Ok(Some(Deployment { uri, .. })) => Check::failed(
+                "engine",
+                format!("Restate runs the jobs at {uri}, and this app is at {url}"),
+                "give each environment of each app a server of its own; after a move, see `register_by_hand`",
+            ),
+            Ok(None) => Check::pending(
+                "engine",
+                "this app is not registered with the Restate server",
+                "start the app, which registers, unless `register_by_hand` is set",
+            ),
+            Err(error) => Check::failed(
+                "engine",
+                format!("Restate: {error}"),
+                "start the server, or correct the URL of its admin API",
+            ),
         }
     }
 

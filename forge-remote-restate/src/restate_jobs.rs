@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_remote::diagnostic::Check;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector, Repeats,
@@ -145,6 +146,11 @@ impl JobEngine for RestateJobs {
     fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
         let (restate, installation) = (Arc::clone(&self.0), installation_id.to_owned());
         Box::pin(async move { restate.end_installation(&installation).await })
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let restate = Arc::clone(&self.0);
+        Box::pin(async move { vec![restate.check().await] })
     }
 
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {

@@ -3,8 +3,9 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use forge_remote::diagnostic::Check;
 use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, Repeats,
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, LastAccepted, Repeats,
 };
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use sqlx::Transaction;
@@ -15,7 +16,7 @@ use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
 use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::TURN_WAIT;
 use crate::stored_call::QUEUE;
-use crate::upkeep::{decide, note_finished, show_life, tidy};
+use crate::upkeep::{chain, decide, note_finished, show_life, tidy};
 use crate::waker::Waker;
 
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
@@ -65,6 +66,9 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Reads the database without changing it, or anything beside it; `None` if it does not exist.
+    fn look(&self) -> impl Future<Output = Result<Option<Look<Self::Store>>, EngineError>> + Send;
+
     /// Opens the database, and migrates it.
     fn open(&self) -> impl Future<Output = Result<Ledger<Self::Store>, EngineError>> + Send;
 
@@ -73,6 +77,27 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
         &self,
         ledger: &Ledger<Self::Store>,
     ) -> impl Future<Output = Result<Self::Presence, EngineError>> + Send;
+}
+
+/// A database that is read without changing it.
+pub(crate) struct Look<S> {
+    pub(crate) ledger: Ledger<S>,
+    /// The number of River's migrations that are not done yet.
+    pub(crate) migrations_left: usize,
+    /// The number of tables that this database alone has, and which are missing.
+    pub(crate) missing_tables: usize,
+    /// How calls are stored.
+    pub(crate) durability: Durability,
+}
+
+/// Whether a stored call survives a power cut.
+pub(crate) enum Durability {
+    /// By these settings.
+    Durable(String),
+    /// Once the engine has opened the database, which has these settings.
+    DurableAfterLaunch(String),
+    /// It does not, by these settings, and the fix.
+    Lost(String, &'static str),
 }
 
 /// An engine.
@@ -149,7 +174,70 @@ impl<D: Database> River<D> {
     }
 
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
-        self.opened().await?.ledger.counts().await
+        self.readable().await?.counts().await
+    }
+
+    pub(crate) async fn last_accepted(&self) -> Result<LastAccepted, EngineError> {
+        self.readable().await?.last_accepted().await
+    }
+
+    /// Returns the tables, without creating or migrating them.
+    async fn readable(&self) -> Result<Ledger<D::Store>, EngineError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened.ledger.clone());
+        }
+        let look = self.database.look().await?;
+        let look = look.ok_or_else(|| EngineError::new("the database does not exist yet"))?;
+        Ok(look.ledger)
+    }
+
+    /// Checks the schema and the settings, without changing anything. `name` is the engine's.
+    pub(crate) async fn checks(&self, name: &str) -> Vec<Check> {
+        let checked = self.try_checks(name).await;
+        checked.unwrap_or_else(|error| {
+            let detail = format!("{name}: {}", chain(&error));
+            let fix = "start the database, or correct its address or its rights";
+            vec![Check::failed("store", detail, fix)]
+        })
+    }
+
+    async fn try_checks(&self, name: &str) -> Result<Vec<Check>, EngineError> {
+        let Some(look) = self.database.look().await? else {
+            return Ok(vec![Check::pending(
+                "migrations",
+                format!("{name} does not exist"),
+                "start the app, which creates it; if it has run before, it used another path: a relative one begins \
+                 at the working folder",
+            )]);
+        };
+        let missing = look.missing_tables + look.ledger.missing_tables().await?;
+        let left = look.migrations_left;
+        if left > 0 || missing > 0 {
+            let detail = format!(
+                "{name}: {left} of River's migrations and {missing} tables or indexes are missing"
+            );
+            let fix = "start the app, which creates them";
+            return Ok(vec![Check::pending("migrations", detail, fix)]);
+        }
+        let durability = match look.durability {
+            Durability::Durable(settings) => {
+                Check::passed("durability", format!("{name}: {settings}"))
+            }
+            Durability::DurableAfterLaunch(settings) => Check::pending(
+                "durability",
+                format!("{name}: {settings}"),
+                "start the app, which sets it; no other program may reset it",
+            ),
+            Durability::Lost(settings, fix) => Check::failed(
+                "durability",
+                format!(
+                    "{name}: {settings}: a power cut loses calls that were acknowledged to Forge"
+                ),
+                fix,
+            ),
+        };
+        let current = Check::passed("migrations", format!("{name}: its schema is current"));
+        Ok(vec![current, durability])
     }
 
     pub(crate) async fn end_installation(&self, installation: &str) -> Result<u64, EngineError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts};
+use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts, LastAccepted};
 use riverqueue::jiff::Timestamp;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::Transaction;
@@ -54,6 +54,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     const ADVANCE_WAITING: &'static str;
     /// Cancels waiting jobs of the installation `$1`, at most `$2` of them.
     const CANCEL_WAITING: &'static str;
+    /// Selects 1 if there is a table or an index with the name `$1`, otherwise 0.
+    const EXISTS: &'static str;
 
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
@@ -405,6 +407,39 @@ impl<S: Store> Ledger<S> {
         counts.dead = dead.unsigned_abs();
         counts.oldest_due = (oldest >= 0).then(|| from_millis(oldest));
         Ok(counts)
+    }
+
+    /// Returns when the last call of each handler was accepted, as far as calls are remembered.
+    pub(crate) async fn last_accepted(&self) -> Result<LastAccepted, EngineError> {
+        let connection = self.store.connection().await;
+        let mut connection = connection.map_err(database_failed)?;
+        let last = connection
+            .named_integers(
+                "SELECT handler, max(accepted_at) FROM forge_remote_call GROUP BY handler",
+            )
+            .await
+            .map_err(database_failed)?;
+        let last = last.into_iter();
+        Ok(last
+            .map(|(handler, time)| (handler, from_millis(time)))
+            .collect())
+    }
+
+    /// Returns how many of this crate's tables and indexes are missing.
+    pub(crate) async fn missing_tables(&self) -> Result<usize, EngineError> {
+        let connection = self.store.connection().await;
+        let mut connection = connection.map_err(database_failed)?;
+        let mut missing = 0;
+        for statement in TABLES {
+            let rest = statement.split_once("IF NOT EXISTS ");
+            let name = rest.and_then(|(_, rest)| rest.split_whitespace().next());
+            let found = connection
+                .integer(S::EXISTS, values![name.unwrap_or_default()])
+                .await
+                .map_err(database_failed)?;
+            missing += usize::from(found != Some(1));
+        }
+        Ok(missing)
     }
 
     /// Deletes some calls that were accepted before this time and whose jobs River has deleted, and returns

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use forge_remote::diagnostic::Check;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
-    Repeats,
+    LastAccepted, Repeats,
 };
 use riverqueue::migrate::PostgresMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -15,7 +16,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
-use crate::engine::{Database, GUARANTEES, River, Settings};
+use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Ledger, Reclaimed, Store, TABLES, Writing, failed};
@@ -132,6 +133,16 @@ impl JobEngine for PostgresJobs {
         Box::pin(async move { river.end_installation(&installation).await })
     }
 
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let (name, river) = (self.name(), Arc::clone(&self.0));
+        Box::pin(async move { river.checks(&name).await })
+    }
+
+    fn last_accepted(&self) -> BoxFuture<Result<Option<LastAccepted>, EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.last_accepted().await.map(Some) })
+    }
+
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
@@ -152,31 +163,54 @@ impl Database for PostgresUrl {
     type Store = PostgresStore;
     type Presence = ();
 
-    async fn open(&self) -> Result<Ledger<PostgresStore>, EngineError> {
-        let mut options: PgConnectOptions = self
-            .url
-            .parse()
-            .map_err(|error| failed("the URL of the database is invalid", error))?;
-        let of_url = options
-            .get_options()
-            .filter(|options| options.contains("search_path"));
-        let schema = match (&self.schema, of_url) {
-            (None, Some(_)) => None,
-            (schema, _) => Some(schema.as_deref().unwrap_or(SCHEMA)),
-        };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if let Some(schema) = schema {
-            if schema.is_empty() || schema.len() > 63 || !schema.chars().all(is_name) {
-                return Err(EngineError::new(
-                    "the schema's name is not 1 to 63 letters, digits and `_`",
-                ));
-            }
-            options = options.options([("search_path", schema)]);
+    async fn look(&self) -> Result<Option<Look<PostgresStore>>, EngineError> {
+        let (pool, _) = self.pool()?;
+        check_clock(&pool).await?;
+        let fail = |error| failed("the database failed", error);
+        let mut connection = pool.acquire().await.map_err(fail)?;
+        let search_path = search_path(&mut connection).await.map_err(fail)?;
+        let identity = identity(&mut connection).await.map_err(fail)?;
+        let settings: (String, String, bool) = sqlx::query_as(
+            "SELECT current_setting('fsync'), current_setting('synchronous_commit'), pg_is_in_recovery()",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(fail)?;
+        drop(connection);
+        let (fsync, commit, is_standby) = settings;
+        if is_standby {
+            return Err(EngineError::new(
+                "it is a standby: the URL has to lead to the primary",
+            ));
         }
-        let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
+        let migrations = PostgresMigrator::new(pool.clone()).validate(None).await;
+        let migrations =
+            migrations.map_err(|error| failed("River's tables can't be read", error))?;
+        let missing_tables = usize::from(identity.is_none());
+        let settings = format!("fsync is {fsync}, synchronous_commit is {commit}");
+        Ok(Some(Look {
+            ledger: Ledger {
+                store: PostgresStore {
+                    pool,
+                    search_path,
+                    identity,
+                },
+            },
+            migrations_left: migrations.unapplied.len(),
+            missing_tables,
+            durability: match (&*fsync, &*commit) {
+                ("off", _) => Durability::Lost(settings, "set `fsync = on` in postgresql.conf"),
+                (_, "off") => Durability::Lost(
+                    settings,
+                    "set `synchronous_commit = on`: `ALTER ROLE … SET`, `ALTER DATABASE … SET`, or postgresql.conf",
+                ),
+                _ => Durability::Durable(settings),
+            },
+        }))
+    }
+
+    async fn open(&self) -> Result<Ledger<PostgresStore>, EngineError> {
+        let (pool, schema) = self.pool()?;
         check_clock(&pool).await?;
         let fail = |error| failed("the tables can't be created", error);
         // One instance at a time migrates.
@@ -210,6 +244,37 @@ impl Database for PostgresUrl {
 
     async fn enter(&self, ledger: &Ledger<PostgresStore>) -> Result<(), EngineError> {
         check_clock(&ledger.store.pool).await
+    }
+}
+
+impl PostgresUrl {
+    /// Returns a pool, and the schema that is created if it is missing; `None` for one that the URL names.
+    fn pool(&self) -> Result<(PgPool, Option<&str>), EngineError> {
+        let mut options: PgConnectOptions = self
+            .url
+            .parse()
+            .map_err(|error| failed("the URL of the database is invalid", error))?;
+        let of_url = options
+            .get_options()
+            .filter(|options| options.contains("search_path"));
+        let schema = match (&self.schema, of_url) {
+            (None, Some(_)) => None,
+            (schema, _) => Some(schema.as_deref().unwrap_or(SCHEMA)),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if let Some(schema) = schema {
+            if schema.is_empty() || schema.len() > 63 || !schema.chars().all(is_name) {
+                return Err(EngineError::new(
+                    "the schema's name is not 1 to 63 letters, digits and `_`",
+                ));
+            }
+            options = options.options([("search_path", schema)]);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok((pool, schema))
     }
 }
 
@@ -380,6 +445,7 @@ impl Store for PostgresStore {
                  AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
              LIMIT $2
          ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
+    const EXISTS: &'static str = "SELECT (to_regclass($1) IS NOT NULL)::int::bigint";
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_remote::diagnostic::Check;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
-    Repeats,
+    LastAccepted, Repeats,
 };
 use riverqueue::migrate::SqliteMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -20,7 +22,7 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, GUARANTEES, River, Settings};
+use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, TABLES, Writing, failed};
@@ -125,6 +127,16 @@ impl JobEngine for SqliteJobs {
         Box::pin(async move { river.end_installation(&installation).await })
     }
 
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let (name, river) = (self.name(), Arc::clone(&self.0));
+        Box::pin(async move { river.checks(&name).await })
+    }
+
+    fn last_accepted(&self) -> BoxFuture<Result<Option<LastAccepted>, EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.last_accepted().await.map(Some) })
+    }
+
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
@@ -153,6 +165,43 @@ impl Database for SqliteFile {
         Err(EngineError::new(format!(
             "{path} does not exist: no job was stored there yet, or the path is another in this folder"
         )))
+    }
+
+    async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
+        let path = self.path.display();
+        let is_wal = match is_wal(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            is_wal => is_wal.map_err(|error| failed(&format!("{path} can't be read"), error))?,
+        };
+        if std::fs::metadata(&self.path).is_ok_and(|file| file.permissions().readonly()) {
+            return Err(EngineError::new(format!("{path} is read-only")));
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .read_only(true)
+            // Nobody uses a file without a log, and a reader would leave an empty one.
+            .immutable(is_wal && !self.beside("-wal").exists())
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_lazy_with(options);
+        let migrations = SqliteMigrator::new(pool.clone()).validate(None).await;
+        let migrations =
+            migrations.map_err(|error| failed(&format!("{path} can't be read"), error))?;
+        let store = SqliteStore {
+            pool,
+            turn: Arc::new(Semaphore::new(1)),
+        };
+        Ok(Some(Look {
+            ledger: Ledger { store },
+            migrations_left: migrations.unapplied.len(),
+            missing_tables: 0,
+            durability: match is_wal {
+                true => Durability::Durable("journal_mode is WAL, synchronous is FULL".to_owned()),
+                false => Durability::DurableAfterLaunch("journal_mode is not WAL".to_owned()),
+            },
+        }))
     }
 
     async fn open(&self) -> Result<Ledger<SqliteStore>, EngineError> {
@@ -233,10 +282,15 @@ impl Database for SqliteFile {
 }
 
 impl SqliteFile {
-    fn lock_file(&self, suffix: &str) -> std::io::Result<File> {
+    /// Returns the path of a file beside it.
+    fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);
-        let path = PathBuf::from(path);
+        path.into()
+    }
+
+    fn lock_file(&self, suffix: &str) -> std::io::Result<File> {
+        let path = self.beside(suffix);
         make_private(&path)?;
         OpenOptions::new().write(true).open(path)
     }
@@ -310,6 +364,7 @@ impl Store for SqliteStore {
                  AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
              LIMIT $2
          ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
+    const EXISTS: &'static str = "SELECT count(*) FROM sqlite_master WHERE name = $1";
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())
@@ -385,6 +440,14 @@ impl Store for SqliteStore {
         });
         reclaimed.collect()
     }
+}
+
+/// Returns whether a file that this process has not opened has a write-ahead log.
+/// Source: <https://sqlite.org/fileformat.html>, section 1.3.3
+fn is_wal(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(19).read_to_end(&mut head)?;
+    Ok(head.get(18) == Some(&2))
 }
 
 /// Creates a missing file, readable by its owner only.

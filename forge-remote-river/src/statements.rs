@@ -46,6 +46,12 @@ pub(crate) trait Statements: Send {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> impl Future<Output = Result<Option<i64>, sqlx::Error>> + Send;
+
+    /// Returns the rows, which have a text and an integer.
+    fn named_integers(
+        &mut self,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<Vec<(String, i64)>, sqlx::Error>> + Send;
 }
 
 macro_rules! statements {
@@ -79,6 +85,13 @@ macro_rules! statements {
                     };
                 }
                 query.fetch_optional(self).await
+            }
+
+            async fn named_integers(
+                &mut self,
+                sql: &'static str,
+            ) -> Result<Vec<(String, i64)>, sqlx::Error> {
+                sqlx::query_as(sql).fetch_all(self).await
             }
         }
     };

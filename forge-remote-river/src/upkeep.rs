@@ -188,7 +188,7 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
 }
 
 /// Returns an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -7,4 +7,6 @@ mod tokens;
 pub(crate) use headers::{SYSTEM_HEADER, USER_HEADER, new_system_token, one_token};
 pub(crate) use owner::{Owner, VerifiedCall};
 pub(crate) use tokens::expires_at;
+#[cfg(feature = "cli")]
+pub(crate) use tokens::issued_at;
 pub use tokens::{SystemToken, UserToken};

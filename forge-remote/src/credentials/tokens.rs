@@ -47,10 +47,26 @@ pub(crate) fn expires_at(token: &str) -> Option<SystemTime> {
     struct Expiry {
         exp: u64,
     }
+    let expiry: Expiry = payload(token)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
+}
+
+/// Returns when a token was issued, if it is a JWT with an `iat`.
+#[cfg(feature = "cli")]
+pub(crate) fn issued_at(token: &str) -> Option<SystemTime> {
+    #[derive(serde::Deserialize)]
+    struct Issue {
+        iat: u64,
+    }
+    let issue: Issue = payload(token)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(issue.iat))
+}
+
+/// Reads the claims of a token that is a JWT.
+fn payload<T: serde::de::DeserializeOwned>(token: &str) -> Option<T> {
     let payload = token.split('.').nth(1)?;
     let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
-    let expiry: Expiry = serde_json::from_slice(&json).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
+    serde_json::from_slice(&json).ok()
 }
 
 macro_rules! token {

@@ -4,12 +4,14 @@
 //! Every code is a [`Rule`]: `explain CODE` prints its explanation. A rule's text is in the file of the
 //! check that reports it.
 
+mod check;
 mod location;
 mod render;
 mod rule;
 
 use std::ops::Range;
 
+pub use check::{Check, CheckState};
 pub use location::{CodeLocation, Location, Position};
 pub use render::{SourceText, render};
 pub use rule::{Rule, RuleKind};

@@ -1,9 +1,10 @@
 //! The seam between durable handlers and the engine that stores and runs their calls.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::counts::JobCounts;
 use super::envelope::Envelope;
@@ -11,6 +12,7 @@ use super::guarantees::Guarantees;
 use super::inspect::JobInspector;
 use super::policy::JobPolicy;
 use super::report::{EngineError, Report};
+use crate::diagnostic::Check;
 use crate::fit::{BoxFuture, Clock};
 
 /// An engine: it stores the calls of durable handlers and runs them.
@@ -84,7 +86,30 @@ pub trait JobEngine: Any + Send + Sync {
     fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
         Box::pin(std::future::ready(Ok(None)))
     }
+
+    /// Checks the engine for the command `doctor`: its schema, its settings for durability. It changes nothing: it
+    /// creates no file and no table, and works before [`open`](Self::open). `doctor` reads the jobs of an engine
+    /// only if none of its checks [failed](crate::diagnostic::CheckState::Failed) or is
+    /// [pending](crate::diagnostic::CheckState::Pending), also before `open`.
+    ///
+    /// The default has no checks.
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Returns when the last envelope of each handler was accepted, by the handler's key, as far as the engine
+    /// remembers: for `doctor`, which shows the calls of schedules with it. `None` if the engine does not know.
+    ///
+    /// # Errors
+    ///
+    /// `doctor` reports them.
+    fn last_accepted(&self) -> BoxFuture<Result<Option<LastAccepted>, EngineError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
+
+/// When the last envelope of each handler was accepted: [`JobEngine::last_accepted`].
+pub type LastAccepted = BTreeMap<String, SystemTime>;
 
 /// The result of [`JobEngine::accept`], with the engine's id of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -113,7 +113,9 @@ pub use conformance::job_engine_conformance;
 pub(crate) use contents::{Contents, UnreadableContents};
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
-pub use engine::{Accepted, EngineContext, JobEngine, JobRunner, PastAttempts, Verdict};
+pub use engine::{
+    Accepted, EngineContext, JobEngine, JobRunner, LastAccepted, PastAttempts, Verdict,
+};
 pub use envelope::{Envelope, Repeats};
 pub use guarantees::Guarantees;
 pub use inspect::{JobInspector, JobRecord, JobState};

@@ -152,6 +152,8 @@ mod settings;
 mod simulation;
 mod site;
 pub(crate) mod store;
+#[cfg(feature = "cli")]
+mod survey;
 mod writer;
 
 pub use cache::TokenStats;
@@ -172,3 +174,5 @@ pub use store::SqliteTokens;
 pub use store::{
     MemoryTokens, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
 };
+#[cfg(feature = "cli")]
+pub(crate) use survey::{Group, Survey, SurveyError};

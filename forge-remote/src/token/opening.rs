@@ -100,7 +100,7 @@ impl Tokens {
         }
     }
 
-    fn new_keeper(&self) -> Result<Keeper, OpenError> {
+    pub(super) fn new_keeper(&self) -> Result<Keeper, OpenError> {
         let settings = self.settings();
         let store = Arc::clone(&settings.store);
         if let Some(environments) = &settings.environments {

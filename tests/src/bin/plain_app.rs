@@ -4,13 +4,16 @@
 //! its own; with `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with
 //! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
 //! does not wait; with `LARGE`, it has a handler with the default limit of bodies; with `SYSTEM`, one with a
-//! system token; with `FALLBACK`, a route of every path.
+//! system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or `REDIS`, a token store; with
+//! `JOBS` (a path or a URL), an engine and a durable handler.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::{any, post};
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::{Shutdown, handler};
+use forge_remote_river::{PostgresJobs, SqliteJobs};
+use forge_remote_tests::stores;
 
 #[scheduled_trigger(
     interval = "hour",
@@ -34,8 +37,17 @@ async fn report(occurrence: Occurrence) {
     println!("report {:?}", occurrence.scheduled_for());
 }
 
-#[scheduled_trigger(interval = "day", path = "/renew", auth = system)]
+#[scheduled_trigger(interval = "day", path = "/renew", auth = system, scopes = ["read:jira-work"])]
 async fn renew(_token: SystemToken) {}
+
+#[scheduled_trigger(
+    interval = "hour",
+    key = "index-trigger",
+    endpoint = "index",
+    path = "/index",
+    durable
+)]
+async fn index() {}
 
 #[scheduled_trigger(cron = "@hourly", auth = system)]
 async fn hourly(_token: SystemToken) {}
@@ -69,6 +81,19 @@ async fn main() -> Result<()> {
     let mut app = app
         .handler(handler!(tick))
         .remote(Remote::new("backend").base_url(url));
+    if ["SQLITE", "POSTGRES", "REDIS"]
+        .into_iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        app = app.token_store(Tokens::new(stores::from_environment()));
+    }
+    if let Ok(jobs) = std::env::var("JOBS") {
+        app = app.handler(handler!(index));
+        app = match jobs.starts_with("postgres:") {
+            true => app.jobs(PostgresJobs::new(jobs)),
+            false => app.jobs(SqliteJobs::new(jobs)),
+        };
+    }
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);
     }

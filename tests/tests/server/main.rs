@@ -11,6 +11,7 @@ mod console_recorded;
 mod dev_calls;
 mod dev_life;
 mod doctor;
+mod doctor_stores;
 mod doctor_url;
 mod events_launch;
 mod http_raw;

@@ -1,18 +1,15 @@
 //! What `doctor` checks of a deployment from where it runs.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header;
 
 use super::line::Line;
+use super::stored::Stored;
 use crate::app::App;
 use crate::error::chain;
 use crate::fit::PRODUCTION_KEYS;
 use crate::http_client::Network;
-use crate::jobs::{EngineError, JobEngine, JobState};
-use crate::token::Tokens;
 
 /// How long the key set's host has to respond.
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,28 +25,17 @@ const MAX_BEHIND: Duration = Duration::from_secs(30);
 const UNNOTICEABLE: Duration = Duration::from_secs(3);
 /// The fewest open files: each connection is one, and half of them are left for everything else.
 const FEW_FILES: u64 = 1024;
-/// The number of jobs that are listed where the engine does not count them.
-const MAX_LISTED: u32 = 1000;
 
 /// Runs every check.
 pub(super) async fn checked(app: App) -> Vec<Line> {
     let mut lines = vec![code(&app), manifest(&app), app_id(&app)];
-    let (settings, store) = (app.settings(), app.tokens.clone());
-    let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
-    let seal = app.job_seal().map(drop);
+    let stored = Stored::of(&app);
+    let settings = app.settings();
     drop(app);
     let url = settings.jwks_url.as_deref().unwrap_or(PRODUCTION_KEYS);
     lines.extend(keys_and_clock(url).await);
     lines.push(files());
-    if let Some(store) = store {
-        lines.push(tokens(&store).await);
-    }
-    if let Some(engine) = engine {
-        lines.push(match seal {
-            Ok(()) => jobs(&*engine).await,
-            Err(problem) => Line::failed("jobs", problem.message, problem.help.unwrap_or_default()),
-        });
-    }
+    lines.extend(stored.checked().await);
     lines
 }
 
@@ -184,114 +170,6 @@ fn files() -> Line {
             let detail = format!("the process may open {limit} files, and each connection is one");
             let fix = format!("raise the hard limit to {FEW_FILES} or more (`ulimit -Hn`, `LimitNOFILE=` of systemd)");
             Line::warning("open files", detail, fix)
-        }
-    }
-}
-
-/// Connects the token store, and looks at the kept tokens.
-async fn tokens(tokens: &Tokens) -> Line {
-    if let Err(error) = tokens.open().await {
-        let detail = format!("the token store can't be opened: {error}{}", chain(&error));
-        let fix = "start the store, or correct its address, its rights or FORGE_REMOTE_TOKEN_KEY";
-        return Line::failed("tokens", detail, fix);
-    }
-    let now = SystemTime::now();
-    let mut stream = tokens.installation_stream();
-    let (mut count, mut expired, mut first) = (0_u64, 0_u64, None::<SystemTime>);
-    while let Some(installation) = stream.next().await {
-        match installation {
-            Ok(installation) => {
-                count += 1;
-                let expires = installation.expires_at();
-                if expires <= now {
-                    expired += 1;
-                } else {
-                    first = Some(first.map_or(expires, |first| first.min(expires)));
-                }
-            }
-            Err(error) => {
-                let detail = format!("the kept tokens can't be listed: {error}{}", chain(&error));
-                return Line::failed("tokens", detail, "see the cause above");
-            }
-        }
-    }
-    if count == 0 {
-        let detail = "the store is open, and no installation has a token";
-        let fix =
-            "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
-        return Line::warning("tokens", detail, fix);
-    }
-    let left = first.map(|first| Minutes(first.duration_since(now).unwrap_or_default()));
-    let left = left.map_or(String::new(), |left| {
-        format!("; the next token expires in {left}")
-    });
-    match expired {
-        0 => Line::passed("tokens", format!("{count} installations{left}")),
-        _ => {
-            let detail = format!("{count} installations, {expired} of them with an expired token{left}");
-            let fix = "check that Forge's calls with tokens reach the app, hourly with \
-                `App::keep_tokens_fresh`; an installation whose removal was not delivered stays until it is purged";
-            Line::warning("tokens", detail, fix)
-        }
-    }
-}
-
-/// Opens the engine of jobs, and looks at the stored ones.
-async fn jobs(engine: &dyn JobEngine) -> Line {
-    let name = engine.name();
-    let failed = |error: &dyn std::error::Error, fix: &str| {
-        Line::failed("jobs", format!("{name}: {error}{}", chain(error)), fix)
-    };
-    if let Err(error) = engine.open().await {
-        return failed(&error, "start the database, or correct its address or its rights");
-    }
-    let counted = match engine.counts().await {
-        Ok(Some(counts)) => Ok(Some((counts.pending, counts.dead, counts.oldest_due, ""))),
-        Ok(None) => listed(engine).await,
-        Err(error) => Err(error),
-    };
-    let (pending, dead, oldest, at_least) = match counted {
-        Ok(Some(counted)) => counted,
-        Ok(None) => return Line::passed("jobs", name),
-        Err(error) => return failed(&error, "see the cause above"),
-    };
-    let late = oldest.and_then(|oldest| oldest.elapsed().ok()).map(Minutes);
-    let late = late.map_or(String::new(), |late| {
-        format!(", the oldest is due for {late}")
-    });
-    let detail = format!("{name}: {at_least}{pending} unfinished{late}; {at_least}{dead} dead");
-    match dead {
-        0 => Line::passed("jobs", detail),
-        _ => Line::warning("jobs", detail, "`jobs list --state dead` lists them"),
-    }
-}
-
-/// Unfinished and dead jobs, when the oldest is due, and `at least ` if there may be more.
-type Counted = (u64, u64, Option<SystemTime>, &'static str);
-
-/// Counts the jobs that the engine lists; `None` if it lists none.
-async fn listed(engine: &dyn JobEngine) -> Result<Option<Counted>, EngineError> {
-    let Some(inspector) = engine.inspector() else {
-        return Ok(None);
-    };
-    let unfinished = vec![JobState::Waiting, JobState::Running];
-    let unfinished = inspector.list(unfinished, None, MAX_LISTED).await?;
-    let dead = inspector.list(vec![JobState::Dead], None, MAX_LISTED).await?;
-    let is_cut = [&unfinished, &dead].iter().any(|jobs| jobs.len() >= MAX_LISTED as usize);
-    let oldest = unfinished.iter().filter_map(|job| job.due).min();
-    let at_least = if is_cut { "at least " } else { "" };
-    Ok(Some((unfinished.len() as u64, dead.len() as u64, oldest, at_least)))
-}
-
-/// A duration in minutes or hours.
-struct Minutes(Duration);
-
-impl fmt::Display for Minutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let minutes = self.0.as_secs() / 60;
-        match minutes {
-            0..120 => write!(f, "{minutes} min"),
-            _ => write!(f, "{} h", minutes / 60),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 mod line;
 mod local;
+mod schedules;
+mod stored;
 #[cfg(feature = "dev")]
 mod url;
 

@@ -6,6 +6,9 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 
+use crate::diagnostic::Check;
+use crate::fit::BoxFuture;
+
 use super::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
 
 /// A store whose panics, in a method as well as in its future, are returned as errors: callers log and
@@ -46,6 +49,20 @@ impl TokenStore for Guarded {
 
     fn open(&self) -> StoreFuture<()> {
         self.call(|store| store.open())
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let checks = self.call(|store| {
+            let checks = store.checks();
+            Box::pin(async { Ok(checks.await) })
+        });
+        let name = self.name();
+        Box::pin(async move {
+            checks.await.unwrap_or_else(|error| {
+                let fix = "correct `TokenStore::checks` of this store";
+                vec![Check::failed("store", format!("{name}: {error}"), fix)]
+            })
+        })
     }
 
     fn compare_and_swap_key_check(

@@ -14,7 +14,12 @@ mod sqlite;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::diagnostic::Check;
+#[cfg(doc)]
+use crate::diagnostic::CheckState;
 use crate::error::BoxError;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+use crate::error::chain;
 use crate::fit::BoxFuture;
 
 #[cfg(feature = "testing")]
@@ -142,6 +147,16 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Checks the store for the command `doctor`: its schema, its settings for durability. It changes nothing: it
+    /// creates no file and no table, and works before [`open`](Self::open). If none of its checks
+    /// [failed](CheckState::Failed) or is [pending](CheckState::Pending), `doctor` then calls [`list`](Self::list),
+    /// also before `open`.
+    ///
+    /// The default has no checks.
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// Replaces the key check, a record besides the tokens, if it is `expected` or missing; returns the
     /// current one. The comparison and the write are atomic.
     ///
@@ -211,6 +226,10 @@ impl TokenStore for Box<dyn TokenStore> {
 
     fn open(&self) -> StoreFuture<()> {
         (**self).open()
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        (**self).checks()
     }
 
     fn compare_and_swap_key_check(
@@ -335,6 +354,44 @@ pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit:
         next: last.filter(|_| full),
         tokens: readable(store, rows),
     }
+}
+
+/// Returns the check of a schema with this version. `store` is the store's name.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn check_schema(
+    store: &str,
+    done: i64,
+    steps: &'static [&'static [&'static str]],
+) -> Check {
+    let known = steps.len();
+    match steps_left(done, steps) {
+        Err(error) => Check::failed(
+            "migrations",
+            format!("{store}: {error}"),
+            "deploy the newer version of forge-remote that migrated it",
+        ),
+        Ok(left) => match left.count() {
+            0 => Check::passed(
+                "migrations",
+                format!("{store}: its schema {done} is current"),
+            ),
+            left => Check::pending(
+                "migrations",
+                format!("{store}: {left} of {known} migrations are not done yet"),
+                "start the app, which does them",
+            ),
+        },
+    }
+}
+
+/// Returns the check of a store that can't be read.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+pub(super) fn check_failed(store: &str, error: &StoreError) -> Check {
+    Check::failed(
+        "store",
+        format!("{store}: {error}{}", chain(error)),
+        "start the store, or correct its address or its rights",
+    )
 }
 
 /// Returns the remaining steps of a schema's migration after this version, each with its version.

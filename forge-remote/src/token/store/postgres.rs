@@ -11,8 +11,10 @@ use sqlx::{Postgres, Row as _};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, from_millis, listed, readable, steps_left, to_millis,
+    TokenStore, check_failed, check_schema, from_millis, listed, readable, steps_left, to_millis,
 };
+use crate::diagnostic::Check;
+use crate::fit::BoxFuture;
 
 /// Time limit of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,18 +142,40 @@ impl PostgresTokens {
             .collect()
     }
 
-    async fn migrate(self) -> Result<(), StoreError> {
-        let pool = self.pool()?;
-        // If the schema is up to date, no permission to create tables is needed.
-        let row = sqlx::query("SELECT to_regclass('forge_remote_schema') IS NOT NULL")
+    async fn check_now(self) -> Result<Vec<Check>, StoreError> {
+        let (name, pool) = (self.name(), self.pool()?);
+        let done = existing_version(&pool).await?.unwrap_or(0);
+        let mut checks = vec![check_schema(&name, done, MIGRATIONS)];
+        let settings = "SELECT current_setting('fsync'), pg_is_in_recovery()";
+        let settings = sqlx::query(settings)
             .fetch_one(&pool)
             .await
             .map_err(failed)?;
-        if row.try_get(0).map_err(failed)? {
-            let done = version(&pool).await?;
-            if steps_left(done, MIGRATIONS)?.next().is_none() {
-                return Ok(());
-            }
+        let fsync: String = settings.try_get(0).map_err(failed)?;
+        let is_standby: bool = settings.try_get(1).map_err(failed)?;
+        let durability = format!("{name}: fsync is {fsync}");
+        checks.push(match &*fsync {
+            "off" => Check::failed(
+                "durability",
+                format!("{durability}: a crash of the machine can destroy the database"),
+                "set `fsync = on` in postgresql.conf",
+            ),
+            _ => Check::passed("durability", durability),
+        });
+        if is_standby {
+            let fix = "let its URL lead to the primary";
+            checks.push(Check::failed("store", format!("{name} is a standby"), fix));
+        }
+        Ok(checks)
+    }
+
+    async fn migrate(self) -> Result<(), StoreError> {
+        let pool = self.pool()?;
+        // If the schema is up to date, no permission to create tables is needed.
+        if let Some(done) = existing_version(&pool).await?
+            && steps_left(done, MIGRATIONS)?.next().is_none()
+        {
+            return Ok(());
         }
         let mut transaction = pool.begin().await.map_err(failed)?;
         // One instance at a time migrates; the others find the new version.
@@ -233,6 +257,16 @@ impl PostgresTokens {
     }
 }
 
+/// Returns the schema's version; `None` without a schema.
+async fn existing_version(pool: &PgPool) -> Result<Option<i64>, StoreError> {
+    let exists = "SELECT to_regclass('forge_remote_schema') IS NOT NULL";
+    let row = sqlx::query(exists).fetch_one(pool).await.map_err(failed)?;
+    match row.try_get(0).map_err(failed)? {
+        true => version(pool).await.map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Returns the schema's version.
 async fn version(executor: impl PgExecutor<'_>) -> Result<i64, StoreError> {
     sqlx::query("SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema")
@@ -295,6 +329,15 @@ impl TokenStore for PostgresTokens {
 
     fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().migrate())
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let name = this.name();
+            let checks = this.check_now().await;
+            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
+        })
     }
 
     fn compare_and_swap_key_check(

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -10,12 +11,14 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
-    from_millis, listed, readable, steps_left, to_millis,
+    check_failed, check_schema, from_millis, listed, readable, steps_left, to_millis,
 };
+use crate::diagnostic::Check;
+use crate::fit::BoxFuture;
 
 /// Time limit of a writer that waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ const MIGRATIONS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
     "CREATE INDEX forge_remote_token_sites_of ON forge_remote_token_sites (installation_id)",
 ]];
+
+const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema";
 
 /// The id of the key check, which is a row among the tokens: deleting all rows, because the key is lost,
 /// deletes it as well.
@@ -136,6 +141,82 @@ impl SqliteTokens {
         }
     }
 
+    /// Reads the file without changing it, or anything beside it; `None` if it does not exist.
+    async fn look(&self) -> Result<Option<Look>, StoreError> {
+        let unreadable = |error| {
+            StoreError::new("the file can't be read: check its permissions").with_source(error)
+        };
+        if let Some(pool) = self.pool.get() {
+            let connection = pool.acquire().await.map_err(failed)?;
+            let mut connection = connection.detach();
+            let mode = sqlx::query_scalar("PRAGMA journal_mode");
+            let mode: String = mode.fetch_one(&mut connection).await.map_err(failed)?;
+            let is_wal = mode == "wal";
+            return Ok(Some(Look { connection, is_wal }));
+        }
+        let is_wal = match is_wal(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            is_wal => is_wal.map_err(unreadable)?,
+        };
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .read_only(true)
+            // Nobody uses a file without a log, and a reader would leave an empty one.
+            .immutable(is_wal && !Path::new(&log).exists())
+            .busy_timeout(BUSY_TIMEOUT);
+        let connection = options.connect().await.map_err(failed)?;
+        Ok(Some(Look { connection, is_wal }))
+    }
+
+    async fn check_now(self) -> Result<Vec<Check>, StoreError> {
+        let name = self.name();
+        let Some(mut look) = self.look().await? else {
+            return Ok(vec![Check::pending(
+                "migrations",
+                format!("{name} does not exist"),
+                "start the app, which creates it; if it has run before, it used another path: a relative one begins \
+                 at the working folder",
+            )]);
+        };
+        let has_schema = "SELECT count(*) FROM sqlite_master WHERE name = 'forge_remote_schema'";
+        let has_schema: i64 = sqlx::query_scalar(has_schema)
+            .fetch_one(&mut look.connection)
+            .await
+            .map_err(failed)?;
+        let done = match has_schema {
+            0 => 0,
+            _ => sqlx::query_scalar(VERSION)
+                .fetch_one(&mut look.connection)
+                .await
+                .map_err(failed)?,
+        };
+        let durability = match look.is_wal {
+            true => Check::passed(
+                "durability",
+                format!(
+                    "{name}: journal_mode is WAL, synchronous is NORMAL: a power cut loses the last tokens at most"
+                ),
+            ),
+            false => Check::pending(
+                "durability",
+                format!("{name}: journal_mode is not WAL"),
+                "start the app, which sets it; no other program may reset it",
+            ),
+        };
+        // The journal is that of a file with nothing in it.
+        let mut checks = vec![check_schema(&name, done, MIGRATIONS)];
+        if done > 0 {
+            checks.push(durability);
+        }
+        if is_read_only(&self.path) {
+            let fix = "make the file and its folder writable for the app's user";
+            checks.push(Check::failed("store", format!("{name} is read-only"), fix));
+        }
+        Ok(checks)
+    }
+
     async fn migrate(&self) -> Result<(), StoreError> {
         // One instance at a time migrates; the others find the new version.
         let mut transaction = self
@@ -148,7 +229,7 @@ impl SqliteTokens {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema")
+        let row = sqlx::query(VERSION)
             .fetch_one(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -229,6 +310,24 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// A file that is read without changing it.
+struct Look {
+    connection: SqliteConnection,
+    is_wal: bool,
+}
+
+/// Returns whether a file that this process has not opened has a write-ahead log.
+/// Source: <https://sqlite.org/fileformat.html>, section 1.3.3
+fn is_wal(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(19).read_to_end(&mut head)?;
+    Ok(head.get(18) == Some(&2))
+}
+
+fn is_read_only(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().readonly())
+}
+
 fn failed(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
@@ -290,6 +389,15 @@ impl TokenStore for SqliteTokens {
 
     fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().open_now())
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let name = this.name();
+            let checks = this.check_now().await;
+            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
+        })
     }
 
     fn compare_and_swap_key_check(
@@ -357,17 +465,23 @@ impl TokenStore for SqliteTokens {
     fn list(&self, page: PageRequest) -> StoreFuture<super::TokenPage> {
         let this = self.clone();
         Box::pin(async move {
-            let rows = sqlx::query(concat!(
+            let query = sqlx::query(concat!(
                 select!(),
                 " WHERE installation_id > ?1 AND (?2 IS NULL OR expires_at < ?2)
                   ORDER BY installation_id LIMIT ?3"
             ))
             .bind(page.after.unwrap_or_else(|| KEY_CHECK_ID.to_owned()))
             .bind(page.ends_before.map(to_millis))
-            .bind(i64::from(page.limit))
-            .fetch_all(&this.pool())
-            .await
-            .map_err(failed)?;
+            .bind(i64::from(page.limit));
+            let rows = match this.pool.get() {
+                Some(pool) => query.fetch_all(pool).await,
+                // For `doctor`: a file that is not open is not changed.
+                None => match this.look().await? {
+                    Some(mut look) => query.fetch_all(&mut look.connection).await,
+                    None => Ok(Vec::new()),
+                },
+            };
+            let rows = rows.map_err(failed)?;
             let rows = rows.iter().map(token).collect();
             Ok(listed(&this.name(), rows, page.limit))
         })

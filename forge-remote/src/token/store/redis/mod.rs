@@ -12,8 +12,10 @@ use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, from_millis, readable, to_millis,
+    TokenStore, check_failed, from_millis, readable, to_millis,
 };
+use crate::diagnostic::Check;
+use crate::fit::BoxFuture;
 use link::Link;
 use scripts::{PURGE, PUT, REMOVE, SWAP};
 
@@ -88,19 +90,22 @@ impl RedisTokens {
         format!("{}:by-end", self.prefix)
     }
 
-    /// Checks the server's version and settings, and tries every operation.
-    async fn open_now(self) -> Result<(), StoreError> {
+    /// Returns what the server says about itself; empty if the user lacks the permission for `INFO`. An error
+    /// for a version that is too old.
+    async fn info(&self) -> Result<HashMap<String, String>, StoreError> {
         let mut commands = redis::pipe();
-        commands.cmd("INFO").arg("server").cmd("INFO").arg("memory");
+        for section in ["server", "memory", "persistence"] {
+            commands.cmd("INFO").arg(section);
+        }
         let info: Vec<RedisResult<String>> = self.link.call(commands.ignore_errors()).await?;
-        // The user may lack the permission for INFO; the probe below checks the store's commands.
-        let info: Vec<String> = info.into_iter().filter_map(Result::ok).collect();
-        let info: HashMap<&str, &str> = info
+        let info: HashMap<String, String> = info
             .iter()
+            .flatten()
             .flat_map(|text| text.lines())
             .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        if let Some(&version) = info.get("redis_version") {
+        if let Some(version) = info.get("redis_version") {
             let major = version.split('.').next().and_then(|word| word.parse().ok());
             if major.is_some_and(|major: u32| major < 7) {
                 return Err(StoreError::new(format!(
@@ -109,10 +114,43 @@ impl RedisTokens {
                 .permanent());
             }
         }
-        if let (Some(&limit), Some(&policy)) = (info.get("maxmemory"), info.get("maxmemory_policy"))
-            && limit != "0"
-            && policy != "noeviction"
-        {
+        Ok(info)
+    }
+
+    async fn check_now(self) -> Result<Vec<Check>, StoreError> {
+        let (name, info) = (self.name(), self.info().await?);
+        let Some(log) = info.get("aof_enabled") else {
+            return Ok(vec![Check::unknown(
+                "durability",
+                format!("{name}: its user may not read the server's settings"),
+                "allow `INFO`, or check `maxmemory-policy` and `appendonly` yourself",
+            )]);
+        };
+        Ok(vec![match evicting_policy(&info) {
+            Some(policy) => Check::warning(
+                "durability",
+                format!(
+                    "{name}: maxmemory-policy is {policy}: it evicts tokens when its memory is full"
+                ),
+                "set `maxmemory-policy noeviction`",
+            ),
+            None => {
+                let after_restart = match log.as_str() {
+                    "0" => {
+                        "appendonly is no: a restart loses tokens until Forge's next hourly calls"
+                    }
+                    _ => "appendonly is yes",
+                };
+                Check::passed("durability", format!("{name}: {after_restart}"))
+            }
+        }])
+    }
+
+    /// Checks the server's version and settings, and tries every operation.
+    async fn open_now(self) -> Result<(), StoreError> {
+        // The user may lack the permission for INFO; the probe below checks the store's commands.
+        let info = self.info().await?;
+        if let Some(policy) = evicting_policy(&info) {
             tracing::warn!(
                 store = self.name(),
                 policy,
@@ -266,6 +304,13 @@ impl RedisTokens {
     }
 }
 
+/// Returns the server's policy if it evicts tokens when its memory is full.
+fn evicting_policy(info: &HashMap<String, String>) -> Option<&str> {
+    let has_limit = info.get("maxmemory").is_some_and(|limit| limit != "0");
+    let policy = info.get("maxmemory_policy").map(String::as_str);
+    policy.filter(|policy| has_limit && *policy != "noeviction")
+}
+
 /// The expiry, the sites, the sealed token.
 type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -309,6 +354,15 @@ impl TokenStore for RedisTokens {
 
     fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().open_now())
+    }
+
+    fn checks(&self) -> BoxFuture<Vec<Check>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let name = this.name();
+            let checks = this.check_now().await;
+            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
+        })
     }
 
     fn compare_and_swap_key_check(

@@ -1,0 +1,237 @@
+//! What `doctor` checks of the token store and the engine of jobs: by what these report of themselves, and by
+//! reading what they hold. Nothing is created, migrated or written.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::line::{Line, Minutes};
+use super::schedules::{Schedules, Seen};
+use crate::app::App;
+use crate::diagnostic::{Check, CheckState, Diagnostic};
+use crate::error::chain;
+use crate::fit::BoxFuture;
+use crate::jobs::{EngineError, JobEngine, JobState};
+use crate::token::{Group, Survey, SurveyError, Tokens};
+
+/// How long a store or an engine may take for its checks.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The number of jobs that are listed where the engine does not count them.
+const MAX_LISTED: u32 = 1000;
+
+/// What an app stores, and the schedules that are seen in it.
+pub(super) struct Stored {
+    tokens: Option<Tokens>,
+    engine: Option<Arc<dyn JobEngine>>,
+    /// Why the engine's jobs can't be sealed.
+    unsealed: Option<Diagnostic>,
+    schedules: Schedules,
+}
+
+impl Stored {
+    pub(super) fn of(app: &App) -> Self {
+        if let (Some(tokens), Ok(ids)) = (&app.tokens, app.settings().app_ids()) {
+            tokens.belong_to(&ids, app.verification.accepted_environments());
+        }
+        let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
+        let unsealed = app.job_seal().err().map(|problem| *problem);
+        Self {
+            tokens: app.tokens.clone(),
+            unsealed: unsealed.filter(|_| engine.is_some()),
+            engine,
+            schedules: Schedules::of(app),
+        }
+    }
+
+    /// Runs the checks.
+    pub(super) async fn checked(self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut seen = Seen::default();
+        if let Some(tokens) = &self.tokens {
+            lines.extend(check_tokens(tokens, &mut seen).await);
+        }
+        if let Some(engine) = &self.engine {
+            match self.unsealed {
+                Some(problem) => {
+                    let fix = problem.help.unwrap_or_default();
+                    lines.push(Line::failed("jobs", problem.message, fix));
+                }
+                None => lines.extend(check_jobs(&**engine, &mut seen).await),
+            }
+        }
+        lines.extend(self.schedules.checked(&seen, SystemTime::now()));
+        lines
+    }
+}
+
+/// Returns what a store or an engine reports of itself, and whether it can be read without changing it.
+async fn own_checks(name: &str, checks: BoxFuture<Vec<Check>>) -> (Vec<Line>, bool) {
+    let checks = tokio::time::timeout(TIMEOUT, checks).await;
+    let checks = checks.unwrap_or_else(|_| {
+        let detail = format!("{name}: no response within {TIMEOUT:?}");
+        vec![Check::failed("store", detail, "start it, or correct its address")]
+    });
+    let prevents = |check: &Check| matches!(check.state, CheckState::Failed | CheckState::Pending);
+    let is_readable = !checks.iter().any(prevents);
+    (checks.into_iter().map(Line::from).collect(), is_readable)
+}
+
+async fn check_tokens(tokens: &Tokens, seen: &mut Seen) -> Vec<Line> {
+    let name = tokens.store_name();
+    if !tokens.are_stored() {
+        let detail = format!("they are in {name} while the app serves");
+        let fix = "the metrics `forge_remote.tokens.*` show them; to keep them across restarts, use a store";
+        return vec![Line::unknown("tokens", detail, fix)];
+    }
+    let store = tokens.clone();
+    let checks = Box::pin(async move { store.store_checks().await });
+    let (mut lines, is_readable) = own_checks(&name, checks).await;
+    if !is_readable {
+        return lines;
+    }
+    lines.push(match tokens.survey().await {
+        Ok(survey) => {
+            seen.newest_token = survey.issued.map(|(_, newest)| newest);
+            describe(&survey, SystemTime::now())
+        }
+        Err(SurveyError::Keys(error)) => {
+            let fix = "set FORGE_REMOTE_TOKEN_KEY as in the environment of the app";
+            Line::failed("tokens", format!("{error}{}", chain(&error)), fix)
+        }
+        // A store that reports nothing of itself may have to be opened first, and opening writes.
+        Err(error) if lines.is_empty() => Line::unknown(
+            "tokens",
+            format!("{name}: {error}{}", chain(&error)),
+            "let `TokenStore::checks` of this store connect, so that `list` works after it",
+        ),
+        Err(error) => {
+            let fix = "start the store, or correct its address or its rights";
+            Line::failed("tokens", format!("{name}: {error}{}", chain(&error)), fix)
+        }
+    });
+    lines
+}
+
+/// Returns the line of the kept tokens.
+fn describe(survey: &Survey, now: SystemTime) -> Line {
+    let Survey { installations, expired, refused, shut, .. } = survey;
+    if *installations == 0 {
+        let fix = "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
+        return Line::warning("tokens", "no installation has a token", fix);
+    }
+    let plural = if *installations == 1 { "" } else { "s" };
+    let mut detail = format!("{installations} installation{plural}");
+    if let Some((oldest, _)) = survey.issued {
+        detail += &format!("; the oldest valid token is {} old", Minutes::since(oldest, now));
+    } else if survey.next_expiry.is_some() {
+        detail += "; the tokens do not say how old they are";
+    }
+    if let Some(next) = survey.next_expiry {
+        let left = Minutes(next.duration_since(now).unwrap_or_default());
+        detail += &format!("; the next one expires in {left}");
+    }
+    let findings = [
+        (shut, "sealed under another key or changed"),
+        (expired, "expired"),
+        (refused, "rejected by Atlassian"),
+    ];
+    for (group, what) in findings {
+        if group.count > 0 {
+            detail += &format!("; {} {what}: {}", group.count, Named(group));
+        }
+    }
+    if shut.count > 0 {
+        let fix = "add the key that sealed them to FORGE_REMOTE_TOKEN_KEY, after the new one and a comma; if it is lost, \
+            empty the store: Forge delivers new tokens with its hourly calls";
+        return Line::failed("tokens", detail, fix);
+    }
+    if expired.count > 0 {
+        let fix = "check that Forge's calls with tokens reach the app, hourly with `App::keep_tokens_fresh`; an \
+            installation whose removal was not delivered stays until it is purged";
+        return Line::warning("tokens", detail, fix);
+    }
+    if refused.count > 0 {
+        let fix = "wait for the next hourly call, which brings another token; if it stays, compare the scopes";
+        return Line::warning("tokens", detail, fix);
+    }
+    Line::passed("tokens", detail)
+}
+
+async fn check_jobs(engine: &dyn JobEngine, seen: &mut Seen) -> Vec<Line> {
+    let name = engine.name();
+    if !engine.guarantees().outlives_process {
+        let detail = format!("they are in {name} while the app serves");
+        let fix = "the metrics `forge_remote.jobs.*` show them; to keep them across restarts, use an engine with a store";
+        return vec![Line::unknown("jobs", detail, fix)];
+    }
+    let (mut lines, is_readable) = own_checks(&name, engine.checks()).await;
+    if !is_readable {
+        return lines;
+    }
+    lines.push(jobs(engine).await);
+    if let Ok(Ok(last)) = tokio::time::timeout(TIMEOUT, engine.last_accepted()).await {
+        seen.accepted = last;
+    }
+    lines
+}
+
+/// Looks at the stored jobs.
+async fn jobs(engine: &dyn JobEngine) -> Line {
+    let name = engine.name();
+    let counted = match engine.counts().await {
+        Ok(Some(counts)) => Ok(Some((counts.pending, counts.dead, counts.oldest_due, ""))),
+        Ok(None) => listed(engine).await,
+        Err(error) => Err(error),
+    };
+    let (pending, dead, oldest, at_least) = match counted {
+        Ok(Some(counted)) => counted,
+        Ok(None) => {
+            let fix = "let `JobEngine::counts` of this engine count them";
+            return Line::unknown("jobs", format!("{name} does not count them"), fix);
+        }
+        Err(error) => {
+            let detail = format!("{name}: {error}{}", chain(&error));
+            return Line::failed("jobs", detail, "see the cause above");
+        }
+    };
+    let late = oldest.and_then(|oldest| oldest.elapsed().ok()).map(Minutes);
+    let late = late.map_or(String::new(), |late| {
+        format!(", the oldest is due for {late}")
+    });
+    let detail = format!("{name}: {at_least}{pending} unfinished{late}; {at_least}{dead} dead");
+    match dead {
+        0 => Line::passed("jobs", detail),
+        _ => Line::warning("jobs", detail, "`jobs list --state dead` lists them"),
+    }
+}
+
+/// Unfinished and dead jobs, when the oldest is due, and `at least ` if there may be more.
+type Counted = (u64, u64, Option<SystemTime>, &'static str);
+
+/// Counts the jobs that the engine lists; `None` if it lists none.
+async fn listed(engine: &dyn JobEngine) -> Result<Option<Counted>, EngineError> {
+    let Some(inspector) = engine.inspector() else {
+        return Ok(None);
+    };
+    let unfinished = vec![JobState::Waiting, JobState::Running];
+    let unfinished = inspector.list(unfinished, None, MAX_LISTED).await?;
+    let dead = inspector.list(vec![JobState::Dead], None, MAX_LISTED).await?;
+    let is_cut = [&unfinished, &dead].iter().any(|jobs| jobs.len() >= MAX_LISTED as usize);
+    let oldest = unfinished.iter().filter_map(|job| job.due).min();
+    let at_least = if is_cut { "at least " } else { "" };
+    Ok(Some((unfinished.len() as u64, dead.len() as u64, oldest, at_least)))
+}
+
+/// The first installations of a group.
+struct Named<'a>(&'a Group);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Group { count, named } = self.0;
+        f.write_str(&named.join(", "))?;
+        match count.saturating_sub(named.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}

@@ -1,0 +1,545 @@
+//! `doctor` on stores and engines: it finds what is wrong with them, and changes nothing.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use forge_remote::client::AtlassianClient;
+use forge_remote::handler;
+use forge_remote::jobs::{Envelope, JobEngine as _};
+use forge_remote::prelude::*;
+use forge_remote::testing::{Harness, TestClock};
+use forge_remote::token::{PostgresTokens, SqliteTokens, TokenStore as _};
+use forge_remote_river::{PostgresJobs, SqliteJobs};
+use forge_remote_tests::encoding::b64;
+use forge_remote_tests::jwks_server::JwksServer;
+use forge_remote_tests::jws::{APP_ID, seconds};
+use forge_remote_tests::stores::{Folder, KEYS, postgres_url, redis_url};
+use forge_remote_tests::token_app::{HOUR, MINUTE, ONE, OTHER, ari};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use crate::doctor::{app_in, deployment, keys_at, lines};
+
+/// The app's environment with files in its folder.
+const FILES: [(&str, &str); 2] = [("SQLITE", "tokens.db"), ("JOBS", "jobs.db")];
+
+/// Writes the manifest of the app with this environment.
+async fn deployed(environment: &[(&str, &str)]) -> Folder {
+    let folder = deployment().await;
+    let mut command = app_in(&folder, &["manifest", "--write"]);
+    let written = command.envs(environment.iter().copied()).output().await;
+    assert!(written.unwrap().status.success());
+    folder
+}
+
+/// Runs `doctor`, and returns its exit status and its report.
+async fn doctor(folder: &Folder, environment: &[(&str, &str)]) -> (i32, String) {
+    let keys = JwksServer::start(keys_at(0)).await;
+    let mut command = app_in(folder, &["doctor"]);
+    let output = command
+        .env("FORGE_REMOTE_JWKS_URL", keys.url())
+        .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+/// Returns the lines of a check, each with that of its fix.
+fn all_lines<'a>(text: &'a str, check: &str) -> Vec<String> {
+    let all: Vec<&'a str> = text.lines().collect();
+    let is_of = |line: &str| line.get(6..).is_some_and(|rest| rest.starts_with(check));
+    let found = all.iter().enumerate().filter(|(_, line)| is_of(line));
+    found
+        .map(|(at, line)| format!("{line}\n{}", all.get(at + 1).unwrap_or(&"")))
+        .collect()
+}
+
+/// Returns the names and the contents of the files in a folder.
+fn snapshot(folder: &Folder) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+    files
+        .map(|file| {
+            let name = file.file_name().into_string().unwrap();
+            (name, fs::read(file.path()).unwrap())
+        })
+        .collect()
+}
+
+/// Checks that the files are those of an earlier snapshot.
+fn check_unchanged(folder: &Folder, before: &BTreeMap<String, Vec<u8>>) {
+    let after = snapshot(folder);
+    let names = before.keys().chain(after.keys());
+    let changed: BTreeSet<&String> = names
+        .filter(|name| before.get(*name) != after.get(*name))
+        .collect();
+    assert!(changed.is_empty(), "something was written: {changed:?}");
+}
+
+/// Creates both files as a launch of the app does.
+async fn launch(folder: &Folder) {
+    let tokens = SqliteTokens::new(folder.file("tokens.db"));
+    tokens.open().await.unwrap();
+    let jobs = SqliteJobs::new(folder.file("jobs.db"));
+    jobs.open().await.unwrap();
+    drop((tokens, jobs));
+    closed(folder, "tokens.db").await;
+    closed(folder, "jobs.db").await;
+}
+
+/// Waits until nothing has the file open: connections close in the background. The last one deletes the log, which stays
+/// if two of them close at once.
+async fn closed(folder: &Folder, file: &str) {
+    let log = folder.file(&format!("{file}-wal"));
+    for _ in 0..1000 {
+        if !log.exists() {
+            return;
+        }
+        run(folder, file, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{file} is still open");
+}
+
+async fn run(folder: &Folder, file: &str, statement: &'static str) {
+    let options = SqliteConnectOptions::new().filename(folder.file(file));
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_file_is_reported_and_not_created() {
+    let folder = deployed(&FILES).await;
+    let before = snapshot(&folder);
+    let (status, text) = doctor(&folder, &FILES).await;
+    let migrations = all_lines(&text, "migrations");
+    assert_eq!(migrations.len(), 2, "{text}");
+    for (line, file) in migrations.iter().zip(["tokens.db", "jobs.db"]) {
+        assert!(line.starts_with("warn"), "{text}");
+        assert!(
+            line.contains(file) && line.contains("does not exist"),
+            "{text}"
+        );
+        assert!(
+            line.contains("fix: start the app, which creates it"),
+            "{text}"
+        );
+    }
+    check_unchanged(&folder, &before);
+    // A deployment before its first launch.
+    assert_eq!(status, 0, "{text}");
+}
+
+#[tokio::test]
+async fn current_files_pass_and_stay_as_they_are() {
+    let folder = deployed(&FILES).await;
+    launch(&folder).await;
+    let before = snapshot(&folder);
+    let (status, text) = doctor(&folder, &FILES).await;
+    for check in ["migrations", "durability"] {
+        let lines = all_lines(&text, check);
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.starts_with("ok  ")), "{text}");
+    }
+    let durability = all_lines(&text, "durability");
+    assert!(
+        durability[1].contains("journal_mode is WAL, synchronous is FULL"),
+        "{text}"
+    );
+    assert!(lines(&text, "jobs").0.starts_with("ok  "), "{text}");
+    assert!(
+        lines(&text, "jobs").0.contains("0 unfinished; 0 dead"),
+        "{text}"
+    );
+    let (line, fix) = lines(&text, "tokens");
+    assert!(
+        line.starts_with("warn") && line.contains("no installation"),
+        "{text}"
+    );
+    assert!(fix.contains("keep_tokens_fresh"), "{text}");
+    assert_eq!(status, 0, "{text}");
+    check_unchanged(&folder, &before);
+}
+
+#[tokio::test]
+async fn schemas_that_are_not_current_are_reported() {
+    for (file, statement, verdict, detail) in [
+        (
+            "tokens.db",
+            "DELETE FROM forge_remote_schema",
+            "warn",
+            "1 of 1 migrations",
+        ),
+        (
+            "tokens.db",
+            "INSERT INTO forge_remote_schema VALUES (7)",
+            "FAIL",
+            "version 7",
+        ),
+        (
+            "jobs.db",
+            "DELETE FROM river_migration WHERE version = 8",
+            "warn",
+            "1 of River's migrations and 0",
+        ),
+        (
+            "jobs.db",
+            "DROP INDEX forge_remote_call_finished",
+            "warn",
+            "0 of River's migrations and 1 tables",
+        ),
+    ] {
+        let folder = deployed(&FILES).await;
+        launch(&folder).await;
+        run(&folder, file, statement).await;
+        closed(&folder, file).await;
+        let before = snapshot(&folder);
+        let (status, text) = doctor(&folder, &FILES).await;
+        let found = all_lines(&text, "migrations");
+        let found = found.iter().find(|line| line.contains(file)).unwrap();
+        assert!(
+            found.starts_with(verdict) && found.contains(detail),
+            "{text}"
+        );
+        assert!(found.contains("fix: "), "{text}");
+        assert_eq!(status, i32::from(verdict == "FAIL"), "{text}");
+        check_unchanged(&folder, &before);
+    }
+}
+
+#[tokio::test]
+async fn a_file_without_a_write_ahead_log_is_reported() {
+    for file in ["tokens.db", "jobs.db"] {
+        let folder = deployed(&FILES).await;
+        launch(&folder).await;
+        run(&folder, file, "PRAGMA journal_mode = DELETE").await;
+        closed(&folder, file).await;
+        let before = snapshot(&folder);
+        let (_, text) = doctor(&folder, &FILES).await;
+        let found = all_lines(&text, "durability");
+        let found = found.iter().find(|line| line.contains(file)).unwrap();
+        assert!(found.starts_with("warn"), "{text}");
+        assert!(
+            found.contains("journal_mode is not WAL") && found.contains("fix: "),
+            "{text}"
+        );
+        check_unchanged(&folder, &before);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_database_fails() {
+    for file in ["tokens.db", "jobs.db"] {
+        let folder = deployed(&FILES).await;
+        launch(&folder).await;
+        fs::write(
+            folder.file(file),
+            "text, and no database at all\n".repeat(100),
+        )
+        .unwrap();
+        let (status, text) = doctor(&folder, &FILES).await;
+        let (line, fix) = lines(&text, "store");
+        assert!(line.starts_with("FAIL") && line.contains(file), "{text}");
+        assert!(fix.contains("fix: "), "{text}");
+        assert_eq!(status, 1, "{text}");
+    }
+}
+
+/// A handler with the name of `plain_app`'s.
+#[scheduled_trigger(interval = "hour", key = "renew-trigger", auth = system)]
+async fn renew() {}
+
+/// An app that stores the tokens that it gets, on a clock that is set.
+async fn keeping(folder: &Folder, clock: &TestClock, key: &str) -> (Harness, Tokens) {
+    let store = SqliteTokens::new(folder.file("tokens.db"));
+    let tokens = Tokens::new(store).keys(key);
+    let app = App::empty()
+        .app_id(APP_ID)
+        .handler(handler!(renew))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .clock(clock.clone())
+        .client(AtlassianClient::new())
+        .token_store(tokens.clone());
+    let harness = Harness::new(app.connect().await.unwrap()).unwrap();
+    (harness, tokens)
+}
+
+/// Delivers a token that was issued this long ago and lives 4 hours.
+async fn deliver(folder: &Folder, installation: &str, age: Duration, key: &str) -> String {
+    let clock = TestClock::new();
+    let issued = SystemTime::now() - age;
+    clock.set(issued);
+    let (harness, tokens) = keeping(folder, &clock, key).await;
+    let claims = format!(
+        r#"{{"iat":{},"exp":{}}}"#,
+        seconds(issued),
+        seconds(issued + 4 * HOUR)
+    );
+    let token = format!("{}.{}.{}", b64("{}"), b64(claims), b64("signature"));
+    let call = harness
+        .call("renew-trigger")
+        .fit(|fit| fit.installation(installation));
+    let response = call.header("x-forge-oauth-system", &token).send().await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    tokens.flush().await.unwrap();
+    token
+}
+
+const TOKENS: [(&str, &str); 2] = [("SQLITE", "tokens.db"), ("SYSTEM", "1")];
+
+#[tokio::test]
+async fn tokens_are_counted_with_their_ages() {
+    let folder = deployed(&TOKENS).await;
+    let tokens = [
+        deliver(&folder, ONE, 90 * MINUTE, KEYS[0]).await,
+        deliver(&folder, OTHER, 30 * MINUTE, KEYS[0]).await,
+    ];
+    let (status, text) = doctor(&folder, &TOKENS).await;
+    let (line, _) = lines(&text, "tokens");
+    assert!(line.starts_with("ok  "), "{text}");
+    assert!(
+        line.contains("2 installations; the oldest valid token is 90 min old"),
+        "{text}"
+    );
+    assert!(
+        line.contains("the next one expires in 149 min") || line.contains("expires in 2 h"),
+        "{text}"
+    );
+    assert!(
+        tokens.iter().all(|token| !text.contains(token.as_str())),
+        "{text}"
+    );
+    assert_eq!(status, 0, "{text}");
+    // `renew` alone brings tokens, every day, and was called half an hour ago.
+    let schedules = all_lines(&text, "schedules");
+    assert!(
+        schedules[0].starts_with("ok  ") && schedules[0].contains("issued 30 min ago"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn expired_tokens_are_reported_with_their_installations() {
+    let folder = deployed(&TOKENS).await;
+    deliver(&folder, ONE, 5 * HOUR, KEYS[0]).await;
+    deliver(&folder, OTHER, MINUTE, KEYS[0]).await;
+    let (status, text) = doctor(&folder, &TOKENS).await;
+    let (line, fix) = lines(&text, "tokens");
+    assert!(line.starts_with("warn"), "{text}");
+    assert!(line.contains(&format!("1 expired: {}", ari(ONE))), "{text}");
+    assert!(!line.contains(&ari(OTHER)), "{text}");
+    assert!(fix.contains("keep_tokens_fresh"), "{text}");
+    assert_eq!(status, 0, "{text}");
+}
+
+#[tokio::test]
+async fn tokens_of_another_key_fail() {
+    let folder = deployed(&TOKENS).await;
+    deliver(&folder, ONE, MINUTE, KEYS[1]).await;
+    closed(&folder, "tokens.db").await;
+    let before = snapshot(&folder);
+    let (status, text) = doctor(&folder, &TOKENS).await;
+    let (line, fix) = lines(&text, "tokens");
+    assert!(
+        line.starts_with("FAIL") && line.contains("sealed under another key"),
+        "{text}"
+    );
+    assert!(fix.contains("FORGE_REMOTE_TOKEN_KEY"), "{text}");
+    assert_eq!(status, 1, "{text}");
+    check_unchanged(&folder, &before);
+}
+
+#[tokio::test]
+async fn a_missing_key_fails() {
+    let folder = deployed(&FILES).await;
+    launch(&folder).await;
+    let environment = [FILES[0], FILES[1], ("FORGE_REMOTE_TOKEN_KEY", "")];
+    let (status, text) = doctor(&folder, &environment).await;
+    for check in ["tokens", "jobs"] {
+        let (line, fix) = lines(&text, check);
+        assert!(
+            line.starts_with("FAIL") && line.contains("FORGE_REMOTE_TOKEN_KEY"),
+            "{text}"
+        );
+        assert!(fix.contains("fix: set"), "{text}");
+    }
+    assert_eq!(status, 1, "{text}");
+}
+
+/// Stores a call of the durable schedule.
+async fn store_call(jobs: &SqliteJobs, accepted_at: SystemTime) {
+    let mut envelope = Envelope::new("key", "index-trigger", ari(ONE), vec![1]);
+    envelope.accepted_at = accepted_at;
+    jobs.accept(envelope).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_calls_of_durable_schedules_are_shown() {
+    for (age, verdict, detail) in [
+        (None, "warn", "no call of `index-trigger` is stored"),
+        (
+            Some(90 * MINUTE),
+            "ok  ",
+            "`index-trigger` was stored 90 min ago",
+        ),
+        (Some(3 * HOUR), "warn", "`index-trigger` was stored 3 h ago"),
+    ] {
+        let folder = deployed(&FILES).await;
+        launch(&folder).await;
+        let jobs = SqliteJobs::new(folder.file("jobs.db"));
+        jobs.open().await.unwrap();
+        if let Some(age) = age {
+            store_call(&jobs, SystemTime::now() - age).await;
+        }
+        // The app runs meanwhile.
+        let (status, text) = doctor(&folder, &FILES).await;
+        drop(jobs);
+        let schedules = all_lines(&text, "schedules");
+        let line = schedules
+            .iter()
+            .find(|line| line.contains("index-trigger"))
+            .unwrap();
+        assert!(line.starts_with(verdict) && line.contains(detail), "{text}");
+        assert_eq!(
+            line.contains("fix: check that the manifest"),
+            verdict == "warn",
+            "{text}"
+        );
+        // The other one is not durable.
+        assert!(
+            schedules
+                .iter()
+                .any(|line| line.starts_with("? ") && line.contains("`tick-trigger`")),
+            "{text}"
+        );
+        assert_eq!(status, 0, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_job_is_a_warning() {
+    let folder = deployed(&FILES).await;
+    launch(&folder).await;
+    let jobs = Arc::new(SqliteJobs::new(folder.file("jobs.db")));
+    jobs.open().await.unwrap();
+    store_call(&jobs, SystemTime::now() - HOUR).await;
+    let (_, text) = doctor(&folder, &FILES).await;
+    assert!(
+        lines(&text, "jobs")
+            .0
+            .contains("1 unfinished, the oldest is due for"),
+        "{text}"
+    );
+    run(
+        &folder,
+        "jobs.db",
+        "UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP",
+    )
+    .await;
+    let (status, text) = doctor(&folder, &FILES).await;
+    let (line, fix) = lines(&text, "jobs");
+    assert!(
+        line.starts_with("warn") && line.contains("1 dead"),
+        "{text}"
+    );
+    assert!(fix.contains("`jobs list --state dead`"), "{text}");
+    assert_eq!(status, 0, "{text}");
+}
+
+#[tokio::test]
+async fn postgres_is_checked() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let environment = [("POSTGRES", url.as_str()), ("JOBS", url.as_str())];
+    let folder = deployed(&environment).await;
+    let (status, text) = doctor(&folder, &environment).await;
+    let migrations = all_lines(&text, "migrations");
+    assert_eq!(migrations.len(), 2, "{text}");
+    assert!(
+        migrations.iter().all(|line| line.starts_with("warn")),
+        "{text}"
+    );
+    assert_eq!(status, 0, "{text}");
+
+    PostgresTokens::new(&url).open().await.unwrap();
+    PostgresJobs::new(&url).open().await.unwrap();
+    let (status, text) = doctor(&folder, &environment).await;
+    assert!(
+        all_lines(&text, "migrations")
+            .iter()
+            .all(|line| line.starts_with("ok  ")),
+        "{text}"
+    );
+    assert!(lines(&text, "jobs").0.starts_with("ok  "), "{text}");
+    // The server of the tests may run without fsync.
+    if text.contains("fsync is off") {
+        assert!(
+            all_lines(&text, "durability")
+                .iter()
+                .all(|line| line.starts_with("FAIL")),
+            "{text}"
+        );
+        assert_eq!(status, 1, "{text}");
+        return;
+    }
+    assert!(
+        all_lines(&text, "durability")
+            .iter()
+            .all(|line| line.starts_with("ok  ")),
+        "{text}"
+    );
+    let unsafe_url = format!("{url}&options[synchronous_commit]=off");
+    let environment = [("POSTGRES", url.as_str()), ("JOBS", unsafe_url.as_str())];
+    let (status, text) = doctor(&folder, &environment).await;
+    let durability = all_lines(&text, "durability");
+    assert!(durability[1].starts_with("FAIL"), "{text}");
+    assert!(
+        durability[1].contains("synchronous_commit is off") && durability[1].contains("fix: set"),
+        "{text}"
+    );
+    assert_eq!(status, 1, "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_fails() {
+    let down = "postgres://nobody@127.0.0.1:1/none";
+    let environment = [("POSTGRES", down), ("JOBS", down)];
+    let folder = deployed(&environment).await;
+    let (status, text) = doctor(&folder, &environment).await;
+    let found = all_lines(&text, "store");
+    assert_eq!(found.len(), 2, "{text}");
+    assert!(
+        found
+            .iter()
+            .all(|line| line.starts_with("FAIL") && line.contains("fix: start")),
+        "{text}"
+    );
+    assert_eq!(status, 1, "{text}");
+}
+
+#[tokio::test]
+async fn redis_is_checked() {
+    let Some((url, prefix)) = redis_url() else {
+        return;
+    };
+    let environment = [("REDIS", url.as_str()), ("REDIS_PREFIX", prefix.as_str())];
+    let folder = deployed(&environment).await;
+    let (status, text) = doctor(&folder, &environment).await;
+    let (line, _) = lines(&text, "durability");
+    assert!(
+        line.starts_with("ok  ") && line.contains("appendonly is"),
+        "{text}"
+    );
+    assert_eq!(status, 0, "{text}");
+}
