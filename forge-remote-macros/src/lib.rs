@@ -48,7 +48,7 @@ macro_rules! attributes {
 
 forge_remote_schema::for_each_kind!(attributes);
 
-/// Makes the function a job: work that the app sends itself, and that is done whatever happens.
+/// Makes the function a job: work that the app sends itself, and that survives the end of the process.
 ///
 /// See [the chapter on durable work](https://docs.rs/forge-remote/latest/forge_remote/jobs/) for an
 /// example and the guarantees. Its options are those of `durable`, and `key`:

@@ -42,11 +42,11 @@
 //!
 //! # Objects
 //!
-//! The key of a job's virtual object is the key of its delivery, the handler and the installation. The installation alone would be
-//! the wrong key: Restate runs the calls of one object one after another, and a job keeps its turn while it waits for
-//! a retry, so one that fails would hold up all handlers of its installation for hours. `per_installation` has objects of
-//! its own, one for each place of a handler and an installation, which a job holds only while it runs; so has the pause that
-//! Atlassian asks for. The key of the delivery comes first because a repetition is found by it.
+//! Each job has its own virtual object, whose key is the key of its delivery, the handler and the installation. One object per
+//! installation would block: Restate runs the calls of one object sequentially, so a job that waits for a retry would delay all
+//! jobs of its installation for hours. `per_installation` has objects of its own, one for each slot of a handler and an
+//! installation, which a job holds only while it runs; a pause until Atlassian's `Retry-After` has one as well. The key of the
+//! delivery comes first because Forge's retries are found by it.
 //!
 //! # Guarantees
 //!
@@ -54,8 +54,8 @@
 //!   response is 503, and Forge retries the call.
 //! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the attempt
 //!   counts, and the next one follows after the `backoff`.
-//! - `per_installation` holds on all machines. With more than 1, a call may wait while fewer than that many run: it
-//!   is bound to one of the places.
+//! - `per_installation` holds on all machines. With a limit above 1, each call is assigned to one slot, and may wait for
+//!   it while another slot is free.
 //! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that time
 //!   lose one attempt.
 //! - The stored call is encrypted. The server has the handler, the installation and the key in clear.
@@ -67,7 +67,7 @@
 //! - `jobs retry` does not start a job before the time of its first attempt
 //!   ([`retries_early`](forge_remote::jobs::Guarantees::retries_early)).
 //! - `jobs discard` ends a running job after its run.
-//! - `jobs list` shows the newest 10,000 of the jobs that it is asked for.
+//! - `jobs list` shows the newest 10,000 of the jobs that match.
 //! - Each time that a job waits adds 1 kB to its journal on the server, and three copies of its last error, sealed. A job
 //!   that waits for a token retries every 30 seconds for a day: about 5 MB. The call itself is stored three times.
 //! - The engine does not count its jobs for metrics, and does not send jobs in a transaction of your database

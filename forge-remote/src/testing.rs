@@ -457,12 +457,12 @@ impl HarnessCall {
         self
     }
 
-    /// Sends every forged token of forge-remote's own tests in place of the call's, and returns their number. It
-    /// takes some seconds.
+    /// Sends each forged token of `forge-remote-attacks` to this handler, and returns their number. It takes some
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// Some were not refused: a layer or a route of the app weakens verification.
+    /// The app accepted at least one, because a layer or a route bypasses verification.
     ///
     /// ```no_run
     /// # async fn test(harness: forge_remote::testing::Harness) -> forge_remote::Result<()> {

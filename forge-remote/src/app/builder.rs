@@ -246,7 +246,8 @@ impl App {
     /// once the last request has been answered. `dev` runs tasks too, with its own tokens and APIs.
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
-    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`](crate::Shutdown). The app does not start if a
+    /// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) and
+    /// [`Shutdown`](crate::Shutdown). The app does not start if a
     /// value for one of them is missing. A task that fails or panics is logged and restarted, after 1 second at first and
     /// 1 minute at most.
     ///
@@ -307,7 +308,7 @@ impl App {
     /// Sets the ids of several apps that this backend serves, for example variants of one app. Tokens
     /// of each are accepted; [`Claims::app_id`](crate::fit::Claims::app_id) of a call is the caller's.
     ///
-    /// Stored tokens, lists of installations and notes of removals are kept apart: in a handler,
+    /// Stored tokens, lists of installations and records of removals are kept apart: in a handler,
     /// [`Tokens`] has those of the app that called. See [`Tokens::for_app`].
     ///
     /// The first is the app of a new manifest, and of `dev`.

@@ -96,7 +96,7 @@ impl App {
     /// with `per_installation` requires [`limits_installations`](Guarantees::limits_installations) without
     /// this.
     ///
-    /// The last call counts. `dev`, whose jobs are in memory, does not check it.
+    /// A later call replaces an earlier one. `dev`, whose jobs are in memory, does not check it.
     ///
     /// ```
     /// use forge_remote::jobs::{Guarantees, MemoryJobs};

@@ -53,16 +53,17 @@ pub trait JobEngine: Any + Send + Sync {
     /// They are logged, and the app calls this again after a pause.
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>>;
 
-    /// Returns the guarantees that the engine enforces. The launch fails if a handler or the app needs others.
+    /// Returns the guarantees that the engine enforces. The launch fails if a handler or
+    /// [`App::require_guarantees`](crate::App::require_guarantees) needs one that is missing.
     fn guarantees(&self) -> Guarantees;
 
     /// Ends the envelopes of an installation that wait, without a run, and returns their number: the app was
     /// uninstalled there. Running ones are left.
     ///
     /// The app calls it in each instance once a removal has
-    /// [settled](crate::Tokens::removal_delay), and again after an error. For 28 hours after a removal, the app itself
-    /// ends an envelope that it is to run. So an engine without this method, which is what this default is for, runs
-    /// jobs that are due later; it does not [end installations](Guarantees::ends_installations).
+    /// [settled](crate::Tokens::removal_delay), and again after an error. For 28 hours after a removal, the app ends
+    /// such envelopes when the engine runs them. With this default, jobs that are due later still run, so an engine that
+    /// keeps it must not declare [`ends_installations`](Guarantees::ends_installations).
     ///
     /// # Errors
     ///

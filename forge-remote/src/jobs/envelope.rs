@@ -25,8 +25,8 @@ use super::report::{Report, ReportCode};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// Times are in milliseconds since 1970. The form lacks [`repeats`](Self::repeats), which an engine needs before it stores
-/// the envelope only.
+/// Times are in milliseconds since 1970. [`repeats`](Self::repeats) is not serialized: an engine needs it in
+/// `accept` only.
 #[derive(Clone, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(from = "StoredEnvelope", into = "StoredEnvelope")]
 #[non_exhaustive]

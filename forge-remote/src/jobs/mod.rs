@@ -43,15 +43,17 @@
 //! | returns `Ok`, or a response of 2xx or 3xx | it is done |
 //! | returns an error or another response, panics, or exceeds `timeout` | it is retried after the `backoff`, and dead after its last attempt |
 //! | returns [`Error::retry_after`](crate::Error::retry_after) | it is retried at that time; the attempt counts |
-//! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then; the attempt does not count |
+//! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then, for 1 second to 1 hour; the attempt does not count for the first 24 hours |
 //! | returns [`Error::permanent`](crate::Error::permanent) | it is dead, with the error as its reason |
+//! | is not in this version of the app | it is retried for a week, by instances of any version, and then dead |
+//! | is not in this version of the app | it is retried for a week, by instances of any version, and then dead |
 //!
 //! # Arguments
 //!
 //! A durable handler takes the same arguments as any other, and [`Attempt`]. Its
 //! [`Invocation`](crate::Invocation) has the claims that were verified when the call arrived. Its
 //! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
-//! when it runs: while the store has no token, the call waits for up to 24 hours, and no attempt counts. To act for a
+//! when it runs: while the store has no token, the call waits for up to 24 hours, no attempt counts, and it is dead after that. To act for a
 //! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
 //!
 //! A job takes [`Args`] with what was sent, and [`JobCall`] in place of `Invocation`: the installation
@@ -64,13 +66,13 @@
 //! - A handler runs **at least once**: if a process dies during a run, the call is run again.
 //!   Write handlers to be idempotent.
 //! - A retry by Forge of a stored call is ignored. A call is recognised as a retry only by Forge's retry
-//!   context, so two events with equal bodies both run. Where the body has no id of its
-//!   own, a retry is recognised within 15 minutes.
+//!   context, so two events with equal bodies both run. A retry is recognised for
+//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute schedule).
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.
 //! - Jobs start in no particular order.
-//! - When the app is uninstalled from an installation, its jobs that wait end without a run: once the app's
-//!   [token store](crate::App::token_store) has the removal and it has [settled](crate::Tokens::removal_delay).
+//! - When an installation is uninstalled, its waiting jobs end without a run: once the app's
+//!   [token store](crate::App::token_store) has recorded the removal and it has [settled](crate::Tokens::removal_delay).
 //!
 //! What differs between engines is in their [`Guarantees`]. The launch fails if a handler needs one that the engine
 //! lacks, or if the app [requires](crate::App::require_guarantees) it.

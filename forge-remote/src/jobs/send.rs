@@ -190,8 +190,8 @@ impl AppJobs {
 }
 
 impl Jobs {
-    /// Sends a job, when the result is awaited. It is stored when that completes, and runs whatever
-    /// becomes of the caller.
+    /// Returns the sending of a job: awaiting it stores the job, which then runs even if the caller fails
+    /// later.
     pub fn send(&self, job: NewJob) -> SendJob {
         SendJob {
             jobs: self.clone(),
@@ -259,7 +259,7 @@ impl SendJob {
     /// Sends the job once: it is ignored if one of the same function, installation and key waits or runs,
     /// or was sent within 24 hours, whatever became of it.
     ///
-    /// A handler that may run twice sends its jobs so. The key may be any text; the engine stores its
+    /// Use this in handlers that may run twice. The key may be any text; the engine stores its
     /// hash.
     pub fn unique(self, key: impl Into<String>) -> Self {
         self.unique_within(key, UNIQUE_FOR)

@@ -53,7 +53,7 @@
 //!
 //! Forge retries an event if the response is not 2xx or takes longer than 5 seconds: up to four times,
 //! a minute apart. Atlassian's pages disagree on whether schedules are retried, so make a schedule's
-//! handler safe to run twice. Returning an error asks Forge to retry; [`Error::permanent`] does not: it
+//! handler safe to run twice. Returning an error makes Forge retry; [`Error::permanent`] does not: it
 //! is logged as an error, and the response is 204. Take [`RetryContext`](crate::RetryContext) to detect
 //! retries.
 //!

@@ -173,3 +173,22 @@ const READ_BY_LIBRARIES: &[(&str, &[&str])] = &[
         &["SSL_CERT_FILE", "SSL_CERT_DIR"],
     ),
 ];
+
+#[test]
+fn the_security_page_has_the_code_of_every_rejection() {
+    let source = crate::repository().join("forge-remote-fit/src/error.rs");
+    let source = fs::read_to_string(source).expect("the rejections");
+    let codes: BTreeSet<&str> = source
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
+        .collect();
+    assert!(codes.len() > 25, "{codes:?}");
+    let page = docs("security.md");
+    let (_, section) = page.split_once("# Codes of rejections").expect("a section");
+    let (section, _) = section.split_once("\n# ").expect("the next section");
+    let listed: BTreeSet<&str> = rows(section)
+        .iter()
+        .flat_map(|row| quoted(row[0]))
+        .collect();
+    assert_eq!(listed, codes);
+}

@@ -50,7 +50,7 @@ impl Service {
     /// 503, and then closes its listener and every connection that has no call. Calls in flight,
     /// handlers that continue without their caller, and [spawned](crate::Invocation::spawn) work
     /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cancelled:
-    /// no task of the app runs after this has returned, unless another server of the app does.
+    /// no task of the app runs after this has returned, unless another server of the app is still running.
     ///
     /// A task that blocks its thread cannot be cancelled: the result is then an error, and dropping the
     /// runtime waits for the task. [`App::run`](crate::App::run) ends the process.

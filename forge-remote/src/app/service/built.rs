@@ -358,8 +358,8 @@ impl Service {
         })))
     }
 
-    /// Returns the routes as an axum router, to nest into another or to call in tests. Every request
-    /// is verified.
+    /// Returns the routes as an axum router, to nest into another or to call in tests. Every call of a
+    /// handler is verified; [`App::routes`], `/healthz` and `/readyz` are not.
     ///
     /// Keys are fetched when requests need them; [`Jwks::keep_fresh`](crate::fit::Jwks::keep_fresh) fetches them ahead. Call
     /// [`start_background`](Self::start_background) to run background tasks, and

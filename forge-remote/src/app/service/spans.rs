@@ -21,7 +21,7 @@ impl App {
     /// anybody can send these headers. So use them for traces only.
     ///
     /// Forge sends `x-b3-traceid` and `x-b3-spanid`, no decision on sampling, and span ids of 64 or 128 bit.
-    /// The chapter [`traces`](crate::traces) has the eight lines for OpenTelemetry.
+    /// The chapter [`traces`](crate::traces) shows the code for OpenTelemetry.
     ///
     /// ```
     /// use forge_remote::prelude::*;
