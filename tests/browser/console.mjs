@@ -5,11 +5,11 @@
 // LINK is the link that `dev` prints. `--test-to` writes the copied Rust test to a file, for a compiler;
 // `--screenshots` writes each tab in light and dark; `--write-manifest` also writes the app's manifest.yml.
 // `CHROMIUM` is the browser's path, default: the usual ones.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { chromium } from 'playwright-core';
+import { check, session } from './session.mjs';
 
 const {
   values: options,
@@ -28,56 +28,7 @@ if (!link?.includes('/console#')) {
   );
   process.exit(2);
 }
-const [page_url, secret] = link.split('#');
-
-const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/opt/google/chrome/chrome'];
-const executablePath = process.env.CHROMIUM ?? USUAL.find(existsSync);
-if (!executablePath) {
-  console.error(`no Chromium at ${USUAL.join(', ')}: install one, or set CHROMIUM to its path`);
-  process.exit(2);
-}
-
-async function api(path, method = 'GET', body = undefined) {
-  const response = await fetch(`${page_url}/api${path}`, {
-    method,
-    headers: { 'x-console-secret': secret, ...(method === 'POST' && { 'content-type': 'application/json' }) },
-    body: method === 'POST' ? JSON.stringify(body ?? {}) : undefined,
-  });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-  return response.json();
-}
-
-function check(condition, message) {
-  if (!condition) throw new Error(message);
-}
-
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-const SIZE = { width: 1280, height: 800 };
-
-/** A page whose console errors, exceptions and policy violations are failures. */
-async function open(url, settings = {}) {
-  const context = await browser.newContext({ viewport: SIZE, ...settings });
-  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(page_url).origin });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  page.problems = [];
-  // The browser logs each 4xx of `fetch`; the checks that cause one expect it.
-  page.on('console', (message) => {
-    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) page.problems.push(message.text());
-  });
-  page.on('pageerror', (error) => page.problems.push(error.stack ?? error.message));
-  page.on('response', (response) => {
-    if (response.status() >= 400 && !response.url().includes('/console/api/'))
-      page.problems.push(`${response.status()} ${response.url()}`);
-  });
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) =>
-      console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`),
-    );
-  });
-  await page.goto(url);
-  return page;
-}
+const { page_url, secret, api, open, step, page, finish } = await session(link);
 
 const handlers = await api('/handlers');
 const app = await api('/app');
@@ -85,7 +36,6 @@ const scheduled = handlers.find((one) => one.interval_seconds !== null && !one.i
 // A handler whose body can be anything: the edited one comes back in the detail.
 const editable = handlers.find((one) => one.samples[0]?.body && !one.samples[0].is_guess) ?? handlers[0];
 
-const page = await open(link);
 const row = (id) => page.locator(`#call-${id}`);
 const detail = page.locator('[aria-label="Call"]');
 const section = (name) => detail.locator(`[data-section="${name}"]`);
@@ -109,21 +59,6 @@ async function openCall(id) {
   await row(id).click();
   await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
   await section('claims').waitFor();
-}
-
-const failures = [];
-async function step(name, run) {
-  const began = performance.now();
-  try {
-    await run();
-    check(page.problems.length === 0, `the browser's console has errors:\n${page.problems.join('\n')}`);
-    console.log(`ok    ${name}  ${Math.round(performance.now() - began)} ms`);
-  } catch (error) {
-    failures.push(name);
-    page.problems = [];
-    console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).replaceAll('\n', '\n      ')}`);
-    await page.keyboard.press('Escape');
-  }
 }
 
 await step('loads, and takes the secret out of the address', async () => {
@@ -448,6 +383,4 @@ await step('keeps the last 500 calls, and stays quick with many', async () => {
   );
 });
 
-await browser.close();
-console.log(failures.length === 0 ? 'the console works' : `${failures.length} failed: ${failures.join('; ')}`);
-process.exit(failures.length === 0 ? 0 : 1);
+await finish('the console');

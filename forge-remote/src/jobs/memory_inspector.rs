@@ -38,6 +38,8 @@ impl JobInspector for MemoryJobs {
 
     fn discard(&self, id: String) -> BoxFuture<Result<bool, EngineError>> {
         let discarded = id.parse().is_ok_and(|id| self.discard_now(id));
+        // A job that waited for the discarded one's turn may run.
+        self.0.changed.notify_one();
         Box::pin(std::future::ready(Ok(discarded)))
     }
 }

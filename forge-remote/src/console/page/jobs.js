@@ -4,10 +4,11 @@ import { get, post } from './api.js';
 import { button, clock, empty, fill, h, moment, setText } from './dom.js';
 import { model } from './model.js';
 
-const STATES = ['waiting', 'running', 'dead'];
+const STATES = ['waiting', 'running', 'failed', 'dead'];
 const EMPTY = {
   waiting: 'Calls of durable handlers wait here until they run.',
   running: 'No stored call runs at the moment.',
+  failed: 'A job whose attempt failed waits here for the next one.',
   dead: 'A job is dead after its last attempt failed.',
 };
 const REFRESH = 2000;
@@ -54,9 +55,14 @@ export function jobsView() {
 
   async function load() {
     const wanted = state;
+    // To the engine, a failed job is one that waits.
+    const hasFailed = wanted === 'failed';
     try {
-      const { jobs } = await get(`/jobs?state=${wanted}`);
-      if (wanted === state) update(jobs);
+      const { jobs } = await get(`/jobs?state=${hasFailed ? 'waiting' : wanted}`);
+      if (wanted !== state) return;
+      if (hasFailed) update(jobs.filter((job) => job.attempts > 0));
+      else if (wanted === 'waiting') update(jobs.filter((job) => job.attempts === 0));
+      else update(jobs);
     } catch (error) {
       note.textContent = error.message;
     }

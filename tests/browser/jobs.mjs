@@ -1,0 +1,156 @@
+// Drives the tabs Jobs and Tokens of the console in Chromium, against a running `jobs_app dev`.
+//
+//   node jobs.mjs LINK [--screenshots DIR]
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { check, session } from './session.mjs';
+
+const {
+  values: options,
+  positionals: [link],
+} = parseArgs({ allowPositionals: true, options: { screenshots: { type: 'string' } } });
+if (!link?.includes('/console#')) {
+  console.error('usage: node jobs.mjs http://127.0.0.1:PORT/console#SECRET [--screenshots DIR]');
+  process.exit(2);
+}
+const { api, open, step, page, finish } = await session(link);
+
+const rows = page.locator('table.jobs tbody tr');
+const row = (handler) => rows.filter({ has: page.locator('td.handler', { hasText: handler }) });
+const none = (state) => page.getByText(`No ${state} jobs`).waitFor();
+const call = (handler, how) => api(`/handlers/${handler}/call`, 'POST', { body: JSON.stringify({ how }) });
+const stored = async () => (await api('/jobs')).jobs;
+const states = async () => (await stored()).map((job) => `${job.handler} ${job.state} ${job.attempts}`);
+
+async function show(state) {
+  await page.getByRole('group', { name: 'State' }).getByRole('button', { name: state, exact: true }).click();
+}
+
+/** Waits until the stored jobs are these, as `handler state attempts`, in any order. */
+async function settled(expected) {
+  const wanted = expected.toSorted().join();
+  let found;
+  for (let at = 0; at < 300; at += 1) {
+    found = (await states()).toSorted().join();
+    if (found === wanted) return;
+    await page.waitForTimeout(100);
+  }
+  throw new Error(`the jobs are ${found}, not ${wanted}`);
+}
+
+/** Discards the job in a row, after the confirmation. */
+async function discard(line) {
+  await line.getByRole('button', { name: 'Discard', exact: true }).click();
+  await line.getByRole('button', { name: 'Discard now' }).click();
+}
+
+await step('shows the installations with a token, and no token', async () => {
+  await page.locator('.connection[data-state="live"]').waitFor();
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Tokens' }).click();
+  const view = page.locator('section[aria-label="Tokens"]');
+  await view.locator('tbody tr').first().waitFor();
+  const { installations } = await api('/tokens');
+  check((await view.locator('tbody tr').count()) === installations.length, 'not each installation has a row');
+  check(!/eyJ/.test(JSON.stringify(installations) + (await page.content())), 'a token is shown');
+});
+
+await step('has an empty tab before the first call', async () => {
+  await page.locator('.connection[data-state="live"]').waitFor();
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Jobs' }).click();
+  for (const state of ['Waiting', 'Running', 'Failed', 'Dead']) {
+    await show(state);
+    await none(state.toLowerCase());
+    check(await page.locator('table.jobs').isHidden(), `the table of ${state} is shown without rows`);
+  }
+});
+
+await step('shows the jobs that wait, run, have failed and are dead', async () => {
+  await call('index', 'fails');
+  await call('index', 'dies');
+  await call('export', 'hangs');
+  await settled(['index waiting 1', 'index dead 1', 'export running 1']);
+  // Of the same installation, so it waits for the one that hangs.
+  await call('export', 'quick');
+  await settled(['index waiting 1', 'index dead 1', 'export running 1', 'export waiting 0']);
+  for (const [state, handler, attempts, error] of [
+    ['Waiting', 'export', '0 of 9', ''],
+    ['Running', 'export', '1 of 9', ''],
+    ['Failed', 'index', '1 of 4', 'the search index is down'],
+    ['Dead', 'index', '1 of 4', 'the project is gone'],
+  ]) {
+    await show(state);
+    await row(handler).waitFor();
+    check((await rows.count()) === 1, `${await rows.count()} jobs are ${state}`);
+    const text = async (cell) => row(handler).locator(`td.${cell}`).textContent();
+    check((await text('attempts')) === attempts, `${state}: the attempts are ${await text('attempts')}`);
+    check((await text('error')).includes(error), `${state}: the error is ${await text('error')}`);
+    check((error === '') === ((await text('error')) === ''), `${state}: the error is ${await text('error')}`);
+    const canRetry = (await row(handler).getByRole('button', { name: 'Retry' }).count()) === 1;
+    check(canRetry === (state !== 'Running'), `${state}: Retry is ${canRetry ? '' : 'not '}there`);
+  }
+});
+
+async function screenshots(folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const colorScheme of ['light', 'dark']) {
+    const shown = await open(link, { colorScheme, reducedMotion: 'reduce' });
+    await shown.locator('.connection[data-state="live"]').waitFor();
+    const views = shown.getByRole('navigation', { name: 'Views' });
+    await views.getByRole('link', { name: 'Jobs' }).click();
+    await shown.getByRole('button', { name: 'Failed' }).click();
+    await shown.locator('table.jobs tbody tr').first().waitFor();
+    await shown.screenshot({ path: join(folder, `jobs-${colorScheme}.png`) });
+    await views.getByRole('link', { name: 'Tokens' }).click();
+    await shown.locator('section[aria-label="Tokens"] tbody tr').first().waitFor();
+    await shown.screenshot({ path: join(folder, `tokens-${colorScheme}.png`) });
+    check(shown.problems.length === 0, shown.problems.join('\n'));
+    await shown.context().close();
+  }
+}
+
+if (options.screenshots) await step('writes screenshots', () => screenshots(options.screenshots));
+
+await step('runs a failed and a dead job again', async () => {
+  for (const state of ['Failed', 'Dead']) {
+    await show(state);
+    await row('index').getByRole('button', { name: 'Retry' }).click();
+    await none(state.toLowerCase());
+  }
+  await settled(['index done 2', 'index done 2', 'export running 1', 'export waiting 0']);
+});
+
+await step('discards no job without a confirmation', async () => {
+  await show('Waiting');
+  const line = row('export');
+  await line.getByRole('button', { name: 'Discard', exact: true }).click();
+  await line.getByRole('button', { name: 'Discard now' }).waitFor();
+  await page.keyboard.press('Escape');
+  await line.getByRole('button', { name: 'Discard', exact: true }).click();
+  await line.getByRole('button', { name: 'Keep' }).click();
+  await line.getByRole('button', { name: 'Discard', exact: true }).waitFor();
+  check((await states()).includes('export waiting 0'), 'the job was discarded');
+});
+
+await step('discards a waiting and a dead job, which never run', async () => {
+  await discard(row('export'));
+  await none('waiting');
+  await call('index', 'dies');
+  await show('Dead');
+  await row('index').waitFor();
+  await discard(row('index'));
+  await none('dead');
+  // A discarded job that waited is remembered as such; a dead one is deleted.
+  await settled(['index done 2', 'index done 2', 'export running 1', 'export discarded 0']);
+});
+
+await step('makes room for the next job by discarding a running one', async () => {
+  await call('export', 'quick');
+  await show('Running');
+  await discard(row('export'));
+  await none('running');
+  await settled(['index done 2', 'index done 2', 'export discarded 1', 'export discarded 0', 'export done 1']);
+});
+
+await finish('the console of stored work');
