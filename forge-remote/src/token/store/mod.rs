@@ -11,6 +11,8 @@ mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -338,6 +340,22 @@ pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> V
     };
     let rows = rows.into_iter();
     rows.filter_map(|row| row.inspect_err(log).ok()).collect()
+}
+
+/// Returns the record with the latest expiry of each installation, sorted: one statement may write each row
+/// only once.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn latest(records: Vec<SealedToken>) -> BTreeMap<String, SealedToken> {
+    let mut latest: BTreeMap<String, SealedToken> = BTreeMap::new();
+    for record in records {
+        let later = latest
+            .get(&record.installation_id)
+            .is_some_and(|other| other.expires_at > record.expires_at);
+        if !later {
+            latest.insert(record.installation_id.clone(), record);
+        }
+    }
+    latest
 }
 
 /// Returns a page of rows, which are sorted by id; a full page may have a next one.

@@ -1,6 +1,5 @@
 //! The token store in PostgreSQL.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -11,7 +10,8 @@ use sqlx::{Postgres, Row as _};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, check_failed, check_schema, from_millis, listed, readable, steps_left, to_millis,
+    TokenStore, check_failed, check_schema, from_millis, latest, listed, readable, steps_left,
+    to_millis,
 };
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
@@ -219,15 +219,7 @@ impl PostgresTokens {
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
         // One statement may contain each row only once; sorted, so that two writers can't deadlock.
-        let mut rows: BTreeMap<String, SealedToken> = BTreeMap::new();
-        for token in tokens {
-            let later = rows
-                .get(&token.installation_id)
-                .is_some_and(|row| row.expires_at > token.expires_at);
-            if !later {
-                rows.insert(token.installation_id.clone(), token);
-            }
-        }
+        let rows = latest(tokens);
         let mut columns = (vec![], vec![], vec![], vec![]);
         for (id, token) in rows {
             columns.0.push(id);

@@ -1,5 +1,6 @@
 //! The token store in an SQLite file.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt;
 use std::io::Read as _;
@@ -11,11 +12,11 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
-    check_failed, check_schema, from_millis, listed, readable, steps_left, to_millis,
+    check_failed, check_schema, from_millis, latest, listed, readable, steps_left, to_millis,
 };
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
@@ -26,6 +27,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const MAX_CONNECTIONS: u32 = 4;
+/// The most rows of one statement, because SQLite limits its parameters (to 32,766).
+const MAX_ROWS: usize = 128;
 /// The steps of the schema's migration: only ever appended to.
 const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE forge_remote_tokens (
@@ -249,51 +252,88 @@ impl SqliteTokens {
     }
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
+        let tokens: Vec<SealedToken> = latest(tokens).into_values().collect();
         let mut transaction = self.pool().begin().await.map_err(failed)?;
-        for token in tokens {
-            let put = sqlx::query(
-                "INSERT INTO forge_remote_tokens (installation_id, expires_at, sealed)
-                 VALUES (?1, ?2, ?3)
-                 ON CONFLICT (installation_id) DO UPDATE
-                 SET expires_at = excluded.expires_at, sealed = excluded.sealed
-                 WHERE forge_remote_tokens.expires_at <= excluded.expires_at
-                    -- true for values that are not numbers, too
-                    OR forge_remote_tokens.expires_at > excluded.expires_at + ?4",
-            )
-            .bind(&token.installation_id)
-            .bind(to_millis(token.expires_at))
-            .bind(&token.sealed)
-            .bind(MAX_LEAD_MILLIS)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-            if put.rows_affected() > 0 {
-                put_sites(&mut transaction, &token).await?;
-            }
+        for rows in tokens.chunks(MAX_ROWS) {
+            put_rows(&mut transaction, rows).await?;
         }
         transaction.commit().await.map_err(failed)
     }
 }
 
-/// Writes the sites of a token that was just written.
+/// Writes records of different installations by few statements: each one wakes the connection's thread and
+/// waits for it, which costs more than a row.
+async fn put_rows(
+    connection: &mut SqliteConnection,
+    tokens: &[SealedToken],
+) -> Result<(), StoreError> {
+    let mut put = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO forge_remote_tokens (installation_id, expires_at, sealed) ",
+    );
+    put.push_values(tokens, |mut row, token| {
+        row.push_bind(&token.installation_id)
+            .push_bind(to_millis(token.expires_at))
+            .push_bind(&token.sealed);
+    });
+    put.push(
+        " ON CONFLICT (installation_id) DO UPDATE
+         SET expires_at = excluded.expires_at, sealed = excluded.sealed
+         WHERE forge_remote_tokens.expires_at <= excluded.expires_at
+            -- true for values that are not numbers, too
+            OR forge_remote_tokens.expires_at > excluded.expires_at + ",
+    );
+    put.push_bind(MAX_LEAD_MILLIS);
+    put.push(" RETURNING installation_id");
+    // Its text depends on the number of rows, so it is not worth a place among the prepared statements.
+    let written = put.build_query_scalar().persistent(false);
+    let written: Vec<String> = written.fetch_all(&mut *connection).await.map_err(failed)?;
+    let written: BTreeSet<String> = written.into_iter().collect();
+    let tokens = tokens.iter();
+    let tokens = tokens.filter(|token| written.contains(&token.installation_id));
+    put_sites(connection, &Vec::from_iter(tokens)).await
+}
+
+/// Writes the sites of records that were just written. Rows that are right stay: most sites do not change.
 async fn put_sites(
     connection: &mut SqliteConnection,
-    token: &SealedToken,
+    tokens: &[&SealedToken],
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM forge_remote_token_sites WHERE installation_id = ?1")
-        .bind(&token.installation_id)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    for cloud_id in &token.cloud_ids {
-        sqlx::query("INSERT OR IGNORE INTO forge_remote_token_sites VALUES (?1, ?2)")
-            .bind(cloud_id)
-            .bind(&token.installation_id)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+    if tokens.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let sites = tokens.iter().flat_map(|token| {
+        let sites = token.cloud_ids.iter();
+        sites.map(|cloud_id| (cloud_id, &token.installation_id))
+    });
+    let sites: Vec<(&String, &String)> = sites.collect();
+    let mut remove = QueryBuilder::<Sqlite>::new(
+        "DELETE FROM forge_remote_token_sites WHERE installation_id IN (",
+    );
+    let mut ids = remove.separated(", ");
+    for token in tokens {
+        ids.push_bind(&token.installation_id);
+    }
+    remove.push(")");
+    if !sites.is_empty() {
+        remove.push(" AND (cloud_id, installation_id) NOT IN (");
+        remove.push_values(&sites, |mut row, (cloud_id, id)| {
+            row.push_bind(*cloud_id).push_bind(*id);
+        });
+        remove.push(")");
+    }
+    let remove = remove.build().persistent(false);
+    remove.execute(&mut *connection).await.map_err(failed)?;
+    if sites.is_empty() {
+        return Ok(());
+    }
+    let mut add = QueryBuilder::<Sqlite>::new(
+        "INSERT OR IGNORE INTO forge_remote_token_sites (cloud_id, installation_id) ",
+    );
+    add.push_values(&sites, |mut row, (cloud_id, id)| {
+        row.push_bind(*cloud_id).push_bind(*id);
+    });
+    let add = add.build().persistent(false);
+    add.execute(connection).await.map_err(failed).map(drop)
 }
 
 /// Creates the file with a private mode before SQLite does; its log gets the same mode. An existing
@@ -504,7 +544,7 @@ impl TokenStore for SqliteTokens {
             .map_err(failed)?;
             let is_replaced = replaced.rows_affected() > 0;
             if is_replaced {
-                put_sites(&mut transaction, &new).await?;
+                put_sites(&mut transaction, &[&new]).await?;
             }
             transaction.commit().await.map_err(failed)?;
             Ok(is_replaced)
