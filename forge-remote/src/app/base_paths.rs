@@ -27,16 +27,19 @@ pub(crate) struct BasePaths {
 }
 
 impl App {
-    /// Returns the paths of the base URLs in the code and in the manifest.
+    /// Returns the paths of the base URLs in the code and in the manifest's file.
     pub(crate) fn base_paths(&self) -> BasePaths {
+        self.base_paths_in(read_value(&self.settings().manifest).as_ref())
+    }
+
+    /// Returns the paths of the base URLs in the code and in this manifest.
+    pub(crate) fn base_paths_in(&self, manifest: Option<&Value>) -> BasePaths {
         let mut paths: BTreeSet<(String, String)> = BTreeSet::new();
         for remote in &self.remotes {
             let declared = remote.base_paths();
             paths.extend(declared.map(|path| (remote.key().to_owned(), path.to_owned())));
         }
-        if let Some(manifest) = read_value(&self.settings().manifest) {
-            paths.extend(paths_in(&manifest));
-        }
+        paths.extend(manifest.map(paths_in).unwrap_or_default());
         BasePaths {
             default_remote: self
                 .remotes

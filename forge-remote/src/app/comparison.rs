@@ -1,5 +1,6 @@
 //! The manifest compared with the code, and its update.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -65,39 +66,48 @@ impl Comparison {
         &self.wanted
     }
 
-    /// Compares the file with the code.
+    /// Reads the file.
+    pub(crate) fn read(&self) -> Result<ManifestFile, ManifestError> {
+        ManifestFile::read(&self.settings.manifest)
+    }
+
+    /// Reads the file, and compares it with the code.
     pub(crate) fn report(&self, color: bool) -> Result<ManifestReport, ManifestError> {
+        Ok(self.report_on(&self.read()?, color))
+    }
+
+    /// Compares the file with the code.
+    pub(crate) fn report_on(&self, file: &ManifestFile, color: bool) -> ManifestReport {
         let Self {
             settings, wanted, ..
         } = self;
-        let file = ManifestFile::read(&settings.manifest)?;
         let name = file.path().display();
-        let mut findings = check(&file, wanted, &self.allowed);
+        let mut findings = check(file, wanted, &self.allowed);
         // What would end the launch is a finding too.
-        findings.extend(settings.app_id_finding(&file));
+        findings.extend(settings.app_id_finding(file));
         if !file.exists() {
             let sections = to_yaml(&wanted.to_value());
             let text =
                 format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
-            return Ok(ManifestReport {
+            return ManifestReport {
                 agrees: false,
                 findings,
                 text,
-            });
+            };
         }
         let errors = findings
             .iter()
             .filter(|one| one.severity == Severity::Error)
             .count();
-        let mut text = render(&file, &findings, color);
-        text.push_str(&bindings(&file, wanted));
+        let mut text = render(file, &findings, color);
+        text.push_str(&bindings(file, wanted));
         if errors == 0 {
             text.push_str(&format!("{name} matches the code\n"));
-            return Ok(ManifestReport {
+            return ManifestReport {
                 agrees: true,
                 findings,
                 text,
-            });
+            };
         }
         let problems = if errors == 1 {
             "1 problem".to_owned()
@@ -108,11 +118,11 @@ impl Comparison {
             text.push_str(&format!(
             "{name} matches the code, but has {problems} that only you can correct, in the file or in the code\n"
         ));
-            return Ok(ManifestReport {
+            return ManifestReport {
                 agrees: false,
                 findings,
                 text,
-            });
+            };
         }
         match file.merged_with(wanted, settings.new_manifest_id()) {
             Ok(updated) => text.push_str(&unified_diff(file.text(), &updated)),
@@ -122,18 +132,18 @@ impl Comparison {
         "\n{name} differs from the code: {problems}. Update it with `manifest --write` (with cargo: \
          `cargo run -- manifest --write`)\n"
     ));
-        Ok(ManifestReport {
+        ManifestReport {
             agrees: false,
             findings,
             text,
-        })
+        }
     }
 
     /// Returns the differences as a unified diff: empty without differences, and if they can't be written to
     /// the file.
     #[cfg(feature = "dev")]
     pub(crate) fn diff(&self) -> Result<String, ManifestError> {
-        let file = ManifestFile::read(&self.settings.manifest)?;
+        let file = self.read()?;
         if !file.exists() {
             let sections = to_yaml(&self.wanted.to_value());
             return Ok(unified_diff("", &sections));
@@ -146,13 +156,12 @@ impl Comparison {
     /// Updates the file. `prune` has the keys of entries to remove.
     pub(crate) fn update(
         &self,
+        file: &ManifestFile,
         prune: BTreeSet<String>,
         color: bool,
     ) -> Result<Updated, ManifestError> {
-        let file = ManifestFile::read(&self.settings.manifest)?;
         let name = file.path().display();
-        let mut wanted = self.wanted.clone();
-        let stale = stale_keys(&file, &wanted);
+        let stale = stale_keys(file, &self.wanted);
         if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
             return Ok(Updated {
                 text: format!(
@@ -161,12 +170,15 @@ impl Comparison {
                 end: UpdateEnd::Refused,
             });
         }
-        wanted.removable.extend(prune);
+        let mut wanted = Cow::Borrowed(&self.wanted);
+        if !prune.is_empty() {
+            wanted.to_mut().removable.extend(prune);
+        }
         let merged = file.merge(&wanted, self.settings.new_manifest_id())?;
         if let Some(merged) = &merged {
             file.write(merged.text())?;
         }
-        let current = merged.as_ref().unwrap_or(&file);
+        let current = merged.as_ref().unwrap_or(file);
         let left = stale_keys(current, &wanted);
         let mut text = String::new();
         if merged.is_some() || !left.is_empty() {
@@ -180,7 +192,7 @@ impl Comparison {
             None if left.is_empty() => format!("{name} matches the code; nothing was written\n"),
             None => format!("{name} was not changed\n"),
             Some(merged) if file.exists() => {
-                format!("{name} is updated:\n{}", changes(&file, merged, &wanted))
+                format!("{name} is updated:\n{}", changes(file, merged, &wanted))
             }
             Some(_) => format!("{name} is written\n"),
         });

@@ -73,16 +73,22 @@ impl Settings {
     /// Returns the ids of the apps, without duplicates and at least one: the configured ones, else the
     /// manifest's.
     pub(crate) fn app_ids(&self) -> Result<Vec<AppId>, AppIdError> {
+        let mut ids = self.parsed_app_ids()?;
+        if ids.is_empty() {
+            let manifest = read_value(&self.manifest).unwrap_or_default();
+            ids.push(manifest_app_id(&manifest)?);
+        }
+        Ok(ids)
+    }
+
+    /// Returns the configured ids, without duplicates.
+    fn parsed_app_ids(&self) -> Result<Vec<AppId>, AppIdError> {
         let mut ids: Vec<AppId> = Vec::new();
         for text in &self.configured_app_ids {
             let id = text.parse()?;
             if !ids.contains(&id) {
                 ids.push(id);
             }
-        }
-        if ids.is_empty() {
-            let manifest = read_value(&self.manifest).unwrap_or_default();
-            ids.push(manifest_app_id(&manifest)?);
         }
         Ok(ids)
     }
@@ -92,7 +98,10 @@ impl Settings {
 impl Settings {
     /// Returns what is wrong with the app's ids, which ends the launch.
     pub(crate) fn app_id_finding(&self, file: &ManifestFile) -> Option<Diagnostic> {
-        let error = self.app_ids().err()?;
+        let error = match self.parsed_app_ids() {
+            Ok(ids) if ids.is_empty() => manifest_app_id(file.value()).err()?,
+            ids => ids.err()?,
+        };
         let of_manifest = self.configured_app_ids.is_empty();
         let finding = error.to_diagnostic();
         Some(match of_manifest {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_yaml::Value;
 
+use super::base_paths::BasePaths;
 use super::builder::App;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
@@ -68,13 +69,18 @@ impl std::error::Error for LaunchError {}
 impl App {
     /// Returns the problems of the declarations in the code that the manifest is made from.
     pub(crate) fn declaration_problems(&self) -> Vec<Diagnostic> {
+        self.declaration_problems_with(&self.base_paths())
+    }
+
+    /// Returns the same, for base paths that were read before: a large manifest takes long to read.
+    pub(crate) fn declaration_problems_with(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
         self.check_foreign_endpoints(&mut problems);
         self.check_properties(&mut problems);
-        problems.extend(self.base_paths().problems(self.registry.handlers()));
-        problems.extend(self.own_route_problems());
+        problems.extend(base_paths.problems(self.registry.handlers()));
+        problems.extend(self.own_route_problems(base_paths));
         problems.extend(self.fresh_token_problems());
         problems.extend(self.cron_problems());
         problems

@@ -3,6 +3,7 @@
 use axum::Router;
 use forge_remote_schema::rules::RESERVED_PATHS;
 
+use super::base_paths::BasePaths;
 use super::builder::App;
 use super::own_routes::{Overlap, OwnRoutes, RouteTable};
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
@@ -62,8 +63,7 @@ impl App {
     }
 
     /// Returns a problem for each route of your own that could never be called.
-    pub(crate) fn own_route_problems(&self) -> Vec<Diagnostic> {
-        let base_paths = self.base_paths();
+    pub(crate) fn own_route_problems(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for routes in &self.own_routes {
             for path in &routes.paths {

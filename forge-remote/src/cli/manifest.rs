@@ -9,7 +9,7 @@ use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error};
 use super::{adopt, against, explain};
 use crate::app::{App, Comparison, LaunchError, ManifestReport, UpdateEnd, Updated};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{ManifestError, to_yaml};
+use crate::manifest::{ManifestError, ManifestFile, to_yaml};
 
 pub(super) fn command() -> Command {
     Command::new("manifest")
@@ -83,7 +83,10 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     if options.get_flag("adopt") {
         return adopt::run(app);
     }
-    let problems = app.declaration_problems();
+    let comparison = app.comparison();
+    let file = comparison.read();
+    let manifest = file.as_ref().ok().map(ManifestFile::value);
+    let problems = app.declaration_problems_with(&app.base_paths_in(manifest));
     if !problems.is_empty() {
         if options.get_flag("json") {
             print_report(&app.settings().manifest, false, &problems, None);
@@ -91,16 +94,15 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         print_error(&LaunchError::new(problems));
         return FAILED;
     }
-    let comparison = app.comparison();
     if options.get_flag("stdout") {
         print(&to_yaml(&comparison.wanted().to_value()));
         return OK;
     }
     let result = if options.get_flag("write") {
         let prune = options.get_many::<String>("prune").unwrap_or_default();
-        write(&comparison, prune.cloned().collect())
+        file.and_then(|file| write(&comparison, &file, prune.cloned().collect()))
     } else {
-        show(&comparison, options.get_flag("json")).map(|same| {
+        show(&comparison, file, options.get_flag("json")).map(|same| {
             if same || !options.get_flag("check") {
                 OK
             } else {
@@ -121,7 +123,9 @@ pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
     if !app.declaration_problems().is_empty() {
         return Ok(());
     }
-    let updated = app.comparison().update(BTreeSet::new(), color() && !to_stderr)?;
+    let comparison = app.comparison();
+    let file = comparison.read()?;
+    let updated = comparison.update(&file, BTreeSet::new(), color() && !to_stderr)?;
     if to_stderr {
         print_error(&updated.text);
     } else {
@@ -131,8 +135,12 @@ pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
 }
 
 /// Updates the manifest, and returns the exit status. `prune` has the keys of entries to remove.
-fn write(comparison: &Comparison, prune: BTreeSet<String>) -> Result<i32, ManifestError> {
-    let Updated { text, end } = comparison.update(prune, color())?;
+fn write(
+    comparison: &Comparison,
+    file: &ManifestFile,
+    prune: BTreeSet<String>,
+) -> Result<i32, ManifestError> {
+    let Updated { text, end } = comparison.update(file, prune, color())?;
     if end == UpdateEnd::Refused {
         print_error(&format!("error: {text}"));
         return Ok(FAILED);
@@ -142,9 +150,13 @@ fn write(comparison: &Comparison, prune: BTreeSet<String>) -> Result<i32, Manife
 }
 
 /// Prints the comparison, and returns whether there is no problem.
-fn show(comparison: &Comparison, json: bool) -> Result<bool, ManifestError> {
+fn show(
+    comparison: &Comparison,
+    file: Result<ManifestFile, ManifestError>,
+    json: bool,
+) -> Result<bool, ManifestError> {
     let path = comparison.path();
-    let report = match comparison.report(color()) {
+    let report = match file.map(|file| comparison.report_on(&file, color())) {
         // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
             print_report(path, false, &[], Some(&error.to_string()));

@@ -311,7 +311,9 @@ fn explanation(code: &str) -> Option<&'static str> {
 }
 
 async fn write_manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
-    let updated = console.comparison.update(BTreeSet::new(), false);
+    let comparison = &console.comparison;
+    let file = comparison.read();
+    let updated = file.and_then(|file| comparison.update(&file, BTreeSet::new(), false));
     let updated = updated.map_err(|error| ApiError::internal(&error))?;
     let is_complete = updated.end == UpdateEnd::Complete;
     Ok(Json(

@@ -1,6 +1,7 @@
 //! Rendering of diagnostics as text, in rustc's style.
 
 use std::fmt;
+use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -48,14 +49,15 @@ fn group<'a>(diagnostic: &'a Diagnostic, manifest: Option<SourceText<'a>>) -> Gr
     };
     let title = level.primary_title(&diagnostic.message).id(diagnostic.code);
     let mut group = match (manifest, diagnostic.manifest) {
-        (Some(SourceText { path, text }), Some(_)) if !diagnostic.span.is_empty() => title.element(
-            Snippet::source(text)
-                .path(path)
-                .annotation(AnnotationKind::Primary.span(diagnostic.span.clone())),
-        ),
-        (Some(SourceText { path, .. }), Some(at)) => {
-            title.element(Origin::path(path).line(at.line).char_column(at.column))
-        }
+        (Some(SourceText { path, text }), Some(at)) => match excerpt(text, &diagnostic.span) {
+            Some((lines, span)) => title.element(
+                Snippet::source(lines)
+                    .line_start(at.line)
+                    .path(path)
+                    .annotation(AnnotationKind::Primary.span(span)),
+            ),
+            None => title.element(Origin::path(path).line(at.line).char_column(at.column)),
+        },
         _ => Group::with_title(title),
     };
     for place in &diagnostic.locations {
@@ -68,6 +70,18 @@ fn group<'a>(diagnostic: &'a Diagnostic, manifest: Option<SourceText<'a>>) -> Gr
         group = group.element(Level::HELP.message(help));
     }
     group
+}
+
+/// Returns the lines that have these bytes, and the place of the bytes in them; `None` if there are no bytes. The
+/// renderer reads its whole source for each diagnostic, which would be a large file once for each finding.
+fn excerpt<'a>(text: &'a str, span: &Range<usize>) -> Option<(&'a str, Range<usize>)> {
+    if span.is_empty() {
+        return None;
+    }
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let rest = text.get(span.end..)?.find('\n');
+    let end = rest.map_or(text.len(), |at| span.end + at);
+    Some((&text[start..end], span.start - start..span.end - start))
 }
 
 fn origin(place: &CodeLocation) -> Origin<'_> {

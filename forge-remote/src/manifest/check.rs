@@ -60,10 +60,18 @@ pub fn render(file: &ManifestFile, findings: &[Diagnostic], color: bool) -> Stri
 
 /// Returns the codes that comments `# forge-remote: allow(CODE, …)` allow, by line.
 fn allowed_in_file(text: &str) -> BTreeMap<usize, BTreeSet<&str>> {
-    let comments = text.lines().enumerate().filter_map(|(index, line)| {
-        let (_, rest) = line.split_once("# forge-remote: allow(")?;
+    const START: &str = "# forge-remote: allow(";
+    let mut allowed: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+    let (mut line, mut counted) = (1, 0);
+    for (at, _) in text.match_indices(START) {
+        line += text[counted..at].matches('\n').count();
+        counted = at;
+        let rest = text[at + START.len()..].lines().next().unwrap_or_default();
         let codes = rest.split(')').next().unwrap_or_default().split(',');
-        Some((index + 1, codes.map(str::trim).collect()))
-    });
-    comments.collect()
+        allowed
+            .entry(line)
+            .or_default()
+            .extend(codes.map(str::trim));
+    }
+    allowed
 }

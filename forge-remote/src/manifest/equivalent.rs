@@ -1,5 +1,6 @@
 //! Values in a manifest that mean the same as the code's in another form: an edit leaves them alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use forge_remote_schema::options::{Form, Shape};
@@ -11,46 +12,46 @@ use super::items::key;
 use super::values::at;
 
 /// Returns the code's item, in the form that the manifest's item has.
-pub(super) fn wanted_of(
+pub(super) fn wanted_of<'a>(
     path: &[&str],
     found: &Value,
-    wanted: &Mapping,
+    wanted: &'a Mapping,
     desired: &DesiredManifest,
-) -> Mapping {
-    let mut wanted = wanted.clone();
+) -> Cow<'a, Mapping> {
+    let mut wanted = Cow::Borrowed(wanted);
     if let ["modules", module_type] = path
         && let Some(kind) = kinds::declared().find(|kind| kind.module_type == *module_type)
     {
         keep_disabled_flags(kind, found, &mut wanted);
     }
-    let wanted = &wanted;
     match path {
         ["modules", "endpoint"]
             if key(found).is_some_and(|key| desired.resolvers.contains(key)) =>
         {
-            wanted_of_page_endpoint(found, wanted)
+            keep_page_route(found, &mut wanted);
         }
-        ["modules", "webtrigger"] => wanted_of_web_trigger(found, wanted),
-        ["remotes"] => wanted_of_remote(found, wanted),
-        ["modules", "trigger"] => wanted_of_trigger(found, wanted),
-        ["modules", "action"] => wanted_of_action(found, wanted),
+        ["modules", "webtrigger"] => keep_default_response(found, wanted.to_mut()),
+        ["remotes"] => keep_remote(found, wanted.to_mut()),
+        ["modules", "trigger"] => keep_events(found, wanted.to_mut()),
+        ["modules", "action"] => keep_inputs(found, wanted.to_mut()),
         [
             "modules",
             "bitbucket:mergeCheck" | "bitbucket:dynamicPipelinesProvider",
-        ] => wanted_of_bitbucket(found, wanted),
+        ] => keep_without_description(found, wanted.to_mut()),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
-        ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
-        _ => wanted.clone(),
+        ["modules", "jira:workflowPostFunction"] => keep_translations(found, wanted.to_mut()),
+        _ => {}
     }
+    wanted
 }
 
 /// Keeps `false`, which means the same as an absent flag.
-fn keep_disabled_flags(kind: &KindSpec, found: &Value, wanted: &mut Mapping) {
+fn keep_disabled_flags(kind: &KindSpec, found: &Value, wanted: &mut Cow<'_, Mapping>) {
     let nested = kind.nested.map_or(&[][..], |(_, set)| set.options);
     for option in kind.options.iter().chain(nested) {
         let is_flag = matches!(option.shape, Shape::Flag) && option.form == Form::Same;
         if is_flag && at(found, option.place) == Some(&Value::Bool(false)) {
-            insert_absent(wanted, option.place, false.into());
+            insert_absent(wanted.to_mut(), option.place, false.into());
         }
     }
 }
@@ -72,18 +73,15 @@ fn insert_absent(mapping: &mut Mapping, place: &[&str], value: Value) {
 }
 
 /// Keeps a module of Bitbucket without a description, which Atlassian's schema does not require.
-fn wanted_of_bitbucket(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
+fn keep_without_description(found: &Value, wanted: &mut Mapping) {
     if found.get("description").is_none() {
         wanted.shift_remove("description");
     }
-    wanted
 }
 
 /// Keeps an action's inputs without `required`, which is false by default.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-action/>
-fn wanted_of_action(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
+fn keep_inputs(found: &Value, wanted: &mut Mapping) {
     let inputs = wanted.get_mut("inputs").and_then(Value::as_mapping_mut);
     for (name, input) in inputs.into_iter().flatten() {
         let found = found.get("inputs").and_then(|inputs| inputs.get(name));
@@ -95,54 +93,46 @@ fn wanted_of_action(found: &Value, wanted: &Mapping) -> Mapping {
             input.shift_remove("required");
         }
     }
-    wanted
 }
 
 /// Keeps a page's endpoint with or without its route: a page's call names its own path.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
-fn wanted_of_page_endpoint(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
-    match found.get("route") {
-        None => {
-            wanted.shift_remove("route");
+fn keep_page_route(found: &Value, wanted: &mut Cow<'_, Mapping>) {
+    match (found.get("route"), wanted.contains_key("route")) {
+        (None, true) => {
+            wanted.to_mut().shift_remove("route");
         }
-        Some(route) if !wanted.contains_key("route") => {
-            wanted.insert("route".into(), route.clone());
+        (Some(route), false) => {
+            wanted.to_mut().insert("route".into(), route.clone());
         }
-        Some(_) => {}
+        _ => {}
     }
-    wanted
 }
 
 /// Keeps a web trigger without `response`: the default is a dynamic one.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/web-trigger/>
-fn wanted_of_web_trigger(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
+fn keep_default_response(found: &Value, wanted: &mut Mapping) {
     let response = wanted.get("response");
     let is_default =
         response.is_some_and(|one| at(one, &["type"]).and_then(Value::as_str) == Some("dynamic"));
     if is_default && found.get("response").is_none() {
         wanted.shift_remove("response");
     }
-    wanted
 }
 
 /// Keeps translated texts: `{i18n: KEY}` stands for the text in the code.
-fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
+fn keep_translations(found: &Value, wanted: &mut Mapping) {
     for name in ["name", "description"] {
         let translated = found.get(name).filter(|text| text.get("i18n").is_some());
         if let (Some(translated), Some(Value::String(_))) = (translated, wanted.get(name)) {
             wanted.insert(name.into(), translated.clone());
         }
     }
-    wanted
 }
 
 /// Keeps a remote's addresses that are manifest variables, the regions of a remote for which the code has
 /// only the default, and the order of regions and operations.
-fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
+fn keep_remote(found: &Value, wanted: &mut Mapping) {
     if let (Some(found), Some(code)) = (found.get("baseUrl"), wanted.get_mut("baseUrl")) {
         match found {
             Value::Mapping(found) => *code = wanted_urls(found, code),
@@ -160,7 +150,6 @@ fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     {
         wanted.insert("operations".into(), operations.clone());
     }
-    wanted
 }
 
 /// Returns the code's base URLs by region, in the order of the file; regions of the code alone are last.
@@ -189,13 +178,12 @@ fn is_variable(text: &Value) -> bool {
 }
 
 /// Keeps a trigger's events in their form (names or objects) and order if they mean the same.
-fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
+fn keep_events(found: &Value, wanted: &mut Mapping) {
     let whole = Value::Mapping(wanted.clone());
     let same = match (meaning(found), meaning(&whole)) {
         (Some(found), Some(wanted)) => found == wanted,
         _ => false,
     };
-    let mut wanted = wanted.clone();
     if same {
         for name in ["events", "filter", "payload"] {
             match found.get(name) {
@@ -203,7 +191,7 @@ fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
                 None => wanted.shift_remove(name),
             };
         }
-        return wanted;
+        return;
     }
     // The order has no meaning: events that stay keep their places.
     let events = found.get("events").and_then(Value::as_sequence);
@@ -212,7 +200,6 @@ fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
         let place = |event: &Value| found.iter().position(|one| one == event);
         events.sort_by_key(|event| place(event).unwrap_or(usize::MAX));
     }
-    wanted
 }
 
 /// Returns each event of a trigger's item, in either form, with its filter and payload; `None` if

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
 
 use serde_yaml::{Mapping, Value};
 
@@ -412,11 +413,12 @@ impl ManifestFile {
         let guard = || ManifestError::Guard {
             path: self.path.clone(),
         };
-        let root = tree::parse(edited).map_err(|_| guard())?;
-        if root.as_ref().map(Node::to_value).as_ref() != Some(&expected) {
+        let (root, after) = parse_twice(edited);
+        let root = root.ok_or_else(guard)?;
+        if !root.as_ref().is_some_and(|root| root.has_value(&expected)) {
             return Err(guard());
         }
-        let after: Value = serde_yaml::from_str(edited).map_err(|_| guard())?;
+        let after = after.ok_or_else(guard)?;
         if after != expected {
             // They may read a scalar differently: then serde's result must differ before the edit too.
             let before: Value = serde_yaml::from_str(body).map_err(|_| guard())?;
@@ -444,6 +446,21 @@ impl ManifestFile {
         })?;
         Ok(new_app(app_id.as_str()))
     }
+}
+
+/// Parses a text with this crate's parser and with serde's, each in its own thread; `None` where it
+/// is not valid.
+fn parse_twice(text: &str) -> (Option<Option<Node>>, Option<Value>) {
+    let serde = || serde_yaml::from_str(text).ok();
+    thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, serde);
+        let tree = tree::parse(text).ok();
+        let value = match other {
+            Ok(other) => other.join().ok().flatten(),
+            Err(_) => serde(),
+        };
+        (tree, value)
+    })
 }
 
 /// Returns the position of the first carriage return without a line feed.

@@ -1,6 +1,7 @@
 //! The changes that update a manifest to the code. They are applied twice: to values, which gives the
 //! expected result, and to the text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
@@ -20,7 +21,7 @@ struct ListPlan<'a> {
     /// The indices of the items to remove: a hand-written item may have the same key.
     remove: BTreeSet<usize>,
     /// The items to add or to change, with the properties the code decides.
-    set: Vec<(Mapping, OwnedProperties)>,
+    set: Vec<(Cow<'a, Mapping>, OwnedProperties)>,
 }
 
 /// The changes of a whole manifest.
@@ -38,7 +39,7 @@ impl<'a> Plan<'a> {
         let mut plan = |path: Vec<&'a str>, entries: &'a [Entry]| {
             let set = entries
                 .iter()
-                .map(|entry| (entry.item.clone(), entry.owned));
+                .map(|entry| (Cow::Borrowed(&entry.item), entry.owned));
             lists.push(ListPlan {
                 path,
                 remove: BTreeSet::new(),
@@ -69,8 +70,10 @@ impl<'a> Plan<'a> {
             let found: BTreeMap<&str, &Value> =
                 items.filter_map(|item| Some((key(item)?, item))).collect();
             for (item, _) in &mut change.set {
-                if let Some(found) = key_of(item).and_then(|key| found.get(key)) {
-                    *item = wanted_of(&change.path, found, item, wanted);
+                if let Cow::Borrowed(code) = *item
+                    && let Some(found) = key_of(code).and_then(|key| found.get(key))
+                {
+                    *item = wanted_of(&change.path, found, code, wanted);
                 }
             }
         }
@@ -118,7 +121,7 @@ impl<'a> Plan<'a> {
                     .and_then(|at| items.get_mut(*at));
                 match found {
                     Some(Value::Mapping(found)) => reconcile(found, wanted, *owned),
-                    _ => items.push(Value::Mapping(wanted.clone())),
+                    _ => items.push(Value::Mapping(wanted.clone().into_owned())),
                 }
             }
             // Forge rejects an empty list.
@@ -325,7 +328,7 @@ impl ListPlan<'_> {
         let items = self
             .set
             .iter()
-            .map(|(item, _)| Value::Mapping(item.clone()));
+            .map(|(item, _)| Value::Mapping(item.clone().into_owned()));
         Value::Sequence(items.collect())
     }
 
@@ -363,7 +366,7 @@ impl ListPlan<'_> {
         for (wanted, owned) in &self.set {
             match places.get(key_of(wanted).unwrap_or_default()) {
                 Some(item) => editor.reconcile(item, wanted, *owned)?,
-                None => new.push(Value::Mapping(wanted.clone())),
+                None => new.push(Value::Mapping(wanted.clone().into_owned())),
             }
         }
         if gone.len() == node.items().len() && new.is_empty() {

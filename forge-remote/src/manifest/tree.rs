@@ -370,14 +370,17 @@ impl Node {
         }
     }
 
+    /// Returns whether the value is a text by YAML 1.2's core schema.
+    pub fn is_text(&self) -> bool {
+        matches!(&self.kind, NodeKind::Scalar { text, style } if typed_scalar(text, *style).is_none())
+    }
+
     /// Returns the value by YAML 1.2's core schema, as Forge reads it.
     pub fn to_value(&self) -> Value {
         match &self.kind {
-            NodeKind::Scalar {
-                text,
-                style: Style::Plain,
-            } => resolve(text),
-            NodeKind::Scalar { text, .. } => text.as_str().into(),
+            NodeKind::Scalar { text, style } => {
+                typed_scalar(text, *style).unwrap_or_else(|| text.as_str().into())
+            }
             NodeKind::Sequence { items, .. } => {
                 Value::Sequence(items.iter().map(Self::to_value).collect())
             }
@@ -389,29 +392,63 @@ impl Node {
             ),
         }
     }
+
+    /// Returns whether [`to_value`](Self::to_value) would return this value, without creating it.
+    pub fn has_value(&self, value: &Value) -> bool {
+        match (&self.kind, value) {
+            (NodeKind::Scalar { text, style }, value) => match typed_scalar(text, *style) {
+                Some(typed) => typed == *value,
+                None => matches!(value, Value::String(string) if string == text),
+            },
+            (NodeKind::Sequence { items, .. }, Value::Sequence(values)) => {
+                items.len() == values.len()
+                    && items
+                        .iter()
+                        .zip(values)
+                        .all(|(item, value)| item.has_value(value))
+            }
+            (NodeKind::Mapping { entries, .. }, Value::Mapping(values)) => {
+                let mut pairs = entries.iter().zip(values);
+                let in_order = entries.len() == values.len()
+                    && pairs.all(|(entry, (key, value))| {
+                        entry.key.has_value(key) && entry.value.has_value(value)
+                    });
+                // The order of a mapping's entries is usually the same, but does not count.
+                in_order || self.to_value() == *value
+            }
+            _ => false,
+        }
+    }
 }
 
 fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// Resolves a plain scalar by YAML 1.2.2, §10.3.2.
-fn resolve(text: &str) -> Value {
+/// Returns the value of a scalar that is not a string, by YAML 1.2.2, §10.3.2.
+fn typed_scalar(text: &str, style: Style) -> Option<Value> {
+    if style != Style::Plain {
+        return None;
+    }
     if is_null(text) {
-        return Value::Null;
+        return Some(Value::Null);
     }
     match text {
-        "true" | "True" | "TRUE" => return true.into(),
-        "false" | "False" | "FALSE" => return false.into(),
+        "true" | "True" | "TRUE" => return Some(true.into()),
+        "false" | "False" | "FALSE" => return Some(false.into()),
         _ => {}
+    }
+    // Most scalars are texts, and every number starts with one of these.
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
+        return None;
     }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         if let Ok(number) = text.parse::<i64>() {
-            return number.into();
+            return Some(number.into());
         }
         if let Ok(number) = text.parse::<u64>() {
-            return number.into();
+            return Some(number.into());
         }
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
@@ -419,7 +456,7 @@ fn resolve(text: &str) -> Value {
             .strip_prefix(prefix)
             .and_then(|rest| u64::from_str_radix(rest, radix).ok())
         {
-            return number.into();
+            return Some(number.into());
         }
     }
     let float = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -427,8 +464,6 @@ fn resolve(text: &str) -> Value {
         && digits
             .bytes()
             .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
-    match text.parse::<f64>() {
-        Ok(number) if float => number.into(),
-        _ => text.into(),
-    }
+    let number = text.parse::<f64>().ok().filter(|_| float);
+    number.map(Value::from)
 }

@@ -91,7 +91,8 @@ impl fmt::Debug for Service {
 
 impl Service {
     fn new(mut app: App, compared: Vec<Diagnostic>) -> Result<Self, LaunchError> {
-        let mut problems = app.declaration_problems();
+        let base_paths = app.base_paths();
+        let mut problems = app.declaration_problems_with(&base_paths);
         problems.extend(compared);
         problems.extend(app.unconnected());
         problems.extend(app.missing_needs());
@@ -123,7 +124,6 @@ impl Service {
             .collect();
         let clock_interval = app.clock_interval().duration();
         let desired = app.desired_manifest();
-        let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
             let environments = app.verification.accepted_environments();
             tokens.belong_to(&app_ids, environments);

@@ -11,6 +11,7 @@ mod findings;
 mod keys;
 mod modules;
 mod pages;
+mod place;
 mod references;
 mod remotes;
 mod schedules;

@@ -155,8 +155,8 @@ fn variables(findings: &mut Findings<'_>) {
     for node in findings.file.scalars() {
         let text = node.scalar().unwrap_or_default();
         // An expression may have `${value}` too: addresses and keys have no white space and no backquotes.
-        let may_be_code = text.contains(|c: char| c.is_whitespace() || c == '`');
-        let is_code = |name: &str| may_be_code && name.contains(|c: char| c.is_ascii_lowercase());
+        let may_be_code = || text.contains(|c: char| c.is_whitespace() || c == '`');
+        let is_code = |name: &str| name.contains(|c: char| c.is_ascii_lowercase()) && may_be_code();
         let names = references(text).filter(|name| !variables.is_declared(name) && !is_code(name));
         for name in names {
             // An alias repeats the position of its anchor.

@@ -87,18 +87,12 @@ const MODULE_WITHOUT_SCOPE: Rule = Rule::lint(
 
 fn of_modules(findings: &mut Findings<'_>) {
     let granted: BTreeSet<&str> = granted(findings.manifest()).collect();
+    let declared = findings.wanted.modules.iter();
+    let declared = declared.flat_map(|(module_type, entries)| {
+        entries.iter().map(move |entry| (*module_type, entry.key()))
+    });
+    let declared: BTreeSet<(&str, &str)> = declared.collect();
     for (module_type, item) in findings.modules() {
-        let key = text_of(item, "key").unwrap_or_default();
-        let declared = findings
-            .wanted
-            .modules
-            .get(module_type)
-            .into_iter()
-            .flatten();
-        // The comparison reports the scopes of the code's modules.
-        if declared.into_iter().any(|entry| entry.key() == key) {
-            continue;
-        }
         let needed: Vec<&str> = match module_type {
             "bitbucket:mergeCheck" => vec!["read:pullrequest:bitbucket"],
             "rovo:agentConnector" => {
@@ -115,8 +109,13 @@ fn of_modules(findings: &mut Findings<'_>) {
                     });
                 scopes.collect()
             }
-            _ => Vec::new(),
+            _ => continue,
         };
+        let key = text_of(item, "key").unwrap_or_default();
+        // The comparison reports the scopes of the code's modules.
+        if declared.contains(&(module_type, key)) {
+            continue;
+        }
         let at = item.get("key").unwrap_or(item);
         for scope in needed.into_iter().filter(|scope| !granted.contains(scope)) {
             let message = format!("{module_type} `{key}` needs the scope {scope}");

@@ -10,6 +10,7 @@ use forge_remote_schema::{did_you_mean, kinds, one_of};
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
+use super::place::{Name, Place, below};
 use crate::diagnostic::{Rule, Severity};
 use crate::manifest::tree::{Node, NodeKind};
 
@@ -85,17 +86,10 @@ const UNKNOWN_MODULE: Rule = Rule::lint(
     version, allow it.",
 );
 
-/// A node with its place: the node to point at, and the name in messages.
-struct Place<'a> {
-    /// The node to point at if the value itself is wrong: a property's name or an item's key.
-    at: &'a Node,
-    name: String,
-}
-
 fn document(root: &Node, findings: &mut Findings<'_>) {
     let place = Place {
         at: root.entries().first().map_or(root, |entry| &entry.key),
-        name: "the manifest".to_owned(),
+        name: Name::Document,
     };
     properties(root, &DOCUMENT, &place, findings);
     let connect = root.get("app").and_then(|app| app.get("connect"));
@@ -137,24 +131,26 @@ fn module_type(name: &str, key: &Node, items: &Node, findings: &mut Findings<'_>
         return;
     }
     let shape = structure::module(name);
+    let is_hand_written = !kinds::declared().any(|kind| kind.module_type == name);
+    let required_of_page = structure::required_of_page(name);
     for item in items.items() {
         let key = item.get("key");
         let place = Place {
             at: key
                 .filter(|key| key.scalar().is_some())
                 .unwrap_or_else(|| first(item)),
-            name: match key.and_then(Node::scalar) {
-                Some(key) => format!("{name} `{key}`"),
-                None => format!("this {name}"),
+            name: Name::Module {
+                module_type: name,
+                key: key.and_then(Node::scalar),
             },
         };
         if let Some(shape) = shape {
             value(item, &Shape::Mapping(shape), &place, findings);
         }
-        if !kinds::declared().any(|kind| kind.module_type == name) {
+        if is_hand_written {
             endpoints(item, shape, &place, findings);
         }
-        for required in structure::required_of_page(name) {
+        for required in required_of_page {
             if item.is_mapping() && item.get(required).is_none() {
                 missing(required, &place, "", findings);
             }
@@ -242,26 +238,13 @@ fn value(node: &Node, shape: &Shape, place: &Place<'_>, findings: &mut Findings<
     }
 }
 
-/// Returns the place of a property.
-fn below<'a>(place: &Place<'_>, key: &'a Node) -> Place<'a> {
-    let name = key.scalar().unwrap_or_default();
-    Place {
-        at: key,
-        name: if place.name == "the manifest" {
-            format!("`{name}`")
-        } else {
-            format!("`{name}` of {}", place.name)
-        },
-    }
-}
-
 /// Returns whether a node has the YAML type of a shape.
 fn has_type(node: &Node, shape: &Shape) -> bool {
     match shape {
         Shape::Any => true,
         Shape::Flag => node.to_value().is_bool(),
         Shape::Number(_) => node.to_value().is_number(),
-        Shape::Text(_) | Shape::Choice(_) => node.scalar().is_some() && node.to_value().is_string(),
+        Shape::Text(_) | Shape::Choice(_) => node.is_text(),
         Shape::List(_) => matches!(node.kind, NodeKind::Sequence { .. }),
         Shape::Mapping(_) | Shape::Names(_) => node.is_mapping(),
         Shape::Either(shapes) => shapes.iter().any(|shape| has_type(node, shape)),
@@ -408,9 +391,9 @@ fn list(node: &Node, shape: &ListShape, place: &Place<'_>, findings: &mut Findin
         let key = item.get("key").filter(|key| key.scalar().is_some());
         let place = Place {
             at: key.unwrap_or_else(|| first(item)),
-            name: match key.and_then(Node::scalar) {
-                Some(key) => format!("`{key}` in {}", place.name),
-                None => format!("an item of {}", place.name),
+            name: Name::Item {
+                of: &place.name,
+                key: key.and_then(Node::scalar),
             },
         };
         value(item, shape.item, &place, findings);
@@ -524,7 +507,7 @@ fn unknown(
     findings: &mut Findings<'_>,
 ) {
     let name = key.scalar().unwrap_or_default();
-    let is_root = place.name == "the manifest";
+    let is_root = matches!(place.name, Name::Document);
     let as_module = name
         .strip_suffix('s')
         .filter(|_| name == "functions" || name == "endpoints");

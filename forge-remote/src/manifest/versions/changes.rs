@@ -110,24 +110,22 @@ pub(super) fn paired<'a>(
 
 /// Returns the names of the properties that differ, as text; `None` if no property differs.
 pub(super) fn changed_properties(before: &Value, after: &Value, except: &[&str]) -> Option<String> {
-    let nothing = Value::Null;
+    const NOTHING: &Value = &Value::Null;
     let mappings = [before, after].map(|value| value.as_mapping().into_iter().flatten());
     let names = mappings
         .into_iter()
         .flatten()
         .filter_map(|(name, _)| name.as_str());
-    let mut changed: Vec<String> = Vec::new();
-    for name in names {
-        let value = |item: &Value| item.get(name).cloned().unwrap_or(nothing.clone());
-        let (old, new) = (value(before), value(after));
-        // An `auth` without an enabled token means the same as none.
-        let empty = Value::Mapping(serde_yaml::Mapping::new());
+    // An `auth` without an enabled token means the same as none.
+    let empty = Value::Mapping(serde_yaml::Mapping::new());
+    let mut changed: Vec<&str> = Vec::new();
+    for name in names.filter(|name| !except.contains(name)) {
+        let [old, new] = [before, after].map(|item| item.get(name).unwrap_or(NOTHING));
         let absent = |one: &Value| name == "auth" && (one.is_null() || same(one, &empty));
-        let is_same = same(&old, &new) || (absent(&old) && absent(&new));
-        let shown = format!("`{name}`");
-        if !is_same && !except.contains(&name) && !changed.contains(&shown) {
-            changed.push(shown);
+        let is_same = same(old, new) || (absent(old) && absent(new));
+        if !is_same && !changed.contains(&name) {
+            changed.push(name);
         }
     }
-    (!changed.is_empty()).then(|| changed.join(", "))
+    (!changed.is_empty()).then(|| format!("`{}`", changed.join("`, `")))
 }

@@ -11,6 +11,7 @@ mod permissions;
 mod remotes;
 mod rules;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use serde_yaml::Value;
@@ -59,8 +60,14 @@ pub fn version_changes(deployed: &ManifestFile, new: &ManifestFile) -> Vec<Versi
 }
 
 /// Returns a manifest's value with the declared defaults of its variables.
-fn with_defaults(file: &ManifestFile) -> Value {
-    Variables::of(file.value()).with_defaults(file.value())
+fn with_defaults(file: &ManifestFile) -> Cow<'_, Value> {
+    let scalars = file.scalars();
+    let mut texts = scalars.iter().filter_map(|node| node.scalar());
+    if texts.any(|text| text.contains("${")) {
+        Cow::Owned(Variables::of(file.value()).with_defaults(file.value()))
+    } else {
+        Cow::Borrowed(file.value())
+    }
 }
 
 /// Returns whether two manifests are of different apps; a variable without a default may be any app.

@@ -78,6 +78,8 @@ fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, 
         (Some(_), None) => {
             changes.add(&MODULE_REMOVED, path, format!("{name} `{key}` was removed"));
         }
+        // Most modules stay as they are.
+        (Some(old), Some(new)) if old == new => {}
         (Some(old), Some(new)) => {
             let [old, new] = [old, new].map(|item| normalized(name, item));
             let Some(names) = changed_properties(&old, &new, &[]) else {
