@@ -16,7 +16,7 @@ mod process;
 mod tokens;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use process::{Server, build, send, serve_key_set};
 use tokens::Signer;
@@ -30,23 +30,26 @@ fn main() {
         Some("request") => request(rounds),
         Some("handlers") => handlers(rounds),
         Some("check") => compile::check(rounds),
+        Some("edit") => compile::edit(rounds),
+        Some("first") => compile::first(),
         Some("tokens") => stored_tokens(rounds),
         Some("durable") => durable::measure(rounds),
-        Some("connections") => connections::measure(),
+        Some("connections") => connections::measure(rounds),
         Some("instructions") => instructions::count(),
         Some("telemetry") => instructions::count_telemetry(),
         Some("all") => {
             request(rounds);
             stored_tokens(rounds);
             durable::measure(rounds);
-            connections::measure();
+            connections::measure(rounds);
             handlers(rounds);
             compile::check(rounds);
+            compile::edit(rounds);
             instructions::count();
             instructions::count_telemetry();
         }
         _ => println!(
-            "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check or all (ROUNDS=7 by default)"
+            "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check, edit, first or all (ROUNDS=7 by default; `all` is without `first`)"
         ),
     }
 }
@@ -346,7 +349,9 @@ fn stored_tokens(rounds: usize) {
 /// Returns a manifest of 10,000 hand-written lines.
 fn large_manifest() -> String {
     let mut text = format!(
-        "app:\n  id: {}\n  runtime:\n    name: nodejs22.x\nmodules:\n  macro:\n",
+        "# forge-remote: allow(manifest-too-large)\napp:\n  id: {}\n  runtime:\n    name: nodejs22.x\nresources:\n  \
+         - key: main\n    path: static/main\nmodules:\n  function:\n    - key: resolver\n      handler: index.handler\n  \
+         macro:\n",
         tokens::APP_ID
     );
     for at in 0..1250 {
@@ -356,12 +361,4 @@ fn large_manifest() -> String {
         ));
     }
     text
-}
-
-/// Returns the run time of a command.
-pub(crate) fn time(command: &mut Command) -> Duration {
-    let started = Instant::now();
-    let status = command.status().unwrap();
-    assert!(status.success());
-    started.elapsed()
 }

@@ -57,21 +57,8 @@ impl Server {
 
     /// Returns the user and system time used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        // In clock ticks, 100 a second on Linux: fields 14 and 15, after the name in brackets.
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|field| field.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+        // User and system time: fields 14 and 15.
+        cpu_of(&self.child.id().to_string(), 14)
     }
 
     /// Ends the server by SIGTERM, and waits for its end.
@@ -112,6 +99,27 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the user and system time of a command and of the processes that it started and waited for.
+pub(crate) fn cpu_time(command: &mut Command) -> Duration {
+    // Of the processes that this one waited for: fields 16 and 17.
+    let before = cpu_of("self", 16);
+    let status = command.status().expect("a command");
+    assert!(status.success(), "{command:?}");
+    cpu_of("self", 16) - before
+}
+
+/// Returns the sum of two neighbouring times of a process, by the number of the first field.
+/// Source: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+fn cpu_of(process: &str, field: usize) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc");
+    // The second field is a name in brackets, which may have spaces.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let times = fields.split_whitespace().skip(field - 3).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // 100 ticks a second on Linux.
+    Duration::from_millis(ticks * 10)
 }
 
 fn free_port() -> u16 {

@@ -1,5 +1,6 @@
 //! The baseline of the benchmarks: a hand-written server on axum and jsonwebtoken that verifies as
-//! strictly as forge-remote, or not at all with `BASELINE_VERIFY=off`.
+//! strictly as forge-remote; the signature alone with `BASELINE_VERIFY=signature`, which no server can
+//! leave out; or nothing with `BASELINE_VERIFY=off`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,11 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -157,6 +161,38 @@ async fn handle(
     }
 }
 
+/// Checks the signature alone, with a key that is parsed once and without reading a claim.
+async fn check_signature(
+    State(key): State<Arc<ParsedPublicKey>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let is_signed = || {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (signed, signature) = value.strip_prefix("Bearer ")?.rsplit_once('.')?;
+        let signature = BASE64.decode(signature).ok()?;
+        key.verify_sig(signed.as_bytes(), &signature).ok()
+    };
+    match is_signed() {
+        Some(()) if !body.is_empty() => StatusCode::OK,
+        Some(()) => StatusCode::BAD_REQUEST,
+        None => StatusCode::UNAUTHORIZED,
+    }
+}
+
+/// Returns the first key of a set, parsed.
+fn parsed_key(document: &serde_json::Value) -> ParsedPublicKey {
+    let number = |name: &str| {
+        let text = document["keys"][0][name].as_str().unwrap();
+        BASE64.decode(text).unwrap()
+    };
+    let (n, e) = (number("n"), number("e"));
+    let components = RsaPublicKeyComponents { n: &n, e: &e };
+    components
+        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+        .unwrap()
+}
+
 /// Fetches the key set over plain HTTP, since a client library would add to the baseline's memory.
 async fn fetch(url: &str) -> serde_json::Value {
     let rest = url.strip_prefix("http://").unwrap();
@@ -172,7 +208,8 @@ async fn fetch(url: &str) -> serde_json::Value {
 #[tokio::main]
 async fn main() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let router = if std::env::var("BASELINE_VERIFY").as_deref() == Ok("off") {
+    let verify = std::env::var("BASELINE_VERIFY").unwrap_or_default();
+    let router = if verify == "off" {
         let floor = |headers: HeaderMap, body: Bytes| async move {
             if headers.contains_key("authorization") && !body.is_empty() {
                 StatusCode::OK
@@ -181,6 +218,11 @@ async fn main() {
             }
         };
         Router::new().route("/frc-trigger", post(floor))
+    } else if verify == "signature" {
+        let key = parsed_key(&fetch(&variable("FORGE_REMOTE_JWKS_URL")).await);
+        Router::new()
+            .route("/frc-trigger", post(check_signature))
+            .with_state(Arc::new(key))
     } else {
         let document = fetch(&variable("FORGE_REMOTE_JWKS_URL")).await;
         let keys = document["keys"].as_array().unwrap().iter().map(|key| {
