@@ -57,6 +57,74 @@ fn no_banned_crate_is_built() {
     }
 }
 
+/// Each crate is time in every first build.
+#[test]
+fn the_framework_needs_few_crates() {
+    for (features, bound) in [("default", 158), ("", 134)] {
+        let crates = crate::needed("forge-remote", "no-dev", features);
+        assert!(
+            crates.len() <= bound,
+            "forge-remote with the features `{features}` needs {} crates, more than {bound}: {crates:#?}",
+            crates.len()
+        );
+    }
+}
+
+/// With another set of features, cargo would build the framework twice: for the app and for its tests.
+#[test]
+fn an_app_and_its_tests_share_one_build_of_the_framework() {
+    let features = |edges: &str| {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--package",
+                "quickstart",
+                "--locked",
+                "--depth",
+                "1",
+            ])
+            .args(["--edges", edges, "--prefix", "none", "--format", "{p} {f}"])
+            .current_dir(crate::repository())
+            .output()
+            .expect("cargo runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let line = text.lines().find(|line| line.starts_with("forge-remote "));
+        line.expect("quickstart needs forge-remote").to_owned()
+    };
+    assert_eq!(features("normal"), features("normal,dev"));
+}
+
+/// `configuration.md` lists the versions of sqlx and rusqlite that an app can share with the framework.
+#[test]
+fn sqlx_has_one_range_and_documented_pairs() {
+    let metadata = crate::cargo_metadata(&["--all-features"]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    let requirements = |of: &dyn Fn(&str) -> bool, on: &str| -> BTreeSet<&str> {
+        let packages = packages.iter();
+        let packages = packages.filter(|one| of(one["name"].as_str().unwrap_or_default()));
+        let needs = packages.flat_map(|one| one["dependencies"].as_array().expect("a list"));
+        let needs = needs.filter(|one| one["name"] == on);
+        needs.filter_map(|one| one["req"].as_str()).collect()
+    };
+    let ours = |name: &str| name.starts_with("forge-remote");
+    let sqlx = requirements(&ours, "sqlx");
+    let native = requirements(&|name| name == "sqlx-sqlite", "libsqlite3-sys");
+    let is_locked = |name: &str| packages.iter().filter(|one| one["name"] == name).count();
+    assert_eq!(is_locked("sqlx"), 1, "one version of sqlx is built");
+    // Another range means other pairs: correct the table, then these.
+    assert_eq!(sqlx, BTreeSet::from([">=0.8.6, <0.10"]));
+    assert_eq!(native, BTreeSet::from([">=0.30.1, <0.38.0"]));
+    let page = crate::repository().join("forge-remote/src/docs/configuration.md");
+    let page = fs::read_to_string(page).expect("the page");
+    for pair in [
+        "accept sqlx 0.8.6 to 0.9",
+        "| `rusqlite` 0.32 to 0.39 | shared with sqlx 0.9, which takes `libsqlite3-sys` 0.30 to 0.37 |",
+        "| `rusqlite` 0.32 | shared with sqlx 0.8.6, which takes `libsqlite3-sys` 0.30 |",
+    ] {
+        assert!(page.contains(pair), "configuration.md lacks: {pair}");
+    }
+}
+
 #[test]
 fn every_licence_is_allowed() {
     let deny = read("deny.toml");

@@ -13,6 +13,7 @@ mod readme;
 mod verifier;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,4 +35,30 @@ fn cargo_metadata(arguments: &[&str]) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo metadata: {errors}");
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The crates that a package needs on Linux with these features, itself included, as `name version`.
+fn needed(package: &str, edges: &str, features: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", package, "--no-default-features"])
+        .args(["--edges", edges, "--prefix", "none", "--format", "{p}"])
+        .args(["--target", "x86_64-unknown-linux-gnu", "--offline"])
+        .args(["--features", features])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    // `name v1.2.3 (path or proc-macro)`.
+    let crates: BTreeSet<String> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let itself = format!("{package} ");
+    assert!(
+        crates.iter().any(|one| one.starts_with(&itself)),
+        "no tree is read: {crates:?}"
+    );
+    crates
 }
