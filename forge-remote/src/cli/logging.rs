@@ -3,19 +3,20 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use tracing::Subscriber;
-#[cfg(feature = "dev")]
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{DefaultFields, JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use super::log_fields::LogFields;
 use super::log_writer::LogWriter;
+use crate::environment;
 use crate::log::Foreign;
 
 /// The log writer, if the app has not set a subscriber.
@@ -42,15 +43,23 @@ where
     L: Layer<tracing_subscriber::Registry> + Send + Sync,
 {
     let writer = LogWriter::stderr(std::io::stderr().is_terminal());
-    let recorded: tracing_subscriber::filter::Targets = RECORDED.iter().copied().collect();
+    let recorded: Targets = RECORDED.iter().copied().collect();
     let subscriber = tracing_subscriber::registry()
         .with(recorder.with_filter(recorded))
         .with(lines(&writer, true).with_filter(filter()));
     install(subscriber, writer)
 }
 
-fn filter() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+/// Returns the filter of the lines.
+fn filter() -> Targets {
+    wanted_filter().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO))
+}
+
+/// Reads `RUST_LOG`: levels and targets. Filters of spans and fields would need regular expressions, which
+/// are dear to build.
+fn wanted_filter() -> Result<Targets, <Targets as FromStr>::Err> {
+    let wanted = environment::variable("RUST_LOG");
+    wanted.as_deref().unwrap_or("info").parse()
 }
 
 /// Returns the layer that writes each event as one line.
@@ -76,6 +85,13 @@ fn install(subscriber: impl SubscriberInitExt, writer: LogWriter) -> bool {
     if is_set {
         let _ = WRITER.set(writer);
         log_panics();
+        if let Err(error) = wanted_filter() {
+            tracing::warn!(
+                %error,
+                "RUST_LOG is not valid, so the log's filter is `info`: expected levels and targets, such as \
+                 `info,forge_remote=debug`"
+            );
+        }
     }
     is_set
 }

@@ -120,6 +120,15 @@ async fn a_proxy_is_logged() {
     assert!(has("http://127.0.0.1:9") && !has("s3cret"), "{log:?}");
 }
 
+#[tokio::test]
+async fn a_filter_that_is_not_valid_is_reported() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut app = App::start(&keys.url(), &[("RUST_LOG", "forge_remote=loud")]).await;
+    let log = app.log();
+    let has = |text: &str| log.lock().unwrap().contains(text);
+    assert!(eventually(|| has("RUST_LOG is not valid")).await, "{log:?}");
+}
+
 /// While nobody reads the log, the app keeps serving and counts the lines it could not write.
 #[tokio::test]
 async fn an_unread_log_does_not_block_the_app() {

@@ -164,7 +164,6 @@ fn the_configuration_page_has_every_variable_and_feature() {
 
 /// The variables that libraries read, each with the call of ours by which they do.
 const READ_BY_LIBRARIES: &[(&str, &[&str])] = &[
-    ("EnvFilter::try_from_default_env", &["RUST_LOG"]),
     ("Backtrace::capture", &["RUST_BACKTRACE"]),
     ("Matcher::from_env", &["HTTPS_PROXY", "NO_PROXY"]),
     // rustls-native-certs, with the system's certificates.
