@@ -2,6 +2,7 @@
 //! engine, starts the handlers that have become due.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::Instrument as _;
 
 use super::durable::{RunGuard, Runs, not_stored};
@@ -31,6 +33,8 @@ use crate::work::Work;
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// How many installations' last ticks are remembered at least, and how long.
 const TICKS_KEPT: usize = 10_000;
+/// How many occurrences of a tick are stored at once: a part of an engine's connections.
+const STORED_AT_ONCE: usize = 4;
 /// The body of an occurrence: Atlassian documents none for a remote.
 const BODY: Bytes = Bytes::from_static(b"{}");
 
@@ -205,28 +209,41 @@ impl Tick {
         // Half an interval more: a tick can be late.
         let ahead = inner.interval + inner.interval / 2;
         let now = inner.shared.clock.now();
-        let mut stored = 0;
-        for handler in &inner.handlers {
-            for occurrence in handler.timetable.around(installation_id, now, ahead) {
-                let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
-                let due = handler.timetable.due(occurrence, installation_id);
-                let parcel = Parcel {
-                    handler: &handler.key,
-                    installation_id,
-                    contents: contents.of_occurrence(Occurrence::new(occurrence)).write(),
-                    max_attempts: handler.max_attempts,
-                    key: &handler.occurrence_key(installation_id, occurrence),
-                    // It is stored up to an hour and a half ahead, and again until `jitter` and `catch_up`
-                    // (at most 12 hours each) have passed.
-                    repeats: Repeats::UnfinishedOrWithin(Repeats::LONGEST_WINDOW),
-                    not_before: Some(due).filter(|due| *due > now),
-                };
-                if let Accepted::New(_) = sender.send(parcel).await? {
-                    stored += 1;
-                }
-            }
-        }
-        Ok(stored)
+        let occurrences = inner.handlers.iter().flat_map(|handler| {
+            let occurrences = handler.timetable.around(installation_id, now, ahead);
+            occurrences.into_iter().map(move |at| (handler, at))
+        });
+        let storing =
+            occurrences.map(|(handler, at)| self.store_occurrence(sender, handler, at, now));
+        // Forge waits 5 seconds for all of them.
+        let accepted = stream::iter(storing.collect::<Vec<_>>()).buffer_unordered(STORED_AT_ONCE);
+        let is_new = |accepted| matches!(accepted, Accepted::New(_));
+        let count = |stored, accepted| ready(Ok(stored + usize::from(is_new(accepted))));
+        accepted.try_fold(0, count).await
+    }
+
+    async fn store_occurrence(
+        &self,
+        sender: &Sender,
+        handler: &CronHandler,
+        at: SystemTime,
+        now: SystemTime,
+    ) -> Result<Accepted, NotStored> {
+        let installation_id = self.installation_id();
+        let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
+        let due = handler.timetable.due(at, installation_id);
+        let parcel = Parcel {
+            handler: &handler.key,
+            installation_id,
+            contents: contents.of_occurrence(Occurrence::new(at)).write(),
+            max_attempts: handler.max_attempts,
+            key: &handler.occurrence_key(installation_id, at),
+            // It is stored up to an hour and a half ahead, and again until `jitter` and `catch_up`
+            // (at most 12 hours each) have passed.
+            repeats: Repeats::UnfinishedOrWithin(Repeats::LONGEST_WINDOW),
+            not_before: Some(due).filter(|due| *due > now),
+        };
+        sender.send(parcel).await
     }
 
     /// Starts each handler that has become due since the last tick, once.
