@@ -13,8 +13,11 @@ use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Applicant, pause_behind};
 use crate::ledger::{Ledger, Store};
-use crate::quarantine::{ALONE_FOR, Quarantine, TURN_WAIT};
-use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
+use crate::quarantine::{ALONE_FOR, LONGEST_TURN, Quarantine};
+use crate::running::Running;
+use crate::stored_call::{
+    StoredCall, clear_suspicion, is_suspect, read_report, to_millis, write_report,
+};
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
@@ -38,6 +41,7 @@ pub(crate) struct Dispatch<S> {
     runner: Arc<dyn JobRunner>,
     ledger: Ledger<S>,
     quarantine: Quarantine,
+    running: Running,
     applications: UnboundedSender<Application>,
     /// Receives the jobs that do not run again.
     finished: UnboundedSender<i64>,
@@ -76,6 +80,7 @@ impl<S: Store> Dispatch<S> {
     pub(crate) fn new(
         runner: Arc<dyn JobRunner>,
         ledger: Ledger<S>,
+        running: Running,
         applications: UnboundedSender<Application>,
         finished: UnboundedSender<i64>,
     ) -> Self {
@@ -83,6 +88,7 @@ impl<S: Store> Dispatch<S> {
             runner,
             ledger,
             quarantine: Quarantine::default(),
+            running,
             applications,
             finished,
             run_time: Mutex::new(FIRST_GUESS),
@@ -151,21 +157,13 @@ impl<S: Store> Dispatch<S> {
     }
 }
 
-fn is_suspect(job: &Job<StoredCall>) -> bool {
-    let rescues = job
-        .row
-        .metadata
-        .get::<i64>(riverqueue::METADATA_KEY_RESCUE_COUNT);
-    rescues.ok().flatten().is_some_and(|rescues| rescues > 0)
-}
-
 impl<S: Store> Worker<StoredCall> for Dispatch<S> {
     type Error = Failed;
 
     fn timeout(&self, job: &Job<StoredCall>) -> WorkerTimeout {
         let policy = self.runner.policy(&job.args.0.handler);
         let timeout = policy.map_or(TIMEOUT_SLACK, |policy| policy.timeout() + TIMEOUT_SLACK);
-        WorkerTimeout::After(timeout + TURN_WAIT)
+        WorkerTimeout::After(timeout + LONGEST_TURN)
     }
 
     fn next_retry(
@@ -200,11 +198,12 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
             write_report(&context, &report.after(last.as_ref()));
             return Ok(WorkOutcome::Snooze(pause));
         };
+        let _running = self.running.enter(job.row.id);
         let cancellation = context.cancellation_token();
         let turn = async {
             let place = self
                 .quarantine
-                .enter(is_suspect(&job))
+                .enter(is_suspect(&job.row.metadata))
                 .await
                 .ok_or(TURN_RETRY)?;
             self.admit(&job, &policy).await.map(|()| place)
@@ -233,7 +232,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                     self.hand_back(&job).await;
                     return Err(Failed::Cancelled(WorkCancelled));
                 }
-                () = &mut was_alone, if place.is_alone() => place = place.share(),
+                () = &mut was_alone, if place.is_alone() => place.share(),
             }
         };
         self.note_run_time(started.elapsed());
@@ -260,6 +259,8 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 Ok(WorkOutcome::Snooze(after))
             }
             Verdict::Retry { after, report } => {
+                // The process has survived it.
+                clear_suspicion(&context, &job.row.metadata);
                 match job.row.attempt >= job.row.max_attempts {
                     true => self.end_dead(&context, &job, &report),
                     false => write_report(&context, &report),

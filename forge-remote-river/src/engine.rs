@@ -14,14 +14,15 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
 use crate::ledger::{Ledger, Store, failed};
-use crate::quarantine::TURN_WAIT;
+use crate::quarantine::LONGEST_TURN;
+use crate::running::Running;
 use crate::stored_call::QUEUE;
 use crate::upkeep::{chain, decide, note_finished, show_life, tidy};
 use crate::waker::Waker;
 
-/// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
-/// of stuck jobs (10 seconds), the clocks' difference, and a margin.
-const RESCUE_SLACK: Duration = Duration::from_secs(60);
+/// When River itself takes a running job for abandoned: never, in practice. It compares the leader's clock with the
+/// database's, and knows the time limits of the leader's version of the app only. [`crate::upkeep`] finds such jobs.
+const RESCUE_AFTER: Duration = Duration::from_secs(26 * 3600);
 /// How often a process looks for jobs that it was not woken for.
 const FETCH_POLL_INTERVAL: Duration = Duration::from_millis(500);
 const ELECT_INTERVAL: Duration = Duration::from_secs(2);
@@ -276,10 +277,12 @@ impl<D: Database> River<D> {
         let longest = context.runner.longest_timeout();
         let (finished, mut finishing) = unbounded_channel();
         let (applications, applying) = unbounded_channel();
+        let running = Running::default();
         let mut workers = Workers::new();
         let dispatch = Dispatch::new(
             context.runner,
             opened.ledger.clone(),
+            running.clone(),
             applications,
             finished,
         );
@@ -287,12 +290,12 @@ impl<D: Database> River<D> {
         let queue = QueueConfig::new(self.settings.workers)
             .with_fetch_cooldown(Waker::FETCH_COOLDOWN)
             .with_fetch_poll_interval(FETCH_POLL_INTERVAL);
-        let job_timeout = longest + TURN_WAIT + TIMEOUT_SLACK;
+        let job_timeout = longest + LONGEST_TURN + TIMEOUT_SLACK;
         let maintenance = MaintenanceConfig::default()
             .with_elect_interval(ELECT_INTERVAL)
             .with_scheduler_interval(SCHEDULER_INTERVAL)
             .with_rescuer_interval(RESCUER_INTERVAL)
-            .with_rescue_after(job_timeout + RESCUE_SLACK)
+            .with_rescue_after(RESCUE_AFTER)
             .with_completed_job_retention(Retention::DeleteAfter(Duration::from_secs(3600)))
             .with_cancelled_job_retention(Retention::DeleteAfter(Duration::from_secs(3600)))
             .with_discarded_job_retention(Retention::DeleteAfter(self.settings.keep_dead));
@@ -315,21 +318,26 @@ impl<D: Database> River<D> {
         opened.set_waker(Some(Waker::new(client, queue)));
         let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
         let life = show_life(&opened.ledger, &process);
-        let tidying = tidy(&opened.ledger, self.settings.remember, &mut finishing);
+        let remember = self.settings.remember;
+        let tidying = tidy(&opened.ledger, remember, &process, &running, &mut finishing);
         let ended = tokio::select! {
             ended = async {
                 tokio::select! {
                     () = context.stop => run.stop().await,
                     ended = run.wait() => ended,
                 }
-            } => ended,
-            never = life => match never {},
+            } => ended.map_err(|error| failed("River ended", error)),
+            error = life => {
+                // What runs is handed back, and starts again once the clocks agree.
+                let _ = run.stop().await;
+                Err(error)
+            }
             never = tidying => match never {},
         };
         opened.set_waker(None);
         drop(run);
         deciding.abort();
         note_finished(&opened.ledger, None, &mut finishing).await;
-        ended.map_err(|error| failed("River ended", error))
+        ended
     }
 }

@@ -117,7 +117,9 @@ impl<D: Database> River<D> {
             return Ok(false);
         }
         let (ledger, client) = self.inspected().await?;
-        // A sweep between the two would note that the job is finished.
+        // Before and after: a sweep between the two would note that the job is finished, and so would an operator who
+        // is interrupted.
+        ledger.reopen(row.id).await?;
         client.jobs().retry(row.id).await.map_err(river_failed)?;
         ledger.reopen(row.id).await?;
         Ok(true)

@@ -17,15 +17,21 @@ use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
 const NEVER: i64 = -1;
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
+/// By how much the database's clock may be set back unnoticed, in milliseconds.
+const MAX_STEP: i64 = 10_000;
+/// How long before its clock was set the database may have had the last beat, in milliseconds.
+const LAST_BEAT: i64 = 15_000;
 
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Abandoned {
+pub(crate) enum Abandoned<'a> {
     /// All: no other process uses the file.
     #[cfg(feature = "sqlite")]
     All,
     /// Those of processes that have not shown for this time that they live.
     Silent(Duration),
+    /// These, which name this process but do not run in it.
+    Lost(&'a [i64]),
 }
 
 /// An abandoned job that was handed back, or is dead.
@@ -49,13 +55,23 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Selects the earliest time of a waiting job in the queue `$1`, in milliseconds since 1970; -1 without one.
     const OLDEST_DUE: &'static str;
 
-    /// Has waiting jobs in the queue `$2` run `$1` milliseconds earlier, but for delayed ones before their first
-    /// run.
+    /// Has waiting jobs in the queue `$2` run `$1` milliseconds earlier, but for those whose first run is due after
+    /// `$3`.
     const ADVANCE_WAITING: &'static str;
     /// Cancels waiting jobs of the installation `$1`, at most `$2` of them.
     const CANCEL_WAITING: &'static str;
     /// Selects 1 if there is a table or an index with the name `$1`, otherwise 0.
     const EXISTS: &'static str;
+
+    /// Selects the process and the id of each running job.
+    const RUNNING: &'static str;
+    /// Has the running job `$1` belong to no process.
+    const DISOWN: &'static str;
+
+    /// Returns an error if this machine's clock differs from the database's by too much.
+    fn check_clock(&self) -> impl Future<Output = Result<(), EngineError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
@@ -278,50 +294,95 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Notes that this process lives, and returns the database's time.
+    /// Notes that this process lives, and returns the database's time. If its clock was set back, also while no
+    /// process ran, the first process to see it has the jobs follow.
     pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
         let mut writing = self.begin().await?;
-        let now = self.now(&mut writing).await?;
-        writing
-            .transaction
-            .execute(
-                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
-                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
-                values![process, now],
+        let transaction = &mut writing.transaction;
+        // One process at a time compares the clock with the last beat of all.
+        S::lock(transaction, "forge_remote_clock")
+            .await
+            .map_err(database_failed)?;
+        let now = transaction.integer(S::NOW, values![]).await;
+        let now = now.map_err(database_failed)?.unwrap_or_default();
+        let last = transaction
+            .integer(
+                "SELECT time FROM forge_remote_clock WHERE one = 1",
+                values![],
             )
             .await
             .map_err(database_failed)?;
+        let last = last.unwrap_or(now);
+        let beat: &[(&str, &[Value<'_>])] = &[
+            (
+                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
+                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
+                values![process, now],
+            ),
+            (
+                "INSERT INTO forge_remote_clock (one, time) VALUES (1, $1)
+                 ON CONFLICT (one) DO UPDATE SET time = excluded.time",
+                values![now],
+            ),
+        ];
+        execute(transaction, beat).await?;
+        if last.saturating_sub(now) > MAX_STEP {
+            tracing::warn!(
+                seconds = (last - now) / 1000,
+                "the clock of the jobs was set back: what waits runs as if it were not"
+            );
+            // Otherwise it would wait until the clock is there again. A job that is due later keeps its time.
+            let due_before = last + LAST_BEAT;
+            let follow: &[(&str, &[Value<'_>])] = &[
+                (S::ADVANCE_WAITING, values![last - now, QUEUE, due_before]),
+                (
+                    "UPDATE forge_remote_call SET due = $1 WHERE unfinished = 1 AND due > $1 AND due <= $2",
+                    values![now, due_before],
+                ),
+                (
+                    "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
+                    values![now],
+                ),
+                // A call that is limited still gets a new pause.
+                ("DELETE FROM forge_remote_pause", values![]),
+                // The leader elects itself again. If it has died, its term would last for as long.
+                ("DELETE FROM river_leader", values![]),
+            ];
+            execute(transaction, follow).await?;
+        }
         writing.commit().await?;
         Ok(now)
     }
 
-    /// Follows the database's clock, which was set back by this many milliseconds to `now`: what is dated in its
-    /// future would otherwise wait until the clock is there again. A delayed job keeps the time of its first run.
-    pub(crate) async fn follow_clock(&self, back: i64, now: i64) -> Result<(), EngineError> {
-        self.write(&[
-            (S::ADVANCE_WAITING, values![back, QUEUE]),
-            (
-                "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
-                values![now],
-            ),
-            // A call that is limited still gets a new pause.
-            ("DELETE FROM forge_remote_pause", values![]),
-            // The leader elects itself again. If it has died, its term would last for as long.
-            ("DELETE FROM river_leader", values![]),
-        ])
-        .await
+    /// Returns the jobs that the database takes for running in this process.
+    pub(crate) async fn claimed_by(&self, process: &str) -> Result<Vec<i64>, EngineError> {
+        let connection = self.store.connection().await;
+        let mut connection = connection.map_err(database_failed)?;
+        let running = connection
+            .named_integers(S::RUNNING)
+            .await
+            .map_err(database_failed)?;
+        let own = running.into_iter().filter(|(owner, _)| owner == process);
+        Ok(own.map(|(_, job)| job).collect())
     }
 
     /// Hands back abandoned jobs.
     pub(crate) async fn reclaim(
         &self,
-        abandoned: Abandoned,
+        abandoned: Abandoned<'_>,
     ) -> Result<Vec<Reclaimed>, EngineError> {
         let mut writing = self.begin().await?;
         let silent_since = match abandoned {
             // No beat is so far in the future.
             #[cfg(feature = "sqlite")]
             Abandoned::All => i64::MAX,
+            Abandoned::Lost(jobs) => {
+                for job in jobs {
+                    let disowned = writing.transaction.execute(S::DISOWN, values![*job]).await;
+                    disowned.map_err(database_failed)?;
+                }
+                i64::MIN
+            }
             Abandoned::Silent(time) => {
                 let now = self.now(&mut writing).await?;
                 now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
@@ -338,6 +399,15 @@ impl<S: Store> Ledger<S> {
         let reclaimed = S::reclaim(&mut writing.transaction)
             .await
             .map_err(|error| failed("abandoned jobs can't be handed back", error))?;
+        for job in &reclaimed {
+            // It may have ended in a process that died before River stored the result: it runs again.
+            let unfinished = "UPDATE forge_remote_call SET unfinished = 1 WHERE job_id = $1";
+            let noted = writing
+                .transaction
+                .execute(unfinished, values![job.job])
+                .await;
+            noted.map_err(database_failed)?;
+        }
         writing.commit().await?;
         Ok(reclaimed)
     }
@@ -382,7 +452,8 @@ impl<S: Store> Ledger<S> {
             .await
             .map_err(database_failed)?;
         writing.commit().await?;
-        Ok((ended, ended >= AT_ONCE.unsigned_abs()))
+        // Workers claim some of the selected ones meanwhile, so fewer than all do not show the end.
+        Ok((ended, ended > 0))
     }
 
     /// Counts the jobs.
@@ -467,10 +538,7 @@ impl<S: Store> Ledger<S> {
     /// Runs statements in one transaction.
     async fn write(&self, statements: &[(&'static str, &[Value<'_>])]) -> Result<(), EngineError> {
         let mut writing = self.begin().await?;
-        for (sql, values) in statements {
-            let done = writing.transaction.execute(sql, values).await;
-            done.map_err(database_failed)?;
-        }
+        execute(&mut writing.transaction, statements).await?;
         writing.commit().await
     }
 
@@ -479,6 +547,18 @@ impl<S: Store> Ledger<S> {
         let now = writing.transaction.integer(S::NOW, values![]).await;
         Ok(now.map_err(database_failed)?.unwrap_or_default())
     }
+}
+
+/// Runs statements in a transaction.
+async fn execute<D: sqlx::Database<Connection: Statements>>(
+    transaction: &mut Transaction<'_, D>,
+    statements: &[(&'static str, &[Value<'_>])],
+) -> Result<(), EngineError> {
+    for (sql, values) in statements {
+        let done = transaction.execute(sql, values).await;
+        done.map_err(database_failed)?;
+    }
+    Ok(())
 }
 
 pub(crate) const TABLES: &[&str] = &[
@@ -505,6 +585,11 @@ pub(crate) const TABLES: &[&str] = &[
         installation TEXT NOT NULL,
         until BIGINT NOT NULL,
         PRIMARY KEY (handler, installation)
+    )",
+    // The database's time at the last beat of any process.
+    "CREATE TABLE IF NOT EXISTS forge_remote_clock (
+        one BIGINT NOT NULL PRIMARY KEY,
+        time BIGINT NOT NULL
     )",
     // Processes that run jobs, and when each last showed that it lives.
     "CREATE TABLE IF NOT EXISTS forge_remote_process (

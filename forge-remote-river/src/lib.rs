@@ -65,6 +65,7 @@ mod ledger;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod quarantine;
+mod running;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statements;

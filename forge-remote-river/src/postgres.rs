@@ -28,8 +28,8 @@ const MAX_CONNECTIONS: u32 = 10;
 const SCHEMA: &str = "forge_remote_jobs";
 /// The advisory lock of the migration.
 const MIGRATION_LOCK: i64 = 0x666f_7267_6572_656d;
-/// The largest difference between this machine's clock and the database's. Beyond it, River would take
-/// running jobs for abandoned ones.
+/// The largest difference between this machine's clock and the database's: River dates retries by the one, and claims
+/// jobs by the other.
 const MAX_SKEW: Duration = Duration::from_secs(5);
 
 /// Jobs in PostgreSQL, for apps on several machines (feature `postgres`).
@@ -165,7 +165,7 @@ impl Database for PostgresUrl {
 
     async fn look(&self) -> Result<Option<Look<PostgresStore>>, EngineError> {
         let (pool, _) = self.pool()?;
-        check_clock(&pool).await?;
+        clock_skew(&pool).await?;
         let fail = |error| failed("the database failed", error);
         let mut connection = pool.acquire().await.map_err(fail)?;
         let search_path = search_path(&mut connection).await.map_err(fail)?;
@@ -211,7 +211,7 @@ impl Database for PostgresUrl {
 
     async fn open(&self) -> Result<Ledger<PostgresStore>, EngineError> {
         let (pool, schema) = self.pool()?;
-        check_clock(&pool).await?;
+        clock_skew(&pool).await?;
         let fail = |error| failed("the tables can't be created", error);
         // One instance at a time migrates.
         let mut connection = pool
@@ -243,7 +243,14 @@ impl Database for PostgresUrl {
     }
 
     async fn enter(&self, ledger: &Ledger<PostgresStore>) -> Result<(), EngineError> {
-        check_clock(&ledger.store.pool).await
+        let skew = clock_skew(&ledger.store.pool).await?;
+        if skew > 1.0 {
+            tracing::warn!(
+                seconds = skew,
+                "this machine's clock and the database's differ"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -270,6 +277,8 @@ impl PostgresUrl {
             }
             options = options.options([("search_path", schema)]);
         }
+        // A call is acknowledged once it is stored, whatever the default of the database or the role is.
+        options = options.options([("synchronous_commit", "on")]);
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -333,8 +342,8 @@ async fn identity(connection: &mut PgConnection) -> Result<Option<String>, sqlx:
         .await
 }
 
-/// Checks this machine's clock against the database's.
-async fn check_clock(pool: &PgPool) -> Result<(), EngineError> {
+/// Returns by how many seconds the clocks differ, or an error beyond [`MAX_SKEW`].
+async fn clock_skew(pool: &PgPool) -> Result<f64, EngineError> {
     let sent = SystemTime::now();
     let theirs: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
         .fetch_one(pool)
@@ -348,17 +357,11 @@ async fn check_clock(pool: &PgPool) -> Result<(), EngineError> {
     if skew > MAX_SKEW.as_secs_f64() {
         return Err(EngineError::new(format!(
             "this machine's clock and the database's differ by {skew:.0} seconds: set them by NTP; at most {} are \
-             allowed, because a job that runs would be taken for an abandoned one",
+             allowed, because a retry that one writes would be due at another time for the other",
             MAX_SKEW.as_secs()
         )));
     }
-    if skew > 1.0 {
-        tracing::warn!(
-            seconds = skew,
-            "this machine's clock and the database's differ"
-        );
-    }
-    Ok(())
+    Ok(skew)
 }
 
 impl sealed::Transaction for Transaction<'_, Postgres> {
@@ -434,8 +437,14 @@ impl Store for PostgresStore {
          WHERE queue = $2 AND state IN ('available', 'retryable', 'scheduled') AND scheduled_at > now()
              AND NOT (attempt = 0 AND EXISTS (
                  SELECT 1 FROM forge_remote_call AS call
-                 WHERE call.job_id = river_job.id AND call.due > call.accepted_at
+                 WHERE call.job_id = river_job.id AND call.due > $3
              ))";
+    const RUNNING: &'static str =
+        "SELECT coalesce(attempted_by[array_upper(attempted_by, 1)], ''), id
+         FROM river_job WHERE state = 'running'";
+    const DISOWN: &'static str =
+        "UPDATE river_job SET attempted_by = array_append(attempted_by, '')
+         WHERE id = $1 AND state = 'running'";
     const CANCEL_WAITING: &'static str =
         "UPDATE river_job SET state = 'cancelled', finalized_at = now()
          WHERE id IN (
@@ -449,6 +458,10 @@ impl Store for PostgresStore {
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())
+    }
+
+    async fn check_clock(&self) -> Result<(), EngineError> {
+        clock_skew(&self.pool).await.map(|_| ())
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
@@ -494,6 +507,7 @@ impl Store for PostgresStore {
         let rows = sqlx::query(
             "WITH abandoned AS (
              SELECT job.id,
+                 job.metadata ->> 'cancel_attempted_at' IS NOT NULL AS cancelled,
                  call.slot IS NOT DISTINCT FROM job.attempt AS started,
                  CASE WHEN call.slot IS NOT DISTINCT FROM job.attempt
                      THEN job.attempt ELSE job.attempt - 1 END AS spent
@@ -507,9 +521,10 @@ impl Store for PostgresStore {
          )
          UPDATE river_job SET
              attempt = abandoned.spent,
-             state = CASE WHEN abandoned.spent >= max_attempts
-                 THEN 'discarded'::river_job_state ELSE 'available'::river_job_state END,
-             finalized_at = CASE WHEN abandoned.spent >= max_attempts THEN now() END,
+             state = CASE WHEN abandoned.cancelled THEN 'cancelled'::river_job_state
+                 WHEN abandoned.spent >= max_attempts THEN 'discarded'::river_job_state
+                 ELSE 'available'::river_job_state END,
+             finalized_at = CASE WHEN abandoned.cancelled OR abandoned.spent >= max_attempts THEN now() END,
              scheduled_at = now(),
              metadata = CASE WHEN abandoned.started
                  THEN jsonb_set(metadata, '{river:rescue_count}',

@@ -2,51 +2,92 @@
 
 use std::time::Duration;
 
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How long a job waits for its turn, before its row is handed back.
-pub(crate) const TURN_WAIT: Duration = Duration::from_secs(30);
+/// How long a suspect waits for an empty process, and others for the end of a suspect's time alone.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+/// The longest time that [`Quarantine::enter`] takes.
+pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(60);
 /// How long a suspect runs alone. One that has run for longer does not hold up the others; if it ends the process after
 /// all, they lose another attempt.
 pub(crate) const ALONE_FOR: Duration = Duration::from_secs(20);
 
-/// Lets a suspect run alone in its process: a job that ran when a process died. The lock is fair, so that
-/// neither suspects nor others starve.
+/// Lets a suspect run alone in its process: a job that ran when a process died.
 #[derive(Debug, Default)]
-pub(crate) struct Quarantine(RwLock<()>);
+pub(crate) struct Quarantine {
+    places: RwLock<()>,
+    freed: Notify,
+}
 
 /// A job's permission to run.
 #[derive(Debug)]
+pub(crate) struct Place<'a> {
+    guard: Option<Guard<'a>>,
+    freed: &'a Notify,
+}
+
+#[derive(Debug)]
 #[allow(dead_code, reason = "held until the job ends")]
-pub(crate) enum Place<'a> {
+enum Guard<'a> {
     Shared(RwLockReadGuard<'a, ()>),
     Alone(RwLockWriteGuard<'a, ()>),
 }
 
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        self.freed.notify_waiters();
+    }
+}
+
 impl Place<'_> {
     pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Self::Alone(_))
+        matches!(self.guard, Some(Guard::Alone(_)))
     }
 
     /// Lets others run beside it.
-    pub(crate) fn share(self) -> Self {
-        match self {
-            Self::Alone(guard) => Self::Shared(guard.downgrade()),
-            shared => shared,
+    pub(crate) fn share(&mut self) {
+        if let Some(Guard::Alone(guard)) = self.guard.take() {
+            self.guard = Some(Guard::Shared(guard.downgrade()));
         }
     }
 }
 
 impl Quarantine {
-    /// Returns the permission, or `None` after [`TURN_WAIT`].
+    /// Returns the permission, or `None` if a suspect still runs alone after 30 seconds.
     pub(crate) async fn enter(&self, is_suspect: bool) -> Option<Place<'_>> {
-        let enter = async {
-            match is_suspect {
-                true => Place::Alone(self.0.write().await),
-                false => Place::Shared(self.0.read().await),
+        self.enter_within(is_suspect, TURN_WAIT).await
+    }
+
+    async fn enter_within(&self, is_suspect: bool, wait: Duration) -> Option<Place<'_>> {
+        if is_suspect {
+            // Where long jobs overlap, the process is never empty: the suspect then runs beside them.
+            let alone = tokio::time::timeout(wait, self.alone()).await;
+            if let Ok(place) = alone {
+                return Some(place);
             }
-        };
-        tokio::time::timeout(TURN_WAIT, enter).await.ok()
+        }
+        let shared = tokio::time::timeout(wait, self.places.read()).await;
+        shared.ok().map(|guard| self.place(Guard::Shared(guard)))
+    }
+
+    /// Waits until nothing runs, without holding up what wants to run meanwhile.
+    async fn alone(&self) -> Place<'_> {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(guard) = self.places.try_write() {
+                return self.place(Guard::Alone(guard));
+            }
+            freed.await;
+        }
+    }
+
+    fn place<'a>(&'a self, guard: Guard<'a>) -> Place<'a> {
+        Place {
+            guard: Some(guard),
+            freed: &self.freed,
+        }
     }
 }
 
@@ -60,20 +101,50 @@ mod tests {
         place.await.ok().flatten()
     }
 
-    #[test]
-    fn a_suspect_runs_alone_until_it_shares() {
+    fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build();
-        runtime.unwrap().block_on(async {
+        runtime.unwrap().block_on(test);
+    }
+
+    #[test]
+    fn a_suspect_runs_alone_until_it_shares() {
+        run(async {
             let quarantine = Quarantine::default();
-            let suspect = now(&quarantine, true).await.unwrap();
+            let mut suspect = now(&quarantine, true).await.unwrap();
             assert!(suspect.is_alone());
             assert!(now(&quarantine, false).await.is_none());
-            let suspect = suspect.share();
+            suspect.share();
             assert!(!suspect.is_alone());
             assert!(now(&quarantine, false).await.is_some());
             assert!(now(&quarantine, true).await.is_none());
+        });
+    }
+
+    #[test]
+    fn a_suspect_waits_for_an_empty_process_and_holds_up_nobody() {
+        run(async {
+            let quarantine = Quarantine::default();
+            let running = now(&quarantine, false).await.unwrap();
+            let suspect = quarantine.enter(true);
+            let mut suspect = std::pin::pin!(suspect);
+            let pending = tokio::time::timeout(Duration::ZERO, &mut suspect).await;
+            assert!(pending.is_err());
+            let another = now(&quarantine, false).await.unwrap();
+            drop((running, another));
+            assert!(suspect.await.unwrap().is_alone());
+        });
+    }
+
+    #[test]
+    fn a_suspect_runs_beside_long_jobs() {
+        run(async {
+            let quarantine = Quarantine::default();
+            let _running = now(&quarantine, false).await.unwrap();
+            let suspect = quarantine.enter_within(true, Duration::ZERO).await;
+            assert!(!suspect.unwrap().is_alone());
+            assert!(now(&quarantine, false).await.is_some());
         });
     }
 }

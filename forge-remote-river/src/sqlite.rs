@@ -353,8 +353,13 @@ impl Store for SqliteStore {
              AND scheduled_at > strftime('%Y-%m-%d %H:%M:%f', 'now')
              AND NOT (attempt = 0 AND EXISTS (
                  SELECT 1 FROM forge_remote_call AS call
-                 WHERE call.job_id = river_job.id AND call.due > call.accepted_at
+                 WHERE call.job_id = river_job.id AND call.due > $3
              ))";
+    const RUNNING: &'static str =
+        "SELECT json_extract(attempted_by, '$[#-1]'), id FROM river_job WHERE state = 'running'";
+    const DISOWN: &'static str =
+        "UPDATE river_job SET attempted_by = jsonb_insert(attempted_by, '$[#]', '')
+         WHERE id = $1 AND state = 'running'";
     const CANCEL_WAITING: &'static str =
         "UPDATE river_job SET state = 'cancelled', finalized_at = strftime('%Y-%m-%d %H:%M:%f', 'now')
          WHERE id IN (
@@ -405,8 +410,9 @@ impl Store for SqliteStore {
         transaction: &mut Transaction<'_, Sqlite>,
     ) -> Result<Vec<Reclaimed>, sqlx::Error> {
         let rows = sqlx::query(
-        "WITH abandoned AS MATERIALIZED (
+            "WITH abandoned AS MATERIALIZED (
              SELECT job.id,
+                 json_extract(job.metadata, '$.cancel_attempted_at') IS NOT NULL AS cancelled,
                  call.slot IS job.attempt AS started,
                  job.attempt - (call.slot IS NOT job.attempt) AS spent
              FROM river_job AS job
@@ -417,8 +423,9 @@ impl Store for SqliteStore {
          )
          UPDATE river_job SET
              attempt = abandoned.spent,
-             state = CASE WHEN abandoned.spent >= max_attempts THEN 'discarded' ELSE 'available' END,
-             finalized_at = CASE WHEN abandoned.spent >= max_attempts
+             state = CASE WHEN abandoned.cancelled THEN 'cancelled'
+                 WHEN abandoned.spent >= max_attempts THEN 'discarded' ELSE 'available' END,
+             finalized_at = CASE WHEN abandoned.cancelled OR abandoned.spent >= max_attempts
                  THEN strftime('%Y-%m-%d %H:%M:%f', 'now') END,
              scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
              metadata = CASE WHEN abandoned.started
@@ -427,9 +434,9 @@ impl Store for SqliteStore {
                  ELSE metadata END
          FROM abandoned WHERE river_job.id = abandoned.id
          RETURNING river_job.id, river_job.attempt, state = 'discarded', json(args)",
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
+        )
+        .fetch_all(&mut **transaction)
+        .await?;
         let reclaimed = rows.iter().map(|row| {
             Ok(Reclaimed {
                 job: row.try_get(0)?,

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const QUEUE: &str = "forge_remote";
 /// The metadata key of the last report.
 const REPORT: &str = "forge_remote:report";
+/// The metadata key of the number of ended processes after which a run of the job came to its end.
+const CLEARED: &str = "forge_remote:cleared";
 
 /// An envelope, as the arguments of a River job.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,6 +46,27 @@ pub(crate) fn read_report(metadata: &JobMetadata) -> Option<Report> {
     let stored: StoredReport = metadata.get(REPORT).ok()??;
     let code = ReportCode::parse(&stored.code)?;
     Some(Report::new(code, BASE64.decode(stored.sealed).ok()?))
+}
+
+/// Returns whether a process ended while the job ran, and it has not run to its end since.
+pub(crate) fn is_suspect(metadata: &JobMetadata) -> bool {
+    ended_processes(metadata) > number(metadata, CLEARED)
+}
+
+/// Notes that the job has run to its end.
+pub(crate) fn clear_suspicion(context: &WorkContext, metadata: &JobMetadata) {
+    if is_suspect(metadata) {
+        // A number is always JSON.
+        let _ = context.metadata_set(CLEARED, ended_processes(metadata));
+    }
+}
+
+fn ended_processes(metadata: &JobMetadata) -> i64 {
+    number(metadata, riverqueue::METADATA_KEY_RESCUE_COUNT)
+}
+
+fn number(metadata: &JobMetadata, key: &str) -> i64 {
+    metadata.get(key).ok().flatten().unwrap_or_default()
 }
 
 pub(crate) fn to_millis(time: SystemTime) -> i64 {

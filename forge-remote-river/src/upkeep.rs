@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::dispatch::Application;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store};
+use crate::running::{Lost, Running};
 use crate::stored_call::{StoredCall, to_millis};
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -20,13 +21,11 @@ const MAX_APPLICATIONS: usize = 100;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// By how much the database's clock may run fast or slow in a beat, in milliseconds.
-const MAX_STEP: i64 = 10_000;
+const MAX_DRIFT: i64 = 10_000;
 
-/// Shows that this process lives, takes over the jobs of processes that do not, and follows the database's clock.
-pub(crate) async fn show_life<S: Store>(
-    ledger: &Ledger<S>,
-    process: &str,
-) -> std::convert::Infallible {
+/// Shows that this process lives, and takes over the jobs of processes that do not. Ends with an error if this machine's
+/// clock differs from the database's.
+pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> EngineError {
     // After an outage of the database, or when its clock was set, every process seems silent until it has shown that
     // it lives.
     let mut reachable_since = Instant::now();
@@ -43,12 +42,8 @@ pub(crate) async fn show_life<S: Store>(
                 at: Instant::now(),
             };
             let step = clock.map_or(0, |earlier| read.step_since(earlier));
-            if step.abs() > MAX_STEP {
-                tracing::warn!(seconds = step / 1000, "the clock of the jobs was set");
+            if step.abs() > MAX_DRIFT {
                 reachable_since = Instant::now();
-            }
-            if step < -MAX_STEP {
-                ledger.follow_clock(-step, read.time).await?;
             }
             clock = Some(read);
             if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
@@ -59,6 +54,8 @@ pub(crate) async fn show_life<S: Store>(
         if let Err(error) = tended.await {
             reachable_since = Instant::now();
             tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
+        } else if let Err(error) = ledger.store.check_clock().await {
+            return error;
         }
         tokio::time::sleep_until(due).await;
     }
@@ -86,8 +83,11 @@ impl ClockReading {
 pub(crate) async fn tidy<S: Store>(
     ledger: &Ledger<S>,
     remember: Duration,
+    process: &str,
+    running: &Running,
     finished: &mut UnboundedReceiver<i64>,
 ) -> std::convert::Infallible {
+    let mut lost = Lost::default();
     let mut next_sweep = Instant::now();
     let mut next_deletion = Instant::now();
     loop {
@@ -100,6 +100,9 @@ pub(crate) async fn tidy<S: Store>(
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
                 if let Err(error) = ledger.sweep(to_millis(SystemTime::now())).await {
                     tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+                }
+                if let Err(error) = find_lost(ledger, process, running, &mut lost).await {
+                    tracing::warn!(error = %chain(&error), "the running jobs can't be compared yet");
                 }
             }
             () = tokio::time::sleep_until(next_deletion) => {
@@ -118,6 +121,21 @@ pub(crate) async fn tidy<S: Store>(
             }
         }
     }
+}
+
+/// Hands back the jobs that the database takes for running in this process, and that do not run.
+async fn find_lost<S: Store>(
+    ledger: &Ledger<S>,
+    process: &str,
+    running: &Running,
+    lost: &mut Lost,
+) -> Result<(), EngineError> {
+    let claimed = ledger.claimed_by(process).await?;
+    let lost = lost.among(&claimed, running, Instant::now());
+    if !lost.is_empty() {
+        log_reclaimed(&ledger.reclaim(Abandoned::Lost(&lost)).await?);
+    }
+    Ok(())
 }
 
 /// Decides applications; all that wait are decided in one transaction.
@@ -182,7 +200,8 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     if !reclaimed.is_empty() {
         tracing::warn!(
             jobs = reclaimed.len(),
-            "an ended process left jobs: they run again, and the ones that had started run alone"
+            "jobs were left by a process that ended, or lost by this one: they run again, and the ones that had started run \
+             alone"
         );
     }
 }

@@ -53,7 +53,7 @@
 //! A durable handler takes the same arguments as any other, and [`Attempt`]. Its
 //! [`Invocation`](crate::Invocation) has the claims that were verified when the call arrived. Its
 //! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
-//! when it runs: while the store has no token, the call waits for up to 24 hours, no attempt counts, and it is dead after that. To act for a
+//! when it runs: while the store has no token, the call waits for up to 24 hours, no attempt counts, and it is dead after that (but not within two hours of a start of the process). To act for a
 //! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
 //!
 //! A job takes [`Args`] with what was sent, and [`JobCall`] in place of `Invocation`: the installation
@@ -67,7 +67,8 @@
 //!   Write handlers to be idempotent.
 //! - A retry by Forge of a stored call is ignored. A call is recognised as a retry only by Forge's retry
 //!   context, so two events with equal bodies both run. A retry is recognised for
-//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute schedule).
+//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute schedule). Of two
+//!   events with equal bodies, a retry of the second then counts as one of the first, even if the second was not stored.
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.
 //! - Jobs start in no particular order.

@@ -14,6 +14,15 @@ use super::records::Found;
 use crate::credentials::{Owner, SystemToken};
 use crate::fit::Claims;
 
+/// Whether the app is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Present,
+    /// A removal may still be revoked by a call of Forge.
+    Settling,
+    Removed,
+}
+
 /// Reading and removing tokens. Until the app serves (or [`open`](Tokens::open) is called), these
 /// methods wait for up to 10 seconds, and then return an error.
 impl Tokens {
@@ -56,18 +65,29 @@ impl Tokens {
         entry.is_some_and(|entry| entry.about.cloud() != claims.cloud())
     }
 
-    /// Returns whether the installation is known to be removed. The store is read if this process
-    /// remembers nothing of it.
-    pub(crate) async fn is_removed(&self, installation_id: &str) -> bool {
+    /// Returns whether an installation is removed. The store is read if this process remembers nothing of it, and
+    /// before a removal counts as settled.
+    pub(crate) async fn presence(&self, installation_id: &str) -> Presence {
         let Some(keeper) = self.0.keeper.get() else {
-            return false;
+            return Presence::Present;
         };
-        let is_removed = || keeper.memory().removals.contains_key(installation_id);
-        if !is_removed() && keeper.remembered(installation_id).is_none() {
+        let delay = self.settings().removal_delay;
+        let mut has_settled = keeper.has_settled(installation_id, delay);
+        if has_settled.is_none() && keeper.remembered(installation_id).is_none() {
             // It notes the record of a removal. Without the store, the installation counts as present.
             let _ = keeper.look_up(installation_id).await;
+            has_settled = keeper.has_settled(installation_id, delay);
         }
-        is_removed()
+        match has_settled {
+            None => Presence::Present,
+            Some(false) => Presence::Settling,
+            Some(true) => match keeper.look_up(installation_id).await {
+                Ok(Found::Nothing) => Presence::Removed,
+                // Forge has called again, here or at another instance.
+                Ok(Found::Entry(_)) => Presence::Present,
+                Ok(Found::Shut(_)) | Err(_) => Presence::Settling,
+            },
+        }
     }
 
     /// Records that Atlassian rejected this token of an installation (401).

@@ -163,6 +163,7 @@ pub use handle::Tokens;
 pub use installation::Installation;
 pub(crate) use job_seal::{JobSeal, SealError, SealedCall};
 pub use listing::InstallationStream;
+pub(crate) use lookup::Presence;
 pub use seal::InvalidKeys;
 pub use site::Site;
 #[cfg(feature = "postgres")]

@@ -271,6 +271,17 @@ fn due(removal: &Removal, delay: Option<Duration>) -> Duration {
 }
 
 impl Keeper {
+    /// Returns whether the callbacks of an installation's removal are due; `None` if it is not removed.
+    pub(super) fn has_settled(
+        &self,
+        installation_id: &str,
+        delay: Option<Duration>,
+    ) -> Option<bool> {
+        let memory = self.memory();
+        let removal = memory.removals.get(installation_id)?;
+        Some(self.clock.elapsed() >= due(removal, delay))
+    }
+
     /// Reads the store's records of removals: those of other instances, and of processes that ended
     /// before their callbacks succeeded.
     async fn learn_removals(self: &Arc<Self>) -> Result<(), StoreError> {

@@ -77,7 +77,7 @@ struct Fixture {
     log: Log,
     clock: TestClock,
     jobs: MemoryJobs,
-    _running: BackgroundTasks,
+    running: Option<BackgroundTasks>,
 }
 
 fn fixture(open: bool) -> Fixture {
@@ -100,7 +100,7 @@ fn fixture(open: bool) -> Fixture {
         log,
         clock,
         jobs,
-        _running: running,
+        running: Some(running),
     }
 }
 
@@ -288,6 +288,25 @@ async fn a_call_waits_for_the_token_of_its_installation() {
     fixture.clock.advance(Duration::from_secs(30));
     let lines = fixture.log.wait_for(3).await;
     assert!(lines[2].starts_with("token of "), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_older_than_a_day_still_waits_for_a_token_after_an_outage() {
+    let mut fixture = fixture(true);
+    let call = |harness: &Harness| harness.call("with-token").tokens(Auth::NONE);
+    assert_eq!(call(&fixture.harness).send().await.status(), 202);
+    fixture.settle().await;
+    fixture.running.take().unwrap().stop(Duration::ZERO).await;
+    fixture.clock.advance(Duration::from_secs(30 * 3600));
+    fixture.running = Some(fixture.harness.start_background().unwrap());
+    fixture.settle().await;
+    fixture.clock.advance(Duration::from_secs(3600));
+    fixture.settle().await;
+    assert_eq!(fixture.jobs.unfinished(), 1);
+    // Without a token for two hours more, it is dead.
+    fixture.clock.advance(Duration::from_secs(2 * 3600));
+    fixture.finished().await;
+    assert_eq!(fixture.log.lines(), [""; 0]);
 }
 
 #[tokio::test]

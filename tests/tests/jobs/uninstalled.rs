@@ -29,8 +29,20 @@ async fn send_note(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Sends a job that runs at once.
+#[endpoint(key = "note-now", path = "/note-now")]
+async fn note_now(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
+    let installation = call.installation_id().to_owned();
+    jobs.send(note::args(installation)).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
 async fn send(app: &TokenApp, uuid: &str) {
-    let call = app.harness.call("send-note");
+    send_by(app, "send-note", uuid).await;
+}
+
+async fn send_by(app: &TokenApp, key: &str, uuid: &str) {
+    let call = app.harness.call(key);
     let response = call.fit(|fit| fit.installation(uuid)).send().await;
     assert_eq!(response.status(), 202, "{response:?}");
 }
@@ -68,4 +80,32 @@ async fn a_job_for_next_week_ends_when_the_app_is_uninstalled() {
     assert_eq!(jobs.unfinished(), 1);
     app.clock.advance(WEEK);
     assert_eq!(log.wait_for(2).await, [ari(OTHER), ari(ONE)]);
+}
+
+#[tokio::test]
+async fn a_job_waits_until_a_removal_has_settled() {
+    let (log, jobs, clock) = (Log::new(true), MemoryJobs::new(), TestClock::new());
+    let app = renewing_app()
+        .handler(forge_remote::handler!(note))
+        .handler(forge_remote::handler!(note_now))
+        .state(log.clone())
+        .jobs(jobs.clone());
+    let tokens = tokens_in(&FlakyStore::default()).removal_delay(10 * MINUTE);
+    let app = TokenApp::at(clock, app, tokens).await;
+    let _running = app.harness.start_background().unwrap();
+    for uuid in [ONE, OTHER] {
+        app.deliver(uuid, &app.token(3 * HOUR, "")).await;
+        app.tokens.remove(&ari(uuid)).await.unwrap();
+        send_by(&app, "note-now", uuid).await;
+    }
+    app.minutes(5).await;
+    assert_eq!((jobs.unfinished(), log.lines().len()), (2, 0));
+
+    // It was removed from one of two products only: Forge calls again.
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    app.minutes(1).await;
+    assert_eq!(log.wait_for(1).await, [ari(ONE)]);
+    app.minutes(10).await;
+    assert!(eventually(|| jobs.unfinished() == 0).await);
+    assert_eq!(log.lines().len(), 1);
 }

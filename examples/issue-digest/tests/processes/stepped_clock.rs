@@ -119,3 +119,19 @@ async fn a_clock_that_is_set_an_hour_forwards_loses_and_delays_nothing() {
 async fn a_clock_that_is_set_an_hour_backwards_loses_and_delays_nothing() {
     stepped(0, -HOUR).await;
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_while_nothing_runs_delays_nothing() {
+    let fixture = Fixture::sqlite().await.with_work(300);
+    let Some(mut clock) = StepClock::new(&fixture, 0) else {
+        return;
+    };
+    let app = clock.start(&fixture).await;
+    let ids = clock.deliver(&app, "before-", 10).await;
+    app.stop().await;
+    assert!(ids.iter().any(|id| fixture.count(id, "done") == 0));
+    clock.set(-HOUR);
+    let app = clock.start(&fixture).await;
+    fixture.wait_until_done(&ids).await;
+    app.stop().await;
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::extract::Request;
@@ -271,6 +272,7 @@ impl Service {
                 handlers: durable,
                 runs,
                 on_span: app.on_span.clone(),
+                started: AtomicU64::new(0),
             });
             let serving = serving_jobs(jobs, runner, Arc::clone(&clock), app.limits);
             app.background.push(serving);
@@ -450,6 +452,7 @@ fn serving_jobs(jobs: Jobs, runner: Arc<Runner>, clock: Arc<dyn Clock>, limits: 
     // A little earlier than the task is cancelled, so that the engine can hand back the rest.
     let grace = limits.shutdown.mul_f32(0.9);
     Task::of_app(place, move |shutdown: Shutdown| {
+        runner.starts();
         let (runner, clock): (Arc<dyn JobRunner>, _) = (runner.clone(), Arc::clone(&clock));
         let stop = Box::pin(async move { shutdown.requested().await });
         let serving = engine.serve(EngineContext::new(runner, clock, stop, grace));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use axum::extract::Request;
@@ -29,13 +30,15 @@ use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
 use crate::schedules::{CronOptions, Occurrence, Skipped, Timetable};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
-use crate::token::{JobSeal, SealError, SealedCall, Tokens};
+use crate::token::{JobSeal, Presence, SealError, SealedCall, Tokens};
 use crate::work::{Work, panic_text};
 
 /// The pause of a call that waits for a token, a key or its handler.
 const WAIT: Duration = Duration::from_secs(30);
 /// How long a call waits for its installation's first token.
 const TOKEN_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// How long a process waits for tokens after its start, even for calls that are due for longer.
+const TOKEN_GRACE: Duration = Duration::from_secs(2 * 3600);
 /// How long a call that Atlassian limits waits without spending attempts.
 const LIMITED_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Bounds on the pause that Atlassian asks for.
@@ -57,6 +60,8 @@ pub(in crate::app::service) struct Runner {
     pub(in crate::app::service) handlers: HashMap<String, DurableHandler>,
     pub(in crate::app::service) runs: Arc<Runs>,
     pub(in crate::app::service) on_span: OnSpan,
+    /// When this process began to run calls, by the clock's `elapsed`, in seconds.
+    pub(in crate::app::service) started: AtomicU64,
 }
 
 /// A durable handler.
@@ -242,6 +247,11 @@ pub(super) fn subject(envelope: &Envelope) -> SealedCall<'_> {
 }
 
 impl Runner {
+    /// Notes that the engine starts to run calls.
+    pub(in crate::app::service) fn starts(&self) {
+        self.started.store(self.clock.elapsed().as_secs(), Relaxed);
+    }
+
     /// Returns how long a job was due before this run, if it is the first.
     fn first_wait(&self, envelope: &Envelope, past: &PastAttempts) -> Option<Duration> {
         let is_first = past.count == 0 && past.last.is_none();
@@ -422,9 +432,16 @@ impl Runner {
         };
         let tokens = tokens.of_app(app_id);
         let installation_id = envelope.installation_id.as_str();
-        if tokens.is_removed(installation_id).await {
-            let text = "the app was uninstalled";
-            return Err(NotDone::new(ReportCode::Uninstalled, text, Then::Dead));
+        match tokens.presence(installation_id).await {
+            Presence::Present => {}
+            Presence::Settling => {
+                let text = "the app may have been uninstalled: the call waits until the removal has settled";
+                return Err(NotDone::new(ReportCode::NoToken, text, Then::Later(WAIT)));
+            }
+            Presence::Removed => {
+                let text = "the app was uninstalled";
+                return Err(NotDone::new(ReportCode::Uninstalled, text, Then::Dead));
+            }
         }
         if !handler.takes_token {
             return Ok(None);
@@ -434,8 +451,14 @@ impl Runner {
             Err(_) if !handler.needs_token => Ok(None),
             Err(error) => {
                 let age = self.clock.now().duration_since(envelope.due());
+                // After an outage, Forge delivers tokens again within the hour.
+                let has_run = self
+                    .clock
+                    .elapsed()
+                    .as_secs()
+                    .saturating_sub(self.started.load(Relaxed));
                 let then = match age {
-                    Ok(age) if age > TOKEN_WAIT => Then::Dead,
+                    Ok(age) if age > TOKEN_WAIT && has_run > TOKEN_GRACE.as_secs() => Then::Dead,
                     _ => Then::Later(WAIT),
                 };
                 tracing::warn!(%error, "a stored call waits for a system token");
