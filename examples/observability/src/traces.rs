@@ -59,15 +59,19 @@ pub fn continue_forge(span: &Span, head: &Parts) {
 }
 
 /// Forge's headers as a strict reader of B3 expects them.
+///
+/// A caller that is not verified yet can write them too, and so choose the trace and whether it is sampled: traces show
+/// nothing about who called, and are no audit log.
 struct ForgeHeaders<'a>(&'a HeaderMap);
 
 impl Extractor for ForgeHeaders<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        // Forge decides nothing about sampling; without this, the parent would count as not sampled.
+        let value = self.0.get(name).and_then(|value| value.to_str().ok());
+        // Without a decision of Forge's on sampling, the parent would count as not sampled.
         if name == "x-b3-sampled" {
-            return Some("1");
+            return value.or(Some("1"));
         }
-        let value = self.0.get(name)?.to_str().ok()?;
+        let value = value?;
         match name {
             // OpenTelemetry's span ids have 64 bit, some of Forge's 128.
             "x-b3-spanid" => value.get(value.len().saturating_sub(16)..),

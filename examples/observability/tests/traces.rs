@@ -129,6 +129,18 @@ async fn a_collector_has_the_spans_of_a_call_below_forges() {
         }
     }
 
+    // Forge's decision on sampling is followed.
+    for (sampled, expected) in [("0", false), ("1", true)] {
+        let call = harness
+            .call("list-issues")
+            .header("x-b3-traceid", TRACE)
+            .header("x-b3-spanid", "00f067aa0ba902b7")
+            .header("x-b3-sampled", sampled);
+        assert_eq!(call.send().await.status(), 200, "the handler ran");
+        let spans = collector.take(&provider).await;
+        assert_eq!(!spans.is_empty(), expected, "x-b3-sampled: {sampled}");
+    }
+
     // Without Forge's headers, or with unusable ones, a call begins a trace of its own.
     let call = harness
         .call("list-issues")

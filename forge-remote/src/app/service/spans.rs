@@ -20,7 +20,8 @@ impl App {
     /// stored, for the runs of durable calls and of the jobs that a call sent. Requests are **not verified** yet:
     /// anybody can send these headers. So use them for traces only.
     ///
-    /// Forge sends `x-b3-traceid` and `x-b3-spanid`, no decision on sampling, and span ids of 64 or 128 bit.
+    /// Forge sends `x-b3-traceid` and `x-b3-spanid`, with span ids of 64 or 128 bit; a decision on sampling,
+    /// `x-b3-sampled`, is not documented.
     /// The chapter [`traces`](crate::traces) shows the code for OpenTelemetry.
     ///
     /// ```
