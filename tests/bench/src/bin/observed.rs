@@ -1,4 +1,4 @@
-//! The quickstart with metrics and traces: `OBSERVED=metrics`, `traces` or `both`; neither by default.
+//! The quickstart, observed: `OBSERVED` names any of `metrics`, `traces` and `lines`, with commas.
 
 use forge_remote::metrics::DURATION_BUCKETS;
 use forge_remote::prelude::*;
@@ -39,7 +39,8 @@ impl SpanExporter for Dropping {
 #[tokio::main]
 async fn main() -> Result<()> {
     let observed = std::env::var("OBSERVED").unwrap_or_default();
-    if matches!(&*observed, "metrics" | "both") {
+    let has = |what: &str| observed.split(',').any(|word| word == what);
+    if has("metrics") {
         PrometheusBuilder::new()
             .with_recommended_naming(true)
             .set_buckets(&DURATION_BUCKETS)?
@@ -48,13 +49,20 @@ async fn main() -> Result<()> {
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(Dropping)
         .build();
-    if matches!(&*observed, "traces" | "both") {
+    let spans = has("traces").then(|| {
         let targets = Targets::new().with_target("forge_remote", LevelFilter::INFO);
-        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("forge-remote"));
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("forge-remote"))
+            .with_filter(targets)
+    });
+    let lines = has("lines").then(|| {
         let lines = fmt::layer().json().with_writer(std::io::stderr);
+        lines.with_filter(LevelFilter::INFO)
+    });
+    if spans.is_some() || lines.is_some() {
         tracing_subscriber::registry()
-            .with(spans.with_filter(targets))
-            .with(lines.with_filter(LevelFilter::INFO))
+            .with(spans)
+            .with(lines)
             .init();
     }
     App::new()
