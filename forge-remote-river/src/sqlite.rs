@@ -170,7 +170,13 @@ impl Database for SqliteFile {
     async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
         let path = self.path.display();
         let is_wal = match is_wal(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let folder = self.path.parent().unwrap_or(Path::new(""));
+                return match folder == Path::new("") || folder.is_dir() {
+                    true => Ok(None),
+                    false => Err(failed("its folder does not exist: create it", error)),
+                };
+            }
             is_wal => is_wal.map_err(|error| failed(&format!("{path} can't be read"), error))?,
         };
         if std::fs::metadata(&self.path).is_ok_and(|file| file.permissions().readonly()) {

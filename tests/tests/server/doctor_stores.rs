@@ -140,6 +140,25 @@ async fn a_missing_file_is_reported_and_not_created() {
     assert_eq!(status, 0, "{text}");
 }
 
+/// The launch creates the file, and no folder.
+#[tokio::test]
+async fn a_missing_folder_fails() {
+    let environment = [("SQLITE", "data/tokens.db"), ("JOBS", "data/jobs.db")];
+    let folder = deployed(&environment).await;
+    let (status, text) = doctor(&folder, &environment).await;
+    let found = all_lines(&text, "store");
+    assert_eq!(found.len(), 2, "{text}");
+    for (line, file) in found.iter().zip(["data/tokens.db", "data/jobs.db"]) {
+        assert!(line.starts_with("FAIL") && line.contains(file), "{text}");
+        assert!(line.contains("its folder does not exist"), "{text}");
+    }
+    assert_eq!(status, 1, "{text}");
+    fs::create_dir(folder.file("data")).unwrap();
+    let (status, text) = doctor(&folder, &environment).await;
+    assert_eq!(all_lines(&text, "migrations").len(), 2, "{text}");
+    assert_eq!(status, 0, "{text}");
+}
+
 #[tokio::test]
 async fn current_files_pass_and_stay_as_they_are() {
     let folder = deployed(&FILES).await;

@@ -157,10 +157,18 @@ impl SqliteTokens {
             let is_wal = mode == "wal";
             return Ok(Some(Look { connection, is_wal }));
         }
-        let is_wal = match is_wal(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            is_wal => is_wal.map_err(unreadable)?,
-        };
+        let is_wal =
+            match is_wal(&self.path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let folder = self.path.parent().unwrap_or(Path::new(""));
+                    return match folder == Path::new("") || folder.is_dir() {
+                        true => Ok(None),
+                        false => Err(StoreError::new("its folder does not exist: create it")
+                            .with_source(error)),
+                    };
+                }
+                is_wal => is_wal.map_err(unreadable)?,
+            };
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         let options = SqliteConnectOptions::new()
