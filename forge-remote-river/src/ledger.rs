@@ -12,6 +12,7 @@ use sqlx::pool::PoolConnection;
 use crate::admission::{Admission, Applicant, decide, priority};
 use crate::statements::{Statements, Value, values};
 use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
+use crate::tables::TABLES;
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
@@ -560,43 +561,6 @@ async fn execute<D: sqlx::Database<Connection: Statements>>(
     }
     Ok(())
 }
-
-pub(crate) const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS forge_remote_call (
-        job_id BIGINT NOT NULL PRIMARY KEY,
-        delivery_key TEXT NOT NULL,
-        handler TEXT NOT NULL,
-        installation TEXT NOT NULL,
-        accepted_at BIGINT NOT NULL,
-        due BIGINT NOT NULL,
-        unfinished BIGINT NOT NULL DEFAULT 1,
-        slot BIGINT
-    )",
-    "CREATE INDEX IF NOT EXISTS forge_remote_call_key
-        ON forge_remote_call (delivery_key, accepted_at)",
-    "CREATE INDEX IF NOT EXISTS forge_remote_call_unfinished
-        ON forge_remote_call (installation, handler, job_id, due) WHERE unfinished = 1",
-    "CREATE INDEX IF NOT EXISTS forge_remote_call_started
-        ON forge_remote_call (installation, handler) WHERE unfinished = 1 AND slot IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS forge_remote_call_finished
-        ON forge_remote_call (accepted_at) WHERE unfinished = 0",
-    "CREATE TABLE IF NOT EXISTS forge_remote_pause (
-        handler TEXT NOT NULL,
-        installation TEXT NOT NULL,
-        until BIGINT NOT NULL,
-        PRIMARY KEY (handler, installation)
-    )",
-    // The database's time at the last beat of any process.
-    "CREATE TABLE IF NOT EXISTS forge_remote_clock (
-        one BIGINT NOT NULL PRIMARY KEY,
-        time BIGINT NOT NULL
-    )",
-    // Processes that run jobs, and when each last showed that it lives.
-    "CREATE TABLE IF NOT EXISTS forge_remote_process (
-        id TEXT NOT NULL PRIMARY KEY,
-        beat BIGINT NOT NULL
-    )",
-];
 
 fn database_failed(error: sqlx::Error) -> EngineError {
     failed("the database failed", error)

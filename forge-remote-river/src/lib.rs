@@ -70,6 +70,7 @@ mod running;
 mod sqlite;
 mod statements;
 mod stored_call;
+mod tables;
 mod upkeep;
 mod waker;
 

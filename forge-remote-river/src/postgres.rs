@@ -19,8 +19,9 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
-use crate::ledger::{Ledger, Reclaimed, Store, TABLES, Writing, failed};
+use crate::ledger::{Ledger, Reclaimed, Store, Writing, failed};
 use crate::stored_call::StoredCall;
+use crate::tables::TABLES;
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

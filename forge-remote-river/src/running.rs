@@ -1,4 +1,4 @@
-//! The jobs that run in this process, and those that only the database takes for running.
+//! The jobs that run in this process, and lost ones, which only the database takes for running.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -25,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
-use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, TABLES, Writing, failed};
+use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, Writing, failed};
 use crate::stored_call::StoredCall;
+use crate::tables::TABLES;
 use crate::upkeep::log_reclaimed;
 
 /// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
