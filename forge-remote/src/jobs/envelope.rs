@@ -77,9 +77,9 @@ impl Envelope {
 }
 
 /// Which stored envelopes with the same key make an [`Envelope`] a repetition. The engine ignores a
-/// repetition, and returns [`Accepted::Repeated`].
+/// repetition, and returns [`Accepted::Repeated`](crate::jobs::Accepted::Repeated).
 ///
-/// An engine that [outlives the process](Guarantees::outlives_process) forgets no key of an envelope that
+/// An engine that [outlives the process](crate::jobs::Guarantees::outlives_process) forgets no key of an envelope that
 /// waits or runs, and none that was accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), whether its job
 /// is done, dead or discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
