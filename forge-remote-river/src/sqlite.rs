@@ -180,8 +180,9 @@ impl Database for SqliteFile {
             }
             is_wal => is_wal.map_err(|error| failed(&format!("{path} can't be read"), error))?,
         };
-        if std::fs::metadata(&self.path).is_ok_and(|file| file.permissions().readonly()) {
-            return Err(EngineError::new(format!("{path} is read-only")));
+        // It is opened for writing, which changes nothing.
+        if let Err(error) = OpenOptions::new().write(true).open(&self.path) {
+            return Err(failed(&format!("{path} can't be written"), error));
         }
         let options = SqliteConnectOptions::new()
             .filename(&self.path)

@@ -131,8 +131,10 @@ async fn again(
 ) -> Result<Json<Value>, ApiError> {
     let record = console.find(id)?;
     let sent = &record.sent;
+    // An empty body is one as well, if it was sent in place of the sample.
+    let has_body = !sent.body.is_empty() || sent.changes.bytes.is_some();
     let changes = CallChanges {
-        bytes: (!sent.body.is_empty()).then(|| sent.body.clone()),
+        bytes: has_body.then(|| sent.body.clone()),
         event: sent.event.clone(),
         retry,
         repeats: Some(id),

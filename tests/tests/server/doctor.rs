@@ -25,6 +25,18 @@ pub(crate) fn keys_at(offset: i64) -> JwksResponse {
     JwksResponse::Bytes([head.as_bytes(), body.as_bytes()].concat())
 }
 
+/// The published keys, from a cache that has had them for this time.
+fn cached_keys(age: u64) -> JwksResponse {
+    let JwksResponse::Bytes(bytes) = keys_at(-i64::try_from(age).unwrap()) else {
+        unreachable!("keys_at responds with bytes");
+    };
+    let text = String::from_utf8(bytes).unwrap();
+    JwksResponse::Bytes(
+        text.replacen("date:", &format!("age: {age}\r\ndate:"), 1)
+            .into_bytes(),
+    )
+}
+
 /// A folder with the manifest of `plain_app`.
 pub(crate) async fn deployment() -> Folder {
     let folder = Folder::default();
@@ -109,6 +121,23 @@ async fn a_clock_that_differs_is_reported() {
         assert!(fix.contains("fix: synchronize the clock"), "{text}");
         assert_eq!(status, Some(i32::from(verdict == "FAIL")), "{text}");
     }
+}
+
+#[tokio::test]
+async fn the_age_of_a_cached_key_set_is_no_difference_of_clocks() {
+    let folder = deployment().await;
+    let (status, text) = doctor(&folder, cached_keys(1800)).await;
+    assert!(lines(&text, "clock").0.starts_with("ok "), "{text}");
+    assert_eq!(status, Some(0), "{text}");
+    let JwksResponse::Bytes(bytes) = keys_at(0) else {
+        unreachable!("keys_at responds with bytes");
+    };
+    let dateless = String::from_utf8(bytes)
+        .unwrap()
+        .replacen("date:", "x-date:", 1);
+    let (status, text) = doctor(&folder, JwksResponse::Bytes(dateless.into_bytes())).await;
+    assert!(lines(&text, "clock").0.starts_with("? "), "{text}");
+    assert_eq!(status, Some(0), "{text}");
 }
 
 #[tokio::test]

@@ -93,10 +93,13 @@ async fn keys_and_clock(url: &str) -> Vec<Line> {
         }
     };
     let Fetched { status, date, body, took } = fetched;
+    let url = &without_secrets(url);
     let keys = serde_json::from_slice::<serde_json::Value>(&body).ok();
     let keys = keys.as_ref().and_then(|set| set.get("keys")?.as_array());
     let is_usable = |key: &&serde_json::Value| {
-        key.get("kty").is_some_and(|kty| kty == "RSA") && key.get("kid").is_some_and(|kid| kid.is_string())
+        let has = |name| key.get(name).is_some_and(serde_json::Value::is_string);
+        let is_for_signatures = key.get("use").is_none_or(|usage| usage == "sig");
+        key.get("kty").is_some_and(|kty| kty == "RSA") && ["kid", "n", "e"].into_iter().all(has) && is_for_signatures
     };
     let usable = keys.map_or(0, |keys| keys.iter().filter(is_usable).count());
     let mut lines = Vec::new();
@@ -108,7 +111,14 @@ async fn keys_and_clock(url: &str) -> Vec<Line> {
         let fix = "correct FORGE_REMOTE_JWKS_URL or `App::jwks_url`; without it, Atlassian's key set is used";
         Line::failed("keys", detail, fix)
     });
-    lines.extend(date.map(|date| clock(date, SystemTime::now())));
+    lines.push(match date {
+        Some(date) => clock(date, SystemTime::now()),
+        None => Line::unknown(
+            "clock",
+            "the key set's host sends no date",
+            "compare it with an NTP server: `timedatectl`",
+        ),
+    });
     lines
 }
 
@@ -122,24 +132,38 @@ pub(super) struct Fetched {
 pub(super) async fn fetch(url: &str) -> Result<Fetched, String> {
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
-        format!("{url} can't be fetched: {error}{}", chain(&error))
+        format!("{} can't be fetched: {error}{}", without_secrets(url), chain(&error))
     };
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
     let client = Network::of(&parsed).client().timeout(KEY_TIMEOUT).build().map_err(failed)?;
     let started = Instant::now();
     let mut response = client.get(parsed).send().await.map_err(failed)?;
     let (status, headers) = (response.status().as_u16(), response.headers());
-    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    // A cache keeps the date of its source (RFC 9111, section 5.1).
+    let age = text(header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or_default();
+    let date = date.and_then(|date| date.checked_add(Duration::from_secs(age)));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_KEY_SET {
+            let url = without_secrets(url);
             return Err(format!("{url} responds with more than {MAX_KEY_SET} bytes"));
         }
     }
     let took = started.elapsed();
     Ok(Fetched { status, date, body, took })
+}
+
+/// Returns a URL without its user, password and query.
+fn without_secrets(url: &str) -> String {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else {
+        return url.to_owned();
+    };
+    let _ = (parsed.set_username(""), parsed.set_password(None));
+    parsed.set_query(None);
+    parsed.to_string()
 }
 
 /// Compares this machine's clock with another's.

@@ -22,7 +22,8 @@ const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
 /** The message of an error response; any other note is returned unchanged. */
 function reason(note) {
   try {
-    return JSON.parse(note).error?.message ?? note;
+    const message = JSON.parse(note).error?.message;
+    return typeof message === 'string' ? message : note;
   } catch {
     return note;
   }

@@ -372,8 +372,9 @@ fn is_wal(path: &Path) -> std::io::Result<bool> {
     Ok(head.get(18) == Some(&2))
 }
 
+/// Opens the file for writing, which changes nothing.
 fn is_read_only(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.permissions().readonly())
+    std::fs::OpenOptions::new().write(true).open(path).is_err()
 }
 
 fn failed(error: sqlx::Error) -> StoreError {

@@ -113,7 +113,12 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
         // HTTP itself forbids some requests, which a proxy may find first.
         let by_http = status != 401 && statuses.contains(&status);
         if !answer.is_refusal() && !by_http && !is_cooldown {
+            let ran = answer.status.is_success();
             wrong.push((class.about, answer));
+            // The handler may have run: once is enough.
+            if ran {
+                break;
+            }
         }
     }
     let Some((about, answer)) = wrong.first() else {
@@ -122,7 +127,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     let (status, others) = (answer.status, wrong.len() - 1);
     let detail = match others {
         0 => format!("a forged token ({about}) got {status}"),
-        _ => format!("a forged token ({about}) got {status}, and {others} of {sent} others were not refused either"),
+        _ => format!("a forged token ({about}) got {status}, and {others} of {} others were not refused either", sent - 1),
     };
     let (rule, fix) = match answer.status.is_success() {
         true => (&FORGED_TOKEN, "let the app alone verify: forward calls and headers unchanged"),
