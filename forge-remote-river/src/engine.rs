@@ -96,8 +96,10 @@ pub(crate) enum Durability {
     /// By these settings.
     Durable(String),
     /// Once the engine has opened the database, which has these settings.
+    #[cfg(feature = "sqlite")]
     DurableAfterLaunch(String),
     /// It does not, by these settings, and the fix.
+    #[cfg(feature = "postgres")]
     Lost(String, &'static str),
 }
 
@@ -224,11 +226,13 @@ impl<D: Database> River<D> {
             Durability::Durable(settings) => {
                 Check::passed("durability", format!("{name}: {settings}"))
             }
+            #[cfg(feature = "sqlite")]
             Durability::DurableAfterLaunch(settings) => Check::pending(
                 "durability",
                 format!("{name}: {settings}"),
                 "start the app, which sets it; no other program may reset it",
             ),
+            #[cfg(feature = "postgres")]
             Durability::Lost(settings, fix) => Check::failed(
                 "durability",
                 format!(
