@@ -249,10 +249,9 @@ impl<D: Database> River<D> {
         let ledger = &self.opened().await?.ledger;
         let mut all = 0;
         loop {
-            let (ended, is_more) = ledger.end_waiting(installation).await?;
-            all += ended;
-            if !is_more {
-                return Ok(all);
+            match ledger.end_waiting(installation).await? {
+                0 => return Ok(all),
+                ended => all += ended,
             }
         }
     }

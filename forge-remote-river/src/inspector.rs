@@ -117,8 +117,7 @@ impl<D: Database> River<D> {
             return Ok(false);
         }
         let (ledger, client) = self.inspected().await?;
-        // Before and after: a sweep between the two would note that the job is finished, and so would an operator who
-        // is interrupted.
+        // A sweep before River's change notes the job as finished again, and this process may end after the change.
         ledger.reopen(row.id).await?;
         client.jobs().retry(row.id).await.map_err(river_failed)?;
         ledger.reopen(row.id).await?;

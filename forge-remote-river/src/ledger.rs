@@ -18,10 +18,6 @@ use crate::tables::TABLES;
 const NEVER: i64 = -1;
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
-/// By how much the database's clock may be set back unnoticed, in milliseconds.
-const MAX_STEP: i64 = 10_000;
-/// How long before its clock was set the database may have had the last beat, in milliseconds.
-const LAST_BEAT: i64 = 15_000;
 
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +114,7 @@ pub(crate) struct Writing<S: Store> {
 }
 
 impl<S: Store> Writing<S> {
-    async fn commit(self) -> Result<(), EngineError> {
+    pub(crate) async fn commit(self) -> Result<(), EngineError> {
         let Self { transaction, turn } = self;
         let committed = transaction.commit().await.map_err(database_failed);
         drop(turn);
@@ -133,7 +129,7 @@ pub(crate) struct Ledger<S> {
 }
 
 impl<S: Store> Ledger<S> {
-    async fn begin(&self) -> Result<Writing<S>, EngineError> {
+    pub(crate) async fn begin(&self) -> Result<Writing<S>, EngineError> {
         self.store.begin().await.map_err(database_failed)
     }
 
@@ -295,66 +291,6 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Notes that this process lives, and returns the database's time. If its clock was set back, also while no
-    /// process ran, the first process to see it has the jobs follow.
-    pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
-        let mut writing = self.begin().await?;
-        let transaction = &mut writing.transaction;
-        // One process at a time compares the clock with the last beat of all.
-        S::lock(transaction, "forge_remote_clock")
-            .await
-            .map_err(database_failed)?;
-        let now = transaction.integer(S::NOW, values![]).await;
-        let now = now.map_err(database_failed)?.unwrap_or_default();
-        let last = transaction
-            .integer(
-                "SELECT time FROM forge_remote_clock WHERE one = 1",
-                values![],
-            )
-            .await
-            .map_err(database_failed)?;
-        let last = last.unwrap_or(now);
-        let beat: &[(&str, &[Value<'_>])] = &[
-            (
-                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
-                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
-                values![process, now],
-            ),
-            (
-                "INSERT INTO forge_remote_clock (one, time) VALUES (1, $1)
-                 ON CONFLICT (one) DO UPDATE SET time = excluded.time",
-                values![now],
-            ),
-        ];
-        execute(transaction, beat).await?;
-        if last.saturating_sub(now) > MAX_STEP {
-            tracing::warn!(
-                seconds = (last - now) / 1000,
-                "the clock of the jobs was set back: what waits runs as if it were not"
-            );
-            // Otherwise it would wait until the clock is there again. A job that is due later keeps its time.
-            let due_before = last + LAST_BEAT;
-            let follow: &[(&str, &[Value<'_>])] = &[
-                (S::ADVANCE_WAITING, values![last - now, QUEUE, due_before]),
-                (
-                    "UPDATE forge_remote_call SET due = $1 WHERE unfinished = 1 AND due > $1 AND due <= $2",
-                    values![now, due_before],
-                ),
-                (
-                    "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
-                    values![now],
-                ),
-                // A call that is limited still gets a new pause.
-                ("DELETE FROM forge_remote_pause", values![]),
-                // The leader elects itself again. If it has died, its term would last for as long.
-                ("DELETE FROM river_leader", values![]),
-            ];
-            execute(transaction, follow).await?;
-        }
-        writing.commit().await?;
-        Ok(now)
-    }
-
     /// Returns the jobs that the database takes for running in this process.
     pub(crate) async fn claimed_by(&self, process: &str) -> Result<Vec<i64>, EngineError> {
         let connection = self.store.connection().await;
@@ -432,8 +368,9 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Ends some waiting jobs of an installation; returns how many, and whether there may be more.
-    pub(crate) async fn end_waiting(&self, installation: &str) -> Result<(u64, bool), EngineError> {
+    /// Ends some waiting jobs of an installation, and returns how many. 0 shows the end: workers claim some of the
+    /// selected ones meanwhile, so a smaller number than the most does not.
+    pub(crate) async fn end_waiting(&self, installation: &str) -> Result<u64, EngineError> {
         let mut writing = self.begin().await?;
         let ended = writing
             .transaction
@@ -453,8 +390,7 @@ impl<S: Store> Ledger<S> {
             .await
             .map_err(database_failed)?;
         writing.commit().await?;
-        // Workers claim some of the selected ones meanwhile, so fewer than all do not show the end.
-        Ok((ended, ended > 0))
+        Ok(ended)
     }
 
     /// Counts the jobs.
@@ -551,7 +487,7 @@ impl<S: Store> Ledger<S> {
 }
 
 /// Runs statements in a transaction.
-async fn execute<D: sqlx::Database<Connection: Statements>>(
+pub(crate) async fn execute<D: sqlx::Database<Connection: Statements>>(
     transaction: &mut Transaction<'_, D>,
     statements: &[(&'static str, &[Value<'_>])],
 ) -> Result<(), EngineError> {
@@ -562,7 +498,7 @@ async fn execute<D: sqlx::Database<Connection: Statements>>(
     Ok(())
 }
 
-fn database_failed(error: sqlx::Error) -> EngineError {
+pub(crate) fn database_failed(error: sqlx::Error) -> EngineError {
     failed("the database failed", error)
 }
 

@@ -29,15 +29,18 @@
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
-//! - A handler runs at least once. If the whole process is suspended for more than 30 seconds, a second run
-//!   may start while the first still runs.
+//! - A handler runs at least once. If a process is suspended, or can't reach the database, for more than
+//!   30 seconds, a second run may start while the first still runs.
 //! - `per_installation` holds across all processes that share the database.
 //! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that
-//!   time lose one attempt, and from then on each runs alone in its process for its first 20 seconds.
+//!   time lose one attempt. Until it has run to its end, each of them waits up to 30 seconds for a process without other
+//!   jobs, and runs alone there for its first 20 seconds.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
 //! - When the clock is set, by an hour for example, no job is lost, and what waits for a retry does not wait longer. A job
-//!   that runs at that moment may run twice.
+//!   that runs at that moment may run twice. With PostgreSQL, a machine whose clock differs from the database's by more
+//!   than 5 seconds runs no jobs until they agree.
+//! - If the response to a claim is lost, its jobs are handed back after 10 minutes.
 //! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
 //!   lower the priority of its next call.
 //!
@@ -57,6 +60,7 @@
 compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
 mod admission;
+mod beat;
 mod dispatch;
 mod engine;
 mod in_transaction;

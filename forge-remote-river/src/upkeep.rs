@@ -200,8 +200,7 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     if !reclaimed.is_empty() {
         tracing::warn!(
             jobs = reclaimed.len(),
-            "jobs were left by a process that ended, or lost by this one: they run again, and the ones that had started run \
-             alone"
+            "jobs of an ended process, or whose claim this one lost, run again; each that had started runs alone"
         );
     }
 }

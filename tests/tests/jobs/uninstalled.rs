@@ -37,6 +37,18 @@ async fn note_now(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
     Ok(StatusCode::ACCEPTED)
 }
 
+async fn app(removal_delay: Duration) -> (TokenApp, Log, MemoryJobs) {
+    let (log, jobs) = (Log::new(true), MemoryJobs::new());
+    let app = renewing_app()
+        .handler(forge_remote::handler!(note))
+        .handler(forge_remote::handler!(send_note))
+        .handler(forge_remote::handler!(note_now))
+        .state(log.clone())
+        .jobs(jobs.clone());
+    let tokens = tokens_in(&FlakyStore::default()).removal_delay(removal_delay);
+    (TokenApp::at(TestClock::new(), app, tokens).await, log, jobs)
+}
+
 async fn send(app: &TokenApp, uuid: &str) {
     send_by(app, "send-note", uuid).await;
 }
@@ -49,14 +61,7 @@ async fn send_by(app: &TokenApp, key: &str, uuid: &str) {
 
 #[tokio::test]
 async fn a_job_for_next_week_ends_when_the_app_is_uninstalled() {
-    let (log, jobs, clock) = (Log::new(true), MemoryJobs::new(), TestClock::new());
-    let app = renewing_app()
-        .handler(forge_remote::handler!(note))
-        .handler(forge_remote::handler!(send_note))
-        .state(log.clone())
-        .jobs(jobs.clone());
-    let tokens = tokens_in(&FlakyStore::default()).removal_delay(2 * MINUTE);
-    let app = TokenApp::at(clock, app, tokens).await;
+    let (app, log, jobs) = app(2 * MINUTE).await;
     let _running = app.harness.start_background().unwrap();
     for uuid in [ONE, OTHER] {
         app.deliver(uuid, &app.token(3 * HOUR, "")).await;
@@ -84,14 +89,7 @@ async fn a_job_for_next_week_ends_when_the_app_is_uninstalled() {
 
 #[tokio::test]
 async fn a_job_waits_until_a_removal_has_settled() {
-    let (log, jobs, clock) = (Log::new(true), MemoryJobs::new(), TestClock::new());
-    let app = renewing_app()
-        .handler(forge_remote::handler!(note))
-        .handler(forge_remote::handler!(note_now))
-        .state(log.clone())
-        .jobs(jobs.clone());
-    let tokens = tokens_in(&FlakyStore::default()).removal_delay(10 * MINUTE);
-    let app = TokenApp::at(clock, app, tokens).await;
+    let (app, log, jobs) = app(10 * MINUTE).await;
     let _running = app.harness.start_background().unwrap();
     for uuid in [ONE, OTHER] {
         app.deliver(uuid, &app.token(3 * HOUR, "")).await;

@@ -402,14 +402,19 @@ pub(super) fn check_schema(
     }
 }
 
-/// Returns the check of a store that can't be read.
+/// Returns a store's checks, or the one that it can't be read.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
-pub(super) fn check_failed(store: &str, error: &StoreError) -> Check {
-    Check::failed(
-        "store",
-        format!("{store}: {error}{}", chain(error)),
-        "start the store, or correct its address or its rights",
-    )
+pub(super) fn checks_of(
+    store: String,
+    checks: impl Future<Output = Result<Vec<Check>, StoreError>> + Send + 'static,
+) -> BoxFuture<Vec<Check>> {
+    Box::pin(async move {
+        checks.await.unwrap_or_else(|error| {
+            let detail = format!("{store}: {error}{}", chain(&error));
+            let fix = "start the store, or correct its address or its rights";
+            vec![Check::failed("store", detail, fix)]
+        })
+    })
 }
 
 /// Returns the remaining steps of a schema's migration after this version, each with its version.

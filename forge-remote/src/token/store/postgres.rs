@@ -10,7 +10,7 @@ use sqlx::{Postgres, Row as _};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, check_failed, check_schema, from_millis, latest, listed, readable, steps_left,
+    TokenStore, check_schema, checks_of, from_millis, latest, listed, readable, steps_left,
     to_millis,
 };
 use crate::diagnostic::Check;
@@ -324,12 +324,7 @@ impl TokenStore for PostgresTokens {
     }
 
     fn checks(&self) -> BoxFuture<Vec<Check>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let name = this.name();
-            let checks = this.check_now().await;
-            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
-        })
+        checks_of(self.name(), self.clone().check_now())
     }
 
     fn compare_and_swap_key_check(

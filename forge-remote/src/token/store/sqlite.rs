@@ -16,7 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite}
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
-    check_failed, check_schema, from_millis, latest, listed, readable, steps_left, to_millis,
+    check_schema, checks_of, from_millis, latest, listed, readable, steps_left, to_millis,
 };
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
@@ -372,7 +372,7 @@ fn is_wal(path: &Path) -> std::io::Result<bool> {
     Ok(head.get(18) == Some(&2))
 }
 
-/// Opens the file for writing, which changes nothing.
+/// Returns whether this process can't write the file. Opening it changes nothing.
 fn is_read_only(path: &Path) -> bool {
     std::fs::OpenOptions::new().write(true).open(path).is_err()
 }
@@ -441,12 +441,7 @@ impl TokenStore for SqliteTokens {
     }
 
     fn checks(&self) -> BoxFuture<Vec<Check>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let name = this.name();
-            let checks = this.check_now().await;
-            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
-        })
+        checks_of(self.name(), self.clone().check_now())
     }
 
     fn compare_and_swap_key_check(

@@ -121,8 +121,8 @@ impl DurableHandler {
         }
     }
 
-    /// Returns whether it is too late to start an occurrence. If the handler has no cron expression any more, the
-    /// default of `catch_up` says so.
+    /// Returns whether it is too late to start an occurrence. A handler without a cron expression has the
+    /// default of `catch_up`.
     fn is_late(&self, envelope: &Envelope, now: SystemTime) -> bool {
         match &self.timetable {
             Some(timetable) => timetable.is_late(envelope.due(), now),

@@ -12,7 +12,7 @@ use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, check_failed, from_millis, readable, to_millis,
+    TokenStore, checks_of, from_millis, readable, to_millis,
 };
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
@@ -357,12 +357,7 @@ impl TokenStore for RedisTokens {
     }
 
     fn checks(&self) -> BoxFuture<Vec<Check>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let name = this.name();
-            let checks = this.check_now().await;
-            checks.unwrap_or_else(|error| vec![check_failed(&name, &error)])
-        })
+        checks_of(self.name(), self.clone().check_now())
     }
 
     fn compare_and_swap_key_check(

@@ -1,0 +1,74 @@
+//! The beats of processes that run jobs, and the database's clock, which they follow when it is set back.
+
+use forge_remote::jobs::EngineError;
+
+use crate::ledger::{Ledger, Store, database_failed, execute};
+use crate::statements::{Statements as _, Value, values};
+use crate::stored_call::QUEUE;
+
+/// By how much the database's clock may be set back unnoticed, in milliseconds.
+const MAX_STEP: i64 = 10_000;
+/// How long before its clock was set the database may have had the last beat, in milliseconds.
+const LAST_BEAT: i64 = 15_000;
+
+impl<S: Store> Ledger<S> {
+    /// Notes that this process lives, and returns the database's time. If its clock was set back, also while no
+    /// process ran, the first process to see it has the jobs follow.
+    pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
+        let mut writing = self.begin().await?;
+        let transaction = &mut writing.transaction;
+        // One process at a time compares the clock with the last beat of all.
+        S::lock(transaction, "forge_remote_clock")
+            .await
+            .map_err(database_failed)?;
+        let now = transaction.integer(S::NOW, values![]).await;
+        let now = now.map_err(database_failed)?.unwrap_or_default();
+        let last = transaction
+            .integer(
+                "SELECT time FROM forge_remote_clock WHERE one = 1",
+                values![],
+            )
+            .await
+            .map_err(database_failed)?;
+        let last = last.unwrap_or(now);
+        let beat: &[(&str, &[Value<'_>])] = &[
+            (
+                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
+                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
+                values![process, now],
+            ),
+            (
+                "INSERT INTO forge_remote_clock (one, time) VALUES (1, $1)
+                 ON CONFLICT (one) DO UPDATE SET time = excluded.time",
+                values![now],
+            ),
+        ];
+        execute(transaction, beat).await?;
+        if last.saturating_sub(now) > MAX_STEP {
+            tracing::warn!(
+                seconds = (last - now) / 1000,
+                "the database's clock was set back: waiting jobs are moved with it"
+            );
+            // Otherwise they would wait until the clock is there again. A job that is due later keeps its time.
+            let due_before = last + LAST_BEAT;
+            let follow: &[(&str, &[Value<'_>])] = &[
+                (S::ADVANCE_WAITING, values![last - now, QUEUE, due_before]),
+                (
+                    "UPDATE forge_remote_call SET due = $1 WHERE unfinished = 1 AND due > $1 AND due <= $2",
+                    values![now, due_before],
+                ),
+                (
+                    "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
+                    values![now],
+                ),
+                // A call that is limited still gets a new pause.
+                ("DELETE FROM forge_remote_pause", values![]),
+                // The leader elects itself again. If it has died, its term would last for as long.
+                ("DELETE FROM river_leader", values![]),
+            ];
+            execute(transaction, follow).await?;
+        }
+        writing.commit().await?;
+        Ok(now)
+    }
+}
