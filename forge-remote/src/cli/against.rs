@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use super::output::{FAILED, NEGATIVE, OK, print, print_error};
+use super::output::{FAILED, NEGATIVE, OK, print, print_error, print_report};
 use crate::app::{App, BasePaths};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{
@@ -77,11 +77,10 @@ pub(super) fn run(app: &App, against: &str, as_json: bool) -> i32 {
     let path = app.settings().manifest;
     match compare(app, &path, against) {
         Ok(report) => {
-            print(&if as_json {
-                report.json(&path, against)
-            } else {
-                report.text(&path, against)
-            });
+            match as_json {
+                true => print(&report.json(&path, against)),
+                false => print_report(&report.text(&path, against)),
+            }
             match report.level() {
                 Some(VersionLevel::Major) => NEGATIVE,
                 Some(VersionLevel::Minor) | None => OK,

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::output::{FAILED, OK, print, print_error};
+use super::table::wrapped;
 use crate::app::App;
 use crate::diagnostic::{Rule, RuleKind};
 use crate::{app, manifest, registry};
@@ -54,9 +55,7 @@ fn explain(code: Option<&str>) -> Result<String, String> {
             codes.join(", ")
         ));
     };
-    let lines = format!("{code}: {}", rule.explanation)
-        .split_whitespace()
-        .fold(String::new(), wrap);
+    let lines = wrapped(&format!("{code}: {}", rule.explanation), "");
     let allow = match rule.kind {
         RuleKind::Lint => format!(
             "To allow it: `App::allow_lint(\"{code}\")`, or a comment `# forge-remote: allow({code})` on its line or the line \
@@ -72,20 +71,7 @@ fn explain(code: Option<&str>) -> Result<String, String> {
         RuleKind::Deployment => "`doctor --url` reports it, and it can't be allowed.".to_owned(),
         RuleKind::Launch => "It keeps the app from starting and can't be allowed.".to_owned(),
     };
-    Ok(format!("{lines}\n\n{allow}\n"))
-}
-
-/// Appends a word, in lines of at most 100 characters.
-fn wrap(mut lines: String, word: &str) -> String {
-    let column = lines
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count());
-    if column > 0 {
-        lines.push(if column + word.len() < 100 { ' ' } else { '\n' });
-    }
-    lines.push_str(word);
-    lines
+    Ok(format!("{lines}\n\n{}\n", wrapped(&allow, "")))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::color::color_of_errors;
 use super::log_fields::LogFields;
 use super::log_writer::LogWriter;
 use crate::environment;
@@ -28,7 +29,7 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
 /// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
-    let writer = LogWriter::stderr(std::io::stderr().is_terminal());
+    let writer = LogWriter::stderr(color_of_errors());
     let lines = lines(&writer, std::io::stderr().is_terminal());
     // A filter of the whole subscriber: what it rejects costs nothing.
     let subscriber = tracing_subscriber::registry().with(filter()).with(lines);
@@ -42,7 +43,7 @@ pub(super) fn init_with<L>(recorder: L) -> bool
 where
     L: Layer<tracing_subscriber::Registry> + Send + Sync,
 {
-    let writer = LogWriter::stderr(std::io::stderr().is_terminal());
+    let writer = LogWriter::stderr(color_of_errors());
     let recorded: Targets = RECORDED.iter().copied().collect();
     let subscriber = tracing_subscriber::registry()
         .with(recorder.with_filter(recorded))
@@ -70,7 +71,7 @@ where
     let writer = writer.clone();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || writer.clone())
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(color_of_errors());
     if as_text {
         lines.fmt_fields(LogFields(DefaultFields::new())).boxed()
     } else {

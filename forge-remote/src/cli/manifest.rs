@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error};
+use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error, print_report};
 use super::{adopt, against, explain};
 use crate::app::{App, Comparison, LaunchError, ManifestReport, UpdateEnd, Updated};
 use crate::diagnostic::Diagnostic;
@@ -89,7 +89,7 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     let problems = app.declaration_problems_with(&app.base_paths_in(manifest));
     if !problems.is_empty() {
         if options.get_flag("json") {
-            print_report(&app.settings().manifest, false, &problems, None);
+            print_json(&app.settings().manifest, false, &problems, None);
         }
         print_error(&LaunchError::new(problems));
         return FAILED;
@@ -129,7 +129,7 @@ pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
     if to_stderr {
         print_error(&updated.text);
     } else {
-        print(&updated.text);
+        print_report(&updated.text);
     }
     Ok(())
 }
@@ -145,7 +145,7 @@ fn write(
         print_error(&format!("error: {text}"));
         return Ok(FAILED);
     }
-    print(&text);
+    print_report(&text);
     Ok(if end == UpdateEnd::Complete { OK } else { NEGATIVE })
 }
 
@@ -159,21 +159,21 @@ fn show(
     let report = match file.map(|file| comparison.report_on(&file, color())) {
         // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
-            print_report(path, false, &[], Some(&error.to_string()));
+            print_json(path, false, &[], Some(&error.to_string()));
             return Err(error);
         }
         report => report?,
     };
     if json {
-        print_report(path, report.agrees, &report.findings, None);
+        print_json(path, report.agrees, &report.findings, None);
     } else {
-        print(&report.text);
+        print_report(&report.text);
     }
     Ok(report.agrees)
 }
 
 /// Prints the report of `manifest --json`: findings, or the problems of the code.
-fn print_report(path: &Path, agrees: bool, findings: &[Diagnostic], error: Option<&str>) {
+fn print_json(path: &Path, agrees: bool, findings: &[Diagnostic], error: Option<&str>) {
     let manifest = path.display().to_string();
     let mut report =
         serde_json::json!({ "manifest": manifest, "agrees": agrees, "findings": findings });

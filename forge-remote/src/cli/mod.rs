@@ -7,10 +7,12 @@ mod adopt;
 mod against;
 #[cfg(feature = "dev")]
 mod call_printer;
+mod color;
 mod log_fields;
 mod log_writer;
 mod logging;
 mod output;
+mod table;
 
 use std::ffi::OsString;
 use std::pin::Pin;

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Arg, ArgAction};
 
+pub(super) use super::color::color;
 use super::logging;
-use crate::environment::variable;
+use super::table::fitted;
 
 /// The command succeeded.
 pub(super) const OK: i32 = 0;
@@ -21,12 +22,6 @@ pub(super) fn flag(name: &'static str, help: &'static str) -> Arg {
         .long(name)
         .action(ArgAction::SetTrue)
         .help(help)
-}
-
-/// Returns whether to color standard output: a terminal, unless `NO_COLOR` is set
-/// (<https://no-color.org/>).
-pub(super) fn color() -> bool {
-    io::stdout().is_terminal() && variable("NO_COLOR").is_none()
 }
 
 /// Whether a part of the output could not be written.
@@ -47,6 +42,15 @@ pub(super) fn print(text: &str) {
     }
 }
 
+/// Prints a report for people: on a terminal in lines that fit it, elsewhere in whole lines, so that they can be
+/// searched.
+pub(super) fn print_report(text: &str) {
+    match io::stdout().is_terminal() {
+        true => print(&fitted(text)),
+        false => print(text),
+    }
+}
+
 /// Returns the exit status of a command that returned this one.
 pub(super) fn status(status: i32) -> i32 {
     if IS_INCOMPLETE.load(Ordering::Relaxed) {
@@ -60,5 +64,9 @@ pub(super) fn status(status: i32) -> i32 {
 pub(super) fn print_error(error: &impl std::fmt::Display) {
     // Earlier log lines come first.
     logging::flush();
-    let _ = writeln!(io::stderr(), "{error}");
+    let mut text = error.to_string();
+    if io::stderr().is_terminal() {
+        text = fitted(&text);
+    }
+    let _ = writeln!(io::stderr(), "{text}");
 }

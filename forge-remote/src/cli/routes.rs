@@ -1,12 +1,13 @@
 //! The `routes` command: prints the table of handlers.
 
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
+use super::table::TableRow;
 use crate::app::{App, BasePaths, LaunchError};
+use crate::diagnostic::Location;
 use crate::registry::{Handler, JobRegistration, Registration, RouteScope};
 use crate::schedules::Timetable;
 
@@ -207,89 +208,60 @@ const JOB: &str = "job";
 /// The kind of a route of your own, in lists.
 const OWN: &str = "(own, not verified)";
 
-/// Returns the handlers, the jobs and the routes of your own as a table. With `details`, each handler has its events or its
-/// schedule below it, and the first line of its doc comment.
+/// Returns the handlers, the jobs and the routes of your own as a table. With `details`, the doc comment's first line,
+/// the events or the schedule, further paths, the scopes and the place in the code are below each.
 pub(super) fn table(app: &App, details: bool) -> String {
+    let (base_paths, now) = (app.base_paths(), app.clock.now());
     let registry = app.registry();
-    let base_paths = app.base_paths();
-    let now = app.clock.now();
-    let mut cells = vec![
-        [
-            "KIND", "KEY", "METHOD", "PATH", "TOKENS", "SCOPES", "SOURCE",
-        ]
-        .map(str::to_owned),
-    ];
+    let details = |lines: Vec<Option<String>>| {
+        let lines = lines.into_iter().flatten().filter(|_| details);
+        lines.collect::<Vec<_>>()
+    };
+    let mut rows = Vec::new();
     for handler in registry.handlers() {
         let record = handler.registration();
-        let scopes = if record.scopes.is_empty() {
-            "-".to_owned()
-        } else {
-            record.scopes.join(", ")
+        let (method, path) = match handler.reach() {
+            _ if handler.is_cron() => ("-", "-".to_owned()),
+            RouteScope::Subpath => {
+                let path = handler.path().trim_end_matches('/');
+                (handler.methods(), format!("{path}/*"))
+            }
+            _ => (handler.methods(), handler.path().to_owned()),
         };
-        let method = if handler.is_cron() { "-" } else { handler.methods() };
-        cells.push([
-            record.kind.name().to_owned(),
-            handler.key().to_owned(),
-            method.to_owned(),
-            match handler.reach() {
-                _ if handler.is_cron() => "-".to_owned(),
-                RouteScope::Subpath => format!("{}/*", handler.path().trim_end_matches('/')),
-                _ => handler.path().to_owned(),
-            },
-            record.auth.to_string(),
-            scopes,
-            format!("{}:{}", record.location.file, record.location.line),
-        ]);
+        let tokens = record.auth.to_string();
+        let cells = [record.kind.name(), handler.key(), method, &path, &tokens];
+        rows.push(TableRow {
+            cells: cells.map(str::to_owned),
+            details: details(vec![
+                summary(record.docs),
+                occasion(handler, now),
+                labelled("also at", &also_at(handler, &base_paths)),
+                labelled("scopes", record.scopes),
+                source(record.location),
+            ]),
+        });
     }
     for job in registry.jobs() {
-        let source = format!("{}:{}", job.location.file, job.location.line);
-        cells.push([JOB, job.key, "-", "-", "-", "-", &source].map(str::to_owned));
+        rows.push(TableRow {
+            cells: [JOB, job.key, "-", "-", "-"].map(str::to_owned),
+            details: details(vec![summary(job.docs), source(job.location)]),
+        });
     }
     for path in app.own_paths() {
-        cells.push([OWN, "-", "-", &path, "-", "-", "-"].map(str::to_owned));
+        rows.push(TableRow {
+            cells: [OWN, "-", "-", &path, "-"].map(str::to_owned),
+            details: Vec::new(),
+        });
     }
-    let width = |column: usize| {
-        cells
-            .iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let mut text = String::new();
-    for (at, row) in cells.iter().enumerate() {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-        let Some(at) = at.checked_sub(1).filter(|_| details) else {
-            continue;
-        };
-        let of_job = at.checked_sub(registry.handlers().len());
-        let details = match (registry.handlers().get(at), of_job) {
-            (Some(handler), _) => {
-                let also_at = also_at(handler, &base_paths);
-                let also_at =
-                    (!also_at.is_empty()).then(|| format!("also at: {}", also_at.join(", ")));
-                vec![
-                    summary(handler.registration().docs),
-                    occasion(handler, now),
-                    also_at,
-                ]
-            }
-            (None, Some(at)) => vec![
-                registry
-                    .jobs()
-                    .get(at)
-                    .and_then(|job| summary(job.docs)),
-            ],
-            (None, None) => Vec::new(),
-        };
-        for line in details.into_iter().flatten() {
-            let _ = writeln!(text, "    {line}");
-        }
-    }
-    text
+    super::table::table(["KIND", "KEY", "METHOD", "PATH", "TOKENS"], &rows)
+}
+
+/// Returns a list as a line for people, if it has any items.
+fn labelled(label: &str, items: &[impl AsRef<str>]) -> Option<String> {
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    (!items.is_empty()).then(|| format!("{label}: {}", items.join(", ")))
+}
+
+fn source(location: Location) -> Option<String> {
+    Some(format!("source: {}:{}", location.file, location.line))
 }

@@ -7,6 +7,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 
 use super::{CodeLocation, Diagnostic, Severity};
 
+/// The columns of an excerpt.
+const WIDTH: usize = 100;
+
 /// The manifest that diagnostics have positions in.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceText<'a> {
@@ -25,6 +28,7 @@ pub fn render(manifest: Option<SourceText<'_>>, diagnostics: &[Diagnostic], colo
     } else {
         Renderer::plain()
     };
+    let renderer = renderer.term_width(WIDTH);
     let mut text = String::new();
     for diagnostic in diagnostics {
         text.push_str(&renderer.render(&[group(diagnostic, manifest)]));

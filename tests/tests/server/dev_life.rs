@@ -280,16 +280,31 @@ fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
             .collect();
         details
     };
+    // The line of the function's name.
+    let source = include_str!("../../src/bin/life_app.rs");
+    let place = |function: &str| {
+        let line = source.lines().position(|line| line.contains(function));
+        format!("source: tests/src/bin/life_app.rs:{}", line.unwrap() + 1)
+    };
     assert_eq!(
         below(" sweep-trigger "),
-        ["Fails without a kept token.", "interval: day"]
+        [
+            "Fails without a kept token.",
+            "interval: day",
+            "scopes: read:page:confluence",
+            &place("async fn sweep(")
+        ]
     );
     assert_eq!(
         below(" follow-trigger "),
-        ["events: avi:forge:upgraded:app, avi:forge:installed:app"]
+        [
+            "events: avi:forge:upgraded:app, avi:forge:installed:app",
+            &place("async fn follow(")
+        ]
     );
-    for line in text.lines().filter(|line| line.contains(" tokens-")) {
-        assert!(line.contains("tests/src/bin/life_app.rs:"), "{line}");
+    for key in [" tokens-hourly-trigger ", " tokens-life-trigger "] {
+        let is_place = |line: &&str| line.starts_with("source: tests/src/bin/life_app.rs:");
+        assert!(below(key).iter().any(|line| is_place(&line)), "{text}");
     }
 
     let (good, json) = run(&mut app(&folder, &["routes", "--json"]));
