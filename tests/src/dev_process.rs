@@ -14,6 +14,8 @@ pub struct DevProcess {
     child: Child,
     /// The local platform's URL.
     pub platform: String,
+    /// The app's URL.
+    pub app: String,
     /// The line that names the handlers' keys.
     pub keys: String,
     /// The secret in the console's link, if there is a link.
@@ -36,7 +38,7 @@ impl DevProcess {
             .spawn()
             .expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let (mut platform, mut secret) = (String::new(), None);
+        let (mut platform, mut app, mut secret) = (String::new(), String::new(), None);
         let keys = loop {
             let line = lines.next().expect("more output").expect("a text");
             if let Some(rest) = line.strip_prefix("local Forge platform: ") {
@@ -44,6 +46,8 @@ impl DevProcess {
                     .next()
                     .unwrap_or_default()
                     .clone_into(&mut platform);
+            } else if let Some(url) = line.strip_prefix("app: ") {
+                url.clone_into(&mut app);
             } else if let Some(link) = line.strip_prefix("console: ") {
                 secret = link.split_once('#').map(|(_, secret)| secret.to_owned());
             } else if let Some(keys) = line.strip_prefix("call a handler with ") {
@@ -55,6 +59,7 @@ impl DevProcess {
         Self {
             child,
             platform,
+            app,
             keys,
             secret,
         }
@@ -68,10 +73,18 @@ impl DevProcess {
     #[must_use]
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
-        let address = self.platform.strip_prefix("http://");
-        address
-            .and_then(|text| text.parse().ok())
-            .expect("an address")
+        address_of(&self.platform)
+    }
+
+    /// Returns the app's address.
+    ///
+    /// # Panics
+    ///
+    /// If it is not an address.
+    #[must_use]
+    #[track_caller]
+    pub fn app_address(&self) -> SocketAddr {
+        address_of(&self.app)
     }
 
     /// Sends a request to the platform's server, with its own host.
@@ -95,6 +108,14 @@ impl DevProcess {
         let response = self.send(call.header("x-console-secret", secret)).await;
         (response.status, response.json())
     }
+}
+
+#[track_caller]
+fn address_of(url: &str) -> SocketAddr {
+    let address = url.strip_prefix("http://");
+    address
+        .and_then(|text| text.parse().ok())
+        .expect("an address")
 }
 
 impl Drop for DevProcess {

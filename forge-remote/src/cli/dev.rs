@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::http::StatusCode;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use super::logging;
 use super::manifest;
 use super::output::{flag, print_error};
 use crate::app::{App, AppIdError, StopSignals, drift};
-use crate::console::{self, Console, Guard, LogLayer, Schedules};
+use crate::console::{self, Console, Guard, Hosts, LogLayer, Schedules};
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
@@ -43,6 +43,13 @@ pub(super) fn command() -> Command {
         ))
         .arg(flag("no-console", "Serve no page that shows the calls"))
         .arg(flag("json", "Print each call as a line of JSON, and everything else to standard error"))
+        .arg(
+            Arg::new("allow-host")
+                .long("allow-host")
+                .value_name("NAME")
+                .action(ArgAction::Append)
+                .help("Also serve the app's port for this Host header, such as a tunnel's name"),
+        )
         .arg(
             Arg::new("fixtures")
                 .long("fixtures")
@@ -72,6 +79,7 @@ struct Options {
     console: bool,
     json: bool,
     fixtures: Option<PathBuf>,
+    hosts: Vec<String>,
     speed: u32,
     port: u16,
 }
@@ -86,6 +94,11 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
         json: options.get_flag("json"),
         console: !options.get_flag("no-console") && !options.get_flag("once"),
         fixtures: options.get_one("fixtures").cloned(),
+        hosts: options
+            .get_many("allow-host")
+            .unwrap_or_default()
+            .cloned()
+            .collect(),
         speed: options.get_one("speed").copied().unwrap_or(1),
         port: options.get_one("platform-port").copied().unwrap_or(0),
     };
@@ -142,7 +155,7 @@ impl Session {
         let samples = app.samples();
         let comparison = app.comparison();
         let app = app.tokens_in_memory().connect().await?;
-        let (platform, app) = app.with_platform(UNREGISTERED)?;
+        let (platform, mut app) = app.with_platform(UNREGISTERED)?;
         if let Some(path) = &options.fixtures {
             platform.apis().read_fixtures(path)?;
         }
@@ -163,6 +176,8 @@ impl Session {
         platform.serves_apis_at(&origin);
         app.atlassian_of().forbid_others();
         app.atlassian_of().use_loopback(&origin)?;
+        let hosts = Hosts::loopback(app_address.port()).and(options.hosts.iter().cloned());
+        app.layers.add(|router| hosts.protect_app(router));
         let key_set = format!("{origin}/.well-known/jwks.json");
         let inspector = app.jobs.as_ref().and_then(|jobs| jobs.engine.inspector());
         let built = app.key_source(HttpKeySource::new(&key_set)?).build_compared()?;

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::ApiError;
+use crate::response::json_error;
 
 /// The header with the secret of this start.
 const SECRET_HEADER: &str = "x-console-secret";
@@ -24,14 +25,46 @@ const SECRET_SIZE: usize = 32;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The names of the server, and the secret of this start.
+/// The host names by which a server of `dev` is called, each with its port.
+#[derive(Clone)]
+pub(crate) struct Hosts(Arc<[String]>);
+
+impl Hosts {
+    /// Returns the names of loopback at this port.
+    pub(crate) fn loopback(port: u16) -> Self {
+        let names = ["127.0.0.1", "localhost", "[::1]"].into_iter();
+        Self(names.map(|name| format!("{name}:{port}")).collect())
+    }
+
+    /// Adds names as a `Host` header has them.
+    pub(crate) fn and(self, others: impl IntoIterator<Item = String>) -> Self {
+        Self(self.0.iter().cloned().chain(others).collect())
+    }
+
+    /// Lets only requests to these names of an app through. Its handlers verify their callers, but its own
+    /// routes, and the browser's caches and cookies, know a server by its name alone.
+    pub(crate) fn protect_app(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self, check_host))
+    }
+
+    fn has(&self, headers: &HeaderMap) -> bool {
+        let host = only(headers, &header::HOST);
+        host.is_some_and(|host| self.0.iter().any(|name| host == name.as_str()))
+    }
+
+    /// Returns the name that messages have.
+    fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+}
+
+/// The names of the platform's server, and the secret of this start.
 #[derive(Clone)]
 pub(crate) struct Guard(Arc<Inner>);
 
 struct Inner {
-    /// `127.0.0.1:8079` and its equals.
-    hosts: [String; 3],
-    origins: [String; 3],
+    hosts: Hosts,
+    origins: Vec<String>,
     secret: String,
 }
 
@@ -45,8 +78,9 @@ impl Guard {
     pub(crate) fn new(port: u16) -> Result<Self, NoSecret> {
         let mut secret = [0; SECRET_SIZE];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoSecret)?;
-        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
-        let origins = hosts.clone().map(|host| format!("http://{host}"));
+        let hosts = Hosts::loopback(port);
+        let origins = hosts.0.iter().map(|host| format!("http://{host}"));
+        let origins = origins.collect();
         let secret = URL_SAFE_NO_PAD.encode(secret);
         Ok(Self(Arc::new(Inner {
             hosts,
@@ -80,17 +114,28 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue
     values.next().filter(|_| values.next().is_none())
 }
 
+async fn check_host(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    if hosts.has(request.headers()) {
+        return next.run(request).await;
+    }
+    let message = format!(
+        "`dev` serves the app as http://{} only; for another host name, such as a tunnel's, start \
+         `dev --allow-host NAME`",
+        hosts.first()
+    );
+    json_error(StatusCode::MISDIRECTED_REQUEST, "unknown_host", &message)
+}
+
 async fn check_names(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let is_own =
-        |value: &HeaderValue, names: &[String]| names.iter().any(|name| value == name.as_str());
     let Inner { hosts, origins, .. } = &*guard.0;
-    if !only(headers, &header::HOST).is_some_and(|host| is_own(host, hosts)) {
-        let message = format!("this server is called as http://{} only", hosts[0]);
+    let is_own = |value: &HeaderValue| origins.iter().any(|origin| value == origin.as_str());
+    if !hosts.has(headers) {
+        let message = format!("this server is called as http://{} only", hosts.first());
         return ApiError::new(StatusCode::MISDIRECTED_REQUEST, message).into_response();
     }
-    let is_foreign = headers.contains_key(header::ORIGIN)
-        && !only(headers, &header::ORIGIN).is_some_and(|origin| is_own(origin, origins));
+    let is_foreign =
+        headers.contains_key(header::ORIGIN) && !only(headers, &header::ORIGIN).is_some_and(is_own);
     if is_foreign {
         let message = "pages of other origins can't call this server";
         return ApiError::new(StatusCode::FORBIDDEN, message).into_response();

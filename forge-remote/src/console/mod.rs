@@ -43,7 +43,7 @@ use axum::routing::get;
 
 use crate::platform::{self, PlatformClient};
 
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Guard, Hosts};
 pub(crate) use invoke::InvokeResponse;
 pub(crate) use log_layer::LogLayer;
 pub(crate) use schedules::Schedules;

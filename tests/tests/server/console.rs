@@ -88,6 +88,51 @@ async fn only_the_servers_own_names_are_served() {
     }
 }
 
+/// The app's own routes are not verified, so the name protects them too.
+#[tokio::test]
+async fn the_apps_port_is_served_by_its_own_names_only() {
+    let folder = Folder::default();
+    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    command.args(["--allow-host", "tunnel.example.com"]);
+    let dev = DevProcess::start(command.env("OWN_ROUTES", "1"));
+    let address = dev.app_address();
+    let port = address.port();
+    let send = async |path: &str, host: &str| {
+        let call = Call::post(path).host(host);
+        http::send(address, &call).await.unwrap()
+    };
+    for (path, status) in [
+        ("/webhook", 200),
+        ("/tick", 401),
+        ("/healthz", 405),
+        ("/nothing", 404),
+    ] {
+        for host in [
+            "evil.example",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "localhost.evil.example",
+            &format!("evil.example:{port}"),
+            "tunnel.example.com.evil.example",
+            &format!("tunnel.example.com:{port}"),
+        ] {
+            let response = send(path, host).await;
+            assert_eq!(response.status, 421, "{path} {host}");
+            assert!(response.text().contains("--allow-host"));
+        }
+        for host in ["127.0.0.1", "localhost", "[::1]"] {
+            let host = format!("{host}:{port}");
+            assert_eq!(send(path, &host).await.status, status, "{path} {host}");
+        }
+        let response = send(path, "tunnel.example.com").await;
+        assert_eq!(response.status, status, "{path}");
+    }
+    // The tunnel reaches the app alone.
+    let call = Call::new("GET", "/console").host("tunnel.example.com");
+    let response = http::send(dev.address(), &call).await.unwrap();
+    assert_eq!(response.status, 421);
+}
+
 /// A page that the developer has open could send requests to loopback.
 #[tokio::test]
 async fn pages_of_other_origins_are_rejected() {
