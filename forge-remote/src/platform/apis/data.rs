@@ -11,6 +11,11 @@ use serde_json::{Value, json};
 
 use super::declared::Declared;
 
+/// The number of recorded calls.
+const MAX_CALLS: usize = 1000;
+/// The bodies of recorded calls, in bytes. The newest call is recorded whatever its size.
+const MAX_RECORDED: usize = 32 * 1024 * 1024;
+
 /// The local platform's fake APIs and their data, shared by every clone. They start with an issue,
 /// `DEV-1`, and a Confluence page, `98304`; [`set_fixtures`](Self::set_fixtures) replaces them.
 ///
@@ -81,7 +86,10 @@ pub(super) struct Data {
     pub(super) responders: Vec<Arc<Responder>>,
     /// Responses to the next calls, each with the number of calls left.
     pub(super) failures: VecDeque<(usize, ApiResponse)>,
-    pub(super) calls: VecDeque<ApiCall>,
+    /// The last calls, each with the size of its body.
+    calls: VecDeque<(usize, ApiCall)>,
+    /// The sum of the sizes.
+    recorded: usize,
 }
 
 /// A call that the app made, with the response's status.
@@ -278,9 +286,10 @@ impl FakeApis {
         self.data().failures.push_back((calls, response));
     }
 
-    /// Returns the last 1,000 calls, oldest first.
+    /// Returns the last 1,000 calls, oldest first; fewer if their bodies are large.
     pub fn calls(&self) -> Vec<ApiCall> {
-        self.data().calls.iter().cloned().collect()
+        let data = self.data();
+        data.calls.iter().map(|(_, call)| call.clone()).collect()
     }
 
     /// Sets the app's declarations, which are enforced.
@@ -294,6 +303,17 @@ impl FakeApis {
 }
 
 impl Data {
+    /// Records a call whose body has this size, and drops the oldest ones beyond the limits.
+    pub(super) fn record(&mut self, size: usize, call: ApiCall) {
+        self.calls.push_back((size, call));
+        self.recorded += size;
+        while self.calls.len() > MAX_CALLS || (self.recorded > MAX_RECORDED && self.calls.len() > 1)
+        {
+            let dropped = self.calls.pop_front();
+            self.recorded -= dropped.map_or(0, |(size, _)| size);
+        }
+    }
+
     pub(super) fn failure(&mut self) -> Option<ApiResponse> {
         while let Some((left, response)) = self.failures.front_mut() {
             if *left > 0 {
@@ -313,4 +333,37 @@ pub(super) struct Stored {
     pub(super) created: SystemTime,
     pub(super) updated: SystemTime,
     pub(super) expires: Option<SystemTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> ApiCall {
+        ApiCall {
+            line: "PUT /blob".to_owned(),
+            as_user: None,
+            status: 200,
+            request: ApiRequest {
+                method: "PUT".to_owned(),
+                path: "/blob".to_owned(),
+                query: Vec::new(),
+                headers: HeaderMap::new(),
+                body: Value::Null,
+                as_user: None,
+                installation_id: None,
+            },
+        }
+    }
+
+    #[test]
+    fn recorded_calls_are_bounded_in_number_and_in_bytes() {
+        for (size, kept) in [(0, MAX_CALLS), (MAX_RECORDED / 8, 8), (MAX_RECORDED * 2, 1)] {
+            let apis = FakeApis::default();
+            for _ in 0..MAX_CALLS + 10 {
+                apis.data().record(size, call());
+            }
+            assert_eq!(apis.calls().len(), kept, "{size}");
+        }
+    }
 }

@@ -11,8 +11,6 @@ use super::data::{ApiCall, ApiRequest, ApiResponse};
 use crate::platform::local::{Platform, random_hex};
 use crate::platform::oauth::{Kind, OAuth};
 
-/// The number of recorded calls.
-const MAX_RECORDED_CALLS: usize = 1000;
 /// The largest accepted body, in bytes: more than any of the APIs accepts.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
@@ -47,17 +45,15 @@ async fn serve(
     };
     let reply = respond(&platform, &request, token.as_ref(), body.len());
     let status = reply.status.as_u16();
-    let mut data = platform.apis().data();
-    data.calls.push_back(ApiCall {
-        line: format!("{method} {}", uri.path()),
-        as_user: request.as_user.clone(),
-        status,
-        request,
-    });
-    if data.calls.len() > MAX_RECORDED_CALLS {
-        data.calls.pop_front();
-    }
-    drop(data);
+    platform.apis().data().record(
+        body.len(),
+        ApiCall {
+            line: format!("{method} {}", uri.path()),
+            as_user: request.as_user.clone(),
+            status,
+            request,
+        },
+    );
     let mut response = match reply.body {
         Some(body) => (reply.status, axum::Json(body)).into_response(),
         None => reply.status.into_response(),
