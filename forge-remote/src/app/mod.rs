@@ -44,6 +44,8 @@ pub use serve::ServeError;
 pub(crate) use serve::StopSignals;
 #[cfg(feature = "cli")]
 pub(crate) use serve::open_files;
+#[cfg(feature = "dev")]
+pub(crate) use service::FIRE_HEADER;
 pub use service::Service;
 
 #[cfg(feature = "cli")]

@@ -1,5 +1,6 @@
 //! When a handler with `cron` runs.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -21,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(crate) struct Timetable {
     expression: Expression,
     options: CronOptions,
+    is_paused: AtomicBool,
 }
 
 /// Why an occurrence does not run.
@@ -36,6 +38,8 @@ pub(crate) enum Skipped {
     Overlapping,
     /// The app was uninstalled.
     Uninstalled,
+    /// A developer has paused the schedule.
+    Paused,
 }
 
 impl Skipped {
@@ -47,6 +51,7 @@ impl Skipped {
             Self::Superseded => "the next occurrence is due as well",
             Self::Overlapping => "the occurrence before was still running",
             Self::Uninstalled => "the app was uninstalled",
+            Self::Paused => "the schedule is paused",
         };
         tracing::info!(reason, "an occurrence of a schedule is skipped");
     }
@@ -63,6 +68,7 @@ impl Timetable {
         Ok(Self {
             expression,
             options,
+            is_paused: AtomicBool::new(false),
         })
     }
 
@@ -155,12 +161,27 @@ impl Timetable {
         if self.next_after(occurrence - Duration::from_secs(1)) != Some(occurrence) {
             return Some(Skipped::Changed);
         }
+        // What runs ahead of its time was fired by hand.
+        if self.is_paused() && self.due(occurrence, installation_id) <= now {
+            return Some(Skipped::Paused);
+        }
         if self.is_late(self.due(occurrence, installation_id), now) {
             return Some(Skipped::Late);
         }
         let next = self.next_after(occurrence);
         let next_due = next.map(|next| self.due(next, installation_id));
         (next_due? <= now).then_some(Skipped::Superseded)
+    }
+
+    /// Pauses the schedule, or resumes it: what becomes due meanwhile is skipped.
+    #[cfg(feature = "dev")]
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Relaxed);
+    }
+
+    /// Returns whether the schedule is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Relaxed)
     }
 
     /// Returns whether now is too late to start what was due at this time.

@@ -304,6 +304,18 @@ fn what_is_late_superseded_or_of_another_expression_is_skipped() {
     );
 }
 
+/// A paused schedule skips what becomes due; what was fired by hand runs ahead of its time.
+#[test]
+fn what_becomes_due_while_a_schedule_is_paused_is_skipped() {
+    let daily = timetable("30 2 * * *", "UTC");
+    let at = time("2026-11-28T02:30:00Z");
+    daily.set_paused(true);
+    assert_eq!(daily.skipped(at, "ari:1", at), Some(Skipped::Paused));
+    assert_eq!(daily.skipped(at, "ari:1", at - HOUR), None);
+    daily.set_paused(false);
+    assert_eq!(daily.skipped(at, "ari:1", at), None);
+}
+
 #[test]
 fn the_jitter_spreads_installations_and_stays_the_same() {
     let spread = CronOptions {

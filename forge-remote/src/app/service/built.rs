@@ -78,6 +78,8 @@ struct Inner {
     tokens: Option<Tokens>,
     #[cfg(feature = "dev")]
     job_seal: Option<JobSeal>,
+    #[cfg(feature = "dev")]
+    schedules: Schedules,
     background: Arc<Tasks>,
     by_hand: Arc<ByHand>,
 }
@@ -182,9 +184,11 @@ impl Service {
             runs: Arc::clone(&runs),
             work: Arc::clone(&work),
             log_limits: log_limits.clone(),
+            #[cfg(feature = "dev")]
+            is_local: app.serves_cron,
         };
         let schedules = Schedules::new(scheduled.collect(), clock_interval, sender.clone(), shared);
-        app.state.insert(schedules);
+        app.state.insert(schedules.clone());
         let state = AppState::new(app.state);
         let keys = Arc::new(app.registry.keys());
         let former = Arc::new(FormerCalls::new(&app.registry));
@@ -348,6 +352,8 @@ impl Service {
         Ok(Self(Arc::new(Inner {
             #[cfg(feature = "dev")]
             job_seal,
+            #[cfg(feature = "dev")]
+            schedules,
             registry,
             desired,
             verifier,
@@ -435,6 +441,12 @@ impl Service {
     #[cfg(feature = "dev")]
     pub(crate) fn job_seal(&self) -> Option<&JobSeal> {
         self.0.job_seal.as_ref()
+    }
+
+    /// Returns the schedules of the handlers with `cron`.
+    #[cfg(feature = "dev")]
+    pub(crate) fn cron_schedules(&self) -> &Schedules {
+        &self.0.schedules
     }
 
     pub(crate) fn tokens(&self) -> Option<&Tokens> {

@@ -21,11 +21,15 @@ use super::durable::{RunGuard, Runs, not_stored};
 use super::handling::call;
 use crate::client::CallingHandler;
 use crate::extract::rejection::StateRejection;
+#[cfg(feature = "dev")]
+use crate::extract::trace_id;
 use crate::extract::{AppState, PlatformBody, Verified};
 use crate::fit::Clock;
 use crate::jobs::{Accepted, Contents, JobPolicy, NotStored, Parcel, Repeats, Sender};
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, Registry, Requirement};
+#[cfg(feature = "dev")]
+use crate::response::json_error;
 use crate::schedules::{Occurrence, Skipped, Timetable};
 use crate::work::Work;
 
@@ -37,6 +41,9 @@ const TICKS_KEPT: usize = 10_000;
 const STORED_AT_ONCE: usize = 4;
 /// The body of an occurrence: Atlassian documents none for a remote.
 const BODY: Bytes = Bytes::from_static(b"{}");
+/// The handler whose next occurrence a local platform runs at once, as a header of the clock's call.
+#[cfg(feature = "dev")]
+pub(crate) const FIRE_HEADER: &str = "x-forge-remote-fire";
 
 /// The handlers with `cron`, and what their runs need.
 #[derive(Clone)]
@@ -59,6 +66,9 @@ pub(super) struct Shared {
     pub(super) runs: Arc<Runs>,
     pub(super) work: Arc<Work>,
     pub(super) log_limits: LogLimits,
+    /// Whether a local platform calls the app, and may fire schedules.
+    #[cfg(feature = "dev")]
+    pub(super) is_local: bool,
 }
 
 /// A handler with `cron`.
@@ -149,6 +159,26 @@ impl Schedules {
     }
 }
 
+/// What a local platform shows and does.
+#[cfg(feature = "dev")]
+impl Schedules {
+    /// Returns the timetable of a handler with `cron`.
+    pub(crate) fn timetable(&self, key: &str) -> Option<&Timetable> {
+        let found = self.0.handlers.iter().find(|handler| handler.key == key);
+        found.map(|handler| &*handler.timetable)
+    }
+
+    /// Returns the app's time.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.shared.clock.now()
+    }
+
+    /// Returns whether an engine runs occurrences at their time. Without one they run at the clock's next call.
+    pub(crate) fn has_engine(&self) -> bool {
+        self.0.sender.is_some()
+    }
+}
+
 /// A call of the clock for one installation.
 pub(crate) struct Tick {
     schedules: Schedules,
@@ -179,6 +209,10 @@ impl FromRequestParts<AppState> for Tick {
 impl Tick {
     /// Stores or starts the occurrences, and returns the response: 202, or 503 if one is not stored.
     pub(crate) async fn run(self) -> Response {
+        #[cfg(feature = "dev")]
+        if let Some(key) = self.fired() {
+            return self.fire(key).await;
+        }
         let schedules = self.schedules.clone();
         match &schedules.0.sender {
             Some(sender) => match self.store(sender).await {
@@ -214,7 +248,7 @@ impl Tick {
             occurrences.into_iter().map(move |at| (handler, at))
         });
         let storing =
-            occurrences.map(|(handler, at)| self.store_occurrence(sender, handler, at, now));
+            occurrences.map(|(handler, at)| self.store_at_its_time(sender, handler, at, now));
         // Forge waits 5 seconds for all of them.
         let accepted = stream::iter(storing.collect::<Vec<_>>()).buffer_unordered(STORED_AT_ONCE);
         let is_new = |accepted| matches!(accepted, Accepted::New(_));
@@ -222,7 +256,8 @@ impl Tick {
         accepted.try_fold(0, count).await
     }
 
-    async fn store_occurrence(
+    /// Stores an occurrence once, however many ticks and instances see it.
+    async fn store_at_its_time(
         &self,
         sender: &Sender,
         handler: &CronHandler,
@@ -230,18 +265,32 @@ impl Tick {
         now: SystemTime,
     ) -> Result<Accepted, NotStored> {
         let installation_id = self.installation_id();
-        let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
         let due = handler.timetable.due(at, installation_id);
+        let not_before = Some(due).filter(|due| *due > now);
+        let key = handler.occurrence_key(installation_id, at);
+        self.store_occurrence(sender, handler, at, &key, not_before)
+            .await
+    }
+
+    async fn store_occurrence(
+        &self,
+        sender: &Sender,
+        handler: &CronHandler,
+        at: SystemTime,
+        key: &str,
+        not_before: Option<SystemTime>,
+    ) -> Result<Accepted, NotStored> {
+        let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
         let parcel = Parcel {
             handler: &handler.key,
-            installation_id,
+            installation_id: self.installation_id(),
             contents: contents.of_occurrence(Occurrence::new(at)).write(),
             max_attempts: handler.max_attempts,
-            key: &handler.occurrence_key(installation_id, at),
+            key,
             // It is stored up to an hour and a half ahead, and again until `jitter` and `catch_up`
             // (at most 12 hours each) have passed.
             repeats: Repeats::UnfinishedOrWithin(Repeats::LONGEST_WINDOW),
-            not_before: Some(due).filter(|due| *due > now),
+            not_before,
         };
         sender.send(parcel).await
     }
@@ -258,6 +307,10 @@ impl Tick {
             let Some(occurrence) = occurrences.last() else {
                 continue;
             };
+            if handler.timetable.is_paused() {
+                Skipped::Paused.log();
+                continue;
+            }
             // Without an engine, every occurrence is up to an interval late.
             let in_time = now.checked_sub(inner.interval).unwrap_or(now);
             let late = handler.timetable.is_late(occurrence, in_time);
@@ -265,17 +318,18 @@ impl Tick {
                 Skipped::Late.log();
                 continue;
             }
-            let skips = handler.timetable.skips_overlaps();
-            let due = skips.then_some(occurrence);
-            let installation_id = self.installation_id();
-            match inner
-                .shared
-                .runs
-                .start(&handler.key, installation_id, occurrence, due)
-            {
-                Some(run) => self.spawn(handler, occurrence, run),
-                None => Skipped::Overlapping.log(),
-            }
+            self.start_occurrence(handler, occurrence);
+        }
+    }
+
+    /// Starts a handler, unless the occurrence before still runs.
+    fn start_occurrence(&self, handler: &CronHandler, occurrence: SystemTime) {
+        let skips = handler.timetable.skips_overlaps();
+        let due = skips.then_some(occurrence);
+        let (runs, installation_id) = (&self.inner().shared.runs, self.installation_id());
+        match runs.start(&handler.key, installation_id, occurrence, due) {
+            Some(run) => self.spawn(handler, occurrence, run),
+            None => Skipped::Overlapping.log(),
         }
     }
 
@@ -320,6 +374,39 @@ impl Tick {
             Ok(())
         };
         span.in_scope(|| work.spawn(running.in_current_span()));
+    }
+}
+
+/// A handler that a local platform fires.
+#[cfg(feature = "dev")]
+impl Tick {
+    /// Returns the key of the handler to fire. No call of Forge fires one.
+    fn fired(&self) -> Option<&str> {
+        let fired = self.parts.headers.get(FIRE_HEADER)?.to_str().ok();
+        fired.filter(|_| self.inner().shared.is_local)
+    }
+
+    /// Runs a handler's next occurrence ahead of its time, as this tick would at its time. The occurrence
+    /// itself runs too.
+    async fn fire(&self, key: &str) -> Response {
+        let inner = self.inner();
+        let handler = inner.handlers.iter().find(|one| one.key == key);
+        let next = handler.and_then(|one| one.timetable.next_after(inner.shared.clock.now()));
+        let (Some(handler), Some(at)) = (handler, next) else {
+            let message = "no handler with `cron` has this key, or it has no occurrence";
+            return json_error(StatusCode::NOT_FOUND, "not_found", message);
+        };
+        let Some(sender) = &inner.sender else {
+            self.start_occurrence(handler, at);
+            return StatusCode::ACCEPTED.into_response();
+        };
+        let call = trace_id(&self.parts.headers).unwrap_or_default();
+        let key = format!("cron-fired-{call}");
+        let stored = self.store_occurrence(sender, handler, at, &key, None).await;
+        match stored {
+            Ok(_) => StatusCode::ACCEPTED.into_response(),
+            Err(error) => not_stored(&error),
+        }
     }
 }
 

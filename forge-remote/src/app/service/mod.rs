@@ -19,6 +19,8 @@ mod target;
 mod tower;
 
 pub use built::Service;
+#[cfg(feature = "dev")]
+pub(crate) use cron::FIRE_HEADER;
 pub(super) use cron::Tick;
 #[cfg(feature = "cli")]
 pub(super) use keys::RULES;
