@@ -1,11 +1,11 @@
 // Drives the console in Chromium, against a running `dev`.
 //
-//   node console.mjs LINK [--test-to FILE] [--screenshots DIR] [--write-manifest]
+//   node console.mjs LINK [--screenshots DIR] [--write-manifest]
 //
-// LINK is the link that `dev` prints. `--test-to` writes the copied Rust test to a file, for a compiler;
-// `--screenshots` writes each tab in light and dark; `--write-manifest` also writes the app's manifest.yml.
+// LINK is the link that `dev` prints. `--screenshots` writes each tab in light and dark; `--write-manifest` also writes
+// the app's manifest.yml.
 // `CHROMIUM` is the browser's path, default: the usual ones.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -17,14 +17,13 @@ const {
 } = parseArgs({
   allowPositionals: true,
   options: {
-    'test-to': { type: 'string' },
     screenshots: { type: 'string' },
     'write-manifest': { type: 'boolean', default: false },
   },
 });
 if (!link?.includes('/console#')) {
   console.error(
-    'usage: node console.mjs http://127.0.0.1:PORT/console#SECRET [--test-to FILE] [--screenshots DIR] [--write-manifest]',
+    'usage: node console.mjs http://127.0.0.1:PORT/console#SECRET [--screenshots DIR] [--write-manifest]',
   );
   process.exit(2);
 }
@@ -202,7 +201,6 @@ await step('copies a call as a Rust test and as a command', async () => {
   await detail.getByText('The test is copied').waitFor();
   const test = await page.evaluate(() => navigator.clipboard.readText());
   check(test === stored.rust_test && test.includes('#[tokio::test]'), `the clipboard has ${test}`);
-  if (options['test-to']) writeFileSync(options['test-to'], test);
   await detail.getByRole('button', { name: 'Copy command' }).click();
   await detail.getByText('The command is copied').waitFor();
   check(
@@ -358,12 +356,12 @@ await step('keeps the last 500 calls, and stays quick with many', async () => {
   const began = performance.now();
   await Promise.all(
     Array.from({ length: 8 }, async () => {
-      for (let at = 0; at < 80 && performance.now() - began < 20_000; at += 1)
-        await api(`/handlers/${key}/call`, 'POST');
+      for (let at = 0; at < 80; at += 1) await api(`/handlers/${key}/call`, 'POST');
     }),
   );
   const took = performance.now() - began;
   const { calls } = await api('/calls');
+  check(calls.length === 500, `dev has ${calls.length} calls`);
   await row(calls.at(-1).id).waitFor({ state: 'attached' });
   const ids = await page
     .locator('[aria-label="Calls"] .rows .row')
@@ -377,7 +375,7 @@ await step('keeps the last 500 calls, and stays quick with many', async () => {
     .first()
     .waitFor();
   const answered = performance.now() - pressed;
-  check(answered < 3000, `a key took ${Math.round(answered)} ms`);
+  check(answered < 1000, `a key took ${Math.round(answered)} ms`);
   console.log(
     `      ${calls.length} calls listed after ${Math.round(took)} ms; a key then took ${Math.round(answered)} ms`,
   );

@@ -102,6 +102,9 @@ async function screenshots(folder) {
     await shown.getByRole('button', { name: 'Failed' }).click();
     await shown.locator('table.jobs tbody tr').first().waitFor();
     await shown.screenshot({ path: join(folder, `jobs-${colorScheme}.png`) });
+    await views.getByRole('link', { name: 'Schedules' }).click();
+    await shown.locator('tr[data-key="report"]').waitFor();
+    await shown.screenshot({ path: join(folder, `schedules-${colorScheme}.png`) });
     await views.getByRole('link', { name: 'Tokens' }).click();
     await shown.locator('section[aria-label="Tokens"] tbody tr').first().waitFor();
     await shown.screenshot({ path: join(folder, `tokens-${colorScheme}.png`) });
@@ -151,6 +154,36 @@ await step('makes room for the next job by discarding a running one', async () =
   await discard(row('export'));
   await none('running');
   await settled(['index done 2', 'index done 2', 'export discarded 1', 'export discarded 0', 'export done 1']);
+});
+
+await step('shows a cron schedule, fires it, pauses and resumes it', async () => {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Schedules' }).click();
+  const line = page.locator('tr[data-key="report"]');
+  await line.getByText('0 3 1 1 * in Europe/Berlin').waitFor();
+  const { cron, next_calls } = (await api('/handlers')).find((one) => one.key === 'report');
+  check(!cron.waits_for_clock, 'an engine runs it at its time');
+  check(next_calls.length === 5 && next_calls.every((one) => /-01-01 03:00$/.test(one.local)), next_calls);
+  await line.getByText(`${next_calls[0].local}  in `).waitFor();
+  await line.locator('.then').getByText(next_calls.slice(1).map((one) => one.local).join(', ')).waitFor();
+  await line.getByRole('button', { name: 'Fire now' }).click();
+  await page.locator('[aria-label="Schedules"] .result a').click();
+  // The handler runs after the clock's response: its line arrives in the open call.
+  await page.locator('[data-section="log"]').getByText('the report is sent').waitFor();
+  await page.locator('.row .subject', { hasText: 'fires report' }).waitFor();
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Schedules' }).click();
+  await line.getByText(/202 passed/).waitFor();
+  await line.getByRole('button', { name: 'Pause' }).click();
+  await line.getByText('paused').waitFor();
+  check((await api('/handlers')).find((one) => one.key === 'report').is_paused, 'the schedule is not paused');
+  await line.getByRole('button', { name: 'Resume' }).click();
+  await line.getByText(`${next_calls[0].local}  in `).waitFor();
+});
+
+await step('follows the log of a stored call that runs after its response', async () => {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Calls' }).click();
+  const { id } = await api('/handlers/index/call', 'POST', { body: JSON.stringify({ how: 'dies', again: 1 }) });
+  await page.locator(`#call-${id}`).click();
+  await page.locator('[data-section="log"]').getByText('the project is gone').first().waitFor();
 });
 
 await finish('the console of stored work');

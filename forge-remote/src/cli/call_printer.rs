@@ -4,8 +4,9 @@ use std::io::IsTerminal as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::output::{color, print, print_error};
+use super::table::wrapped;
 use crate::console::Summary;
-use crate::platform::{Columns, LogLine, PlatformClient, Record, Verdict};
+use crate::platform::{Columns, NOTE_INDENT, PlatformClient, Record};
 
 /// Prints calls that have ended.
 #[derive(Clone, Copy)]
@@ -13,8 +14,7 @@ pub(super) struct CallPrinter {
     columns: Columns,
     is_json: bool,
     color: bool,
-    /// Whether the log of failed calls is repeated below them: not if the terminal shows it already.
-    repeats_log: bool,
+    fits_terminal: bool,
 }
 
 /// Whether a line begins with the time.
@@ -25,12 +25,12 @@ pub(super) enum Time {
 }
 
 impl CallPrinter {
-    pub(super) fn new(caller: &PlatformClient, is_json: bool, has_log: bool) -> Self {
+    pub(super) fn new(caller: &PlatformClient, is_json: bool) -> Self {
         Self {
             columns: Columns::of(caller.app.registry().handlers()),
             is_json,
             color: color(),
-            repeats_log: has_log && !std::io::stderr().is_terminal(),
+            fits_terminal: std::io::stdout().is_terminal(),
         }
     }
 
@@ -56,15 +56,9 @@ impl CallPrinter {
         if time == Time::Shown {
             text.push_str(&format!("{}  ", clock(record.at)));
         }
-        text.push_str(&outcome.line(self.columns, self.color));
-        if self.repeats_log && outcome.verdict() == Verdict::Failed {
-            let lines = record
-                .log
-                .iter()
-                .filter(|line| line.level <= tracing::Level::WARN);
-            for line in lines {
-                text.push_str(&format!("\n      {}", log_text(line)));
-            }
+        text.push_str(&outcome.line(self.columns, &record.problems(), self.color));
+        if self.fits_terminal {
+            text = with_wrapped_notes(&text);
         }
         print(&format!("{text}\n"));
     }
@@ -77,17 +71,14 @@ fn clock(at: SystemTime) -> String {
     format!("{hour:02}:{minute:02}:{:02}Z", seconds % 60)
 }
 
-fn log_text(line: &LogLine) -> String {
-    let fields = line.fields.iter();
-    let fields: Vec<String> = fields
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let separator = if fields.is_empty() { "" } else { ": " };
-    let text = format!(
-        "{} {}{separator}{}",
-        line.level,
-        line.message,
-        fields.join(" ")
-    );
-    crate::log::Foreign(&text).to_string()
+/// Returns a call's line as it is, and the lines below it in lines that fit a terminal.
+fn with_wrapped_notes(text: &str) -> String {
+    let indent = NOTE_INDENT.repeat(2);
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with(NOTE_INDENT) {
+            true => wrapped(line, &indent),
+            false => line.to_owned(),
+        });
+    lines.collect::<Vec<_>>().join("\n")
 }

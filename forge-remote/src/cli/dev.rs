@@ -155,6 +155,9 @@ impl Session {
         let samples = app.samples();
         let comparison = app.comparison();
         let app = app.tokens_in_memory().connect().await?;
+        if let Some(tokens) = &app.tokens {
+            tokens.record_sources();
+        }
         let (platform, mut app) = app.with_platform(UNREGISTERED)?;
         if let Some(path) = &options.fixtures {
             platform.apis().read_fixtures(path)?;
@@ -189,7 +192,7 @@ impl Session {
             client: Network::Loopback.client().build()?,
             journal,
         });
-        let printer = CallPrinter::new(&caller, options.json, has_log);
+        let printer = CallPrinter::new(&caller, options.json);
         let schedules = Schedules::default();
         let guard = Guard::new(platform_address.port())?;
         let console = options.console.then(|| Console {
@@ -199,6 +202,7 @@ impl Session {
             inspector,
             platform_url: origin.clone(),
             speed: options.speed,
+            fixtures: options.fixtures.clone(),
             started: SystemTime::now(),
             has_log,
         });

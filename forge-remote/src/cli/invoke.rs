@@ -7,13 +7,10 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::output::{print, print_error};
 use crate::app::App;
-use crate::console::InvokeResponse;
+use crate::console::{DEFAULT_PLATFORM, InvokeResponse};
 use crate::error::{Error, Result};
-use crate::platform::CallChanges;
+use crate::platform::{CallChanges, MAX_RETRIES};
 use crate::registry::Method;
-
-/// The address of a running `dev`'s platform.
-const DEFAULT_PLATFORM: &str = "http://127.0.0.1:8079";
 
 /// How long the command waits for the call's response.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +19,7 @@ pub(super) fn command() -> Command {
     Command::new("invoke")
                 .about("Have the local platform of a running `dev` sign one call and send it")
                 .arg(Arg::new("key").required(true).help("The key of a module or an endpoint"))
-                .arg(Arg::new("body").long("body").help("The body, as JSON"))
+                .arg(Arg::new("body").long("body").help("The body, which is sent as it is"))
                 .arg(Arg::new("query").long("query").help("A query, without the `?`"))
                 .arg(
                     Arg::new("method")
@@ -46,7 +43,7 @@ pub(super) fn command() -> Command {
                         .long("retry")
                         .help("Send it as Forge's Nth retry of an event")
                         .value_name("N")
-                        .value_parser(clap::value_parser!(u32).range(1..)),
+                        .value_parser(clap::value_parser!(u32).range(1..=i64::from(MAX_RETRIES))),
                 )
                 .arg(
                     Arg::new("platform")
@@ -71,13 +68,6 @@ pub(super) async fn run(_: App, options: &ArgMatches) -> i32 {
 async fn try_invoke(options: &ArgMatches) -> Result<bool> {
     let text = |name: &str| options.get_one::<String>(name).cloned();
     let problem = |message: String| Error::http(StatusCode::BAD_REQUEST, message);
-    let body = match text("body") {
-        Some(body) => Some(
-            serde_json::from_str(&body)
-                .map_err(|error| problem("--body is not JSON".to_owned()).with_source(error))?,
-        ),
-        None => None,
-    };
     let platform = text("platform").unwrap_or_else(|| DEFAULT_PLATFORM.to_owned());
     let mut url = reqwest::Url::parse(&platform).map_err(|error| {
         problem(format!("--platform `{platform}` is not a URL")).with_source(error)
@@ -91,7 +81,7 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         .build()?;
     let changes = CallChanges {
         method: text("method").and_then(|name| Method::named(&name)),
-        body,
+        text: text("body"),
         subpath: text("subpath"),
         query: text("query"),
         event: text("event"),

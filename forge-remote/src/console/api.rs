@@ -17,17 +17,19 @@ use tokio::sync::broadcast::error::RecvError;
 use super::error::ApiError;
 use super::invoke::unknown_key;
 use super::rust_test::{invoke_command, rust_test};
+use super::schedules;
 use super::state::Console;
 use super::views::{CallView, HandlerView, InstallationView, JobView, Summary, millis};
 use crate::app::UpdateEnd;
 use crate::jobs::{EngineError, JobInspector, JobRecord, JobState};
-use crate::platform::{CallChanges, Change, Forgery, Origin, Record};
+use crate::platform::{CallChanges, Change, Forgery, MAX_RETRIES, Origin, Record};
 use crate::registry::{Handler, Method};
+use crate::token::Installation;
 
 /// The time between two lines that keep the stream of events open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The number of jobs that are listed.
-const MAX_JOBS: u32 = 200;
+const MAX_JOBS: usize = 200;
 
 type Shared = State<Arc<Console>>;
 
@@ -46,6 +48,7 @@ pub(super) fn router(console: Arc<Console>) -> Router {
         .route("/jobs/{id}/discard", post(discard_job))
         .route("/manifest", get(manifest))
         .route("/manifest/write", post(write_manifest))
+        .route("/schedules/{key}/fire", post(fire))
         .route("/schedules/{key}/pause", post(pause))
         .route("/schedules/{key}/resume", post(resume))
         .fallback(|| async { ApiError::not_found("the console's API has no such path") })
@@ -73,7 +76,12 @@ async fn handlers(State(console): Shared) -> Json<Vec<HandlerView>> {
     let caller = &console.caller;
     let view = |handler: &Handler| {
         let samples = caller.shown_samples(handler);
-        HandlerView::new(handler, samples, console.schedules.of(handler.key()))
+        let installation = caller.platform.installation_ari();
+        let schedule = console
+            .schedules
+            .of(handler.key(), &caller.app, &installation);
+        let id = caller.app.registry().label(handler);
+        HandlerView::new(id, handler, samples, schedule)
     };
     Json(caller.app.registry().handlers().iter().map(view).collect())
 }
@@ -108,10 +116,11 @@ async fn call(
         subpath: new.subpath,
         query: new.query,
         event: new.event,
-        retry: new.retry,
-        bytes: new.body.map(String::into_bytes),
+        retry: checked_retry(new.retry)?,
+        text: new.body,
         forgery: new.forgery,
         repeats: None,
+        fires: None,
     };
     let id = console.send(&key, changes).await?;
     Ok(Json(json!({ "id": id })))
@@ -132,26 +141,34 @@ async fn again(
     let record = console.find(id)?;
     let sent = &record.sent;
     // An empty body is one as well, if it was sent in place of the sample.
-    let has_body = !sent.body.is_empty() || sent.changes.bytes.is_some();
+    let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
+    let body = String::from_utf8_lossy(&sent.body);
     let changes = CallChanges {
-        bytes: has_body.then(|| sent.body.clone()),
+        text: has_body.then(|| body.into_owned()),
         event: sent.event.clone(),
-        retry,
+        retry: checked_retry(retry)?.or(sent.retry),
         repeats: Some(id),
         ..sent.changes.clone()
     };
-    let id = console.send(&sent.key, changes).await?;
+    let id = console.send(&sent.handler, changes).await?;
     Ok(Json(json!({ "id": id })))
+}
+
+/// Returns the number of a retry, if Forge retries that often.
+fn checked_retry(retry: Option<u32>) -> Result<Option<u32>, ApiError> {
+    if retry.is_some_and(|count| count > MAX_RETRIES) {
+        let message = format!("Forge retries a call {MAX_RETRIES} times at most");
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(retry)
 }
 
 impl Console {
     /// Sends a call, and returns its id when it has ended.
-    async fn send(&self, key: &str, changes: CallChanges) -> Result<u64, ApiError> {
+    async fn send(&self, name: &str, changes: CallChanges) -> Result<u64, ApiError> {
         let registry = self.caller.app.registry();
-        let wanted =
-            |handler: &&Handler| changes.method.is_none_or(|method| handler.answers(method));
-        let handler = registry.find(key).find(wanted);
-        let handler = handler.ok_or_else(|| ApiError::not_found(unknown_key(key, registry)))?;
+        let handler = registry.find_named(name, changes.method);
+        let handler = handler.ok_or_else(|| ApiError::not_found(unknown_key(name, registry)))?;
         let (simulation, changes) = self.caller.with_event(handler, changes);
         let (id, _) = self
             .caller
@@ -167,19 +184,14 @@ impl Console {
 }
 
 async fn calls(State(console): Shared) -> Json<Value> {
-    let calls = console.caller.journal.calls();
-    let calls: Vec<Summary> = calls.iter().map(Summary::new).collect();
+    let calls = console.caller.journal.calls(Summary::new);
     Json(json!({ "calls": calls }))
 }
 
 async fn one_call(State(console): Shared, Path(id): Path<u64>) -> Result<Json<CallView>, ApiError> {
     let record = console.find(id)?;
-    let registry = console.caller.app.registry();
-    let handler = registry.find(&record.sent.key).next();
-    let test = handler
-        .map(|handler| rust_test(&record, handler))
-        .unwrap_or_default();
-    let command = invoke_command(&record);
+    let test = rust_test(&record, &console);
+    let command = invoke_command(&record, &console.platform_url);
     Ok(Json(CallView::new(record, command, test)))
 }
 
@@ -192,11 +204,15 @@ async fn events(
         loop {
             let event = match changes.recv().await {
                 Ok(Change::Began(id) | Change::Ended(id)) => {
-                    let Some(record) = console.caller.journal.find(id) else {
+                    let Some(summary) = console.caller.journal.view(id, Summary::new) else {
                         continue;
                     };
-                    let data = serde_json::to_string(&Summary::new(&record)).unwrap_or_default();
+                    let data = serde_json::to_string(&summary).unwrap_or_default();
                     Event::default().event("call").data(data)
+                }
+                Ok(Change::Logged(id)) => {
+                    let data = json!({ "id": id }).to_string();
+                    Event::default().event("log").data(data)
                 }
                 Ok(Change::Schedules) => Event::default().event("handlers").data("{}"),
                 // The page reads the list again when it has missed some.
@@ -217,7 +233,11 @@ async fn tokens(State(console): Shared) -> Result<Json<Value>, ApiError> {
     };
     let installations = tokens.installations().await;
     let installations = installations.map_err(|error| ApiError::internal(&error))?;
-    let installations: Vec<_> = installations.iter().map(InstallationView::new).collect();
+    let view = |one: &Installation| {
+        let source = tokens.source(one.installation_id());
+        InstallationView::new(one, source)
+    };
+    let installations: Vec<_> = installations.iter().map(view).collect();
     Ok(Json(json!({ "installations": installations })))
 }
 
@@ -239,22 +259,30 @@ async fn jobs(
     State(console): Shared,
     Query(query): Query<JobQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let is_wanted = |state: &JobState| {
-        query
-            .state
-            .as_deref()
-            .is_none_or(|name| name == state.as_str())
+    let wanted = query.state.as_deref();
+    // To the engine, a failed job is one that waits.
+    let is_wanted = |state: &JobState| match wanted {
+        Some("failed") => *state == JobState::Waiting,
+        wanted => wanted.is_none_or(|name| name == state.as_str()),
     };
     let states = JobState::ALL.into_iter().filter(is_wanted).collect();
-    let jobs = console.inspector()?.list(states, None, MAX_JOBS).await;
-    let jobs = jobs.map_err(|error| ApiError::internal(&error))?;
+    // Jobs of `dev` are in memory, so all of them can be looked at.
+    let jobs = console.inspector()?.list(states, None, u32::MAX).await;
+    let mut jobs = jobs.map_err(|error| ApiError::internal(&error))?;
+    jobs.retain(|job| match wanted {
+        Some("failed") => job.attempts > 0,
+        Some("waiting") => job.attempts == 0,
+        _ => true,
+    });
+    let count = jobs.len();
+    jobs.truncate(MAX_JOBS);
     let seal = console.caller.app.job_seal();
     let view = |job: JobRecord| {
         let last_error = job.last_error(seal);
         JobView::new(job, last_error)
     };
     let jobs: Vec<JobView> = jobs.into_iter().map(view).collect();
-    Ok(Json(json!({ "jobs": jobs })))
+    Ok(Json(json!({ "jobs": jobs, "count": count })))
 }
 
 async fn retry_job(
@@ -323,6 +351,28 @@ async fn write_manifest(State(console): Shared) -> Result<Json<Value>, ApiError>
     ))
 }
 
+/// Calls a handler as its schedule does.
+async fn fire(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
+    let handler = console.caller.app.registry().find(&key).next();
+    let handler = handler.ok_or_else(|| ApiError::not_found(no_schedule(&key)))?;
+    let clock = schedules::clock(&console.caller.app);
+    let (target, fires) = match clock.filter(|_| handler.is_cron()) {
+        Some(clock) => (clock.key(), Some(handler.key().to_owned())),
+        None if handler.registration().kind.interval().is_some() => (handler.key(), None),
+        None => return Err(ApiError::not_found(no_schedule(&key))),
+    };
+    let changes = CallChanges {
+        fires,
+        ..CallChanges::default()
+    };
+    let id = console.send(target, changes).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+fn no_schedule(key: &str) -> String {
+    format!("`{key}` has no schedule")
+}
+
 async fn pause(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
     console.set_paused(&key, true)
 }
@@ -333,8 +383,8 @@ async fn resume(State(console): Shared, Path(key): Path<String>) -> Result<Json<
 
 impl Console {
     fn set_paused(&self, key: &str, is_paused: bool) -> Result<Json<Value>, ApiError> {
-        if !self.schedules.pause(key, is_paused) {
-            return Err(ApiError::not_found(format!("`{key}` has no schedule")));
+        if !self.schedules.pause(key, &self.caller.app, is_paused) {
+            return Err(ApiError::not_found(no_schedule(key)));
         }
         self.caller.journal.announce(Change::Schedules);
         Ok(Json(json!({})))

@@ -8,8 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::platform::{CallChanges, Columns, Origin, PlatformClient, Verdict};
+use crate::platform::{CallChanges, Columns, Origin, PlatformClient, Record, Verdict};
 use crate::registry::{Handler, Registry};
+
+/// The address of the platform of a `dev` without `--platform-port`.
+pub(crate) const DEFAULT_PLATFORM: &str = "http://127.0.0.1:8079";
 
 /// Returns the route of `invoke`.
 pub(super) fn router(caller: &Arc<PlatformClient>) -> Router {
@@ -57,8 +60,8 @@ async fn invoke_on_request(
             );
         }
     };
-    let wanted = |handler: &&Handler| changes.method.is_none_or(|method| handler.answers(method));
-    let Some(handler) = caller.app.registry().find(&key).find(wanted) else {
+    let found = caller.app.registry().find_named(&key, changes.method);
+    let Some(handler) = found else {
         return reject(
             StatusCode::NOT_FOUND,
             unknown_key(&key, caller.app.registry()),
@@ -72,11 +75,12 @@ async fn invoke_on_request(
         );
     }
     let (simulation, changes) = caller.with_event(handler, changes);
-    let (_, outcome) = caller
+    let (id, outcome) = caller
         .call(handler, simulation, &changes, Origin::Invoke)
         .await;
     // The command prints it where it runs, which may not be a terminal.
-    let line = outcome.line(Columns::default(), false);
+    let problems = caller.journal.view(id, Record::problems);
+    let line = outcome.line(Columns::default(), &problems.unwrap_or_default(), false);
     let failed = outcome.verdict() != Verdict::Passed;
     let body = match &outcome.response {
         Ok(response) => response.text().into_owned(),

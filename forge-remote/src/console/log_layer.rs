@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record as FieldValues};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -32,12 +32,18 @@ struct TraceId(String);
 
 impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if !is_of_a_call(attributes.metadata()) {
+            return;
+        }
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         remember(&mut fields, id, &context);
     }
 
     fn on_record(&self, id: &Id, values: &FieldValues<'_>, context: Context<'_, S>) {
+        if !context.metadata(id).is_some_and(is_of_a_call) {
+            return;
+        }
         let mut fields = Fields::default();
         values.record(&mut fields);
         remember(&mut fields, id, &context);
@@ -67,6 +73,11 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
             fields: fields.others,
         });
     }
+}
+
+/// Returns whether a span can be that of a call: a span of the app may have a trace id of its own.
+fn is_of_a_call(span: &Metadata<'_>) -> bool {
+    span.target().starts_with("forge_remote")
 }
 
 /// Keeps a span's trace id, if the fields have one.

@@ -14,15 +14,16 @@
 //! | request | does |
 //! | --- | --- |
 //! | `GET app` | describes this start: app ids, URLs, what the page can show |
-//! | `GET handlers` | lists the handlers with sample bodies and schedules |
-//! | `POST handlers/{key}/call` | makes a call: `method`, `event`, `body` (text, sent byte for byte), `subpath`, `query`, `retry`, `forgery`; responds with its `id` when it has ended |
+//! | `GET handlers` | lists the handlers with sample bodies, schedules and their next calls |
+//! | `POST handlers/{id}/call` | makes a call; the id is the one that the list has, or a key: `method`, `event`, `body` (text, sent byte for byte), `subpath`, `query`, `retry`, `forgery`; responds with its `id` when it has ended |
 //! | `GET calls` | lists the last 500 calls, oldest first |
 //! | `GET calls/{id}` | returns one call: request, claims, response, outgoing calls, log lines, as a command and as a test |
 //! | `POST calls/{id}/again` | makes the same call with a new FIT; `retry` makes it a retry |
-//! | `GET events` | streams server-sent events: `call` (at its start and its end), `handlers` (a schedule changed), `missed` (read the list again) |
+//! | `GET events` | streams server-sent events: `call` (at its start and its end), `log` (that of an ended call grew: read the call again, a moment later), `handlers` (a schedule changed), `missed` (read the list again) |
 //! | `GET tokens` | lists the installations whose tokens are kept, without the tokens |
-//! | `GET jobs?state=dead` | lists stored jobs; `POST jobs/{id}/retry` and `jobs/{id}/discard` |
+//! | `GET jobs?state=dead` | lists the newest 200 stored jobs, and counts all; the state `failed` is that of jobs that wait for another attempt; `POST jobs/{id}/retry` and `jobs/{id}/discard` |
 //! | `GET manifest` | compares the manifest with the code; `POST manifest/write` updates it |
+//! | `POST schedules/{key}/fire` | calls the handler as its schedule does: of a handler with `cron`, the clock runs the next occurrence ahead of its time; responds with the call's id |
 //! | `POST schedules/{key}/pause` | pauses a schedule; `resume` resumes it |
 
 mod api;
@@ -44,7 +45,7 @@ use axum::routing::get;
 use crate::platform::{self, PlatformClient};
 
 pub(crate) use guard::{Guard, Hosts};
-pub(crate) use invoke::InvokeResponse;
+pub(crate) use invoke::{DEFAULT_PLATFORM, InvokeResponse};
 pub(crate) use log_layer::LogLayer;
 pub(crate) use schedules::Schedules;
 pub(crate) use state::Console;

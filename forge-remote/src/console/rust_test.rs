@@ -1,43 +1,55 @@
 //! A recorded call as a test and as a command, to paste.
 
-use crate::platform::Record;
-use crate::registry::Handler;
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::invoke::DEFAULT_PLATFORM;
+use super::state::Console;
+use crate::app::FIRE_HEADER;
+use crate::platform::{Record, Sent};
+use crate::registry::Method;
 
 /// Returns a test of the app that makes the call again with the test kit, and expects the same status. The
-/// text is empty for a forged call, which the test kit makes in another way.
-pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
+/// text is empty for a call that no test can expect: a forged one, which the test kit makes in another way, and
+/// one without a response.
+pub(super) fn rust_test(record: &Record, console: &Console) -> String {
     let sent = &record.sent;
-    if sent.changes.forgery.is_some() {
+    let registry = console.caller.app.registry();
+    let Some(handler) = registry.find_named(&sent.handler, None) else {
         return String::new();
-    }
-    let response = record
-        .outcome
-        .as_ref()
-        .and_then(|one| one.response.as_ref().ok());
-    let status = response.map_or(200, |response| response.status.as_u16());
-    let name = handler.registration().function;
+    };
+    let response = record.outcome.as_ref().map(|one| &one.response);
+    let (Some(Ok(response)), None) = (response, sent.changes.forgery) else {
+        return String::new();
+    };
+    let status = response.status.as_u16();
+    let name = name(handler.registration().function, status, sent);
     let changes = &sent.changes;
+    // Several handlers can share a key, and even a method.
+    let key = [handler.key(), handler.endpoint()];
+    let key = key.into_iter().find(|key| *key == sent.handler);
+    let key = key.unwrap_or(handler.key());
+    let method = Method::named(sent.method).unwrap_or(handler.method());
+    let called = registry.find(key).find(|one| one.answers(method));
+    let path = called.filter(|called| called.path() != handler.path());
+    let link = |name: &str, value: Option<&str>| value.map(|value| format!("{name}({value:?})"));
     let mut links = vec![format!(
-        "call_method(Method::{}, {:?})",
-        variant(sent.method),
-        sent.key
+        "call_method(Method::{}, {key:?})",
+        variant(sent.method)
     )];
-    links.extend(
-        changes
-            .subpath
-            .as_ref()
-            .map(|path| format!("subpath({path:?})")),
-    );
-    links.extend(
-        changes
-            .query
-            .as_ref()
-            .map(|query| format!("query({query:?})")),
-    );
-    if !sent.body.is_empty() {
-        let body = String::from_utf8_lossy(&sent.body);
+    links.extend(link("at_path", path.map(|_| handler.path())));
+    links.extend(link("subpath", changes.subpath.as_deref()));
+    links.extend(link("query", changes.query.as_deref()));
+    let fires = changes.fires.as_ref();
+    links.extend(fires.map(|key| format!("header({FIRE_HEADER:?}, {key:?})")));
+    if let Some(body) = body(sent) {
         links.push(format!("body({})", raw_string(&body)));
     }
+    let fixtures = console.fixtures.as_ref().map_or_else(String::new, |path| {
+        let path = path.display().to_string();
+        format!("harness.platform().apis().read_fixtures({path:?})?;\n    ")
+    });
     // As rustfmt breaks a chain.
     let call = match links.as_slice() {
         [one] => format!("harness.{one}"),
@@ -46,10 +58,11 @@ pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
     format!(
         "/// Recorded by the console of `dev`. `app()` is the function that returns the app.\n\
          #[tokio::test]\n\
-         async fn {name}_responds_with_{status}() -> forge_remote::Result<()> {{\n    \
+         async fn {name}() -> forge_remote::Result<()> {{\n    \
              use forge_remote::registry::Method;\n    \
              use forge_remote::testing::Harness;\n\n    \
              let harness = Harness::with_apis(crate::app()).await?;\n    \
+             {fixtures}\
              let call = {call};\n    \
              assert_eq!(call.send().await.status(), {status});\n    \
              Ok(())\n\
@@ -57,29 +70,54 @@ pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
     )
 }
 
-/// Returns the command that makes the call again.
-pub(super) fn invoke_command(record: &Record) -> String {
+/// Returns the name of a call's test: the tests of different calls have different names.
+fn name(function: &str, status: u16, sent: &Sent) -> String {
+    let mut digest = Context::new(&SHA256);
+    let fires = sent.changes.fires.as_deref().unwrap_or_default();
+    for part in [sent.method, &sent.key, &sent.path, fires] {
+        digest.update(part.as_bytes());
+        digest.update(b"\0");
+    }
+    digest.update(&sent.body);
+    let digest = digest.finish();
+    let digest = digest.as_ref().iter().take(3);
+    let digest: String = digest.map(|byte| format!("{byte:02x}")).collect();
+    format!("{function}_responds_with_{status}_{digest}")
+}
+
+/// Returns the body that was sent in place of none: an empty one can replace the sample.
+fn body(sent: &Sent) -> Option<Cow<'_, str>> {
+    let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
+    has_body.then(|| String::from_utf8_lossy(&sent.body))
+}
+
+/// Returns the command that makes the call again; an empty text for a forged call, which the command can't make.
+pub(super) fn invoke_command(record: &Record, platform_url: &str) -> String {
     let sent = &record.sent;
-    let mut command = format!("cargo run -- invoke {}", quoted(&sent.key));
-    let mut option = |name: &str, value: &str| {
-        command.push_str(&format!(" --{name} {}", quoted(value)));
-    };
     let changes = &sent.changes;
-    if let Some(method) = changes.method {
-        option("method", method.as_str());
+    if changes.forgery.is_some() {
+        return String::new();
     }
-    if let Some(event) = &sent.event {
-        option("event", event);
+    // The clock fires a handler; the command calls it directly.
+    let handler = changes.fires.as_ref().unwrap_or(&sent.handler);
+    let mut command = format!("cargo run -- invoke {}", quoted(handler));
+    let mut option = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            command.push_str(&format!(" --{name} {}", quoted(value)));
+        }
+    };
+    option(
+        "platform",
+        Some(platform_url).filter(|url| *url != DEFAULT_PLATFORM),
+    );
+    if changes.fires.is_some() {
+        return command;
     }
-    if let Some(path) = &changes.subpath {
-        option("subpath", path);
-    }
-    if let Some(query) = &changes.query {
-        option("query", query);
-    }
-    if !sent.body.is_empty() {
-        option("body", &String::from_utf8_lossy(&sent.body));
-    }
+    option("method", changes.method.map(Method::as_str));
+    option("event", sent.event.as_deref());
+    option("subpath", changes.subpath.as_deref());
+    option("query", changes.query.as_deref());
+    option("body", body(sent).as_deref());
     command
 }
 

@@ -1,30 +1,53 @@
-//! The schedules that `dev` runs.
+//! The schedules that `dev` runs: Forge's intervals, and the clock of the handlers with `cron`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use forge_remote_schema::built_in::CRON_CLOCK;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::app::Service;
 use crate::platform::{CallChanges, Change, Origin, PlatformClient};
 use crate::registry::Handler;
+use crate::schedules::Timetable;
 
-/// The schedules by their handlers' keys. Clones share them.
+/// The number of coming calls that are shown.
+const SHOWN: usize = 5;
+
+/// The schedules by interval, by their handlers' keys. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Schedules(Arc<Mutex<BTreeMap<String, Schedule>>>);
+pub(crate) struct Schedules(Arc<Mutex<BTreeMap<String, Interval>>>);
 
-/// A schedule.
+/// A schedule by interval.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
+struct Interval {
     /// Between two calls here, which may be faster than Forge's.
     every: Duration,
-    pub(super) next: SystemTime,
+    next: SystemTime,
+    is_paused: bool,
+}
+
+/// A schedule, as it is shown.
+#[derive(Default)]
+pub(super) struct Schedule {
+    /// The next calls, the soonest first.
+    pub(super) next: Vec<NextCall>,
     pub(super) is_paused: bool,
+    /// Whether it runs at the clock's first call after its time, because there is no engine.
+    pub(super) waits_for_clock: bool,
+}
+
+/// A coming call.
+pub(super) struct NextCall {
+    pub(super) at: SystemTime,
+    /// The occurrence in the schedule's time zone: `2026-11-30 02:30`.
+    pub(super) local: Option<String>,
 }
 
 impl Schedules {
-    /// Calls each scheduled handler immediately and then at its interval, divided by `speed`.
+    /// Calls each handler with an interval immediately and then at its interval, divided by `speed`.
     pub(crate) fn start(&self, caller: &Arc<PlatformClient>, speed: u32) -> JoinSet<()> {
         let mut running = JoinSet::new();
         for handler in caller.app.registry().handlers() {
@@ -32,7 +55,7 @@ impl Schedules {
                 continue;
             };
             let every = interval / speed.max(1);
-            let schedule = Schedule {
+            let schedule = Interval {
                 every,
                 next: SystemTime::now(),
                 is_paused: false,
@@ -70,13 +93,33 @@ impl Schedules {
         !schedule.is_paused
     }
 
-    /// Returns the schedule of a handler.
-    pub(super) fn of(&self, key: &str) -> Option<Schedule> {
-        self.all().get(key).copied()
+    /// Returns the schedule of a handler, for the installation that is called.
+    pub(super) fn of(&self, key: &str, app: &Service, installation: &str) -> Option<Schedule> {
+        if let Some(timetable) = app.cron_schedules().timetable(key) {
+            return Some(of_timetable(timetable, app, installation));
+        }
+        let Interval {
+            every,
+            next,
+            is_paused,
+        } = self.all().get(key).copied()?;
+        let at = |count| NextCall {
+            at: next + every * count,
+            local: None,
+        };
+        Some(Schedule {
+            next: (0..).take(SHOWN).map(at).collect(),
+            is_paused,
+            waits_for_clock: false,
+        })
     }
 
     /// Pauses or resumes a schedule. Returns whether there is one with this key.
-    pub(super) fn pause(&self, key: &str, is_paused: bool) -> bool {
+    pub(super) fn pause(&self, key: &str, app: &Service, is_paused: bool) -> bool {
+        if let Some(timetable) = app.cron_schedules().timetable(key) {
+            timetable.set_paused(is_paused);
+            return true;
+        }
         let mut all = self.all();
         let found = all.get_mut(key);
         found
@@ -84,7 +127,28 @@ impl Schedules {
             .is_some()
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Schedule>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Interval>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn of_timetable(timetable: &Timetable, app: &Service, installation: &str) -> Schedule {
+    let cron = app.cron_schedules();
+    // An occurrence with a delay is due later.
+    let first = timetable.next_after(cron.now());
+    let all = std::iter::successors(first, |last| timetable.next_after(*last));
+    let next = all.take(SHOWN).map(|occurrence| NextCall {
+        at: timetable.due(occurrence, installation),
+        local: Some(timetable.local(occurrence)),
+    });
+    Schedule {
+        next: next.collect(),
+        is_paused: timetable.is_paused(),
+        waits_for_clock: !cron.has_engine(),
+    }
+}
+
+/// Returns the handler that Forge calls for all handlers with `cron`.
+pub(super) fn clock(app: &Service) -> Option<&Handler> {
+    app.registry().find(CRON_CLOCK).next()
 }

@@ -1,5 +1,6 @@
 //! What the console shows.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +17,8 @@ pub(crate) struct Console {
     pub(crate) inspector: Option<Arc<dyn JobInspector>>,
     pub(crate) platform_url: String,
     pub(crate) speed: u32,
+    /// The file that filled the platform's APIs.
+    pub(crate) fixtures: Option<PathBuf>,
     pub(crate) started: SystemTime,
     /// Whether log lines are recorded: not if the app has set a subscriber.
     pub(crate) has_log: bool,

@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::schedules::Schedule;
+use super::schedules::{NextCall, Schedule};
 use crate::fit::InstallationContext;
 use crate::jobs::JobRecord;
 use crate::platform::{LogLine, OutgoingCall, Record, Verdict};
 use crate::registry::{Handler, SampleCall};
-use crate::token::Installation;
+use crate::token::{Installation, TokenSource};
 
 /// The bytes of a body that are shown.
 const MAX_SHOWN: usize = 256 * 1024;
@@ -27,6 +27,8 @@ fn milliseconds(duration: Duration) -> f64 {
 
 #[derive(Serialize)]
 pub(super) struct HandlerView {
+    /// The unique name: several handlers can share a key.
+    id: String,
     kind: &'static str,
     attribute: &'static str,
     key: String,
@@ -40,11 +42,35 @@ pub(super) struct HandlerView {
     source: String,
     events: Vec<&'static str>,
     interval_seconds: Option<u64>,
-    cron: Option<String>,
-    next_call: Option<u64>,
+    cron: Option<CronView>,
+    next_calls: Vec<NextCallView>,
     is_paused: bool,
     is_durable: bool,
     samples: Vec<SampleView>,
+}
+
+#[derive(Serialize)]
+struct CronView {
+    expression: &'static str,
+    tz: &'static str,
+    /// Whether it runs at the clock's first call after its time.
+    waits_for_clock: bool,
+}
+
+#[derive(Serialize)]
+struct NextCallView {
+    at: u64,
+    /// In the schedule's time zone.
+    local: Option<String>,
+}
+
+impl NextCallView {
+    fn new(call: NextCall) -> Self {
+        Self {
+            at: millis(call.at),
+            local: call.local,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -56,6 +82,7 @@ struct SampleView {
 
 impl HandlerView {
     pub(super) fn new(
+        id: String,
         handler: &Handler,
         samples: Vec<SampleCall>,
         schedule: Option<Schedule>,
@@ -63,12 +90,14 @@ impl HandlerView {
         let record = handler.registration();
         let spec = record.kind.spec();
         let tokens = [(record.auth.system, "system"), (record.auth.user, "user")];
+        let schedule = schedule.unwrap_or_default();
         let samples = samples.into_iter().map(|sample| SampleView {
             event: sample.event,
             body: sample.body.as_ref().map(|body| format!("{body:#}")),
             is_guess: sample.is_guess,
         });
         Self {
+            id,
             kind: spec.module_type,
             attribute: spec.attribute,
             key: handler.key().to_owned(),
@@ -86,12 +115,13 @@ impl HandlerView {
             source: record.location.to_string(),
             events: [record.kind.events(), record.kind.unknown_events()].concat(),
             interval_seconds: record.kind.interval().map(|interval| interval.as_secs()),
-            cron: record
-                .kind
-                .cron()
-                .map(|cron| format!("{} in {}", cron.expression, cron.tz)),
-            next_call: schedule.map(|schedule| millis(schedule.next)),
-            is_paused: schedule.is_some_and(|schedule| schedule.is_paused),
+            cron: record.kind.cron().map(|cron| CronView {
+                expression: cron.expression,
+                tz: cron.tz,
+                waits_for_clock: schedule.waits_for_clock,
+            }),
+            is_paused: schedule.is_paused,
+            next_calls: schedule.next.into_iter().map(NextCallView::new).collect(),
             is_durable: record.durable.is_some(),
             samples: samples.collect(),
         }
@@ -103,6 +133,8 @@ impl HandlerView {
 pub(crate) struct Summary {
     id: u64,
     at: u64,
+    /// The id of the handler.
+    handler: String,
     key: String,
     kind: &'static str,
     method: &'static str,
@@ -114,6 +146,8 @@ pub(crate) struct Summary {
     elapsed_ms: Option<f64>,
     tokens: Vec<&'static str>,
     repeats: Option<u64>,
+    /// The handler with `cron` whose occurrence this call of the clock ran.
+    fires: Option<String>,
     retry: Option<u32>,
     forgery: Option<&'static str>,
     verdict: Option<String>,
@@ -127,6 +161,7 @@ impl Summary {
         Self {
             id: record.id,
             at: millis(record.at),
+            handler: sent.handler.clone(),
             key: sent.key.clone(),
             kind: sent.kind,
             method: sent.method,
@@ -143,7 +178,8 @@ impl Summary {
             elapsed_ms: outcome.map(|outcome| milliseconds(outcome.elapsed)),
             tokens: sent.tokens.clone(),
             repeats: sent.changes.repeats,
-            retry: sent.changes.retry,
+            fires: sent.changes.fires.clone(),
+            retry: sent.retry,
             forgery: sent.changes.forgery.map(|forgery| forgery.as_str()),
             verdict: outcome.and_then(|outcome| outcome.consequence()),
         }
@@ -162,6 +198,8 @@ pub(super) struct CallView {
     notes: Vec<String>,
     outgoing: Vec<OutgoingView>,
     log: Vec<LogView>,
+    /// The number of lines and outgoing calls that are not kept, because there are too many.
+    left_out: usize,
     invoke_command: String,
     rust_test: String,
 }
@@ -175,13 +213,14 @@ struct Message {
 }
 
 impl Message {
-    fn new(headers: Vec<(String, String)>, body: &[u8]) -> Self {
+    /// Creates the view of a body that has `size` bytes, of which a part may be missing.
+    fn new(headers: Vec<(String, String)>, body: &[u8], size: usize) -> Self {
         let shown = body.get(..MAX_SHOWN).unwrap_or(body);
         Self {
             headers,
             body: String::from_utf8_lossy(shown).into_owned(),
-            body_bytes: body.len(),
-            is_cut: shown.len() < body.len(),
+            body_bytes: size,
+            is_cut: shown.len() < size,
         }
     }
 }
@@ -247,17 +286,18 @@ impl CallView {
             .map(|response| {
                 let headers = response.headers.iter();
                 let headers = headers.map(|(name, value)| (name.to_string(), text(value)));
-                Message::new(headers.collect(), &response.body)
+                Message::new(headers.collect(), &response.body, response.size)
             });
         let sent = &record.sent;
         Self {
-            request: Message::new(sent.headers.clone(), &sent.body),
+            request: Message::new(sent.headers.clone(), &sent.body, sent.body.len()),
             claims: sent.claims.clone(),
             response,
             error: exchanged.and_then(|response| response.as_ref().err().cloned()),
             notes: outcome.map(|outcome| outcome.notes()).unwrap_or_default(),
             outgoing: record.outgoing.into_iter().map(OutgoingView::new).collect(),
             log: record.log.into_iter().map(LogView::new).collect(),
+            left_out: record.left_out,
             summary,
             invoke_command,
             rust_test,
@@ -272,10 +312,13 @@ pub(super) struct InstallationView {
     app_id: String,
     cloud_id: Option<String>,
     expires: u64,
+    /// Who brought the token: `forge`, `page`, or `store` for one of an earlier start.
+    source: &'static str,
+    delivered: Option<u64>,
 }
 
 impl InstallationView {
-    pub(super) fn new(installation: &Installation) -> Self {
+    pub(super) fn new(installation: &Installation, source: Option<TokenSource>) -> Self {
         let contexts = installation.installation_contexts();
         let cloud_id = |context: &InstallationContext| context.cloud_id.clone();
         Self {
@@ -283,6 +326,12 @@ impl InstallationView {
             app_id: installation.app_id().to_owned(),
             cloud_id: contexts.iter().find_map(cloud_id),
             expires: millis(installation.expires_at()),
+            source: match source {
+                None => "store",
+                Some(one) if one.from_page => "page",
+                Some(_) => "forge",
+            },
+            delivered: source.map(|one| millis(one.at)),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::local::uuid;
 use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
 use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
+use crate::extract::RetryContext;
 use crate::fit::AllowedCaller;
 use crate::registry::{Auth, Handler, Method, SampleCall};
 
@@ -238,6 +239,12 @@ impl Call {
     /// Returns the path, with its query.
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Returns the number of the retry that the body's context has.
+    pub(super) fn retry(&self) -> Option<u32> {
+        let count = RetryContext::of(self.body.as_deref()?).count;
+        Some(count).filter(|count| *count > 0)
     }
 
     /// Returns the kinds of OAuth tokens that will be sent.

@@ -13,7 +13,7 @@ use super::changes::CallChanges;
 use super::journal::{Journal, Origin, Sent};
 use super::outcome::{Exchanged, Outcome};
 use super::{Platform, has_body};
-use crate::app::Service;
+use crate::app::{FIRE_HEADER, Service};
 use crate::extract::trace_id;
 use crate::fit;
 use crate::kinds::event_sample;
@@ -121,8 +121,8 @@ impl PlatformClient {
         if let Some(body) = &changes.body {
             call = call.json(body);
         }
-        if let Some(bytes) = &changes.bytes {
-            call = call.body(bytes.clone());
+        if let Some(text) = &changes.text {
+            call = call.body(text.clone());
         }
         if let Some(path) = &changes.subpath {
             call = call.subpath(path);
@@ -130,7 +130,11 @@ impl PlatformClient {
         if let Some(query) = &changes.query {
             call = call.query(query);
         }
-        if let Some(count) = changes.retry {
+        if let Some(key) = &changes.fires {
+            call = call.header(FIRE_HEADER, key);
+        }
+        // A body that is a retry's already is sent byte for byte.
+        if let Some(count) = changes.retry.filter(|count| call.retry() != Some(*count)) {
             call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
         }
         let mut outcome = Outcome {
@@ -148,7 +152,8 @@ impl PlatformClient {
             from_page: kind.caller() == fit::AllowedCaller::Page,
             is_scheduled: kind.interval().is_some(),
             is_retried: kind.spec().durable == Durability::Allowed,
-            retry: changes.retry.unwrap_or_default(),
+            // The body is what counts: that of a call which is made again may be a retry's.
+            retry: call.retry().or(changes.retry).unwrap_or_default(),
             forgery: changes.forgery,
             invoke_remote_error: None,
             elapsed: Duration::ZERO,
@@ -162,25 +167,14 @@ impl PlatformClient {
         }
         let id = self
             .journal
-            .begin(sent(handler, &outcome, &request, changes, origin));
+            .begin(self.sent(handler, &outcome, &request, changes, origin));
         let started = Instant::now();
         let exchange = async {
             let request = reqwest::Request::try_from(request).map_err(|error| error.to_string())?;
-            let response = self
-                .client
-                .execute(request)
-                .await
-                .map_err(|error| error.without_url().to_string())?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let body = response
-                .bytes()
-                .await
-                .map_err(|error| error.without_url().to_string())?;
-            Ok(Exchanged {
-                status,
-                headers,
-                body,
-            })
+            let response = self.client.execute(request).await;
+            let response = response.map_err(|error| error.without_url().to_string())?;
+            let received = Exchanged::receive(response).await;
+            received.map_err(|error| error.without_url().to_string())
         };
         outcome.response = match tokio::time::timeout(timeout, exchange).await {
             Ok(response) => response,
@@ -189,7 +183,9 @@ impl PlatformClient {
                 timeout.as_secs()
             )),
         };
-        if let (Ok(response), true) = (&outcome.response, outcome.from_page) {
+        if let (Ok(response), true) = (&outcome.response, outcome.from_page)
+            && !response.is_cut()
+        {
             outcome.invoke_remote_error =
                 response::invoke_remote_error(&response.headers, &response.body);
         }
@@ -198,35 +194,43 @@ impl PlatformClient {
         self.journal.end(id, Arc::clone(&outcome));
         (id, outcome)
     }
-}
 
-/// Returns what is recorded of a request.
-fn sent(
-    handler: &Handler,
-    outcome: &Outcome,
-    request: &Request<Vec<u8>>,
-    changes: &CallChanges,
-    origin: Origin,
-) -> Sent {
-    let tokens = outcome.tokens;
-    let tokens = [(tokens.system, "system"), (tokens.user, "user")];
-    Sent {
-        key: outcome.key.clone(),
-        kind: handler.registration().kind.spec().module_type,
-        method: outcome.method.as_str(),
-        path: outcome.path.clone(),
-        event: outcome.event.clone(),
-        tokens: tokens
-            .into_iter()
-            .filter(|(sent, _)| *sent)
-            .map(|(_, name)| name)
-            .collect(),
-        origin,
-        changes: changes.clone(),
-        trace_id: trace_id(request.headers()).unwrap_or_default().to_owned(),
-        claims: claims(request.headers()).unwrap_or_default(),
-        headers: shown(request.headers()),
-        body: request.body().clone(),
+    /// Returns what is recorded of a request.
+    fn sent(
+        &self,
+        handler: &Handler,
+        outcome: &Outcome,
+        request: &Request<Vec<u8>>,
+        changes: &CallChanges,
+        origin: Origin,
+    ) -> Sent {
+        let tokens = outcome.tokens;
+        let tokens = [(tokens.system, "system"), (tokens.user, "user")];
+        Sent {
+            handler: self.app.registry().label(handler),
+            key: outcome.key.clone(),
+            kind: handler.registration().kind.spec().module_type,
+            method: outcome.method.as_str(),
+            path: outcome.path.clone(),
+            event: outcome.event.clone(),
+            tokens: tokens
+                .into_iter()
+                .filter(|(sent, _)| *sent)
+                .map(|(_, name)| name)
+                .collect(),
+            origin,
+            changes: CallChanges {
+                body: None,
+                // An empty body is one too.
+                text: changes.text.as_ref().map(|_| String::new()),
+                ..changes.clone()
+            },
+            retry: Some(outcome.retry).filter(|count| *count > 0),
+            trace_id: trace_id(request.headers()).unwrap_or_default().to_owned(),
+            claims: claims(request.headers()).unwrap_or_default(),
+            headers: shown(request.headers()),
+            body: request.body().clone(),
+        }
     }
 }
 

@@ -15,18 +15,20 @@ pub(crate) struct CallChanges {
     pub(crate) event: Option<String>,
     pub(crate) retry: Option<u32>,
     /// The body, byte for byte, in place of `body`.
-    #[serde(skip)]
-    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) text: Option<String>,
     #[serde(skip)]
     pub(crate) forgery: Option<Forgery>,
     /// The id of the call that this one repeats.
     #[serde(skip)]
     pub(crate) repeats: Option<u64>,
+    /// The key of the handler with `cron` whose next occurrence this call of the clock runs.
+    #[serde(skip)]
+    pub(crate) fires: Option<String>,
 }
 
 impl CallChanges {
     pub(super) fn has_body(&self) -> bool {
-        self.body.is_some() || self.bytes.is_some()
+        self.body.is_some() || self.text.is_some()
     }
 }
 

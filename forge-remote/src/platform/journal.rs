@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -12,14 +12,22 @@ use super::outcome::Outcome;
 
 /// The number of calls that are kept.
 pub(crate) const MAX_CALLS: usize = 500;
-/// The bodies and lines that are kept, in bytes.
+/// What is kept of all calls, in bytes. The newest call is kept whatever its size, which the next limits bound.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The number of lines, and of outgoing calls, that are kept of one call.
 const MAX_LINES: usize = 500;
-/// What a line counts for, in bytes.
-const LINE_SIZE: usize = 256;
+/// The lines and outgoing calls that are kept of one call, in bytes.
+const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// The longest text of a line, in bytes.
+const MAX_TEXT: usize = 16 * 1024;
+/// What a call, a line or a header counts for beside its texts, in bytes.
+const OVERHEAD: usize = 128;
+/// How the message of a handler's error begins.
+const FAILED: &str = "the handler failed";
 /// The number of changes that a slow subscriber can be behind.
 const MAX_BEHIND: usize = 1024;
+/// The least time between two changes of one call's log: subscribers read it that much later.
+const LOG_PAUSE: Duration = Duration::from_millis(250);
 
 /// The cause of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +62,15 @@ pub(crate) struct Record {
     /// `None` while the call runs.
     pub(crate) outcome: Option<Arc<Outcome>>,
     pub(crate) log: Vec<LogLine>,
+    /// The number of lines and outgoing calls that were too many.
+    pub(crate) left_out: usize,
     pub(crate) outgoing: Vec<OutgoingCall>,
 }
 
 /// What was sent.
 pub(crate) struct Sent {
+    /// The handler's unique name.
+    pub(crate) handler: String,
     pub(crate) key: String,
     pub(crate) kind: &'static str,
     pub(crate) method: &'static str,
@@ -66,7 +78,10 @@ pub(crate) struct Sent {
     pub(crate) event: Option<String>,
     pub(crate) tokens: Vec<&'static str>,
     pub(crate) origin: Origin,
+    /// Without the body.
     pub(crate) changes: CallChanges,
+    /// The number of the retry; `None` for a first delivery.
+    pub(crate) retry: Option<u32>,
     pub(crate) trace_id: String,
     /// Without secrets.
     pub(crate) headers: Vec<(String, String)>,
@@ -102,6 +117,8 @@ pub(crate) enum Change {
     Began(u64),
     /// The call with this id ended.
     Ended(u64),
+    /// The log of the call with this id grew after its end, as that of a stored call does.
+    Logged(u64),
     /// A schedule was paused or resumed, or its next call is another.
     Schedules,
 }
@@ -119,8 +136,17 @@ struct Shared {
 struct State {
     last_id: u64,
     bytes: usize,
-    /// Each with its size in bytes.
-    calls: VecDeque<(Record, usize)>,
+    calls: VecDeque<Entry>,
+}
+
+/// A call with its size.
+struct Entry {
+    record: Record,
+    bytes: usize,
+    /// The part of the lines and outgoing calls.
+    log_bytes: usize,
+    /// When subscribers last got a change of its log.
+    announced: Option<Instant>,
 }
 
 impl Default for Journal {
@@ -144,46 +170,53 @@ impl Journal {
         let size = outcome.response_size();
         self.state().change(
             |record| record.id == id,
-            size,
-            |record| record.outcome = Some(outcome),
+            |entry| {
+                entry.record.outcome = Some(outcome);
+                size
+            },
         );
         self.announce(Change::Ended(id));
     }
 
     /// Adds a log line to the call with this trace id.
     pub(crate) fn add_line(&self, trace_id: &str, line: impl FnOnce(Duration) -> LogLine) {
-        let is_wanted =
-            |record: &Record| record.sent.trace_id == trace_id && record.log.len() < MAX_LINES;
-        self.state().change(is_wanted, LINE_SIZE, |record| {
-            record.log.push(line(record.elapsed()));
+        let grown = self.state().add_to_log(trace_id, |record| {
+            let line = line(record.elapsed()).cut();
+            let size = line.size();
+            (record.log.len() < MAX_LINES).then(|| record.log.push(line))?;
+            Some(size)
         });
+        self.announce_log(grown);
     }
 
     /// Adds an outgoing call to the call with this trace id.
     pub(crate) fn add_outgoing(&self, trace_id: &str, call: impl FnOnce(Duration) -> OutgoingCall) {
-        let is_wanted =
-            |record: &Record| record.sent.trace_id == trace_id && record.outgoing.len() < MAX_LINES;
-        self.state().change(is_wanted, LINE_SIZE, |record| {
-            record.outgoing.push(call(record.elapsed()));
+        let grown = self.state().add_to_log(trace_id, |record| {
+            let call = call(record.elapsed()).cut();
+            let size = call.size();
+            (record.outgoing.len() < MAX_LINES).then(|| record.outgoing.push(call))?;
+            Some(size)
         });
+        self.announce_log(grown);
     }
 
-    /// Returns the calls, oldest first.
-    pub(crate) fn calls(&self) -> Vec<Record> {
-        self.state()
-            .calls
-            .iter()
-            .map(|(record, _)| record.clone())
-            .collect()
+    /// Returns a view of each call, oldest first.
+    pub(crate) fn calls<T>(&self, view: impl Fn(&Record) -> T) -> Vec<T> {
+        let state = self.state();
+        state.calls.iter().map(|one| view(&one.record)).collect()
+    }
+
+    /// Returns a view of the call with this id, if it is one of the last.
+    pub(crate) fn view<T>(&self, id: u64, view: impl FnOnce(&Record) -> T) -> Option<T> {
+        let state = self.state();
+        let mut calls = state.calls.iter().rev();
+        let found = calls.find(|one| one.record.id == id)?;
+        Some(view(&found.record))
     }
 
     /// Returns the call with this id, if it is one of the last.
     pub(crate) fn find(&self, id: u64) -> Option<Record> {
-        let state = self.state();
-        let mut calls = state.calls.iter().rev();
-        calls
-            .find(|(record, _)| record.id == id)
-            .map(|(record, _)| record.clone())
+        self.view(id, Record::clone)
     }
 
     /// Returns the changes from now on.
@@ -197,6 +230,12 @@ impl Journal {
         let _ = self.0.changes.send(change);
     }
 
+    fn announce_log(&self, grown: Option<u64>) {
+        if let Some(id) = grown {
+            self.announce(Change::Logged(id));
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,49 +244,154 @@ impl Journal {
 impl State {
     fn begin(&mut self, sent: Sent) -> u64 {
         self.last_id += 1;
-        let size = sent.body.len();
+        let bytes = sent.size();
         let record = Record {
             id: self.last_id,
             at: SystemTime::now(),
             sent: Arc::new(sent),
             outcome: None,
             log: Vec::new(),
+            left_out: 0,
             outgoing: Vec::new(),
         };
-        self.calls.push_back((record, size));
-        self.bytes += size;
+        self.calls.push_back(Entry {
+            record,
+            bytes,
+            log_bytes: 0,
+            announced: None,
+        });
+        self.bytes += bytes;
         self.drop_oldest();
         self.last_id
     }
 
-    /// Changes the newest call that is wanted, which grows by `size` bytes.
+    /// Changes the newest call that is wanted, which grows by the bytes that `change` returns.
     fn change(
         &mut self,
         is_wanted: impl Fn(&Record) -> bool,
-        size: usize,
-        change: impl FnOnce(&mut Record),
+        change: impl FnOnce(&mut Entry) -> usize,
     ) {
         let mut calls = self.calls.iter_mut().rev();
-        let Some((record, total)) = calls.find(|(record, _)| is_wanted(record)) else {
+        let Some(entry) = calls.find(|one| is_wanted(&one.record)) else {
             return;
         };
-        change(record);
-        *total += size;
+        let size = change(entry);
+        entry.bytes += size;
         self.bytes += size;
         self.drop_oldest();
+    }
+
+    /// Adds to the log of the call with this trace id, unless it is long enough. `add` returns the bytes, or
+    /// `None` if it adds nothing. Returns the id of the call if subscribers have to get the change.
+    fn add_to_log(
+        &mut self,
+        trace_id: &str,
+        add: impl FnOnce(&mut Record) -> Option<usize>,
+    ) -> Option<u64> {
+        let mut grown = None;
+        let is_wanted = |record: &Record| record.sent.trace_id == trace_id;
+        self.change(is_wanted, |entry| {
+            let has_room = entry.log_bytes < MAX_LOG_BYTES;
+            let added = has_room.then(|| add(&mut entry.record)).flatten();
+            if added.is_none() {
+                entry.record.left_out += 1;
+            }
+            let size = added.unwrap_or_default();
+            entry.log_bytes += size;
+            let is_recent = entry.announced.is_some_and(|at| at.elapsed() < LOG_PAUSE);
+            if entry.record.outcome.is_some() && !is_recent {
+                entry.announced = Some(Instant::now());
+                grown = Some(entry.record.id);
+            }
+            size
+        });
+        grown
     }
 
     /// Drops the oldest calls beyond the limits, but never the newest.
     fn drop_oldest(&mut self) {
         while self.calls.len() > MAX_CALLS || (self.bytes > MAX_BYTES && self.calls.len() > 1) {
             let dropped = self.calls.pop_front();
-            self.bytes -= dropped.map_or(0, |(_, size)| size);
+            self.bytes -= dropped.map_or(0, |one| one.bytes);
         }
     }
 }
 
 impl Record {
+    /// Returns the errors and warnings of its log, a line each.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let lines = self.log.iter();
+        let lines = lines.filter(|line| line.level <= tracing::Level::WARN);
+        lines.map(LogLine::to_text).collect()
+    }
+
     fn elapsed(&self) -> Duration {
         self.at.elapsed().unwrap_or_default()
     }
 }
+
+impl LogLine {
+    /// Returns the line as text: of a handler's error, the error with its causes.
+    fn to_text(&self) -> String {
+        let error = self.fields.iter().find(|(name, _)| *name == "error");
+        if let (true, Some((_, error))) = (self.message.starts_with(FAILED), error) {
+            return error.clone();
+        }
+        let fields = self.fields.iter();
+        let fields: Vec<String> = fields
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let separator = if fields.is_empty() { "" } else { ": " };
+        let (level, message) = (self.level, &self.message);
+        format!("{level} {message}{separator}{}", fields.join(" "))
+    }
+}
+
+impl Sent {
+    fn size(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.len() + value.len() + OVERHEAD);
+        let texts = [&self.handler, &self.key, &self.path, &self.trace_id].map(String::len);
+        let claims = self.claims.to_string().len();
+        let texts = texts.into_iter().chain(headers).chain([claims]);
+        texts.sum::<usize>() + self.body.len() + OVERHEAD
+    }
+}
+
+impl LogLine {
+    fn cut(mut self) -> Self {
+        let fields = self.fields.iter_mut().map(|(_, value)| value);
+        fields.chain([&mut self.message]).for_each(cut);
+        self
+    }
+
+    fn size(&self) -> usize {
+        let fields = self.fields.iter();
+        let fields = fields.map(|(name, value)| name.len() + value.len());
+        self.target.len() + self.message.len() + fields.sum::<usize>() + OVERHEAD
+    }
+}
+
+impl OutgoingCall {
+    fn cut(mut self) -> Self {
+        cut(&mut self.path);
+        self
+    }
+
+    fn size(&self) -> usize {
+        self.api.len() + self.method.len() + self.path.len() + OVERHEAD
+    }
+}
+
+/// Cuts a text that is too long.
+fn cut(text: &mut String) {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

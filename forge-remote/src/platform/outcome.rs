@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::forgery::Forgery;
+use crate::log::Foreign;
 use crate::registry::{Auth, Handler, Method};
 
 /// The outcome of a call.
@@ -50,10 +51,16 @@ pub(crate) struct Columns {
 impl Columns {
     /// Returns the widths for calls of these handlers.
     pub(crate) fn of(handlers: &[Handler]) -> Self {
-        let widest = |width: fn(&Handler) -> usize| handlers.iter().map(width).max().unwrap_or(0);
+        // What is longer does not push the columns of all others.
+        let widest = |limit: usize, width: fn(&Handler) -> usize| {
+            let widths = handlers.iter().map(width);
+            widths.filter(|width| *width <= limit).max().unwrap_or(0)
+        };
         Self {
-            key: widest(|handler| handler.key().len()),
-            call: widest(|handler| handler.method().as_str().len() + 1 + handler.path().len()),
+            key: widest(32, |handler| handler.key().len()),
+            call: widest(40, |handler| {
+                handler.method().as_str().len() + 1 + handler.path().len()
+            }),
             // `12345 ms`
             elapsed: 8,
         }
@@ -64,13 +71,22 @@ impl Columns {
 pub(crate) struct Exchanged {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// The first part, if it is long.
     pub(crate) body: Bytes,
+    /// The size of the whole body, in bytes.
+    pub(crate) size: usize,
 }
 
 /// The number of times that Forge repeats a call that fails, and the pause before each.
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/>
-const MAX_RETRIES: u32 = 4;
+pub(crate) const MAX_RETRIES: u32 = 4;
 const RETRY_PAUSE_SECONDS: u32 = 60;
+/// The bytes of a response's body that are kept.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// How the lines below a call begin.
+pub(crate) const NOTE_INDENT: &str = "      ";
+/// The bytes of a failed call's response that are printed.
+const MAX_NOTE: usize = 2000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -81,6 +97,28 @@ pub(crate) enum Verdict {
 }
 
 impl Exchanged {
+    /// Receives the whole response, and keeps the first part of its body.
+    pub(super) async fn receive(mut response: reqwest::Response) -> reqwest::Result<Self> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (mut body, mut size) = (BytesMut::new(), 0);
+        while let Some(chunk) = response.chunk().await? {
+            size += chunk.len();
+            let room = MAX_BODY - body.len();
+            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        }
+        Ok(Self {
+            status,
+            headers,
+            body: body.freeze(),
+            size,
+        })
+    }
+
+    /// Returns whether a part of the body is not kept.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.body.len() < self.size
+    }
+
     /// Returns the body as text.
     pub(crate) fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
@@ -136,15 +174,24 @@ impl Outcome {
         })
     }
 
-    /// Returns the size of the response's body, in bytes.
-    pub(crate) fn response_size(&self) -> usize {
-        self.response
-            .as_ref()
-            .map_or(0, |response| response.body.len())
+    /// Returns what is kept of the response, in bytes.
+    pub(super) fn response_size(&self) -> usize {
+        let texts = [Some(&self.key), Some(&self.path), self.event.as_ref()];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let response = match &self.response {
+            Ok(response) => {
+                let headers = response.headers.iter();
+                let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+                headers.sum::<usize>() + response.body.len()
+            }
+            Err(error) => error.len(),
+        };
+        texts + response
     }
 
-    /// Returns the output line: the call, its status, its duration and its tokens; and below it the notes.
-    pub(crate) fn line(&self, columns: Columns, color: bool) -> String {
+    /// Returns the output line: the call, its status, its duration and its tokens; and below it, of a failed call,
+    /// the problems of its log, and the notes.
+    pub(crate) fn line(&self, columns: Columns, problems: &[String], color: bool) -> String {
         let paint = |code: &str, text: &str| {
             if color {
                 format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -189,11 +236,12 @@ impl Outcome {
         if let Some(forgery) = self.forgery {
             line.push_str(&format!("  forged: {}", forgery.as_str()));
         }
-        let consequence = self
-            .consequence()
-            .filter(|_| self.verdict() == Verdict::Failed);
-        for note in self.notes().into_iter().chain(consequence) {
-            line.push_str(&format!("\n      {note}"));
+        let has_failed = self.verdict() == Verdict::Failed;
+        let problems = problems.iter().filter(|_| has_failed).cloned();
+        let consequence = self.consequence().filter(|_| has_failed);
+        for note in problems.chain(self.notes()).chain(consequence) {
+            // The app and its callers write parts of them.
+            line.push_str(&format!("\n{NOTE_INDENT}{}", Foreign(&note)));
         }
         line
     }
@@ -213,7 +261,7 @@ impl Outcome {
                 "verified, but it needs a body: set one with `App::sample_body(\"{key}\", json)`"
             )),
             (Ok(response), Verdict::Failed) if !response.body.is_empty() => {
-                notes.push(response.text().into_owned());
+                notes.push(excerpt(&response.text()));
                 if response.status == StatusCode::UNPROCESSABLE_ENTITY {
                     notes.push(format!(
                         "to send another body, set one with `App::sample_body(\"{key}\", json)`"
@@ -226,6 +274,14 @@ impl Outcome {
                 }
             }
             _ => {}
+        }
+        if let Ok(response) = &self.response
+            && response.is_cut()
+        {
+            let (kept, size) = (response.body.len(), response.size);
+            notes.push(format!(
+                "the response has {size} bytes, of which the first {kept} are kept here"
+            ));
         }
         if let Some(reason) = self.invoke_remote_error {
             notes.push(format!(
@@ -242,6 +298,14 @@ fn reported_error(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let error = body.get("error").filter(|error| !error.is_null())?;
     Some(error.to_string())
+}
+
+/// Returns the first part of a long text.
+fn excerpt(text: &str) -> String {
+    match text.len() > MAX_NOTE {
+        true => format!("{}…", &text[..text.floor_char_boundary(MAX_NOTE)]),
+        false => text.to_owned(),
+    }
 }
 
 /// Milliseconds with one decimal below ten.

@@ -237,20 +237,37 @@ impl Registry {
     /// handlers declare one module; with its method and path if several share both.
     #[cfg(feature = "dev")]
     pub(crate) fn labels(&self) -> Vec<String> {
-        let all = &self.handlers;
+        self.handlers.iter().map(|one| self.label(one)).collect()
+    }
+
+    /// Returns the unique name of a handler.
+    #[cfg(feature = "dev")]
+    pub(crate) fn label(&self, handler: &Handler) -> String {
         let once = |key: &str, of: fn(&Handler) -> &str| {
-            all.iter().filter(|one| of(one) == key).count() == 1
+            self.handlers.iter().filter(|one| of(one) == key).count() == 1
         };
-        let label = |one: &Handler| {
-            if once(one.key(), Handler::key) {
-                one.key().to_owned()
-            } else if once(one.endpoint(), Handler::endpoint) {
-                one.endpoint().to_owned()
-            } else {
-                format!("{} ({} {})", one.key(), one.methods(), one.path())
-            }
-        };
-        all.iter().map(label).collect()
+        if once(handler.key(), Handler::key) {
+            handler.key().to_owned()
+        } else if once(handler.endpoint(), Handler::endpoint) {
+            handler.endpoint().to_owned()
+        } else {
+            format!(
+                "{} ({} {})",
+                handler.key(),
+                handler.methods(),
+                handler.path()
+            )
+        }
+    }
+
+    /// Returns the handler with this unique name; otherwise the first one with this module or endpoint key that
+    /// accepts the method.
+    #[cfg(feature = "dev")]
+    pub(crate) fn find_named(&self, name: &str, method: Option<Method>) -> Option<&Handler> {
+        let all = self.handlers.iter();
+        let mut accepting = all.filter(|one| method.is_none_or(|method| one.answers(method)));
+        let named = accepting.clone().find(|one| self.label(one) == name);
+        named.or_else(|| accepting.find(|one| one.key() == name || one.endpoint() == name))
     }
 
     /// Returns the keys of all modules and endpoints.

@@ -11,6 +11,8 @@ use super::callbacks::Callbacks;
 use super::installation::About;
 use super::keeper::{Admission, Keeper};
 use super::settings::{MIN_MARGIN, Settings};
+#[cfg(feature = "dev")]
+use super::sources::Sources;
 use super::store::TokenStore;
 use crate::fit::{AppId, Clock, ClockHealth, Environment};
 
@@ -77,6 +79,9 @@ pub(super) struct Inner {
     pub(super) clock_health: Arc<ClockHealth>,
     pub(super) is_purged: OnceLock<()>,
     pub(super) has_warned_of_pages: OnceLock<()>,
+    /// Where tokens came from, if a console shows it.
+    #[cfg(feature = "dev")]
+    pub(super) sources: OnceLock<Sources>,
 }
 
 impl fmt::Debug for Tokens {
@@ -118,6 +123,8 @@ impl Tokens {
                 clock_health: Arc::default(),
                 is_purged: OnceLock::new(),
                 has_warned_of_pages: OnceLock::new(),
+                #[cfg(feature = "dev")]
+                sources: OnceLock::new(),
             }),
             AppScope::default(),
         )

@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 use super::handle::Tokens;
 use super::installation::About;
 use super::limits::{MAX_LIFE, UNKNOWN_LIFE};
+#[cfg(feature = "dev")]
+use super::sources::{Sources, TokenSource};
 use crate::credentials::{expires_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
@@ -60,7 +62,23 @@ impl Tokens {
             return;
         }
         let token = Zeroizing::new(token.to_owned());
+        #[cfg(feature = "dev")]
+        if let Some(sources) = self.0.sources.get() {
+            sources.set(claims.installation_id(), provenance, now);
+        }
         keeper.keep(About::of(claims), token, expires_at);
+    }
+
+    /// Records from now on where tokens come from.
+    #[cfg(feature = "dev")]
+    pub(crate) fn record_sources(&self) {
+        let _ = self.0.sources.set(Sources::default());
+    }
+
+    /// Returns where an installation's token came from; `None` if from the store.
+    #[cfg(feature = "dev")]
+    pub(crate) fn source(&self, installation_id: &str) -> Option<TokenSource> {
+        self.0.sources.get()?.of(installation_id)
     }
 
     fn accepts_from_pages(&self) -> bool {

@@ -151,6 +151,8 @@ mod settings;
 #[allow(clippy::panic)]
 mod simulation;
 mod site;
+#[cfg(feature = "dev")]
+mod sources;
 pub(crate) mod store;
 #[cfg(feature = "cli")]
 mod survey;
@@ -166,6 +168,8 @@ pub use listing::InstallationStream;
 pub(crate) use lookup::Presence;
 pub use seal::InvalidKeys;
 pub use site::Site;
+#[cfg(feature = "dev")]
+pub(crate) use sources::TokenSource;
 #[cfg(feature = "postgres")]
 pub use store::PostgresTokens;
 #[cfg(feature = "redis")]

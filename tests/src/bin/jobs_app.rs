@@ -1,4 +1,5 @@
-//! An app with kept tokens, and with durable handlers whose jobs wait, run, fail and die as their bodies say, to test the console's page.
+//! An app with kept tokens, a cron schedule, and durable handlers whose jobs wait, run, fail and die as their bodies
+//! say, to test the console's page.
 //! `{"how": …}` is `fails` (the first attempt), `dies` (the first attempt), `hangs`, or anything else.
 
 use forge_remote::jobs::{Attempt, MemoryJobs};
@@ -39,11 +40,18 @@ async fn export(Event(change): Event<Change>) -> Result<()> {
     }
 }
 
+/// Sends the report of the year.
+#[scheduled_trigger(cron = "0 3 1 1 *", tz = "Europe/Berlin", key = "report")]
+async fn report() {
+    tracing::info!("the report is sent");
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     App::empty()
         .handler(forge_remote::handler!(index))
         .handler(forge_remote::handler!(export))
+        .handler(forge_remote::handler!(report))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .jobs(MemoryJobs::new())
         .token_store(MemoryTokens::new())

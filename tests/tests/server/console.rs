@@ -191,6 +191,7 @@ async fn the_api_needs_the_secret_of_this_start() {
         "calls/1/again",
         "manifest/write",
         "schedules/sweep-trigger/pause",
+        "schedules/sweep-trigger/fire",
     ];
     let reads = reads.iter().map(|path| get(path));
     let calls: Vec<Call> = reads
@@ -383,6 +384,11 @@ async fn forged_calls_are_rejected_with_their_code() {
     }
 }
 
+fn next_calls(handler: &Value) -> Value {
+    let calls = handler["next_calls"].as_array().unwrap();
+    calls.iter().map(|call| call["at"].clone()).collect()
+}
+
 #[tokio::test]
 async fn schedules_are_paused_and_resumed() {
     let folder = Folder::default();
@@ -398,7 +404,11 @@ async fn schedules_are_paused_and_resumed() {
     let before = triage().await;
     assert_eq!(before["interval_seconds"], 7 * 24 * 3600);
     assert_eq!(before["is_paused"], false);
-    assert!(before["next_call"].is_u64());
+    let next: Vec<u64> = serde_json::from_value(next_calls(&before)).unwrap();
+    assert!(
+        next.windows(2)
+            .all(|pair| pair[1] - pair[0] == 7 * 24 * 3_600_000)
+    );
     for (action, is_paused) in [("pause", true), ("resume", false)] {
         let (status, _) = dev
             .api(post(
@@ -424,6 +434,8 @@ async fn kept_tokens_are_listed_without_the_tokens() {
     let installations = tokens["installations"].as_array().unwrap();
     assert_eq!(installations.len(), 1, "{tokens}");
     assert!(installations[0]["expires"].is_u64() && installations[0]["cloud_id"].is_string());
+    assert_eq!(installations[0]["source"], "forge");
+    assert!(installations[0]["delivered"].is_u64());
     assert!(!tokens.to_string().contains("eyJ"), "{tokens}");
 }
 
@@ -483,10 +495,12 @@ async fn a_call_is_copied_as_a_test_and_as_a_command() {
     let pasted = include_str!("console_recorded.rs");
     let pasted = &pasted[pasted.find("/// Recorded by").unwrap()..];
     assert_eq!(call["rust_test"], pasted);
-    assert_eq!(
-        call["invoke_command"],
-        "cargo run -- invoke tick-trigger --body '{\"a\": \"b\"}'"
+    // It names the platform, unless that is at the default port.
+    let command = format!(
+        "cargo run -- invoke tick-trigger --platform {} --body '{{\"a\": \"b\"}}'",
+        dev.platform
     );
+    assert_eq!(call["invoke_command"], command);
 }
 
 #[tokio::test]

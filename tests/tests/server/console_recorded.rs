@@ -20,7 +20,7 @@ pub(crate) fn app() -> App {
 
 /// Recorded by the console of `dev`. `app()` is the function that returns the app.
 #[tokio::test]
-async fn tick_responds_with_200() -> forge_remote::Result<()> {
+async fn tick_responds_with_200_ad5454() -> forge_remote::Result<()> {
     use forge_remote::registry::Method;
     use forge_remote::testing::Harness;
 

@@ -7,6 +7,7 @@ mod base_paths;
 mod browser;
 mod by_hand;
 mod console;
+mod console_calls;
 mod console_recorded;
 mod dev_calls;
 mod dev_life;
@@ -27,6 +28,7 @@ mod process_logs;
 mod rejections;
 mod responses;
 mod shutdown;
+mod terminal;
 mod tower;
 
 // The recorded test names the app like this.

@@ -7,7 +7,7 @@ import { handlersView } from './handlers.js';
 import { jobsView } from './jobs.js';
 import { outcomeOf, status } from './labels.js';
 import { manifestView } from './manifest.js';
-import { loadCalls, loadHandlers, model, putCall, subscribe } from './model.js';
+import { loadCalls, loadHandlers, model, publish, putCall, subscribe } from './model.js';
 import { schedulesView } from './schedules.js';
 import { tokensView } from './tokens.js';
 
@@ -17,6 +17,7 @@ const connection = document.getElementById('connection');
 const announcer = document.getElementById('announcer');
 
 const ANNOUNCE_EVERY = 3000;
+const HANDLERS_DELAY = 300;
 const KEYS = [
   [['1', '…', '6'], 'Open a tab'],
   [['j', 'k', '↓', '↑'], 'Next and previous row'],
@@ -80,7 +81,7 @@ setInterval(() => {
   const last = [...fresh.values()].at(-1);
   announced = Math.max(...fresh.keys());
   announce(
-    fresh.size === 1 ? `Call ${last.id}: ${last.key}, ${status(last)} ${outcomeOf(last)}` : `${fresh.size} new calls`,
+    fresh.size === 1 ? `Call ${last.id}: ${last.handler}, ${status(last)} ${outcomeOf(last)}` : `${fresh.size} new calls`,
   );
   fresh = new Map();
 }, ANNOUNCE_EVERY);
@@ -89,6 +90,8 @@ setInterval(() => {
 
 function showConnection(state) {
   const labels = { live: 'Live', lost: 'Reconnecting', connecting: 'Connecting', refused: 'Not connected' };
+  if (connection.dataset.state !== state && (state === 'lost' || connection.dataset.state === 'lost'))
+    announce(state === 'lost' ? 'The connection is lost' : 'Connected again');
   connection.dataset.state = state;
   connection.textContent = labels[state];
   connection.title = state === 'lost' ? '`dev` does not respond. Click to try now.' : '';
@@ -114,9 +117,22 @@ async function connected() {
   if (isFirst) start();
 }
 
+let isLoading = false;
+
+/** Loads the handlers a moment later: fast schedules change often. */
+function scheduleHandlers() {
+  if (isLoading) return;
+  isLoading = true;
+  setTimeout(() => {
+    isLoading = false;
+    loadHandlers().catch(() => {});
+  }, HANDLERS_DELAY);
+}
+
 function received(name, data) {
   if (name === 'call') putCall(data);
-  else if (name === 'handlers') loadHandlers().catch(() => {});
+  else if (name === 'handlers') scheduleHandlers();
+  else if (name === 'log') publish('log', data.id);
   else if (name === 'missed') loadCalls().catch(() => {});
 }
 

@@ -7,6 +7,14 @@ import { ORIGINS, outcomeOf, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
 import { claims, countOf, dim, log, message, section, verdict, waterfall } from './parts.js';
 
+/** Longer than `dev` waits between two events of one log. */
+const LOG_DELAY = 300;
+
+function noTest({ forgery, outcome }) {
+  if (forgery) return 'A forged call has no test to copy';
+  return `A call ${outcome === 'running' ? 'that runs' : 'without a response'} has no test to copy`;
+}
+
 const iso = (at) => new Date(at).toISOString();
 
 export function callDetail({ navigate, announce, select }) {
@@ -25,7 +33,7 @@ export function callDetail({ navigate, announce, select }) {
   const actions = h.div(
     { class: 'actions' },
     action('Again', () => again(), 'r'),
-    action('As a retry', () => again((summary.retry ?? 0) + 1), 't'),
+    action('As a retry', () => asRetry(), 't'),
     action('Edit and send', edit, 'e'),
     action('Copy command', () => copy('invoke_command', 'The command is copied')),
     action('Copy test', () => copy('rust_test', 'The test is copied')),
@@ -40,6 +48,16 @@ export function callDetail({ navigate, announce, select }) {
     if (repetition === undefined) return;
     repeated = null;
     select(repetition);
+  });
+
+  // A stored call runs after its response: its log grows, line by line.
+  let rereading = null;
+  subscribe('log', (id) => {
+    if (id !== summary?.id) return;
+    rereading ??= setTimeout(() => {
+      rereading = null;
+      if (id === summary?.id) load(id);
+    }, LOG_DELAY);
   });
 
   function open(id, known) {
@@ -75,11 +93,11 @@ export function callDetail({ navigate, announce, select }) {
   }
 
   function drawHead() {
-    const { id, key, method, path, event, at, elapsed_ms, origin, tokens, repeats, retry, outcome } = summary;
+    const { id, handler: name, key, method, path, event, at, elapsed_ms, origin, tokens, repeats, retry, outcome } = summary;
     element.dataset.outcome = outcome;
     fill(
       head,
-      h.h2(h.span({ class: 'badge' }, `${status(summary)} ${outcomeOf(summary)}`), h.span({ class: 'name' }, key)),
+      h.h2(h.span({ class: 'badge' }, `${status(summary)} ${outcomeOf(summary)}`), h.span({ class: 'name' }, name ?? key)),
       h.p(
         { class: 'dim' },
         [
@@ -105,7 +123,7 @@ export function callDetail({ navigate, announce, select }) {
     fill(
       content,
       verdict(call),
-      section('Log', countOf(call.log.length, 'line'), log(call.log)),
+      section('Log', countOf(call.log.length, 'line'), log(call)),
       section('Time', millis(call.elapsed_ms), waterfall(call)),
       section(
         'Response',
@@ -116,6 +134,8 @@ export function callDetail({ navigate, announce, select }) {
       section('Claims', call.claims ? 'of the FIT' : 'none', claims(call.claims)),
     );
   }
+
+  const asRetry = () => again((summary?.retry ?? 0) + 1);
 
   async function again(retry) {
     if (!summary) return;
@@ -134,22 +154,21 @@ export function callDetail({ navigate, announce, select }) {
 
   function edit() {
     if (!call) return;
-    const target = handler(call.key);
+    const target = handler(call.handler);
     if (!target) {
-      note.textContent = `No handler has the key ${call.key}`;
+      note.textContent = `The app has no handler ${call.handler}`;
       return;
     }
     const [path, query] = call.path.split(/\?(.*)/s);
     const dialog = h.dialog(
       { class: 'panel', 'aria-labelledby': 'edit-title', onclose: () => dialog.remove() },
-      h.h2({ id: 'edit-title' }, `Edit and send: ${call.key}`),
+      h.h2({ id: 'edit-title' }, `Edit and send: ${call.handler}`),
       composer({
         handler: target,
         initial: {
           body: call.request.body,
           method: call.method,
           event: call.event,
-          retry: call.retry,
           forgery: call.forgery,
           query,
           subpath: path.startsWith(target.path) ? path.slice(target.path.length) : '',
@@ -170,7 +189,7 @@ export function callDetail({ navigate, announce, select }) {
   async function copy(name, done) {
     if (!call) return;
     if (call[name] === '') {
-      note.textContent = 'A forged call has no test to copy';
+      note.textContent = name === 'rust_test' ? noTest(call) : 'A forged call has no command to copy';
       return;
     }
     try {
@@ -200,7 +219,7 @@ export function callDetail({ navigate, announce, select }) {
     update: (newer) => open(newer.id, newer),
     key(name) {
       if (name === 'r') again();
-      else if (name === 't') again((summary?.retry ?? 0) + 1);
+      else if (name === 't') asRetry();
       else if (name === 'e') edit();
       else if (name === 'Enter') content.focus();
       else return false;

@@ -9,13 +9,18 @@ import { model, subscribe } from './model.js';
 const ROW = 28;
 /** What distinguishes a call from its handler's others. */
 function subject(call) {
-  const tags = [call.forgery && forgery(call), call.retry !== null && `retry ${call.retry}`];
+  const tags = [
+    call.fires && `fires ${call.fires}`,
+    call.forgery && forgery(call),
+    call.retry !== null && `retry ${call.retry}`,
+  ];
   return [call.event ?? `${call.method} ${call.path}`, ...tags.filter(Boolean)].join(' · ');
 }
 
 const words = (call) =>
   [
     call.id,
+    call.handler,
     call.key,
     call.kind,
     call.method,
@@ -104,7 +109,7 @@ export function callsView({ navigate, announce }) {
     row.call = call;
     row.element.dataset.outcome = call.outcome;
     row.cells[0].setAttribute('aria-label', outcomeOf(call));
-    const texts = ['', clock(call.at), call.key, subject(call), status(call), millis(call.elapsed_ms)];
+    const texts = ['', clock(call.at), call.handler, subject(call), status(call), millis(call.elapsed_ms)];
     row.cells.forEach((cell, at) => setText(cell, texts[at]));
     row.cells[3].title = `${call.method} ${call.path}${call.event ? `, ${call.event}` : ''}`;
     row.text = words(call);
@@ -224,7 +229,10 @@ export function callsView({ navigate, announce }) {
     const shown = [...rows.values()].filter((row) => !row.element.hidden).map((row) => row.call.id);
     const at = shown.indexOf(selected);
     const next = at < 0 ? shown.at(-1) : shown[Math.min(Math.max(at + step, 0), shown.length - 1)];
-    if (next !== undefined) select(next);
+    if (next === undefined) return;
+    select(next);
+    // A screen reader reads the option that the focused list names.
+    if (!element.contains(document.activeElement)) list.focus();
   }
 
   counted();

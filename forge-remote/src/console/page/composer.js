@@ -1,5 +1,5 @@
 // The form that sends a call: event, body, method and Forge Invocation Token. The body is sent byte for byte, and
-// the last one is remembered for each handler and event.
+// the last one is remembered for each handler and event, in this tab.
 
 import { post } from './api.js';
 import { button, field, fill, h } from './dom.js';
@@ -10,21 +10,21 @@ import { model } from './model.js';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 // Apps share this origin, so the app's id is a part of the name.
-const place = (key) => `forge-remote.body ${model.app.app_ids[0] ?? ''} ${key}`;
+const place = (id) => `forge-remote.body ${model.app.app_ids[0] ?? ''} ${id}`;
 
-function remembered(key) {
+function remembered(id) {
   try {
-    return JSON.parse(localStorage.getItem(place(key))) ?? {};
+    return JSON.parse(sessionStorage.getItem(place(id))) ?? {};
   } catch {
     return {};
   }
 }
 
 /** Keeps a body; `undefined` forgets it, so that a sample which changes with the code is not hidden. */
-function remember(key, event, body) {
-  const { bodies } = remembered(key);
+function remember(id, event, body) {
+  const { bodies } = remembered(id);
   try {
-    localStorage.setItem(place(key), JSON.stringify({ event, bodies: { ...bodies, [event ?? '']: body } }));
+    sessionStorage.setItem(place(id), JSON.stringify({ event, bodies: { ...bodies, [event ?? '']: body } }));
   } catch {
     // A full storage only forgets.
   }
@@ -42,7 +42,7 @@ const choice = (options, value, onchange, props) => {
 /** A form for `handler`. Without `initial` it starts from the remembered body, else from the sample. */
 export function composer({ handler, initial, warning, sent, extra }) {
   const events = [...new Set([...handler.samples.map((one) => one.event), ...handler.events].filter(Boolean))];
-  const last = initial ?? remembered(handler.key);
+  const last = initial ?? remembered(handler.id);
   const sample = () =>
     handler.samples.find((one) => one.event === event()) ?? handler.samples[0] ?? { body: null, is_guess: false };
   const event = () => (events.length > 0 ? eventChoice.value : null);
@@ -98,19 +98,20 @@ export function composer({ handler, initial, warning, sent, extra }) {
   let original = { shown: '', bytes: '' };
 
   function start(bytes) {
-    original = { shown: indent(bytes), bytes };
-    text.value = original.shown;
+    text.value = indent(bytes);
+    // The browser changes line ends.
+    original = { shown: text.value, bytes };
   }
 
-  const shownSample = () => indent(sample().body ?? '');
+  const shownSample = () => indent(sample().body ?? '').replace(/\r\n?/g, '\n');
 
   function restore() {
     start(sample().body ?? '');
-    text.value = remembered(handler.key).bodies?.[event() ?? ''] ?? text.value;
+    text.value = remembered(handler.id).bodies?.[event() ?? ''] ?? text.value;
     checked();
   }
 
-  const keep = () => remember(handler.key, event(), text.value === shownSample() ? undefined : text.value);
+  const keep = () => remember(handler.id, event(), text.value === shownSample() ? undefined : text.value);
 
   function typed() {
     keep();
@@ -152,7 +153,7 @@ export function composer({ handler, initial, warning, sent, extra }) {
     send.disabled = true;
     result.textContent = 'Sending';
     try {
-      const { id } = await post(`/handlers/${encodeURIComponent(handler.key)}/call`, changes);
+      const { id } = await post(`/handlers/${encodeURIComponent(handler.id)}/call`, changes);
       result.textContent = '';
       sent(id, result);
     } catch (error) {

@@ -31,17 +31,17 @@ export function handlersView({ navigate }) {
         list,
         model.handlers.map((one) => {
           const last = h.span({ class: 'status' });
-          const link = h.a({ class: 'key', href: address(one.key) }, one.key);
+          const link = h.a({ class: 'key', href: address(one.id) }, one.id);
           const row = h.div(
-            { class: 'row', role: 'listitem', id: `handler-${one.key}` },
+            { class: 'row', role: 'listitem', id: `handler-${one.id}` },
             link,
             h.span({ class: 'dim' }, one.attribute),
             h.span({ class: 'dim mono' }, `${one.method} ${one.path}`),
             last,
-            button('Call', () => call(one.key), { class: 'quiet', 'aria-label': `Call ${one.key}` }),
+            button('Call', () => call(one.id), { class: 'quiet', 'aria-label': `Call ${one.id}` }),
           );
-          row.dataset.key = one.key;
-          rows.set(one.key, { row, link, last });
+          row.dataset.id = one.id;
+          rows.set(one.id, { row, link, last });
           return row;
         }),
       );
@@ -53,8 +53,8 @@ export function handlersView({ navigate }) {
   subscribe('calls', results);
 
   function results() {
-    for (const [key, { row, last }] of rows) {
-      const call = model.newest.get(key);
+    for (const [id, { row, last }] of rows) {
+      const call = model.newest.get(id);
       if (!call) continue;
       row.dataset.outcome = call.outcome;
       setText(last, status(call));
@@ -67,31 +67,32 @@ export function handlersView({ navigate }) {
     fill(
       facts,
       fact('Module', one.kind),
+      one.id !== one.key && fact('Key', h.code(one.key)),
       fact('Endpoint', one.endpoint && h.code(one.endpoint)),
       fact('Path', h.code(`${one.method} ${one.path}`)),
       fact('Tokens', one.tokens.length > 0 ? one.tokens.join(', ') : 'none'),
       one.scopes.length > 0 && fact('Scopes', list(one.scopes)),
       one.events.length > 0 && fact('Events', list(one.events)),
       one.interval_seconds && fact('Interval', interval(one.interval_seconds)),
-      one.interval_seconds && fact('Next call', one.is_paused ? 'paused' : one.next_call && moment(one.next_call)),
-      one.cron && fact('Cron', one.cron),
+      one.cron && fact('Cron', h.code(one.cron.expression), ` in ${one.cron.tz}`),
+      one.next_calls.length > 0 && fact('Next call', one.is_paused ? 'paused' : moment(one.next_calls[0].at)),
       one.is_durable && fact('Durable', 'the call is stored as a job, then run'),
       fact('Source', h.code(one.source)),
     );
   }
 
-  function open(key) {
-    const one = handler(key);
+  function open(id) {
+    const one = handler(id);
     const before = rows.get(selected);
     before?.row.classList.remove('selected');
     before?.link.removeAttribute('aria-current');
-    const isOther = selected !== key;
-    selected = key;
+    const isOther = selected !== id;
+    selected = id;
     if (!one) {
-      fill(detail, empty('No such handler', 'The app has no handler with the key ', h.code(key), '.'));
+      fill(detail, empty('No such handler', 'The app has no handler with the key ', h.code(id), '.'));
       return;
     }
-    const { row, link } = rows.get(key);
+    const { row, link } = rows.get(id);
     row.classList.add('selected');
     link.setAttribute('aria-current', 'true');
     row.scrollIntoView({ block: 'nearest' });
@@ -101,7 +102,7 @@ export function handlersView({ navigate }) {
       detail,
       h.div(
         { class: 'detail-head' },
-        h.h2(h.span({ class: 'name' }, one.key)),
+        h.h2(h.span({ class: 'name' }, one.id)),
         one.docs && h.p({ class: 'dim' }, one.docs),
       ),
       h.div({ class: 'detail-body' }, facts, composer({ handler: one, sent: showResult })),
@@ -122,12 +123,12 @@ export function handlersView({ navigate }) {
     );
   }
 
-  const address = (key) => `#/handlers/${encodeURIComponent(key)}`;
-  const select = (key) => navigate(address(key).slice(1), { replaces: true });
+  const address = (id) => `#/handlers/${encodeURIComponent(id)}`;
+  const select = (id) => navigate(address(id).slice(1), { replaces: true });
 
   /** Calls a handler with the body that its form has. */
-  function call(key) {
-    select(key);
+  function call(id) {
+    select(id);
     detail.querySelector('form')?.requestSubmit();
   }
 
@@ -135,19 +136,19 @@ export function handlersView({ navigate }) {
     const row = event.target.closest('.row');
     if (!row || event.target.closest('button')) return;
     event.preventDefault();
-    select(row.dataset.key);
+    select(row.dataset.id);
   }
 
   function move(step) {
-    const keys = model.handlers.map((one) => one.key);
-    const at = Math.min(Math.max(keys.indexOf(selected) + step, 0), keys.length - 1);
-    if (keys[at] !== undefined) select(keys[at]);
+    const ids = model.handlers.map((one) => one.id);
+    const at = Math.min(Math.max(ids.indexOf(selected) + step, 0), ids.length - 1);
+    if (ids[at] !== undefined) select(ids[at]);
   }
 
   return {
     element,
-    show(key) {
-      const wanted = key ?? selected ?? model.handlers[0]?.key;
+    show(id) {
+      const wanted = id ?? selected ?? model.handlers[0]?.id;
       if (wanted !== undefined) open(wanted);
       else
         fill(

@@ -23,6 +23,7 @@ export function jobsView() {
     button(name[0].toUpperCase() + name.slice(1), () => choose(name), { 'aria-pressed': String(name === state) }),
   );
   const note = h.p({ class: 'result', role: 'status' });
+  const cut = h.p({ class: 'dim' });
   const body = h.tbody();
   const none = h.div();
   const table = h.table(
@@ -40,6 +41,7 @@ export function jobsView() {
     { class: 'page', 'aria-label': 'Jobs' },
     h.div({ class: 'segments', role: 'group', 'aria-label': 'State' }, choices),
     table,
+    cut,
     none,
     note,
   );
@@ -55,14 +57,11 @@ export function jobsView() {
 
   async function load() {
     const wanted = state;
-    // To the engine, a failed job is one that waits.
-    const hasFailed = wanted === 'failed';
     try {
-      const { jobs } = await get(`/jobs?state=${hasFailed ? 'waiting' : wanted}`);
+      const { jobs, count } = await get(`/jobs?state=${wanted}`);
       if (wanted !== state) return;
-      if (hasFailed) update(jobs.filter((job) => job.attempts > 0));
-      else if (wanted === 'waiting') update(jobs.filter((job) => job.attempts === 0));
-      else update(jobs);
+      setText(cut, jobs.length < count ? `The newest ${jobs.length} of ${count}.` : '');
+      update(jobs);
     } catch (error) {
       note.textContent = error.message;
     }

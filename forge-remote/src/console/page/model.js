@@ -10,18 +10,18 @@ export const model = {
   handlers: [],
   /** The calls by id, oldest first. */
   calls: new Map(),
-  /** The newest call of each handler. */
+  /** The newest call of each handler, by the handler's id. */
   newest: new Map(),
 };
 
-const subscribers = { handlers: [], calls: [] };
+const subscribers = { handlers: [], calls: [], log: [] };
 
-/** Runs `view` after each change. For `calls` it gets the ids that changed. */
+/** Runs `view` after each change. For `calls` it gets the ids that changed, for `log` the id. */
 export const subscribe = (topic, view) => subscribers[topic].push(view);
 
-const publish = (topic, value) => subscribers[topic].forEach((view) => view(value));
+export const publish = (topic, value) => subscribers[topic].forEach((view) => view(value));
 
-export const handler = (key) => model.handlers.find((one) => one.key === key);
+export const handler = (id) => model.handlers.find((one) => one.id === id);
 
 export async function loadHandlers() {
   model.handlers = await get('/handlers');
@@ -48,7 +48,8 @@ export function putCall(call) {
   const isStale = known ? known.outcome !== 'running' && call.outcome === 'running' : call.id <= forgotten;
   if (isStale) return;
   model.calls.set(call.id, call);
-  if ((model.newest.get(call.key)?.id ?? 0) <= call.id) model.newest.set(call.key, call);
+  for (const name of [call.handler, call.fires])
+    if (name && (model.newest.get(name)?.id ?? 0) <= call.id) model.newest.set(name, call);
   changed.add(call.id);
   while (model.calls.size > LIMIT) {
     forgotten = model.calls.keys().next().value;

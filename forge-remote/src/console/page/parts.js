@@ -70,36 +70,33 @@ export function message({ headers, body: text, body_bytes, is_cut }) {
   ];
 }
 
-export function log(lines) {
+export function log({ log: lines, left_out }) {
   if (lines.length === 0) {
     return model.app.has_log
-      ? dim(
-          'The handler logged nothing. ',
-          h.code('RUST_LOG=info,forge_remote=debug'),
-          ' also logs each call that it makes.',
-        )
+      ? dim('The handler logged nothing.')
       : dim('The app sets its own tracing subscriber, so its lines are only in the terminal.');
   }
-  return h.div(
-    { class: 'log', role: 'table', 'aria-label': 'Log lines of this call' },
-    lines.map((line) =>
-      h.div(
-        { class: 'log-line', role: 'row', 'data-level': line.level },
-        h.span({ role: 'cell', class: 'dim' }, `+${millis(line.after_ms)}`),
-        h.span({ role: 'cell', class: 'level' }, line.level),
-        h.span(
-          { role: 'cell' },
-          line.message,
-          Object.entries(line.fields).map(([name, value]) => [
-            ' ',
-            h.span({ class: 'field-pair' }, h.span({ class: 'dim' }, `${name}=`), String(value)),
-          ]),
+  const rows = lines.map((line) =>
+    h.div(
+      { class: 'log-line', role: 'row', 'data-level': line.level },
+      h.span({ role: 'cell', class: 'dim' }, `+${millis(line.after_ms)}`),
+      h.span({ role: 'cell', class: 'level' }, line.level),
+      h.span(
+        { role: 'cell' },
+        line.message,
+        Object.entries(line.fields).map(([name, value]) => [
           ' ',
-          h.span({ class: 'dim target' }, line.target),
-        ),
+          h.span({ class: 'field-pair' }, h.span({ class: 'dim' }, `${name}=`), String(value)),
+        ]),
+        ' ',
+        h.span({ class: 'dim target' }, line.target),
       ),
     ),
   );
+  return [
+    h.div({ class: 'log', role: 'table', 'aria-label': 'Log lines of this call' }, rows),
+    left_out > 0 && dim(`The call has ${left_out} more, which are not kept.`),
+  ];
 }
 
 export function waterfall({ elapsed_ms, outgoing, method, path, status: code, outcome }) {
@@ -113,16 +110,15 @@ export function waterfall({ elapsed_ms, outgoing, method, path, status: code, ou
         style: { left: `${(start / total) * 100}%`, width: `${(length / total) * 100}%` },
       }),
     );
-  const line = (name, title, result, start, length, isFailed, reason) => [
+  const line = (name, title, result, start, length, isFailed, reason) =>
     h.div(
       { class: 'lane-row', role: 'row' },
       h.span({ class: 'lane-name', role: 'cell', title }, name),
       h.span({ role: 'cell', class: isFailed ? 'bad' : 'dim' }, result),
       h.span({ role: 'cell', class: 'took' }, millis(length)),
       bar(start, length ?? 0, isFailed),
-    ),
-    reason && h.p({ class: 'lane-reason' }, reason),
-  ];
+      reason && h.span({ class: 'lane-reason', role: 'cell' }, reason),
+    );
   const isBad = (value) => value === null || value >= 400;
   return h.div(
     { class: 'lanes', role: 'table', 'aria-label': 'Time of the call and of the calls that it made' },

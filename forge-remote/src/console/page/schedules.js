@@ -1,9 +1,16 @@
-// The view of schedules: the next calls with a countdown, and buttons that call now or pause.
+// The view of schedules, Forge's intervals and cron expressions: the next calls with a countdown, and buttons that
+// call now or pause.
 
 import { post } from './api.js';
 import { button, clock, empty, fill, h, interval, millis, moment, setText, until } from './dom.js';
 import { outcomeOf, status } from './labels.js';
 import { loadHandlers, model, subscribe } from './model.js';
+
+/** A coming call: an occurrence of a cron expression in its time zone. */
+const time = (call) => call.local ?? moment(call.at);
+
+/** The time of an occurrence in the browser's time zone. */
+const here = (call) => (call?.local ? `${new Date(call.at).toLocaleString()} in your time zone` : '');
 
 export function schedulesView() {
   const rows = new Map();
@@ -15,7 +22,7 @@ export function schedulesView() {
     { class: 'schedules' },
     h.thead(
       h.tr(
-        ['Handler', 'Every', 'Next call', 'Then', 'Last call', ''].map((name) =>
+        ['Handler', 'Schedule', 'Next call', 'Then', 'Last call', ''].map((name) =>
           h.th({ scope: 'col', class: name === '' ? 'act' : null }, name || h.span({ class: 'unseen' }, 'Actions')),
         ),
       ),
@@ -28,7 +35,13 @@ export function schedulesView() {
     h.code('#[scheduled_trigger(interval = "hour")]'),
     ' is called on a schedule.',
   );
-  const element = h.section({ class: 'page', 'aria-label': 'Schedules' }, speed, table, none, note);
+  const waits = h.p(
+    { class: 'dim', hidden: true },
+    'The app has no engine (',
+    h.code('App::jobs'),
+    "), so a cron expression's handler runs at the clock's first call after each occurrence.",
+  );
+  const element = h.section({ class: 'page', 'aria-label': 'Schedules' }, speed, table, waits, none, note);
 
   async function run(work) {
     note.textContent = '';
@@ -41,7 +54,7 @@ export function schedulesView() {
 
   const fire = (key) =>
     run(async () => {
-      const { id } = await post(`/handlers/${encodeURIComponent(key)}/call`);
+      const { id } = await post(`/schedules/${encodeURIComponent(key)}/fire`);
       fill(note, h.a({ href: `#/calls/${id}` }, `Called ${key}: call ${id}`));
     });
 
@@ -52,17 +65,17 @@ export function schedulesView() {
       await loadHandlers();
     });
 
-  function createRow({ key }) {
+  function createRow({ id, key }) {
     const cells = {
       next: h.td({ class: 'number' }),
-      then: h.td({ class: 'number dim' }),
+      then: h.td({ class: 'number dim then' }),
       last: h.td({ class: 'number' }),
       pause: button('Pause', () => pause(key), { class: 'pause' }),
     };
-    const every = h.td();
+    const rule = h.td();
     const element = h.tr(
-      h.th({ scope: 'row' }, h.a({ href: `#/handlers/${encodeURIComponent(key)}` }, key)),
-      every,
+      h.th({ scope: 'row' }, h.a({ href: `#/handlers/${encodeURIComponent(id)}` }, id)),
+      rule,
       cells.next,
       cells.then,
       cells.last,
@@ -73,35 +86,32 @@ export function schedulesView() {
       ),
     );
     element.dataset.key = key;
-    return { element, every, ...cells };
+    return { element, rule, ...cells };
   }
 
   function update() {
-    const scheduled = model.handlers.filter((one) => one.interval_seconds !== null);
+    const scheduled = model.handlers.filter((one) => one.interval_seconds !== null || one.cron !== null);
     none.hidden = scheduled.length > 0;
     table.hidden = scheduled.length === 0;
     speed.hidden = !(model.app?.speed > 1);
     speed.textContent =
-      model.app?.speed > 1 ? `Schedules run ${model.app.speed} times faster (--speed ${model.app.speed}).` : '';
+      model.app?.speed > 1
+        ? `Intervals pass ${model.app.speed} times faster (--speed ${model.app.speed}); cron expressions follow the clock.`
+        : '';
+    waits.hidden = !scheduled.some((one) => one.cron?.waits_for_clock);
     for (const one of scheduled) {
       if (!rows.has(one.key)) {
         rows.set(one.key, createRow(one));
         body.append(rows.get(one.key).element);
       }
       const row = rows.get(one.key);
-      const last = model.newest.get(one.key);
-      const period = (one.interval_seconds * 1000) / (model.app?.speed ?? 1);
-      const after = (count) => moment(new Date(one.next_call).getTime() + count * period);
-      setText(row.every, interval(one.interval_seconds));
-      setText(
-        row.next,
-        one.is_paused
-          ? 'paused'
-          : one.next_call
-            ? `${clock(one.next_call)}  in ${until(one.next_call)}`
-            : 'not planned',
-      );
-      setText(row.then, one.is_paused || !one.next_call ? '' : `${after(1)}, ${after(2)}`);
+      const last = model.newest.get(one.id);
+      const [next, ...later] = one.is_paused ? [] : one.next_calls;
+      setText(row.rule, one.cron ? `${one.cron.expression} in ${one.cron.tz}` : `every ${interval(one.interval_seconds)}`);
+      setText(row.next, next ? `${time(next)}  in ${until(next.at)}` : one.is_paused ? 'paused' : 'not planned');
+      row.next.title = here(next);
+      setText(row.then, later.slice(0, one.cron ? 4 : 2).map(time).join(', '));
+      row.then.title = later.map(here).join('\n');
       setText(
         row.last,
         last ? `${clock(last.at)}  ${status(last)} ${outcomeOf(last)} ${millis(last.elapsed_ms)}` : 'none',
@@ -116,7 +126,7 @@ export function schedulesView() {
 
   // The countdown has come to its end: the next occurrence is a new one.
   const isDue = () =>
-    model.handlers.some((one) => one.next_call && !one.is_paused && new Date(one.next_call) < Date.now() - 500);
+    model.handlers.some((one) => !one.is_paused && one.next_calls[0]?.at < Date.now() - 500);
 
   return {
     element,

@@ -7,6 +7,8 @@ import { model } from './model.js';
 // The ids are ARIs, which differ in their last part.
 const name = (ari) => ari.split('/').at(-1);
 
+const SOURCES = { forge: 'a call of Forge', page: "a page's call", store: 'the store' };
+
 export function tokensView() {
   let ticking = null;
   const content = h.div();
@@ -44,13 +46,14 @@ export function tokensView() {
     fill(
       content,
       h.table(
-        h.thead(h.tr(['Installation', 'Site', 'App', 'Expires'].map((name) => h.th({ scope: 'col' }, name)))),
+        h.thead(h.tr(['Installation', 'Site', 'App', 'Source', 'Expires'].map((name) => h.th({ scope: 'col' }, name)))),
         h.tbody(
           installations.map((one) =>
             h.tr(
               h.th({ scope: 'row', class: 'mono', title: one.installation_id }, name(one.installation_id)),
               h.td({ class: 'mono' }, one.cloud_id ?? ''),
               h.td({ class: 'mono', title: one.app_id }, name(one.app_id)),
+              h.td(SOURCES[one.source], one.delivered !== null && h.span({ class: 'dim' }, `  ${moment(one.delivered)}`)),
               expiry(one.expires),
             ),
           ),

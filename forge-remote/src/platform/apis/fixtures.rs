@@ -97,8 +97,20 @@ impl FakeApis {
         self.fill(fixtures)
     }
 
-    /// Fills the APIs with the fixtures of a file, in YAML or JSON.
-    pub(crate) fn read_fixtures(&self, path: &Path) -> Result<(), FixtureError> {
+    /// Fills the APIs with the fixtures of a file, in YAML or JSON, as `dev --fixtures FILE` does.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, or that does not have the format. Nothing is changed then.
+    ///
+    /// ```no_run
+    /// use forge_remote::testing::FakeApis;
+    ///
+    /// FakeApis::default().read_fixtures("fixtures.yml")?;
+    /// # Ok::<_, forge_remote::testing::FixtureError>(())
+    /// ```
+    pub fn read_fixtures(&self, path: impl AsRef<Path>) -> Result<(), FixtureError> {
+        let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|source| FixtureError::Read {
             path: path.to_owned(),
             source,

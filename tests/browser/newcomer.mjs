@@ -1,0 +1,82 @@
+// What a newcomer sees, in Chromium: within ten seconds of the start of `dev`, without a click, the hourly call with its
+// claims and its log; one key makes it again. Its copied tests are written to a file, for a compiler.
+//
+//   node newcomer.mjs LINK --started MILLISECONDS --tests-to FILE
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+import { check, session } from './session.mjs';
+
+const {
+  values: options,
+  positionals: [link],
+} = parseArgs({
+  allowPositionals: true,
+  options: { started: { type: 'string' }, 'tests-to': { type: 'string' } },
+});
+if (!link?.includes('/console#') || !options.started || !options['tests-to']) {
+  console.error(
+    'usage: node newcomer.mjs http://127.0.0.1:PORT/console#SECRET --started MILLISECONDS --tests-to FILE',
+  );
+  process.exit(2);
+}
+const LIMIT = 10_000;
+
+const { api, step, page, finish } = await session(link);
+const detail = page.locator('[aria-label="Call"]');
+const section = (name) => detail.locator(`[data-section="${name}"]`);
+let hourly;
+
+await step('shows the hourly call, its claims and its log within ten seconds', async () => {
+  await section('claims').getByText('installationId').first().waitFor();
+  await section('log').locator('.log-line').first().waitFor();
+  const took = Date.now() - Number(options.started);
+  check(took < LIMIT, `it took ${took} ms from the start of dev`);
+  const { calls } = await api('/calls');
+  check(calls.length === 1 && calls[0].origin === 'schedule', `the calls are ${JSON.stringify(calls)}`);
+  hourly = await api(`/calls/${calls[0].id}`);
+  const handler = (await api('/handlers')).find((one) => one.id === hourly.handler);
+  check(handler.interval_seconds === 3600, `the call is of ${hourly.handler}`);
+  for (const { message } of hourly.log) await section('log').getByText(message).first().waitFor();
+  await section('claims').getByText(hourly.claims.aud).first().waitFor();
+  console.log(`      ${took} ms after the start of dev`);
+});
+
+await step('makes it again with one key', async () => {
+  await page.keyboard.press('r');
+  await detail.getByRole('link', { name: `call ${hourly.id}` }).waitFor();
+  const again = (await api('/calls')).calls.at(-1);
+  check(again.repeats === hourly.id, `call ${again.id} does not repeat call ${hourly.id}`);
+  check(again.status === hourly.status, `its status is ${again.status}`);
+  await detail.getByText(`call ${again.id}`, { exact: true }).first().waitFor();
+});
+
+/** Copies the test of the call that is shown. */
+async function copied() {
+  await detail.getByRole('button', { name: 'Copy test' }).click();
+  await detail.getByText('The test is copied').waitFor();
+  return page.evaluate(() => navigator.clipboard.readText());
+}
+
+await step('copies calls as tests', async () => {
+  const first = await copied();
+  check(first === hourly.rust_test && first.includes('#[tokio::test]'), `the clipboard has ${first}`);
+  // The same handler and the same status, with another body.
+  const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { body: '{"another": "body"}' });
+  await page.locator(`#call-${id}`).click();
+  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await section('request').getByText('another').waitFor();
+  writeFileSync(options['tests-to'], `${first}\n${await copied()}`);
+});
+
+await step('has no test of a call without a response', async () => {
+  // A path that is none can't be requested.
+  const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { subpath: 'a b' });
+  await page.locator(`#call-${id}`).click();
+  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await section('response').getByText('The app sent no response.').waitFor();
+  await detail.getByRole('button', { name: 'Copy test' }).click();
+  await detail.getByText('A call without a response has no test to copy').waitFor();
+});
+
+await finish('the first look');
