@@ -179,11 +179,77 @@ await step('shows a cron schedule, fires it, pauses and resumes it', async () =>
   await line.getByText(`${next_calls[0].local}  in `).waitFor();
 });
 
-await step('follows the log of a stored call that runs after its response', async () => {
+const detail = page.locator('[aria-label="Call"]');
+const section = (name) => detail.locator(`[data-section="${name}"]`);
+
+/** Opens a call in the list. */
+async function openCall(line) {
+  await line.click();
+  await detail.getByText(`call ${await line.getAttribute('data-id')}`, { exact: true }).waitFor();
+  await section('claims').waitFor();
+}
+
+await step('shows the log of an open call while its work runs', async () => {
   await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Calls' }).click();
-  const { id } = await api('/handlers/index/call', 'POST', { body: JSON.stringify({ how: 'dies', again: 1 }) });
-  await page.locator(`#call-${id}`).click();
-  await page.locator('[data-section="log"]').getByText('the project is gone').first().waitFor();
+  const { id } = await api('/handlers/index/call', 'POST', { body: JSON.stringify({ how: 'waits' }) });
+  await openCall(page.locator(`#call-${id}`));
+  await section('log').getByText('waits for its release').waitFor();
+  await api('/handlers/release/call', 'POST');
+  await section('log').getByText('was released').waitFor();
+});
+
+await step('shows the log of an open call before its response', async () => {
+  const ended = api('/handlers/slow/call', 'POST');
+  const line = page.locator('section[aria-label="Calls"] .row[data-id]', { hasText: 'slow' });
+  await openCall(line);
+  // What the user has opened and selected stays while the log grows.
+  const headers = section('request').locator('details').first();
+  await headers.locator('summary').click();
+  await headers.locator('summary').focus();
+  await api('/handlers/release/call', 'POST');
+  await section('log').getByText('half of it is done').waitFor();
+  await detail.getByText('The handler is running.').waitFor();
+  check((await headers.getAttribute('open')) !== null, 'the headers are closed');
+  check(await headers.locator('summary').evaluate((one) => one === document.activeElement), 'the focus is lost');
+  await api('/handlers/release/call', 'POST');
+  await ended;
+  await detail.getByText('200 passed').waitFor();
+});
+
+await step('reads a call again that is opened again', async () => {
+  // The log of the oldest call has ended long ago.
+  const line = page.locator('section[aria-label="Calls"] .row[data-id]').first();
+  await openCall(line);
+  const path = `/calls/${await line.getAttribute('data-id')}`;
+  await Promise.all([page.waitForRequest((request) => request.url().endsWith(path)), line.click()]);
+});
+
+await step('says that a list of jobs is cut', async () => {
+  const [job] = await stored();
+  await page.route('**/console/api/jobs?state=dead', (route) => route.fulfill({ json: { jobs: [job], count: 201 } }));
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Jobs' }).click();
+  await show('Dead');
+  await page.getByText('The newest 1 of 201.').waitFor();
+  await page.unroute('**/console/api/jobs?state=dead');
+});
+
+await step('tells handlers that share a key apart', async () => {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Handlers' }).click();
+  for (const method of ['PUT', 'GET']) {
+    const id = `votes (${method} /votes)`;
+    await page.getByRole('link', { name: id, exact: true }).click();
+    const form = page.locator('form.composer');
+    await form.getByRole('button', { name: 'Call' }).click();
+    const result = form.locator('.result a');
+    await result.waitFor();
+    const sent = await api(`/calls/${(await result.getAttribute('href')).split('/').at(-1)}`);
+    check(sent.handler === id && sent.method === method, `the call is ${sent.method} of ${sent.handler}`);
+  }
+});
+
+await step("shows whose call brought an installation's token", async () => {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Tokens' }).click();
+  await page.locator('section[aria-label="Tokens"] tbody tr', { hasText: "a page's call" }).waitFor();
 });
 
 await finish('the console of stored work');

@@ -117,7 +117,7 @@ pub(crate) enum Change {
     Began(u64),
     /// The call with this id ended.
     Ended(u64),
-    /// The log of the call with this id grew after its end, as that of a stored call does.
+    /// The log of the call with this id grew.
     Logged(u64),
     /// A schedule was paused or resumed, or its next call is another.
     Schedules,
@@ -299,7 +299,7 @@ impl State {
             let size = added.unwrap_or_default();
             entry.log_bytes += size;
             let is_recent = entry.announced.is_some_and(|at| at.elapsed() < LOG_PAUSE);
-            if entry.record.outcome.is_some() && !is_recent {
+            if !is_recent {
                 entry.announced = Some(Instant::now());
                 grown = Some(entry.record.id);
             }

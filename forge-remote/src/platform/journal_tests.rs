@@ -1,4 +1,4 @@
-//! What is kept of calls is bounded in bytes.
+//! What is kept of calls is bounded in number and in bytes; what grows is announced.
 
 #![allow(clippy::unwrap_used)]
 
@@ -109,4 +109,49 @@ fn bodies_headers_and_claims_count() {
     journal.begin(sent("", 1));
     let id = journal.begin(sent("", MAX_BYTES + 1));
     assert_eq!(journal.calls(|record| record.id), [id]);
+}
+
+fn outgoing() -> OutgoingCall {
+    OutgoingCall {
+        ended_after: Duration::ZERO,
+        elapsed: Duration::ZERO,
+        api: "jira".to_owned(),
+        method: "GET".to_owned(),
+        path: "/rest/api/3/myself".to_owned(),
+        status: Some(200),
+    }
+}
+
+#[test]
+fn a_log_that_grows_is_announced_once_in_a_while() {
+    let journal = Journal::default();
+    let mut changes = journal.subscribe();
+    let first = journal.begin(sent("first", 0));
+    journal.add_line("first", |_| line(10));
+    journal.add_line("first", |_| line(10));
+    journal.add_outgoing("first", |_| outgoing());
+    // Each call has its own pause.
+    let second = journal.begin(sent("second", 0));
+    journal.add_outgoing("second", |_| outgoing());
+    journal.add_line("unknown", |_| line(10));
+    let announced: Vec<Change> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    let expected = [
+        Change::Began(first),
+        Change::Logged(first),
+        Change::Began(second),
+        Change::Logged(second),
+    ];
+    assert_eq!(announced, expected);
+    let record = journal.find(first).unwrap();
+    assert_eq!((record.log.len(), record.outgoing.len()), (2, 1));
+}
+
+#[test]
+fn the_last_500_calls_are_kept() {
+    let journal = Journal::default();
+    let ids: Vec<u64> = (0..MAX_CALLS + 20)
+        .map(|_| journal.begin(sent("", 100)))
+        .collect();
+    assert_eq!(journal.calls(|record| record.id), ids[20..]);
+    assert!(journal.find(ids[19]).is_none());
 }

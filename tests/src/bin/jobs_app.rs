@@ -1,11 +1,18 @@
 //! An app with kept tokens, a cron schedule, and durable handlers whose jobs wait, run, fail and die as their bodies
 //! say, to test the console's page.
-//! `{"how": …}` is `fails` (the first attempt), `dies` (the first attempt), `hangs`, or anything else.
+//! `{"how": …}` is `fails` (the first attempt), `dies` (the first attempt), `hangs`, `waits` (for `release`), or
+//! anything else. Pages call the endpoints, two of which share a key.
 
 use forge_remote::jobs::{Attempt, MemoryJobs};
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
 use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tracing::Instrument as _;
+
+/// What `release` ends the waiting of.
+static RELEASED: Notify = Notify::const_new();
 
 #[derive(Deserialize)]
 struct Change {
@@ -23,6 +30,15 @@ async fn index(attempt: Attempt, Event(change): Event<Change>) -> Result<()> {
     match (change.how.as_str(), attempt.number()) {
         ("fails", 1) => Err("the search index is down".into()),
         ("dies", 1) => Err(Error::permanent("the project is gone")),
+        ("waits", _) => {
+            tracing::info!("waits for its release");
+            RELEASED.notified().await;
+            // As an app with traces of its own has them.
+            let span = tracing::info_span!(target: "forge_remote_app", "import", trace_id = "own");
+            let work = async { tracing::info!("was released") };
+            work.instrument(span).await;
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -40,6 +56,47 @@ async fn export(Event(change): Event<Change>) -> Result<()> {
     }
 }
 
+/// Waits for two releases, and logs between them.
+#[endpoint]
+async fn slow() -> Json<Value> {
+    RELEASED.notified().await;
+    tracing::info!("half of it is done");
+    RELEASED.notified().await;
+    Json(Value::Null)
+}
+
+#[endpoint]
+async fn release() -> Json<Value> {
+    RELEASED.notify_one();
+    Json(Value::Null)
+}
+
+#[endpoint(key = "votes", method = "GET", path = "/votes", auth = system)]
+async fn count_votes(_token: SystemToken) -> Json<Value> {
+    Json(Value::Null)
+}
+
+#[endpoint(key = "votes", method = "PUT", path = "/votes", auth = system)]
+async fn vote(_token: SystemToken) -> Json<Value> {
+    Json(Value::Null)
+}
+
+/// Writes 16 MiB to a local API, in four calls.
+#[endpoint(auth = system, scopes = ["write:jira-work"])]
+async fn flood(call: Invocation, token: SystemToken) -> Json<Value> {
+    let large = "x".repeat(4 * 1024 * 1024);
+    for _ in 0..4 {
+        let write = call
+            .jira()
+            .as_app(&token)
+            .post("/rest/api/3/flood")
+            .json(&large);
+        // No such API: what was written is not kept as data.
+        let _ = write.send().await;
+    }
+    Json(Value::Null)
+}
+
 /// Sends the report of the year.
 #[scheduled_trigger(cron = "0 3 1 1 *", tz = "Europe/Berlin", key = "report")]
 async fn report() {
@@ -52,9 +109,14 @@ async fn main() -> Result<()> {
         .handler(forge_remote::handler!(index))
         .handler(forge_remote::handler!(export))
         .handler(forge_remote::handler!(report))
+        .handler(forge_remote::handler!(slow))
+        .handler(forge_remote::handler!(release))
+        .handler(forge_remote::handler!(count_votes))
+        .handler(forge_remote::handler!(vote))
+        .handler(forge_remote::handler!(flood))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .jobs(MemoryJobs::new())
-        .token_store(MemoryTokens::new())
+        .token_store(Tokens::new(MemoryTokens::new()).accept_from_pages())
         .keep_tokens_fresh()
         .run()
         .await

@@ -115,6 +115,7 @@ async function connected() {
   model.app = app;
   await Promise.all([loadHandlers(), loadCalls()]);
   if (isFirst) start();
+  else publish('log', null);
 }
 
 let isLoading = false;
@@ -133,7 +134,7 @@ function received(name, data) {
   if (name === 'call') putCall(data);
   else if (name === 'handlers') scheduleHandlers();
   else if (name === 'log') publish('log', data.id);
-  else if (name === 'missed') loadCalls().catch(() => {});
+  else if (name === 'missed') loadCalls().then(() => publish('log', null), () => {});
 }
 
 function start() {

@@ -5,7 +5,7 @@ import { composer } from './composer.js';
 import { button, bytes, clock, empty, fill, h, millis } from './dom.js';
 import { ORIGINS, outcomeOf, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
-import { claims, countOf, dim, log, message, section, verdict, waterfall } from './parts.js';
+import { claims, countOf, dim, log, message, refill, section, verdict, waterfall } from './parts.js';
 
 /** Longer than `dev` waits between two events of one log. */
 const LOG_DELAY = 300;
@@ -23,6 +23,8 @@ export function callDetail({ navigate, announce, select }) {
   let summary = null;
   let call = null;
   let request = new AbortController();
+  // The call and the outcome that the sections show, and the sections that grow.
+  let drawn = {};
   // The call that the user repeats: its repetition is opened as soon as it starts.
   let repeated = null;
 
@@ -50,17 +52,24 @@ export function callDetail({ navigate, announce, select }) {
     select(repetition);
   });
 
-  // A stored call runs after its response: its log grows, line by line.
+  // The log grows, line by line, also of a stored call that runs after its response. An event stands for the lines of
+  // the moment after it too, so a call that is opened in this moment is read once more.
   let rereading = null;
+  let grown = [];
   subscribe('log', (id) => {
-    if (id !== summary?.id) return;
-    rereading ??= setTimeout(() => {
-      rereading = null;
-      if (id === summary?.id) load(id);
-    }, LOG_DELAY);
+    const now = performance.now();
+    grown = [...grown.filter((one) => now - one.at < LOG_DELAY), { id, at: now }];
+    if (summary && (id === summary.id || id === null)) reread();
   });
 
-  function open(id, known) {
+  function reread() {
+    rereading ??= setTimeout(() => {
+      rereading = null;
+      load(summary.id);
+    }, LOG_DELAY);
+  }
+
+  function open(id, known, isUpdate = false) {
     note.textContent = '';
     const isOther = summary?.id !== id;
     if (isOther) {
@@ -72,7 +81,9 @@ export function callDetail({ navigate, announce, select }) {
     if (known) drawHead();
     else fill(head, h.h2(`Call ${id}`));
     // The other call's content stays until this one's is here: there is no blank moment between two.
-    if (isOther || call?.outcome !== known?.outcome) load(id);
+    // The user opens a call again to see its newest state.
+    if (isOther || !isUpdate || call?.outcome !== known?.outcome) load(id);
+    if (isOther && grown.some((one) => one.id === id)) reread();
   }
 
   async function load(id) {
@@ -86,7 +97,8 @@ export function callDetail({ navigate, announce, select }) {
       drawHead();
       drawContent();
     } catch (error) {
-      if (error.name === 'AbortError') return;
+      // What is shown of it stays, when `dev` has forgotten the call since.
+      if (error.name === 'AbortError' || call?.id === id) return;
       call = null;
       fill(element, empty(`Call ${id} is not shown`, error.message));
     }
@@ -120,11 +132,20 @@ export function callDetail({ navigate, announce, select }) {
 
   function drawContent() {
     const isRunning = call.outcome === 'running';
+    const lines = ['Log', countOf(call.log.length, 'line'), log(call)];
+    const times = ['Time', millis(call.elapsed_ms), waterfall(call)];
+    // Nothing else can have changed: opened branches, the selection and the focus stay.
+    if (drawn.id === call.id && drawn.outcome === call.outcome) {
+      refill(drawn.lines, ...lines.slice(1));
+      refill(drawn.times, ...times.slice(1));
+      return;
+    }
+    drawn = { id: call.id, outcome: call.outcome, lines: section(...lines), times: section(...times) };
     fill(
       content,
       verdict(call),
-      section('Log', countOf(call.log.length, 'line'), log(call)),
-      section('Time', millis(call.elapsed_ms), waterfall(call)),
+      drawn.lines,
+      drawn.times,
       section(
         'Response',
         call.response ? status(call) : 'none',
@@ -216,7 +237,7 @@ export function callDetail({ navigate, announce, select }) {
     element,
     open,
     /** Shows the newer state of the call, when its list row changed. */
-    update: (newer) => open(newer.id, newer),
+    update: (newer) => open(newer.id, newer, true),
     key(name) {
       if (name === 'r') again();
       else if (name === 't') asRetry();

@@ -16,7 +16,10 @@ export const model = {
 
 const subscribers = { handlers: [], calls: [], log: [] };
 
-/** Runs `view` after each change. For `calls` it gets the ids that changed, for `log` the id. */
+/**
+ * Runs `view` after each change. For `calls` it gets the ids that changed, for `log` the id of the call
+ * whose log grew; `null` if it can be any call.
+ */
 export const subscribe = (topic, view) => subscribers[topic].push(view);
 
 export const publish = (topic, value) => subscribers[topic].forEach((view) => view(value));

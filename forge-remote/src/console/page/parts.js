@@ -1,6 +1,6 @@
 // The parts of one call: what is known of it, drawn.
 
-import { bytes, h, millis, prose } from './dom.js';
+import { bytes, h, millis, prose, setText } from './dom.js';
 import { body, tree } from './json.js';
 import { model } from './model.js';
 
@@ -53,6 +53,14 @@ export function section(name, summary, ...children) {
   // `toggle` fires for the initial state too, and it does not bubble from the details within.
   element.addEventListener('toggle', toggled);
   return element;
+}
+
+/** Replaces what a section has below its heading, which may have the focus. */
+export function refill(element, summary, ...children) {
+  const heading = element.firstElementChild;
+  setText(heading.lastElementChild, summary);
+  while (heading.nextSibling) heading.nextSibling.remove();
+  element.append(...children.flat(Infinity).filter(Boolean));
 }
 
 export function message({ headers, body: text, body_bytes, is_cut }) {
