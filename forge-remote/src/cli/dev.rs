@@ -159,6 +159,7 @@ impl Session {
             tokens.record_sources();
         }
         let (platform, mut app) = app.with_platform(UNREGISTERED)?;
+        platform.apis().record_no_calls();
         if let Some(path) = &options.fixtures {
             platform.apis().read_fixtures(path)?;
         }

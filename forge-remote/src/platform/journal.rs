@@ -352,8 +352,20 @@ impl Sent {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| name.len() + value.len() + OVERHEAD);
         let texts = [&self.handler, &self.key, &self.path, &self.trace_id].map(String::len);
+        let changes = &self.changes;
+        let changed = [
+            &self.event,
+            &changes.event,
+            &changes.subpath,
+            &changes.query,
+        ];
+        let changed = changed.into_iter().flatten().map(String::len);
         let claims = self.claims.to_string().len();
-        let texts = texts.into_iter().chain(headers).chain([claims]);
+        let texts = texts
+            .into_iter()
+            .chain(headers)
+            .chain(changed)
+            .chain([claims]);
         texts.sum::<usize>() + self.body.len() + OVERHEAD
     }
 }

@@ -99,6 +99,16 @@ fn bodies_headers_and_claims_count() {
                 ..sent("", 0)
             },
         ),
+        (
+            "changes",
+            Sent {
+                changes: CallChanges {
+                    query: Some("x".repeat(10_000)),
+                    ..CallChanges::default()
+                },
+                ..sent("", 0)
+            },
+        ),
     ] {
         let journal = Journal::default();
         journal.begin(large);

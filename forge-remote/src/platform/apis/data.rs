@@ -13,8 +13,6 @@ use super::declared::Declared;
 
 /// The number of recorded calls.
 const MAX_CALLS: usize = 1000;
-/// The bodies of recorded calls, in bytes. The newest call is recorded whatever its size.
-const MAX_RECORDED: usize = 32 * 1024 * 1024;
 
 /// The local platform's fake APIs and their data, shared by every clone. They start with an issue,
 /// `DEV-1`, and a Confluence page, `98304`; [`set_fixtures`](Self::set_fixtures) replaces them.
@@ -86,10 +84,9 @@ pub(super) struct Data {
     pub(super) responders: Vec<Arc<Responder>>,
     /// Responses to the next calls, each with the number of calls left.
     pub(super) failures: VecDeque<(usize, ApiResponse)>,
-    /// The last calls, each with the size of its body.
-    calls: VecDeque<(usize, ApiCall)>,
-    /// The sum of the sizes.
-    recorded: usize,
+    calls: VecDeque<ApiCall>,
+    /// Whether calls are not recorded.
+    is_unrecorded: bool,
 }
 
 /// A call that the app made, with the response's status.
@@ -286,10 +283,16 @@ impl FakeApis {
         self.data().failures.push_back((calls, response));
     }
 
-    /// Returns the last 1,000 calls, oldest first; fewer if their bodies are large.
+    /// Returns the last 1,000 calls, oldest first.
     pub fn calls(&self) -> Vec<ApiCall> {
-        let data = self.data();
-        data.calls.iter().map(|(_, call)| call.clone()).collect()
+        self.data().calls.iter().cloned().collect()
+    }
+
+    /// Records no calls: nobody reads them under `dev`, whose memory must not grow.
+    pub(crate) fn record_no_calls(&self) {
+        let mut data = self.data();
+        data.is_unrecorded = true;
+        data.calls.clear();
     }
 
     /// Sets the app's declarations, which are enforced.
@@ -303,14 +306,14 @@ impl FakeApis {
 }
 
 impl Data {
-    /// Records a call whose body has this size, and drops the oldest ones beyond the limits.
-    pub(super) fn record(&mut self, size: usize, call: ApiCall) {
-        self.calls.push_back((size, call));
-        self.recorded += size;
-        while self.calls.len() > MAX_CALLS || (self.recorded > MAX_RECORDED && self.calls.len() > 1)
-        {
-            let dropped = self.calls.pop_front();
-            self.recorded -= dropped.map_or(0, |(size, _)| size);
+    /// Records a call, and drops the oldest one if there are too many.
+    pub(super) fn record(&mut self, call: ApiCall) {
+        if self.is_unrecorded {
+            return;
+        }
+        self.calls.push_back(call);
+        if self.calls.len() > MAX_CALLS {
+            self.calls.pop_front();
         }
     }
 
@@ -339,14 +342,14 @@ pub(super) struct Stored {
 mod tests {
     use super::*;
 
-    fn call() -> ApiCall {
+    fn call(number: usize) -> ApiCall {
         ApiCall {
-            line: "PUT /blob".to_owned(),
+            line: format!("PUT /blob/{number}"),
             as_user: None,
             status: 200,
             request: ApiRequest {
                 method: "PUT".to_owned(),
-                path: "/blob".to_owned(),
+                path: format!("/blob/{number}"),
                 query: Vec::new(),
                 headers: HeaderMap::new(),
                 body: Value::Null,
@@ -357,13 +360,15 @@ mod tests {
     }
 
     #[test]
-    fn recorded_calls_are_bounded_in_number_and_in_bytes() {
-        for (size, kept) in [(0, MAX_CALLS), (MAX_RECORDED / 8, 8), (MAX_RECORDED * 2, 1)] {
-            let apis = FakeApis::default();
-            for _ in 0..MAX_CALLS + 10 {
-                apis.data().record(size, call());
-            }
-            assert_eq!(apis.calls().len(), kept, "{size}");
+    fn the_last_calls_are_recorded_unless_nobody_reads_them() {
+        let apis = FakeApis::default();
+        for number in 0..MAX_CALLS + 10 {
+            apis.data().record(call(number));
         }
+        let calls = apis.calls();
+        assert_eq!((calls.len(), &calls[0]), (MAX_CALLS, &call(10)));
+        apis.record_no_calls();
+        apis.data().record(call(0));
+        assert!(apis.calls().is_empty());
     }
 }

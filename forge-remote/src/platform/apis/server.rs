@@ -45,15 +45,12 @@ async fn serve(
     };
     let reply = respond(&platform, &request, token.as_ref(), body.len());
     let status = reply.status.as_u16();
-    platform.apis().data().record(
-        body.len(),
-        ApiCall {
-            line: format!("{method} {}", uri.path()),
-            as_user: request.as_user.clone(),
-            status,
-            request,
-        },
-    );
+    platform.apis().data().record(ApiCall {
+        line: format!("{method} {}", uri.path()),
+        as_user: request.as_user.clone(),
+        status,
+        request,
+    });
     let mut response = match reply.body {
         Some(body) => (reply.status, axum::Json(body)).into_response(),
         None => reply.status.into_response(),
