@@ -13,6 +13,8 @@ use crate::platform::{Journal, LogLine, OutgoingCall};
 
 /// The field of a call's span that identifies the call.
 const TRACE_ID: &str = "trace_id";
+/// The target of the spans of calls and of jobs' runs, above their modules.
+const OWN_TARGET: &str = "forge_remote";
 /// The message of the client's event for each call.
 const CALLED_ATLASSIAN: &str = "called Atlassian";
 
@@ -77,7 +79,11 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
 
 /// Returns whether a span can be that of a call: a span of the app may have a trace id of its own.
 fn is_of_a_call(span: &Metadata<'_>) -> bool {
-    span.target().starts_with("forge_remote")
+    let (first, _) = span
+        .target()
+        .split_once("::")
+        .unwrap_or((span.target(), ""));
+    first == OWN_TARGET
 }
 
 /// Keeps a span's trace id, if the fields have one.
