@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::error::ApiError;
 use super::invoke::unknown_key;
-use super::rust_test::{invoke_command, rust_test};
+use super::rust_test::{Copies, invoke_command, rust_test};
 use super::schedules;
 use super::state::Console;
 use super::views::{CallView, HandlerView, InstallationView, JobView, Summary, millis};
@@ -190,9 +190,11 @@ async fn calls(State(console): Shared) -> Json<Value> {
 
 async fn one_call(State(console): Shared, Path(id): Path<u64>) -> Result<Json<CallView>, ApiError> {
     let record = console.find(id)?;
-    let test = rust_test(&record, &console);
-    let command = invoke_command(&record, &console.platform_url);
-    Ok(Json(CallView::new(record, command, test)))
+    let copies = Copies {
+        command: invoke_command(&record, &console.platform_url),
+        test: rust_test(&record, &console),
+    };
+    Ok(Json(CallView::new(record, copies)))
 }
 
 /// Streams the changes of calls and schedules.

@@ -10,19 +10,31 @@ use crate::app::FIRE_HEADER;
 use crate::platform::{Record, Sent};
 use crate::registry::Method;
 
-/// Returns a test of the app that makes the call again with the test kit, and expects the same status. The
-/// text is empty for a call that no test can expect: a forged one, which the test kit makes in another way, and
-/// one without a response.
-pub(super) fn rust_test(record: &Record, console: &Console) -> String {
+/// The largest argument of a command, in bytes: Linux has a limit of 128 KiB.
+const MAX_ARGUMENT: usize = 100 * 1024;
+
+/// The texts to copy of a call, or the reasons why there are none.
+pub(super) struct Copies {
+    pub(super) command: Result<String, &'static str>,
+    pub(super) test: Result<String, &'static str>,
+}
+
+/// Returns a test of the app that makes the call again with the test kit, and expects the same status. The test
+/// kit makes forged calls in another way.
+pub(super) fn rust_test(record: &Record, console: &Console) -> Result<String, &'static str> {
     let sent = &record.sent;
+    if sent.changes.forgery.is_some() {
+        return Err("A forged call has no test to copy");
+    }
+    let Some(outcome) = &record.outcome else {
+        return Err("A call that runs has no test to copy");
+    };
+    let Ok(response) = &outcome.response else {
+        return Err("A call without a response has no test to copy");
+    };
     let registry = console.caller.app.registry();
-    let Some(handler) = registry.find_named(&sent.handler, None) else {
-        return String::new();
-    };
-    let response = record.outcome.as_ref().map(|one| &one.response);
-    let (Some(Ok(response)), None) = (response, sent.changes.forgery) else {
-        return String::new();
-    };
+    let handler = registry.find_named(&sent.handler, None);
+    let handler = handler.ok_or("The app has no such handler")?;
     let status = response.status.as_u16();
     let name = name(handler.registration().function, status, sent);
     let changes = &sent.changes;
@@ -55,7 +67,7 @@ pub(super) fn rust_test(record: &Record, console: &Console) -> String {
         [one] => format!("harness.{one}"),
         all => format!("harness\n        .{}", all.join("\n        .")),
     };
-    format!(
+    Ok(format!(
         "/// Recorded by the console of `dev`. `app()` is the function that returns the app.\n\
          #[tokio::test]\n\
          async fn {name}() -> forge_remote::Result<()> {{\n    \
@@ -67,7 +79,7 @@ pub(super) fn rust_test(record: &Record, console: &Console) -> String {
              assert_eq!(call.send().await.status(), {status});\n    \
              Ok(())\n\
          }}\n"
-    )
+    ))
 }
 
 /// Returns the name of a call's test: the tests of different calls have different names.
@@ -91,19 +103,29 @@ fn body(sent: &Sent) -> Option<Cow<'_, str>> {
     has_body.then(|| String::from_utf8_lossy(&sent.body))
 }
 
-/// Returns the command that makes the call again; an empty text for a forged call, which the command can't make.
-pub(super) fn invoke_command(record: &Record, platform_url: &str) -> String {
+/// Returns the command that makes the call again, byte for byte.
+pub(super) fn invoke_command(record: &Record, platform_url: &str) -> Result<String, &'static str> {
     let sent = &record.sent;
     let changes = &sent.changes;
     if changes.forgery.is_some() {
-        return String::new();
+        return Err("A forged call has no command to copy");
+    }
+    let body = body(sent);
+    let body = body.as_deref();
+    if body.is_some_and(|body| body.len() > MAX_ARGUMENT) {
+        return Err("The body is too large for a command");
+    }
+    if body.is_some_and(|body| body.contains('\0')) {
+        return Err("The body has a NUL character, which no command can have");
     }
     // The clock fires a handler; the command calls it directly.
     let handler = changes.fires.as_ref().unwrap_or(&sent.handler);
     let mut command = format!("cargo run -- invoke {}", quoted(handler));
     let mut option = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
-            command.push_str(&format!(" --{name} {}", quoted(value)));
+            // A value that begins like an option is taken for one.
+            let separator = if value.starts_with('-') { '=' } else { ' ' };
+            command.push_str(&format!(" --{name}{separator}{}", quoted(value)));
         }
     };
     option(
@@ -111,14 +133,14 @@ pub(super) fn invoke_command(record: &Record, platform_url: &str) -> String {
         Some(platform_url).filter(|url| *url != DEFAULT_PLATFORM),
     );
     if changes.fires.is_some() {
-        return command;
+        return Ok(command);
     }
     option("method", changes.method.map(Method::as_str));
     option("event", sent.event.as_deref());
     option("subpath", changes.subpath.as_deref());
     option("query", changes.query.as_deref());
-    option("body", body(sent).as_deref());
-    command
+    option("body", body);
+    Ok(command)
 }
 
 /// Returns the variant of `Method` with this name.

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::rust_test::Copies;
 use super::schedules::{NextCall, Schedule};
 use crate::fit::InstallationContext;
 use crate::jobs::JobRecord;
@@ -200,8 +201,12 @@ pub(super) struct CallView {
     log: Vec<LogView>,
     /// The number of lines and outgoing calls that are not kept, because there are too many.
     left_out: usize,
+    /// Empty where `no_command` has the reason.
     invoke_command: String,
+    no_command: Option<&'static str>,
+    /// Empty where `no_test` has the reason.
     rust_test: String,
+    no_test: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -274,7 +279,7 @@ impl LogView {
 }
 
 impl CallView {
-    pub(super) fn new(record: Record, invoke_command: String, rust_test: String) -> Self {
+    pub(super) fn new(record: Record, copies: Copies) -> Self {
         let summary = Summary::new(&record);
         let outcome = record.outcome.as_deref();
         let exchanged = outcome.map(|outcome| &outcome.response);
@@ -299,8 +304,10 @@ impl CallView {
             log: record.log.into_iter().map(LogView::new).collect(),
             left_out: record.left_out,
             summary,
-            invoke_command,
-            rust_test,
+            no_command: copies.command.as_ref().err().copied(),
+            invoke_command: copies.command.unwrap_or_default(),
+            no_test: copies.test.as_ref().err().copied(),
+            rust_test: copies.test.unwrap_or_default(),
         }
     }
 }

@@ -10,11 +10,6 @@ import { claims, countOf, dim, log, message, refill, section, verdict, waterfall
 /** Longer than `dev` waits between two events of one log. */
 const LOG_DELAY = 300;
 
-function noTest({ forgery, outcome }) {
-  if (forgery) return 'A forged call has no test to copy';
-  return `A call ${outcome === 'running' ? 'that runs' : 'without a response'} has no test to copy`;
-}
-
 const iso = (at) => new Date(at).toISOString();
 
 export function callDetail({ navigate, announce, select }) {
@@ -37,8 +32,8 @@ export function callDetail({ navigate, announce, select }) {
     action('Again', () => again(), 'r'),
     action('As a retry', () => asRetry(), 't'),
     action('Edit and send', edit, 'e'),
-    action('Copy command', () => copy('invoke_command', 'The command is copied')),
-    action('Copy test', () => copy('rust_test', 'The test is copied')),
+    action('Copy command', () => copy('command')),
+    action('Copy test', () => copy('test')),
     note,
   );
   const nothing = empty('No call selected', 'Choose one in the list, or press ', h.kbd('j'), ' and ', h.kbd('k'), '.');
@@ -207,21 +202,24 @@ export function callDetail({ navigate, announce, select }) {
     dialog.querySelector('textarea:enabled')?.focus();
   }
 
-  async function copy(name, done) {
+  async function copy(what) {
     if (!call) return;
-    if (call[name] === '') {
-      note.textContent = name === 'rust_test' ? noTest(call) : 'A forged call has no command to copy';
+    const [text, without] =
+      what === 'test' ? [call.rust_test, call.no_test] : [call.invoke_command, call.no_command];
+    const done = `The ${what} is copied`;
+    if (without !== null) {
+      note.textContent = without;
       return;
     }
     try {
-      await navigator.clipboard.writeText(call[name]);
+      await navigator.clipboard.writeText(text);
       note.textContent = done;
       announce(done);
     } catch {
       const dialog = h.dialog(
         { class: 'panel', 'aria-label': 'Text to copy', onclose: () => dialog.remove() },
         h.p('The browser did not allow the clipboard. Copy the text here.'),
-        h.textarea({ readonly: true, rows: '16', value: call[name] }),
+        h.textarea({ readonly: true, rows: '16', value: text }),
         h.div(
           { class: 'form-end' },
           button('Close', () => dialog.close()),
