@@ -87,6 +87,23 @@ impl DevProcess {
         address_of(&self.app)
     }
 
+    /// Returns the memory that the process occupies, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// If Linux does not tell it.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("the process's status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kilobytes
+            .and_then(|text| text.parse::<u64>().ok())
+            .expect("a number")
+    }
+
     /// Sends a request to the platform's server, with its own host.
     ///
     /// # Panics

@@ -21,20 +21,20 @@ fn command(program: &str, folder: &Path) -> Command {
     command
 }
 
-async fn get(dev: &DevProcess, path: &str) -> Value {
+pub(super) async fn get(dev: &DevProcess, path: &str) -> Value {
     let call = Call::new("GET", &format!("/console/api/{path}"));
     let (status, value) = dev.api(call).await;
     assert_eq!(status, 200, "{path}: {value}");
     value
 }
 
-async fn post(dev: &DevProcess, path: &str, body: Value) -> (u16, Value) {
+pub(super) async fn post(dev: &DevProcess, path: &str, body: Value) -> (u16, Value) {
     let call = Call::post(&format!("/console/api/{path}"));
     dev.api(call.json(&body)).await
 }
 
 /// Makes a call by a path of the API, and returns everything that is recorded of it.
-async fn made(dev: &DevProcess, path: &str, body: Value) -> Value {
+pub(super) async fn made(dev: &DevProcess, path: &str, body: Value) -> Value {
     let (status, made) = post(dev, path, body).await;
     assert_eq!(status, 200, "{path}: {made}");
     get(dev, &format!("calls/{}", made["id"])).await
@@ -47,7 +47,11 @@ async fn handler(dev: &DevProcess, id: &str) -> Value {
 }
 
 /// Reads a path of the API until its value is as wanted.
-async fn until(dev: &DevProcess, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    dev: &DevProcess,
+    path: &str,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Value {
     for _ in 0..5000 {
         let value = get(dev, path).await;
         if is_wanted(&value) {
@@ -58,7 +62,7 @@ async fn until(dev: &DevProcess, path: &str, is_wanted: impl Fn(&Value) -> bool)
     panic!("{path} stays as it is: {}", get(dev, path).await);
 }
 
-fn logged(call: &Value, message: &str) -> bool {
+pub(super) fn logged(call: &Value, message: &str) -> bool {
     let log = call["log"].as_array().unwrap();
     log.iter().any(|line| line["message"] == message)
 }
@@ -275,6 +279,7 @@ async fn a_copied_command_sends_the_same_bytes() {
         ),
         ("greet", json!({ "body": json })),
         ("greet", json!({ "body": "" })),
+        ("greet", json!({ "body": "--body" })),
         (
             "follow-trigger",
             json!({ "event": "avi:jira:deleted:issue", "retry": 3 }),
@@ -375,7 +380,7 @@ async fn a_copied_test_has_the_fixtures_of_dev() {
     assert!(test.contains(line), "{test}");
 }
 
-fn jobs_app(folder: &Folder) -> DevProcess {
+pub(super) fn jobs_app(folder: &Folder) -> DevProcess {
     DevProcess::start(&mut command(env!("CARGO_BIN_EXE_jobs_app"), folder.path()))
 }
 

@@ -9,6 +9,7 @@ mod by_hand;
 mod console;
 mod console_calls;
 mod console_recorded;
+mod console_records;
 mod dev_calls;
 mod dev_life;
 mod doctor;
