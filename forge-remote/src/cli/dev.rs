@@ -2,7 +2,7 @@
 //! real tokens. Verification is the same as in production.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,6 +19,7 @@ use super::manifest;
 use super::output::{flag, print_error};
 use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::console::{self, Console, Guard, Hosts, LogLayer, Schedules};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
@@ -203,7 +204,7 @@ impl Session {
             inspector,
             platform_url: origin.clone(),
             speed: options.speed,
-            fixtures: options.fixtures.clone(),
+            fixtures: options.fixtures.as_deref().map(path_in_tests),
             started: SystemTime::now(),
             has_log,
         });
@@ -292,6 +293,14 @@ impl Session {
             () = signals.second() => 1,
         }
     }
+}
+
+/// Returns the path of a file for the app's tests, which run in the package's folder: relative to it, or absolute.
+fn path_in_tests(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let package = environment::variable("CARGO_MANIFEST_DIR");
+    let below = package.and_then(|package| path.strip_prefix(package).ok());
+    below.map_or_else(|| path.clone(), Path::to_owned)
 }
 
 /// Prints each call that ends.

@@ -60,7 +60,9 @@ pub(super) fn rust_test(record: &Record, console: &Console) -> Result<String, &'
     }
     let fixtures = console.fixtures.as_ref().map_or_else(String::new, |path| {
         let path = path.display().to_string();
-        format!("harness.platform().apis().read_fixtures({path:?})?;\n    ")
+        // In lines that rustfmt leaves as they are.
+        let apis = "let apis = harness.platform().apis();";
+        format!("{apis}\n    apis.read_fixtures({path:?})?;\n    ")
     });
     // As rustfmt breaks a chain.
     let call = match links.as_slice() {

@@ -17,7 +17,7 @@ pub(crate) struct Console {
     pub(crate) inspector: Option<Arc<dyn JobInspector>>,
     pub(crate) platform_url: String,
     pub(crate) speed: u32,
-    /// The file that filled the platform's APIs.
+    /// The file that filled the platform's APIs, as the app's tests read it.
     pub(crate) fixtures: Option<PathBuf>,
     pub(crate) started: SystemTime,
     /// Whether log lines are recorded: not if the app has set a subscriber.

@@ -5,7 +5,7 @@
 //! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
 //! does not wait; with `LARGE`, it has a handler with the default limit of bodies; with `SYSTEM`, one with a
 //! system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or `REDIS`, a token store; with
-//! `JOBS` (a path or a URL), an engine and a durable handler.
+//! `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads what fixtures have.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::{any, post};
@@ -41,6 +41,20 @@ async fn report(occurrence: Occurrence) {
 async fn renew(_token: SystemToken) {}
 
 #[scheduled_trigger(
+    interval = "week",
+    key = "votes-trigger",
+    endpoint = "votes",
+    path = "/votes",
+    auth = system,
+    scopes = ["read:jira-work"]
+)]
+async fn votes(call: Invocation, token: SystemToken) -> Result<()> {
+    let jira = call.jira().as_app(&token);
+    let _: serde_json::Value = jira.get("/rest/api/3/issue/OPS-7/votes").fetch().await?;
+    Ok(())
+}
+
+#[scheduled_trigger(
     interval = "hour",
     key = "index-trigger",
     endpoint = "index",
@@ -74,6 +88,9 @@ async fn main() -> Result<()> {
     let mut app = App::empty();
     if std::env::var_os("LARGE").is_some() {
         app = app.handler(handler!(large));
+    }
+    if std::env::var_os("VOTES").is_some() {
+        app = app.handler(handler!(votes));
     }
     if std::env::var_os("SYSTEM").is_some() {
         app = app.handler(handler!(renew));

@@ -486,21 +486,47 @@ async fn the_manifest_is_compared_and_written() {
     );
 }
 
-/// The text is in `console_recorded.rs`, where it compiles and passes.
+/// Returns a test of `console_recorded.rs`, where it compiles and passes.
+fn pasted(number: usize) -> &'static str {
+    const FIRST_LINE: &str = "/// Recorded by";
+    let file = include_str!("console_recorded.rs");
+    let starts: Vec<usize> = file.match_indices(FIRST_LINE).map(|(at, _)| at).collect();
+    let end = starts
+        .get(number + 1)
+        .map_or(file.len(), |next| next - "\n".len());
+    &file[starts[number]..end]
+}
+
 #[tokio::test]
 async fn a_call_is_copied_as_a_test_and_as_a_command() {
     let folder = Folder::default();
     let dev = plain_app(&folder);
     let call = recorded(&dev, "tick-trigger", json!({ "body": "{\"a\": \"b\"}" })).await;
-    let pasted = include_str!("console_recorded.rs");
-    let pasted = &pasted[pasted.find("/// Recorded by").unwrap()..];
-    assert_eq!(call["rust_test"], pasted);
+    assert_eq!(call["rust_test"], pasted(0));
     // It names the platform, unless that is at the default port.
     let command = format!(
         "cargo run -- invoke tick-trigger --platform {} --body '{{\"a\": \"b\"}}'",
         dev.platform
     );
     assert_eq!(call["invoke_command"], command);
+}
+
+/// Without the fixtures, the handler fails.
+#[tokio::test]
+async fn a_call_that_needs_fixtures_is_copied_with_them() {
+    let folder = Folder::default();
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    command.env("VOTES", "1").env("CARGO_MANIFEST_DIR", package);
+    command
+        .arg("--fixtures")
+        .arg(package.join("fixtures/votes.yml"));
+    let dev = DevProcess::start(&mut command);
+    let call = recorded(&dev, "votes-trigger", json!({ "body": "{}" })).await;
+    assert_eq!(
+        (&call["status"], &call["rust_test"]),
+        (&json!(200), &json!(pasted(1)))
+    );
 }
 
 #[tokio::test]

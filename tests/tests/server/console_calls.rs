@@ -364,20 +364,27 @@ async fn copied_tests_have_names_of_their_own_and_expect_a_response() {
     );
 }
 
+/// Tests run in the package's folder, wherever `dev` was started.
 #[tokio::test]
-async fn a_copied_test_has_the_fixtures_of_dev() {
+async fn a_copied_test_reads_the_fixtures_of_dev() {
     let folder = Folder::default();
-    std::fs::write(
-        folder.file("fixtures.yml"),
-        "pages: [{ id: 7, title: Mine }]",
-    )
-    .unwrap();
-    let mut command = command(env!("CARGO_BIN_EXE_life_app"), folder.path());
-    let dev = DevProcess::start(command.args(["--fixtures", "fixtures.yml"]));
-    let call = made(&dev, "handlers/triage-trigger/call", json!({})).await;
-    let test = call["rust_test"].as_str().unwrap();
-    let line = "    harness.platform().apis().read_fixtures(\"fixtures.yml\")?;\n    let call";
-    assert!(test.contains(line), "{test}");
+    let fixtures = folder.file("fixtures.yml");
+    std::fs::write(&fixtures, "pages: [{ id: 7, title: Mine }]").unwrap();
+    let root = folder.path().parent().unwrap();
+    let inside = Path::new(folder.path().file_name().unwrap()).join("fixtures.yml");
+    for (package, read) in [
+        (folder.path(), Path::new("fixtures.yml")),
+        (root, &*inside),
+        (&*folder.file("another"), &*fixtures),
+    ] {
+        let mut command = command(env!("CARGO_BIN_EXE_life_app"), root);
+        command.env("CARGO_MANIFEST_DIR", package);
+        let dev = DevProcess::start(command.arg("--fixtures").arg(&inside));
+        let call = made(&dev, "handlers/triage-trigger/call", json!({})).await;
+        let test = call["rust_test"].as_str().unwrap();
+        let line = format!("    apis.read_fixtures({read:?})?;\n    let call");
+        assert!(test.contains(&line), "{test}");
+    }
 }
 
 pub(super) fn jobs_app(folder: &Folder) -> DevProcess {
