@@ -29,8 +29,10 @@ impl VerifyError {
         }
     }
 
-    /// Returns the response for the caller, which reveals nothing of the reason: JSON, with
-    /// `WWW-Authenticate` (401) or `Retry-After` (503).
+    /// Returns the response for the caller: JSON, with `WWW-Authenticate` (401) or `Retry-After` (503).
+    ///
+    /// It reveals nothing of the reason, except whether a token arrived: its sender knows that, unless a
+    /// proxy in between has removed it.
     ///
     /// ```
     /// use forge_remote_fit::{TokenRejection, VerifyError};
@@ -38,6 +40,11 @@ impl VerifyError {
     /// let response = VerifyError::from(TokenRejection::Expired).to_response::<String>();
     /// assert_eq!(response.status(), 401);
     /// assert!(!response.body().contains("expired"));
+    /// assert!(response.body().contains("invalid_token"));
+    ///
+    /// let response = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
+    /// assert_eq!(response.status(), 401);
+    /// assert!(response.body().contains("missing_token"));
     /// ```
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
         let status = self.status();
@@ -47,9 +54,14 @@ impl VerifyError {
                 rejection.code(),
                 "this page may not call the handler",
             ),
-            Self::Rejected(_) => {
-                let message = "the Forge Invocation Token is missing or not valid";
-                let mut response = json_error(status, "invalid_token", message);
+            Self::Rejected(rejection) => {
+                let (code, message) = match rejection {
+                    TokenRejection::MissingHeader => {
+                        ("missing_token", "the request has no `Authorization` header")
+                    }
+                    _ => ("invalid_token", "the Forge Invocation Token is not valid"),
+                };
+                let mut response = json_error(status, code, message);
                 response
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -318,8 +318,18 @@ async fn is_rejected(address: SocketAddr, bytes: &[u8], statuses: &[u16]) -> Res
     }
     if response.status == 401 {
         is_silent(&response)?;
+        if response.json()["error"]["code"] == "missing_token" && has_token(bytes) {
+            return Err("a token was sent, and is reported as missing".into());
+        }
     }
     Ok(())
+}
+
+/// Returns whether the head of a request has an `Authorization` header.
+fn has_token(request: &[u8]) -> bool {
+    let request = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let head = request.split("\r\n\r\n").next().unwrap_or_default();
+    head.contains("\r\nauthorization:")
 }
 
 /// Waits until a condition is true; returns false when it stays false for [`SOON`].
@@ -356,7 +366,7 @@ pub fn default_app(source: &JwksServer, seen: &Seen) -> App {
         .jwks_url(source.url())
 }
 
-/// Checks that the response to an invalid token discloses nothing but its rejection.
+/// Checks that the response to a missing or an invalid token discloses nothing but its rejection.
 pub fn is_silent(response: &HttpResponse) -> Result<(), String> {
     if response.header("www-authenticate") != Some("Bearer") {
         return Err(format!(
@@ -370,11 +380,15 @@ pub fn is_silent(response: &HttpResponse) -> Result<(), String> {
             response.header("content-type")
         ));
     }
-    let expected = json!({"error": {
+    let invalid = json!({"error": {
         "code": "invalid_token",
-        "message": "the Forge Invocation Token is missing or not valid"
+        "message": "the Forge Invocation Token is not valid"
     }});
-    if response.json() == expected {
+    let missing = json!({"error": {
+        "code": "missing_token",
+        "message": "the request has no `Authorization` header"
+    }});
+    if [invalid, missing].contains(&response.json()) {
         Ok(())
     } else {
         Err(format!("the body discloses: {}", response.excerpt()))

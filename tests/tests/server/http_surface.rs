@@ -510,6 +510,23 @@ async fn an_endless_body_is_cut_off() {
     app.unharmed(0).await.unwrap();
 }
 
+/// The largest headers of a call: the token of a page with a large context, and both OAuth tokens.
+#[tokio::test]
+async fn headers_of_16_kilobytes_are_accepted() {
+    let app = TestApp::start().await;
+    let fit = app
+        .page()
+        .claim("/context/extension/text", "x".repeat(12 * 1024));
+    let token = fit.token();
+    assert!(token.len() > 16 * 1024, "{}", token.len());
+    let oauth = format!("a.{}.c", "b".repeat(16 * 1024 - 4));
+    let call = Call::post("/ui")
+        .bearer(&token)
+        .header("x-forge-oauth-system", &oauth)
+        .header("x-forge-oauth-user", &oauth);
+    app.accepts(&call, &fit).await.unwrap();
+}
+
 /// A caller without a token gets its response before the body is complete.
 #[tokio::test]
 async fn a_caller_without_a_token_gets_401_before_its_body() {
