@@ -87,8 +87,16 @@ pub(crate) struct Look<S> {
     pub(crate) migrations_left: usize,
     /// The number of tables that this database alone has, and which are missing.
     pub(crate) missing_tables: usize,
+    /// What the app's process may not do there, although the engine needs it.
+    pub(crate) lacking: Option<Lacking>,
     /// How calls are stored.
     pub(crate) durability: Durability,
+}
+
+/// A permission that the engine needs and has not.
+pub(crate) struct Lacking {
+    pub(crate) what: String,
+    pub(crate) fix: &'static str,
 }
 
 /// Whether a stored call survives a power cut.
@@ -213,6 +221,9 @@ impl<D: Database> River<D> {
                  at the working folder",
             )]);
         };
+        if let Some(Lacking { what, fix }) = look.lacking {
+            return Ok(vec![Check::failed("store", format!("{name}: {what}"), fix)]);
+        }
         let missing = look.missing_tables + look.ledger.missing_tables().await?;
         let left = look.migrations_left;
         if left > 0 || missing > 0 {

@@ -63,12 +63,16 @@ mod admission;
 mod beat;
 mod dispatch;
 mod engine;
+#[cfg(feature = "sqlite")]
+mod file;
 mod in_transaction;
 mod inspector;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod quarantine;
+#[cfg(feature = "postgres")]
+mod rights;
 mod running;
 #[cfg(feature = "sqlite")]
 mod sqlite;

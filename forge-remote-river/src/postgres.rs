@@ -20,8 +20,9 @@ use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Ledger, Reclaimed, Store, Writing, failed};
+use crate::rights::lacking;
 use crate::stored_call::StoredCall;
-use crate::tables::TABLES;
+use crate::tables::{IDENTITY, TABLES};
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -165,11 +166,12 @@ impl Database for PostgresUrl {
     type Presence = ();
 
     async fn look(&self) -> Result<Option<Look<PostgresStore>>, EngineError> {
-        let (pool, _) = self.pool()?;
+        let (pool, schema) = self.pool()?;
         clock_skew(&pool).await?;
         let fail = |error| failed("the database failed", error);
         let mut connection = pool.acquire().await.map_err(fail)?;
         let search_path = search_path(&mut connection).await.map_err(fail)?;
+        let lacking = lacking(schema, &mut connection).await.map_err(fail)?;
         let identity = identity(&mut connection).await.map_err(fail)?;
         let settings: (String, String, bool) = sqlx::query_as(
             "SELECT current_setting('fsync'), current_setting('synchronous_commit'), pg_is_in_recovery()",
@@ -199,6 +201,7 @@ impl Database for PostgresUrl {
             },
             migrations_left: migrations.unapplied.len(),
             missing_tables,
+            lacking,
             durability: match (&*fsync, &*commit) {
                 ("off", _) => Durability::Lost(settings, "set `fsync = on` in postgresql.conf"),
                 (_, "off") => Durability::Lost(
@@ -320,14 +323,6 @@ async fn migrate(
     }
     Ok(())
 }
-
-/// A random text, by which a transaction of the app's is known to be of this database and schema.
-const IDENTITY: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS forge_remote_database (id TEXT NOT NULL PRIMARY KEY)",
-    "INSERT INTO forge_remote_database (id)
-     SELECT md5(random()::text || clock_timestamp()::text)
-     WHERE NOT EXISTS (SELECT 1 FROM forge_remote_database)",
-];
 
 /// Returns the random text of the database's; `None` for one without jobs.
 async fn identity(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,8 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
+use crate::engine::{Database, Durability, GUARANTEES, Lacking, Look, River, Settings};
+use crate::file::{check_file, check_folder, folder_of, is_wal, make_private};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, Writing, failed};
@@ -172,16 +172,21 @@ impl Database for SqliteFile {
         let path = self.path.display();
         let is_wal = match is_wal(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let folder = self.path.parent().unwrap_or(Path::new(""));
-                return match folder == Path::new("") || folder.is_dir() {
-                    true => Ok(None),
-                    false => Err(failed("its folder does not exist: create it", error)),
+                let folder = folder_of(&self.path);
+                if !folder.is_dir() {
+                    return Err(failed("its folder does not exist: create it", error));
+                }
+                return match check_folder(folder) {
+                    Ok(()) => Ok(None),
+                    Err(error) => Err(failed(
+                        "the file does not exist, and can't be created: make its folder writable for the app's user",
+                        error,
+                    )),
                 };
             }
             is_wal => is_wal.map_err(|error| failed(&format!("{path} can't be read"), error))?,
         };
-        // It is opened for writing, which changes nothing.
-        if let Err(error) = OpenOptions::new().write(true).open(&self.path) {
+        if let Err(error) = check_file(&self.path) {
             return Err(failed(&format!("{path} can't be written"), error));
         }
         let options = SqliteConnectOptions::new()
@@ -205,6 +210,10 @@ impl Database for SqliteFile {
             ledger: Ledger { store },
             migrations_left: migrations.unapplied.len(),
             missing_tables: 0,
+            lacking: check_folder(folder_of(&self.path)).err().map(|error| Lacking {
+                what: format!("no log and no lock can be created beside it: its folder is not writable ({error})"),
+                fix: "make the folder writable for the app's user",
+            }),
             durability: match is_wal {
                 true => Durability::Durable("journal_mode is WAL, synchronous is FULL".to_owned()),
                 false => Durability::DurableAfterLaunch("journal_mode is not WAL".to_owned()),
@@ -454,25 +463,5 @@ impl Store for SqliteStore {
             })
         });
         reclaimed.collect()
-    }
-}
-
-/// Returns whether a file that this process has not opened has a write-ahead log.
-/// Source: <https://sqlite.org/fileformat.html>, section 1.3.3
-fn is_wal(path: &Path) -> std::io::Result<bool> {
-    let mut head = Vec::new();
-    File::open(path)?.take(19).read_to_end(&mut head)?;
-    Ok(head.get(18) == Some(&2))
-}
-
-/// Creates a missing file, readable by its owner only.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
-//! The tables beside River's, in both databases.
+//! The tables beside River's.
 
-/// The statements that create them, in their order.
+/// The statements that create those of both databases, in their order.
 pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS forge_remote_call (
         job_id BIGINT NOT NULL PRIMARY KEY,
@@ -36,4 +36,13 @@ pub(crate) const TABLES: &[&str] = &[
         id TEXT NOT NULL PRIMARY KEY,
         beat BIGINT NOT NULL
     )",
+];
+
+/// PostgreSQL alone: a random text, by which a transaction of the app's is known to be of this database and schema.
+#[cfg(feature = "postgres")]
+pub(crate) const IDENTITY: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS forge_remote_database (id TEXT NOT NULL PRIMARY KEY)",
+    "INSERT INTO forge_remote_database (id)
+     SELECT md5(random()::text || clock_timestamp()::text)
+     WHERE NOT EXISTS (SELECT 1 FROM forge_remote_database)",
 ];

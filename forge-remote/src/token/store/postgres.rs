@@ -145,6 +145,10 @@ impl PostgresTokens {
     async fn check_now(self) -> Result<Vec<Check>, StoreError> {
         let (name, pool) = (self.name(), self.pool()?);
         let done = existing_version(&pool).await?.unwrap_or(0);
+        if let Some((lacking, fix)) = lacking_rights(&pool, done).await? {
+            let detail = format!("{name}: {lacking}");
+            return Ok(vec![Check::failed("store", detail, fix)]);
+        }
         let mut checks = vec![check_schema(&name, done, MIGRATIONS)];
         let settings = "SELECT current_setting('fsync'), pg_is_in_recovery()";
         let settings = sqlx::query(settings)
@@ -266,6 +270,44 @@ async fn version(executor: impl PgExecutor<'_>) -> Result<i64, StoreError> {
         .await
         .and_then(|row| row.try_get(0))
         .map_err(failed)
+}
+
+/// Returns what the role may not do with a schema of this version, although the store needs it, and the fix.
+async fn lacking_rights(
+    pool: &PgPool,
+    done: i64,
+) -> Result<Option<(String, &'static str)>, StoreError> {
+    // A schema that is missing or that the role may not use is not part of the path.
+    let rights = "SELECT current_user::text, current_schema()::text, has_schema_privilege(current_schema(), 'CREATE')";
+    let rights = sqlx::query(rights).fetch_one(pool).await.map_err(failed)?;
+    let role: String = rights.try_get(0).map_err(failed)?;
+    let schema: Option<String> = rights.try_get(1).map_err(failed)?;
+    let may_create: Option<bool> = rights.try_get(2).map_err(failed)?;
+    let Some(schema) = schema else {
+        return Ok(Some((
+            format!("the role `{role}` may use no schema of its `search_path`, or none exists"),
+            "create the schema, and grant USAGE on it to the role",
+        )));
+    };
+    if usize::try_from(done).is_ok_and(|done| done < MIGRATIONS.len()) {
+        return Ok((may_create != Some(true)).then(|| {
+            (
+                format!("the tables are missing, and the role `{role}` may not create them in the schema `{schema}`"),
+                "grant CREATE on the schema to the role, or let another role run the statements of \
+                 `PostgresTokens::schema`",
+            )
+        }));
+    }
+    let lacking = "SELECT string_agg(need, ', ') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS need
+         WHERE NOT has_table_privilege('forge_remote_tokens', need)";
+    let lacking = sqlx::query(lacking).fetch_one(pool).await.map_err(failed)?;
+    let lacking: Option<String> = lacking.try_get(0).map_err(failed)?;
+    Ok(lacking.map(|lacking| {
+        (
+            format!("the role `{role}` lacks {lacking} on `forge_remote_tokens`"),
+            "grant SELECT, INSERT, UPDATE and DELETE on `forge_remote_tokens` to the role",
+        )
+    }))
 }
 
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>

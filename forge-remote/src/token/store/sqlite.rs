@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -14,6 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 
+use super::sqlite_file::{check_file, check_folder, folder_of, is_wal, make_private};
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
     check_schema, checks_of, from_millis, latest, listed, readable, steps_left, to_millis,
@@ -157,18 +157,24 @@ impl SqliteTokens {
             let is_wal = mode == "wal";
             return Ok(Some(Look { connection, is_wal }));
         }
-        let is_wal =
-            match is_wal(&self.path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    let folder = self.path.parent().unwrap_or(Path::new(""));
-                    return match folder == Path::new("") || folder.is_dir() {
-                        true => Ok(None),
-                        false => Err(StoreError::new("its folder does not exist: create it")
-                            .with_source(error)),
-                    };
+        let is_wal = match is_wal(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let folder = folder_of(&self.path);
+                if !folder.is_dir() {
+                    let error =
+                        StoreError::new("its folder does not exist: create it").with_source(error);
+                    return Err(error);
                 }
-                is_wal => is_wal.map_err(unreadable)?,
-            };
+                return match check_folder(folder) {
+                        Ok(()) => Ok(None),
+                        Err(error) => Err(StoreError::new(
+                            "the file does not exist, and can't be created: make its folder writable for the app's user",
+                        )
+                        .with_source(error)),
+                    };
+            }
+            is_wal => is_wal.map_err(unreadable)?,
+        };
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         let options = SqliteConnectOptions::new()
@@ -221,9 +227,15 @@ impl SqliteTokens {
         if done > 0 {
             checks.push(durability);
         }
-        if is_read_only(&self.path) {
-            let fix = "make the file and its folder writable for the app's user";
-            checks.push(Check::failed("store", format!("{name} is read-only"), fix));
+        let fix = "make the file and its folder writable for the app's user";
+        if let Err(error) = check_file(&self.path) {
+            let detail = format!("{name} is not writable ({error})");
+            checks.push(Check::failed("store", detail, fix));
+        } else if let Err(error) = check_folder(folder_of(&self.path)) {
+            let detail = format!(
+                "{name}: no log can be created beside it: its folder is not writable ({error})"
+            );
+            checks.push(Check::failed("store", detail, fix));
         }
         Ok(checks)
     }
@@ -344,37 +356,10 @@ async fn put_sites(
     add.execute(connection).await.map_err(failed).map(drop)
 }
 
-/// Creates the file with a private mode before SQLite does; its log gets the same mode. An existing
-/// file is not opened: closing it would release SQLite's locks of all this process's connections to it.
-/// Source: <https://sqlite.org/howtocorrupt.html>, section 2.2
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// A file that is read without changing it.
 struct Look {
     connection: SqliteConnection,
     is_wal: bool,
-}
-
-/// Returns whether a file that this process has not opened has a write-ahead log.
-/// Source: <https://sqlite.org/fileformat.html>, section 1.3.3
-fn is_wal(path: &Path) -> std::io::Result<bool> {
-    let mut head = Vec::new();
-    std::fs::File::open(path)?.take(19).read_to_end(&mut head)?;
-    Ok(head.get(18) == Some(&2))
-}
-
-/// Returns whether this process can't write the file. Opening it changes nothing.
-fn is_read_only(path: &Path) -> bool {
-    std::fs::OpenOptions::new().write(true).open(path).is_err()
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
