@@ -3,10 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, header};
 use forge_remote_attacks::{CLASSES, Case, Verdict};
+use forge_remote_fit::__private::response::ErrorCode;
 use tower_service::Service as _;
 
 use super::call::Call;
 use crate::app::Service;
+use crate::fit::KeysUnavailable;
 
 /// The classes whose verdict depends on the handler's kind, and on the app's policy.
 const OF_THE_HANDLER: [&str; 4] = [
@@ -59,8 +61,10 @@ pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackErr
             };
             sent += 1;
             let status = response.status().as_u16();
-            // 503: a key that is not published is not looked for each time.
-            if status != 503 && !statuses.contains(&status) {
+            // A key that is not published is not looked for each time.
+            let has_no_key = response.extensions().get::<ErrorCode>().map(|code| code.0)
+                == Some(KeysUnavailable::NotFetched.code());
+            if !has_no_key && !statuses.contains(&status) {
                 unrefused.push(format!("{}: {}: {status}", class.id, case.name));
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use forge_remote::axum::extract::Request;
+use forge_remote::axum::http::StatusCode;
 use forge_remote::axum::middleware::{self, Next};
 use forge_remote::axum::response::IntoResponse as _;
 use forge_remote::prelude::*;
@@ -127,6 +128,21 @@ async fn the_test_kit_finds_a_layer_that_responds_first() {
     let others: Vec<_> = others.filter(|one| !one.contains("cookie")).collect();
     assert_eq!(others, Vec::<&String>::new());
     assert!(error.to_string().contains("a session cookie"), "{error}");
+}
+
+/// A handler that ran may respond with 503 as well, because a database is missing in the test.
+#[tokio::test]
+async fn the_test_kit_takes_a_503_of_the_app_for_no_refusal() {
+    let open = middleware::from_fn(async |_: Request, _: Next| {
+        (StatusCode::SERVICE_UNAVAILABLE, "no database").into_response()
+    });
+    let harness = Harness::new(app().layer(open)).unwrap();
+    let error = harness.call("hourly").attack().await.unwrap_err();
+    assert!(error.unrefused().len() > 2000, "{error}");
+    assert!(
+        error.unrefused().iter().all(|one| one.ends_with(": 503")),
+        "{error}"
+    );
 }
 
 /// The reasons are those of the log, which no response discloses.
