@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use forge_remote_tests::vectors;
@@ -27,6 +28,48 @@ async fn the_vectors_are_those_of_the_table() {
         "run `UPDATE_VECTORS=1 cargo test -p forge-remote-tests --test attacks vectors` and review the difference, \
          which starts at {differs:?}"
     );
+}
+
+/// The page's table has each member of the file, and no other; its cells have those of handlers and vectors.
+#[test]
+fn the_page_has_each_member() {
+    let file: Value = serde_json::from_str(&fs::read_to_string(vectors::path()).unwrap()).unwrap();
+    let page = vectors::path()
+        .parent()
+        .unwrap()
+        .with_file_name("vectors.md");
+    let page = fs::read_to_string(page).unwrap();
+    let quoted = |text: &str| -> BTreeSet<String> {
+        let names = text.split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    };
+    let table = page.split("| member | holds |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let rows: Vec<(BTreeSet<String>, &str)> = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `"))
+        .map(|row| row.split_once(" | ").unwrap())
+        .map(|(names, holds)| (quoted(&format!("`{names}")), holds))
+        .collect();
+    let members = |value: &Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let listed: BTreeSet<String> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
+    assert_eq!(listed, members(&file));
+
+    let cell = |member: &str| {
+        let row = rows.iter().find(|(names, _)| names.contains(member));
+        quoted(row.unwrap().1)
+    };
+    let handlers = file["handlers"].as_object().unwrap().values();
+    let of_handlers: BTreeSet<String> = handlers.flat_map(members).collect();
+    let of_vectors = file["vectors"].as_array().unwrap().iter();
+    let of_vectors: BTreeSet<String> = of_vectors.flat_map(members).collect();
+    for (member, names) in [("handlers", of_handlers), ("vectors", of_vectors)] {
+        let cell = cell(member);
+        let missing: Vec<&String> = names.difference(&cell).collect();
+        assert!(missing.is_empty(), "{member} of the page lacks {missing:?}");
+    }
 }
 
 #[tokio::test]
