@@ -142,7 +142,7 @@ metrics! {
     TOKENS_PENDING = Gauge "forge_remote.tokens.pending" in Count by []:
         "Tokens and removals that wait to be written.";
     TOKENS_EXPIRING = Gauge "forge_remote.tokens.expiring" in Count by []:
-        "Installations whose newest token has expired or does so within 30 minutes: Forge's hourly calls renew tokens earlier. Every instance reports those of the whole store.";
+        "Installations whose newest token has expired or does so within 30 minutes: Forge's hourly calls renew tokens earlier. Every instance reports those of the whole store; NaN while it can't be read.";
     JOB_RUNS = Counter "forge_remote.jobs.runs" in Count by [HANDLER, OUTCOME]:
         "Runs of stored calls and jobs: `done`, `retry`, `later` (the attempt does not count), `dead`.";
     JOB_DURATION = Histogram "forge_remote.jobs.duration" in Seconds by [HANDLER]:
@@ -150,11 +150,11 @@ metrics! {
     JOB_WAIT = Histogram "forge_remote.jobs.wait" in Seconds by [HANDLER]:
         "The time from when a job was due until its first run.";
     JOBS_PENDING = Gauge "forge_remote.jobs.pending" in Count by []:
-        "Stored jobs that wait, for their time too, or run. Every instance reports those of the whole store.";
+        "Stored jobs that wait, for their time too, or run. Every instance reports those of the whole store; NaN while it can't be read.";
     JOBS_OLDEST_AGE = Gauge "forge_remote.jobs.oldest_age" in Seconds by []:
-        "How long the job that is due longest has been due. Every instance reports that of the whole store.";
+        "How long the job that is due longest has been due. Every instance reports that of the whole store; NaN while it can't be read.";
     JOBS_DEAD = Gauge "forge_remote.jobs.dead" in Count by []:
-        "Jobs that do not run again and were not discarded. Every instance reports those of the whole store.";
+        "Jobs that do not run again and were not discarded. Every instance reports those of the whole store; NaN while it can't be read.";
     SCHEDULE_LAST_SEEN = Gauge "forge_remote.schedule.last_seen_age" in Seconds by [HANDLER]:
         "The time since Forge's last call of a scheduled trigger for any installation, or since the start of the process.";
     SCHEDULE_INTERVAL = Gauge "forge_remote.schedule.interval" in Seconds by [HANDLER]:

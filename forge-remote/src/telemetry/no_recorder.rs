@@ -44,8 +44,10 @@ pub(crate) fn job_run(_: Option<&str>, _: &'static str, _: Option<Duration>, _: 
 
 pub(crate) fn key_set(_: &str, _: Option<Duration>, _: u64, _: u64) {}
 
-pub(crate) fn tokens(_: [(&'static str, u64); 3], _: u64, _: Option<u64>) {}
+pub(crate) fn token_writes(_: [(&'static str, u64); 3], _: u64) {}
 
-pub(crate) fn jobs(_: u64, _: u64, _: Duration) {}
+pub(crate) fn tokens_expiring(_: Option<u64>) {}
+
+pub(crate) fn jobs(_: Option<(u64, u64, Duration)>) {}
 
 pub(crate) fn schedule(_: &str, _: Duration, _: Duration) {}

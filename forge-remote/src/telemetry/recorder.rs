@@ -107,21 +107,28 @@ pub(crate) fn key_set(cloud: &str, age: Option<Duration>, fetched: u64, failed: 
     }
 }
 
-/// The state of the kept tokens: writes by outcome, how many wait, and how many expire soon, if the store shows it.
-pub(crate) fn tokens(writes: [(&'static str, u64); 3], pending: u64, expiring: Option<u64>) {
+/// The state of the kept tokens: writes by outcome, and how many wait.
+pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
     for (outcome, count) in writes {
         counter(&table::TOKEN_WRITES, vec![outcome_label(outcome)]).absolute(count);
     }
     gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
-    if let Some(expiring) = expiring {
-        gauge(&table::TOKENS_EXPIRING, Vec::new()).set(number(expiring));
-    }
 }
 
-/// The state of the stored jobs.
-pub(crate) fn jobs(pending: u64, dead: u64, oldest_age: Duration) {
-    gauge(&table::JOBS_PENDING, Vec::new()).set(number(pending));
-    gauge(&table::JOBS_DEAD, Vec::new()).set(number(dead));
+/// How many kept tokens expire soon; `None` if the store can't be read. The last number would look like the present one.
+pub(crate) fn tokens_expiring(expiring: Option<u64>) {
+    gauge(&table::TOKENS_EXPIRING, Vec::new()).set(expiring.map_or(f64::NAN, number));
+}
+
+/// The state of the stored jobs: unfinished and dead ones, and the age of the oldest; `None` if the engine can't count
+/// them.
+pub(crate) fn jobs(counted: Option<(u64, u64, Duration)>) {
+    let (pending, dead, oldest_age) = match counted {
+        Some((pending, dead, age)) => (number(pending), number(dead), age.as_secs_f64()),
+        None => (f64::NAN, f64::NAN, f64::NAN),
+    };
+    gauge(&table::JOBS_PENDING, Vec::new()).set(pending);
+    gauge(&table::JOBS_DEAD, Vec::new()).set(dead);
     gauge(&table::JOBS_OLDEST_AGE, Vec::new()).set(oldest_age);
 }
 

@@ -5,13 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::get;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, MemoryJobs, PastAttempts,
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, MemoryJobs,
+    PastAttempts,
 };
 use forge_remote::metrics::{DURATION_BUCKETS, Kind, METRICS, Unit};
 use forge_remote::prelude::*;
@@ -386,6 +388,78 @@ async fn tokens_that_expire_are_counted_in_the_whole_store() {
     for app in [&first, &second, &idle] {
         assert_eq!(expiring(app).await, Some(0.0));
     }
+    store.down(true);
+    let unknown = expiring(&idle).await;
+    assert!(unknown.is_some_and(f64::is_nan), "{unknown:?}");
+}
+
+/// An engine that has stored jobs, until its database is down.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicBool>);
+
+impl JobEngine for Counting {
+    fn name(&self) -> String {
+        "counting".to_owned()
+    }
+
+    fn accept(&self, _: Envelope) -> BoxFuture<Result<Accepted, EngineError>> {
+        Box::pin(std::future::ready(Err(EngineError::new("it is full"))))
+    }
+
+    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
+        Box::pin(async move {
+            context.stop.await;
+            Ok(())
+        })
+    }
+
+    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
+        let mut counts = JobCounts::default();
+        counts.pending = 3;
+        Box::pin(std::future::ready(match self.0.load(Ordering::Relaxed) {
+            false => Ok(Some(counts)),
+            true => Err(EngineError::new("the database is down")),
+        }))
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::new().limits_installations()
+    }
+}
+
+/// The last value would look like the present one, and keep alerts quiet.
+#[tokio::test]
+async fn values_that_cant_be_read_are_no_numbers() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(recorder);
+    let exporter = exporter(recorder.handle()).await;
+    let apis = Server::start(|_, _| respond(500, json!({}))).await;
+    let engine = Counting::default();
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        with_handlers(app, &apis, engine.clone())
+    })
+    .await;
+    let names = [
+        "forge_remote_jobs_pending",
+        "forge_remote_jobs_dead",
+        "forge_remote_jobs_oldest_age_seconds",
+    ];
+    let values = |scrape: &Scrape| names.map(|name| scrape.value(name, &[]));
+    let counted = [3.0, 0.0, 0.0].map(Some);
+    let scrape = Scrape::until(exporter, |scrape| values(scrape) == counted).await;
+    assert_eq!(values(&scrape), counted);
+    engine.0.store(true, Ordering::Relaxed);
+    app.clock.advance(Duration::from_secs(20));
+    let are_unknown = |scrape: &Scrape| {
+        let mut values = values(scrape).into_iter();
+        values.all(|value| value.is_some_and(f64::is_nan))
+    };
+    let scrape = Scrape::until(exporter, are_unknown).await;
+    assert!(are_unknown(&scrape), "{:?}", values(&scrape));
+    engine.0.store(false, Ordering::Relaxed);
+    app.clock.advance(Duration::from_secs(20));
+    let scrape = Scrape::until(exporter, |scrape| values(scrape) == counted).await;
+    assert_eq!(values(&scrape), counted);
 }
 
 /// An engine whose stored jobs name handlers that nobody has.

@@ -104,6 +104,7 @@ const PROMQL: &[&str] = &[
     "and",
     "avg",
     "by",
+    "count",
     "group_left",
     "histogram_quantile",
     "increase",
@@ -111,6 +112,7 @@ const PROMQL: &[&str] = &[
     "max",
     "min",
     "on",
+    "or",
     "rate",
     "sum",
     "__rate_interval",
@@ -159,6 +161,50 @@ fn rules_and_dashboard_use_what_exists() {
         unused.is_empty(),
         "neither in a rule nor in the dashboard: {unused:?}"
     );
+}
+
+/// Returns the values that a label of an expression is compared with: `("outcome", "failed")`.
+fn compared(expression: &str) -> Vec<(&str, &str)> {
+    let quoted: Vec<&str> = expression.split('"').collect();
+    let pairs = quoted.chunks(2).filter_map(|pair| {
+        let [before, values] = pair else { return None };
+        let label = before.trim_end_matches(['=', '~', '!']);
+        let label = label.rsplit(['{', ',', ' ']).next()?;
+        Some(values.split('|').map(move |value| (label, value)))
+    });
+    pairs.flatten().collect()
+}
+
+/// A rule that compares with a value that no series has never fires.
+#[test]
+fn rules_compare_with_values_that_exist() {
+    let errors = crate::repository().join("forge-remote-fit/src/error.rs");
+    let errors = fs::read_to_string(errors).expect("a source file");
+    let codes = errors.split("=> \"").skip(1);
+    let codes: BTreeSet<&str> = codes.filter_map(|code| code.split('"').next()).collect();
+    assert!(codes.contains("expired") && codes.contains("keys_unavailable"));
+    let mut checked = 0;
+    for (expression, _) in alerts().into_iter().chain(dashboard()) {
+        let words = words(&expression);
+        let metrics = METRICS.iter().filter(|metric| {
+            let series = series_of(metric);
+            series.iter().any(|name| words.contains(&name.as_str()))
+        });
+        let described: BTreeSet<&str> = metrics
+            .flat_map(|metric| metric.description.split('`').skip(1).step_by(2))
+            .collect();
+        for (label, value) in compared(&expression) {
+            if !["outcome", "error_type"].contains(&label) || value.is_empty() || value == "\\" {
+                continue;
+            }
+            checked += 1;
+            assert!(
+                described.contains(value) || codes.contains(value),
+                "{expression}: `{label}` is never `{value}`"
+            );
+        }
+    }
+    assert!(checked > 10, "{checked} values");
 }
 
 #[test]

@@ -68,7 +68,12 @@ impl Sampler {
             ("failed", stats.store_failures),
             ("dropped", stats.dropped),
         ];
-        record::tokens(writes, stats.pending, expiring.ok().flatten());
+        record::token_writes(writes, stats.pending);
+        match expiring {
+            Ok(Some(expiring)) => record::tokens_expiring(Some(expiring)),
+            Ok(None) => {}
+            Err(_) => record::tokens_expiring(None),
+        }
     }
 
     async fn record_jobs(&self) {
@@ -82,11 +87,12 @@ impl Sampler {
                 let now = self.clock.now();
                 let age = |due| now.duration_since(due).unwrap_or_default();
                 let age = counts.oldest_due.map_or(Duration::ZERO, age);
-                return record::jobs(counts.pending, counts.dead, age);
+                return record::jobs(Some((counts.pending, counts.dead, age)));
             }
             Ok(Err(error)) => format!("{error}{}", chain(&error)),
             Err(_) => format!("no response within {COUNT_TIMEOUT:?}"),
         };
+        record::jobs(None);
         if let Some(Permit { suppressed }) = self.log_limits.permit("jobs_not_counted") {
             let engine = engine.name();
             tracing::warn!(
