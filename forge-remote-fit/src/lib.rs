@@ -75,6 +75,11 @@ pub mod __private {
     pub use crate::error::chain;
     pub use crate::verifier::named_key;
 
+    /// Returns how many keys of a document can verify a FIT; `None` if it is not a key set.
+    pub fn usable_keys(document: &[u8]) -> Option<usize> {
+        crate::jwk::parse(document).map(|keys| keys.len())
+    }
+
     /// Adds a verified call to its request, for the extractors of the feature `axum`.
     #[cfg(feature = "axum")]
     pub use crate::extract::extend;

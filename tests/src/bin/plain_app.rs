@@ -5,15 +5,19 @@
 //! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
 //! does not wait; with `LARGE`, it has a handler with the default limit of bodies; with `SYSTEM`, one with a
 //! system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or `REDIS`, a token store; with
-//! `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads what fixtures have.
+//! `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads what fixtures have; with
+//! `MANY`, handlers of twenty pages; with `NOTES`, one of GET, and no other one if it is `only`. `STAGING` lets it
+//! accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or `vault`) is its own source
+//! of keys.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::{any, post};
+use forge_remote::fit::{BoxFuture, FetchError, HttpKeySource, JwksDocument, KeySource};
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::{Shutdown, handler};
 use forge_remote_river::{PostgresJobs, SqliteJobs};
-use forge_remote_tests::stores;
+use forge_remote_tests::{jws, stores};
 
 #[scheduled_trigger(
     interval = "hour",
@@ -69,6 +73,45 @@ async fn hourly(_token: SystemToken) {}
 #[scheduled_trigger(cron = "0 0 30 2 *", tz = "Europe/Berln")]
 async fn never() {}
 
+#[endpoint(method = "GET", path = "/notes", key = "notes")]
+async fn notes() {}
+
+/// Defines handlers of pages, and a function that adds them all.
+macro_rules! pages {
+    ($($name:ident)*) => {
+        $(
+            #[endpoint]
+            async fn $name() {}
+        )*
+
+        fn with_pages(app: App) -> App {
+            app$(.handler(handler!($name)))*
+        }
+    };
+}
+
+pages! {
+    page_1 page_2 page_3 page_4 page_5 page_6 page_7 page_8 page_9 page_10
+    page_11 page_12 page_13 page_14 page_15 page_16 page_17 page_18 page_19 page_20
+}
+
+/// A source of keys without a URL.
+struct Vault;
+
+impl KeySource for Vault {
+    fn fetch(&self) -> BoxFuture<std::result::Result<JwksDocument, FetchError>> {
+        let document = jws::published().to_string().into();
+        Box::pin(std::future::ready(Ok(JwksDocument {
+            document,
+            max_age: None,
+        })))
+    }
+
+    fn name(&self) -> &str {
+        "the vault"
+    }
+}
+
 async fn stays(shutdown: Shutdown) -> Result<()> {
     shutdown.requested().await;
     std::future::pending().await
@@ -95,9 +138,14 @@ async fn main() -> Result<()> {
     if std::env::var_os("SYSTEM").is_some() {
         app = app.handler(handler!(renew));
     }
-    let mut app = app
-        .handler(handler!(tick))
-        .remote(Remote::new("backend").base_url(url));
+    let notes = std::env::var("NOTES").ok();
+    if notes.is_some() {
+        app = app.handler(handler!(notes));
+    }
+    if notes.as_deref() != Some("only") {
+        app = app.handler(handler!(tick));
+    }
+    app = app.remote(Remote::new("backend").base_url(url));
     if ["SQLITE", "POSTGRES", "REDIS"]
         .into_iter()
         .any(|name| std::env::var_os(name).is_some())
@@ -111,6 +159,20 @@ async fn main() -> Result<()> {
             false => app.jobs(SqliteJobs::new(jobs)),
         };
     }
+    if std::env::var_os("MANY").is_some() {
+        app = with_pages(app);
+    }
+    if std::env::var_os("STAGING").is_some() {
+        app = app.staging_cloud();
+    }
+    if let Ok(url) = std::env::var("ISOLATED") {
+        app = app.isolated_cloud("orange", &*url);
+    }
+    app = match std::env::var("KEY_SOURCE").as_deref() {
+        Ok("vault") => app.key_source(Vault),
+        Ok(url) => app.key_source(HttpKeySource::new(url).expect("a URL")),
+        Err(_) => app,
+    };
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);
     }

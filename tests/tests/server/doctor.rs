@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Output;
 use std::time::{Duration, SystemTime};
 
+use forge_remote::fit::STAGING_KEYS;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, published};
-use forge_remote_tests::stores::Folder;
+use forge_remote_tests::stores::{Folder, KEYS};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 /// Returns a response with these keys, and the date of a clock that differs by some seconds.
 pub(crate) fn keys_at(offset: i64) -> JwksResponse {
@@ -51,7 +55,15 @@ pub(crate) async fn deployment() -> Folder {
 }
 
 pub(crate) fn app_in(folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    placed(
+        Command::new(env!("CARGO_BIN_EXE_plain_app")),
+        folder,
+        arguments,
+    )
+}
+
+/// Runs a command of `plain_app` in a folder, without an environment of its own.
+pub(crate) fn placed(mut command: Command, folder: &Folder, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder.path())
@@ -89,22 +101,19 @@ async fn a_sound_deployment_passes() {
     let folder = deployment().await;
     let (status, text) = doctor(&folder, keys_at(0)).await;
     assert_eq!(status, Some(0), "{text}");
-    for check in [
-        "handlers",
-        "manifest",
-        "app id",
-        "keys",
-        "clock",
-        "open files",
-    ] {
+    for check in ["handlers", "manifest", "app id", "clock", "open files"] {
         assert!(lines(&text, check).0.starts_with("ok "), "{check}: {text}");
     }
-    // Its schedule is not durable, so no store has its calls.
-    assert!(lines(&text, "schedules").0.starts_with("? "), "{text}");
+    // The tests have no other keys than their own.
+    let (line, fix) = lines(&text, "keys");
     assert!(
-        text.ends_with("sound: 6 checks passed, 1 not possible from here\n"),
+        line.starts_with("warn") && line.ends_with("which is not Atlassian's set"),
         "{text}"
     );
+    assert!(fix.contains("fix: remove FORGE_REMOTE_JWKS_URL"), "{text}");
+    // Its schedule is not durable, so no store has its calls.
+    assert!(lines(&text, "schedules").0.starts_with("? "), "{text}");
+    assert!(text.ends_with("sound, with 1 warning\n"), "{text}");
 }
 
 #[tokio::test]
@@ -164,6 +173,164 @@ async fn a_key_set_that_is_not_one_is_reported() {
     }
 }
 
+/// Runs `doctor` with this environment, beside a commercial key set whose clock is right.
+async fn doctor_with(folder: &Folder, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let keys = JwksServer::start(keys_at(0)).await;
+    let mut command = app_in(folder, &["doctor"]);
+    let command = command.env("FORGE_REMOTE_JWKS_URL", keys.url());
+    let output = command.envs(environment.iter().copied()).output().await;
+    let Output { status, stdout, .. } = output.unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap())
+}
+
+/// Returns the lines of a check.
+fn all<'a>(text: &'a str, check: &str) -> Vec<&'a str> {
+    let is_of = |line: &&str| line.get(6..).is_some_and(|rest| rest.starts_with(check));
+    text.lines().filter(is_of).collect()
+}
+
+/// Each cloud that the app accepts has a key set of its own.
+#[tokio::test]
+async fn the_key_sets_of_other_clouds_are_checked() {
+    let folder = deployment().await;
+    let isolated = JwksServer::start(keys_at(0)).await;
+    let url = isolated.url();
+    let (status, text) = doctor_with(&folder, &[("ISOLATED", &url)]).await;
+    let keys = all(&text, "keys");
+    assert_eq!(keys.len(), 2, "{text}");
+    assert!(
+        keys[0].starts_with("warn") && keys[1].starts_with("ok "),
+        "{text}"
+    );
+    let expected = format!("the isolated cloud `orange`: 2 keys from {url}");
+    assert!(keys[1].contains(&expected), "{text}");
+    let clocks = all(&text, "clock");
+    assert_eq!(clocks.len(), 1, "{text}");
+    assert!(
+        clocks[0].contains("agrees with the hosts of 2 key sets"),
+        "{text}"
+    );
+    assert_eq!(status, Some(0), "{text}");
+
+    isolated.set_response(keys_at(60));
+    let (status, text) = doctor_with(&folder, &[("ISOLATED", &url)]).await;
+    let clocks = all(&text, "clock");
+    assert_eq!(clocks.len(), 1, "{text}");
+    assert!(clocks[0].starts_with("FAIL"), "{text}");
+    assert!(
+        clocks[0].contains("`orange`: this machine's clock is"),
+        "{text}"
+    );
+    assert_eq!(status, Some(1), "{text}");
+
+    isolated.set_response(JwksResponse::json("{\"keys\": []}"));
+    let (status, text) = doctor_with(&folder, &[("ISOLATED", &url)]).await;
+    let keys = all(&text, "keys");
+    assert!(keys[0].starts_with("warn"), "{text}");
+    assert!(
+        keys[1].starts_with("FAIL") && keys[1].contains("0 usable keys"),
+        "{text}"
+    );
+    assert_eq!(status, Some(1), "{text}");
+
+    // Nothing is fetched from the Internet: no proxy listens there.
+    let environment = [("STAGING", "1"), ("HTTPS_PROXY", "http://127.0.0.1:1")];
+    let (status, text) = doctor_with(&folder, &environment).await;
+    let keys = all(&text, "keys");
+    assert_eq!(keys.len(), 2, "{text}");
+    let expected = format!("FAIL  keys        the staging cloud: {STAGING_KEYS} can't be fetched");
+    assert!(keys[1].starts_with(&expected), "{text}");
+    assert_eq!(status, Some(1), "{text}");
+}
+
+/// `App::key_source` replaces the URL, which is not fetched.
+#[tokio::test]
+async fn the_apps_own_source_of_keys_is_checked() {
+    let folder = deployment().await;
+    let own = JwksServer::start(keys_at(0)).await;
+    let url = own.url();
+    let down = ("FORGE_REMOTE_JWKS_URL", "http://127.0.0.1:1/jwks.json");
+    let (status, text) = doctor_with(&folder, &[("KEY_SOURCE", &url), down]).await;
+    let keys = all(&text, "keys");
+    assert_eq!(keys.len(), 1, "{text}");
+    assert!(
+        keys[0].starts_with("warn") && keys[0].contains(&url),
+        "{text}"
+    );
+    assert!(lines(&text, "clock").0.starts_with("ok "), "{text}");
+    assert_eq!(status, Some(0), "{text}");
+
+    own.set_response(keys_at(-60));
+    let (status, text) = doctor_with(&folder, &[("KEY_SOURCE", &url), down]).await;
+    assert!(lines(&text, "clock").0.starts_with("FAIL"), "{text}");
+    assert_eq!(status, Some(1), "{text}");
+
+    own.set_response(JwksResponse::Text(404, "text/plain", "no".to_owned()));
+    let (status, text) = doctor_with(&folder, &[("KEY_SOURCE", &url), down]).await;
+    let (line, fix) = lines(&text, "keys");
+    assert!(line.starts_with("FAIL") && line.contains("404"), "{text}");
+    assert!(fix.contains("`App::key_source`"), "{text}");
+    assert_eq!(status, Some(1), "{text}");
+
+    let (status, text) = doctor_with(&folder, &[("KEY_SOURCE", "vault"), down]).await;
+    assert!(
+        lines(&text, "keys").0.contains("2 keys from the vault"),
+        "{text}"
+    );
+    assert!(lines(&text, "clock").0.starts_with("? "), "{text}");
+    assert_eq!(status, Some(0), "{text}");
+}
+
+/// A server that accepts and never responds ends as a failed line, when its time is over.
+#[tokio::test]
+async fn silent_servers_fail_in_bounded_time() {
+    let folder = deployment().await;
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let [keys, postgres, redis] = [
+        format!("http://{address}/jwks.json"),
+        format!("postgres://nobody@{address}/none"),
+        format!("redis://{address}"),
+    ];
+    let tokens_in_postgres = [("POSTGRES", &*postgres), ("JOBS", &*postgres)];
+    let tokens_in_redis = [("REDIS", &*redis), ("REDIS_PREFIX", "test")];
+    for (environment, stores) in [(tokens_in_postgres, 2), (tokens_in_redis, 1)] {
+        let mut command = app_in(&folder, &["doctor", "--timeout", "0.3"]);
+        command
+            .env("FORGE_REMOTE_JWKS_URL", &keys)
+            .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .envs(environment)
+            .kill_on_drop(true);
+        let output = timeout(Duration::from_secs(20), command.output()).await;
+        let output = output.expect("it ends").unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (line, fix) = lines(&text, "keys");
+        assert!(
+            line.starts_with("FAIL") && line.contains("timed out"),
+            "{text}"
+        );
+        assert!(fix.contains("fix: allow the connection"), "{text}");
+        let silent = all(&text, "store");
+        assert_eq!(silent.len(), stores, "{text}");
+        let expected = "no response within 300ms";
+        assert!(
+            silent
+                .iter()
+                .all(|line| line.starts_with("FAIL") && line.contains(expected)),
+            "{text}"
+        );
+        assert_eq!(output.status.code(), Some(1), "{text}");
+    }
+    for wrong in ["0", "-1", "soon", "601"] {
+        let option = format!("--timeout={wrong}");
+        let output = app_in(&folder, &["doctor", &option]).output().await;
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("expected seconds"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_manifest_and_the_app_id_are_checked() {
     let folder = deployment().await;
@@ -212,7 +379,7 @@ async fn few_open_files_are_a_warning() {
     let (line, fix) = lines(&text, "open files");
     assert!(line.starts_with("warn") && line.contains("128"), "{text}");
     assert!(fix.contains("ulimit"), "{text}");
-    assert!(text.contains("sound, with 1 warning"), "{text}");
+    assert!(text.contains("sound, with 2 warnings"), "{text}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -247,7 +414,13 @@ async fn the_report_in_json_has_a_version() {
             passed("handlers", "0 handlers"),
             passed("manifest", "manifest.yml matches the code"),
             passed("app id", "APP"),
-            passed("keys", "0 keys from KEYS in 0 ms"),
+            {
+                "check": "keys",
+                "state": "warning",
+                "detail": "0 keys from KEYS in 0 ms, which is not Atlassian's set",
+                "fix": "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's \
+                    set: every holder of a private key of it can act as any customer",
+            },
             {
                 "check": "clock",
                 "state": "warning",

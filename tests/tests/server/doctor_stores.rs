@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,12 +18,14 @@ use forge_remote_river::{PostgresJobs, SqliteJobs};
 use forge_remote_tests::encoding::b64;
 use forge_remote_tests::jwks_server::JwksServer;
 use forge_remote_tests::jws::{APP_ID, seconds};
+use forge_remote_tests::report::skipped;
 use forge_remote_tests::stores::{Folder, KEYS, postgres_url, redis_url};
 use forge_remote_tests::token_app::{HOUR, MINUTE, ONE, OTHER, ari};
-use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::process::Command;
 
-use crate::doctor::{app_in, deployment, keys_at, lines};
+use crate::doctor::{app_in, deployment, keys_at, lines, placed};
 
 /// The app's environment with files in its folder.
 const FILES: [(&str, &str); 2] = [("SQLITE", "tokens.db"), ("JOBS", "jobs.db")];
@@ -157,6 +160,105 @@ async fn a_missing_folder_fails() {
     let (status, text) = doctor(&folder, &environment).await;
     assert_eq!(all_lines(&text, "migrations").len(), 2, "{text}");
     assert_eq!(status, 0, "{text}");
+}
+
+/// Returns `doctor` as a user who does not own the folder, and gives this user its files: an app's user beside a
+/// folder of root's. `None` if no other user can be taken. Root itself may write everywhere.
+async fn as_other_user(folder: &Folder) -> Option<Command> {
+    const NOBODY: u32 = 65_534;
+    let app = env!("CARGO_BIN_EXE_plain_app");
+    if fs::metadata(folder.path()).unwrap().uid() != 0 {
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
+        return Some(Command::new(app));
+    }
+    for name in snapshot(folder).into_keys() {
+        chown(folder.file(&name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", app]);
+    let mut tried = Command::new("setpriv");
+    tried.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        app,
+        "--help",
+    ]);
+    if tried
+        .output()
+        .await
+        .is_ok_and(|tried| tried.status.success())
+    {
+        return Some(command);
+    }
+    skipped(
+        "no other user can run the app: setpriv is missing, or the folder of the build is closed",
+    );
+    None
+}
+
+/// Runs `doctor` with files in the folder, which it may not write.
+async fn doctor_in_closed(folder: &Folder, command: Command) -> (Option<i32>, String) {
+    let keys = JwksServer::start(keys_at(0)).await;
+    let mut command = placed(command, folder, &["doctor"]);
+    let output = command
+        .env("FORGE_REMOTE_JWKS_URL", keys.url())
+        .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+        .envs(FILES)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), text)
+}
+
+/// SQLite creates the file, its log and its lock in the folder.
+#[tokio::test]
+async fn a_folder_that_is_not_writable_fails() {
+    for (exists, expected) in [
+        (false, "can't be created: make its folder writable"),
+        (true, "its folder is not writable"),
+    ] {
+        let folder = deployed(&FILES).await;
+        if exists {
+            launch(&folder).await;
+        }
+        let before = snapshot(&folder);
+        let Some(command) = as_other_user(&folder).await else {
+            return;
+        };
+        let (status, text) = doctor_in_closed(&folder, command).await;
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let found = all_lines(&text, "store");
+        assert_eq!(found.len(), 2, "{text}");
+        for (line, file) in found.iter().zip(["tokens.db", "jobs.db"]) {
+            assert!(line.starts_with("FAIL") && line.contains(file), "{text}");
+            assert!(line.contains(expected), "{text}");
+            assert!(line.contains("ermission denied"), "{text}");
+            assert!(line.contains("fix: "), "{text}");
+        }
+        assert_eq!(status, Some(1), "{text}");
+        check_unchanged(&folder, &before);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_writable_fails() {
+    let folder = deployed(&FILES).await;
+    launch(&folder).await;
+    for file in ["tokens.db", "jobs.db"] {
+        fs::set_permissions(folder.file(file), Permissions::from_mode(0o444)).unwrap();
+    }
+    let Some(command) = as_other_user(&folder).await else {
+        return;
+    };
+    let (status, text) = doctor_in_closed(&folder, command).await;
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let found = all_lines(&text, "store");
+    assert_eq!(found.len(), 2, "{text}");
+    assert!(found[0].contains("tokens.db` is not writable"), "{text}");
+    assert!(found[1].contains("jobs.db can't be written"), "{text}");
+    assert_eq!(status, Some(1), "{text}");
 }
 
 #[tokio::test]
@@ -526,6 +628,158 @@ async fn postgres_is_checked() {
     assert!(durability[1].starts_with("ok  "), "{text}");
     assert!(durability[1].contains("synchronous_commit is on"), "{text}");
     assert_eq!(status, 0, "{text}");
+}
+
+/// A role of the server, without any right.
+struct Role {
+    admin: PgConnection,
+    name: String,
+    schema: String,
+    url: String,
+}
+
+impl Role {
+    async fn create(url: &str) -> Self {
+        let mut admin = PgConnection::connect(url).await.unwrap();
+        let schema = sqlx::query_scalar("SELECT current_schema()::text");
+        let schema: String = schema.fetch_one(&mut admin).await.unwrap();
+        let name = format!("role_{schema}");
+        let mut theirs = reqwest::Url::parse(url).unwrap();
+        theirs.set_username(&name).unwrap();
+        let url = theirs.to_string();
+        let mut role = Self {
+            admin,
+            name,
+            schema,
+            url,
+        };
+        role.run("CREATE ROLE {role} LOGIN").await;
+        role
+    }
+
+    /// Runs statements for the role and the schema.
+    async fn run(&mut self, statements: &str) {
+        let statements = statements.replace("{role}", &self.name);
+        let statements = statements.replace("{schema}", &self.schema);
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        statements.execute(&mut self.admin).await.unwrap();
+    }
+
+    /// Runs `doctor` as this role.
+    async fn doctor(&self, folder: &Folder) -> (i32, String) {
+        doctor(folder, &[("POSTGRES", &self.url), ("JOBS", &self.url)]).await
+    }
+
+    /// Checks that `doctor` fails with this for the tokens, and with this for the jobs.
+    async fn lacks(&self, folder: &Folder, tokens: &str, jobs: &str) {
+        let (status, text) = self.doctor(folder).await;
+        let found = all_lines(&text, "store");
+        assert_eq!(found.len(), 2, "{text}");
+        for (line, expected) in found.iter().zip([tokens, jobs]) {
+            assert!(
+                line.starts_with("FAIL") && line.contains(expected),
+                "{text}"
+            );
+            assert!(line.contains("fix: "), "{text}");
+        }
+        assert_eq!(status, 1, "{text}");
+    }
+
+    /// Returns whether the engine of jobs can be opened.
+    async fn opens_jobs(&self) -> bool {
+        PostgresJobs::new(&self.url).open().await.is_ok()
+    }
+}
+
+#[tokio::test]
+async fn the_rights_of_a_role_in_postgres_are_checked() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let folder = deployed(&[("POSTGRES", &url), ("JOBS", &url)]).await;
+    let mut role = Role::create(&url).await;
+    role.lacks(
+        &folder,
+        "may use no schema of its `search_path`",
+        "may use no schema of the URL's `search_path`",
+    )
+    .await;
+
+    role.run("GRANT USAGE ON SCHEMA {schema} TO {role}").await;
+    let no_create = format!("may not create tables in the schema `{}`", role.schema);
+    let tokens = "the tables are missing, and the role";
+    role.lacks(&folder, tokens, &no_create).await;
+
+    // Another role has created the tables.
+    PostgresTokens::new(&url).open().await.unwrap();
+    PostgresJobs::new(&url).open().await.unwrap();
+    role.lacks(&folder, "permission denied", "permission denied")
+        .await;
+
+    role.run("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
+        .await;
+    role.lacks(
+        &folder,
+        "lacks INSERT, UPDATE, DELETE on `forge_remote_tokens`",
+        &no_create,
+    )
+    .await;
+    assert!(!role.opens_jobs().await);
+
+    // The grants of the documentation are enough for the tokens. The jobs' tables have to be the role's own.
+    role.run(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};
+         GRANT CREATE ON SCHEMA {schema} TO {role}",
+    )
+    .await;
+    let (status, text) = role.doctor(&folder).await;
+    let found = all_lines(&text, "store");
+    assert_eq!(found.len(), 1, "{text}");
+    assert!(
+        found[0].starts_with("FAIL") && found[0].contains("does not own"),
+        "{text}"
+    );
+    assert_eq!(status, 1, "{text}");
+    assert!(!role.opens_jobs().await);
+    PostgresTokens::new(&role.url).open().await.unwrap();
+
+    let owned = "SELECT format('ALTER TABLE %I OWNER TO %I', relname, $1) FROM pg_class
+         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+             AND relname NOT IN ('forge_remote_tokens', 'forge_remote_schema')";
+    let owned = sqlx::query_scalar(owned).bind(role.name.clone());
+    let owned: Vec<String> = owned.fetch_all(&mut role.admin).await.unwrap();
+    role.run(&owned.join(";\n")).await;
+    let (_, text) = role.doctor(&folder).await;
+    assert_eq!(all_lines(&text, "store"), [""; 0], "{text}");
+    let migrations = all_lines(&text, "migrations");
+    assert_eq!(migrations.len(), 2, "{text}");
+    assert!(
+        migrations.iter().all(|line| line.starts_with("ok  ")),
+        "{text}"
+    );
+    assert!(role.opens_jobs().await);
+}
+
+/// Without a schema in the URL, the jobs have one of their own, which is created at the first launch.
+#[tokio::test]
+async fn a_role_that_may_not_create_the_schema_of_jobs_fails() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let folder = deployed(&[("JOBS", &url)]).await;
+    let role = Role::create(&url).await;
+    let (url, _) = role.url.split_once("options").unwrap();
+    let url = url.trim_end_matches(['?', '&']);
+    let (status, text) = doctor(&folder, &[("JOBS", url)]).await;
+    let (line, fix) = lines(&text, "store");
+    assert!(line.starts_with("FAIL"), "{text}");
+    // Another test may have created it.
+    let is_named = ["may not create the schema", "may not use the schema"]
+        .into_iter()
+        .any(|what| line.contains(&format!("{what} `forge_remote_jobs`")));
+    assert!(is_named, "{text}");
+    assert!(fix.contains("to the role"), "{text}");
+    assert_eq!(status, 1, "{text}");
 }
 
 #[tokio::test]

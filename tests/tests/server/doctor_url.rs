@@ -6,229 +6,31 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use forge_remote::axum::Router;
-use forge_remote::axum::body::{Body, Bytes, to_bytes};
-use forge_remote::axum::http::request::Parts;
-use forge_remote::axum::http::{HeaderName, Request, Response, Uri, header};
+use forge_remote::axum::body::Body;
+use forge_remote::axum::http::{HeaderValue, Method, Response, Uri, header};
 use forge_remote_attacks::{Keys, Scene};
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
-use forge_remote_tests::jws::{APP_ID, published};
-use forge_remote_tests::plain_process::PlainProcess;
+use forge_remote_tests::jws::published;
 use forge_remote_tests::report::skipped;
-use forge_remote_tests::stores::Folder;
+use forge_remote_tests::stores::{Folder, server_variable};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
-/// What a proxy does instead of forwarding a request.
-type Fault = fn(&mut Parts, &Bytes) -> Option<Response<Body>>;
-
-/// A proxy in front of a deployment, which counts the requests.
-struct Proxy {
-    address: SocketAddr,
-    requests: Arc<AtomicUsize>,
-    _server: JoinSet<()>,
-}
-
-impl Proxy {
-    async fn start(upstream: SocketAddr, fault: Fault) -> Self {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
-        let router = Router::new().fallback(async move |request: Request<Body>| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            let (mut parts, body) = request.into_parts();
-            let body = to_bytes(body, usize::MAX).await.unwrap();
-            match fault(&mut parts, &body) {
-                Some(response) => response,
-                None => forward(&client, upstream, parts, body).await,
-            }
-        });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut server = JoinSet::new();
-        server.spawn(async move { forge_remote::axum::serve(listener, router).await.unwrap() });
-        Self {
-            address,
-            requests,
-            _server: server,
-        }
-    }
-}
-
-async fn forward(
-    client: &reqwest::Client,
-    upstream: SocketAddr,
-    parts: Parts,
-    body: Bytes,
-) -> Response<Body> {
-    let url = format!("http://{upstream}{}", parts.uri);
-    let mut headers = parts.headers;
-    for name in [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-    ] {
-        headers.remove(name);
-    }
-    let request = client.request(parts.method, url).headers(headers);
-    let answer = request.body(body).send().await.unwrap();
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = answer.status();
-    *response.headers_mut() = answer.headers().clone();
-    response.headers_mut().remove(header::TRANSFER_ENCODING);
-    if let Some(Removed(name)) = parts.extensions.get() {
-        response.headers_mut().remove(name);
-    }
-    *response.body_mut() = answer.bytes().await.unwrap().into();
-    response
-}
-
-fn text(status: u16, content_type: &str, text: &'static str) -> Option<Response<Body>> {
-    let response = Response::builder().status(status);
-    let response = response.header(header::CONTENT_TYPE, content_type);
-    Some(response.body(Body::from(text)).unwrap())
-}
-
-/// A manifest with an endpoint at these base URLs, and the service of somebody else.
-fn manifest(base_url: &str) -> String {
-    format!(
-        "app:
-  id: {APP_ID}
-modules:
-  endpoint:
-    - key: tick
-      remote: backend
-remotes:
-  - key: backend
-    baseUrl: {base_url}
-  - key: weather
-    baseUrl: https://weather.example.com
-"
-    )
-}
-
-/// A deployment: the app as a process, behind a proxy.
-struct Deployment {
-    proxy: Proxy,
-    folder: Folder,
-    keys: JwksServer,
-    _app: PlainProcess,
-}
-
-fn plain_app() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
-    command.env_remove("CARGO_MANIFEST_DIR");
-    command
-}
-
-impl Deployment {
-    async fn start(fault: Fault) -> Self {
-        Self::of(plain_app(), JwksResponse::Keys(published()), fault).await
-    }
-
-    async fn of(app: Command, keys: JwksResponse, fault: Fault) -> Self {
-        let keys = JwksServer::start(keys).await;
-        let app = PlainProcess::start(app, &keys).await;
-        let proxy = Proxy::start(app.address, fault).await;
-        let folder = Folder::default();
-        let urls = format!(
-            "\n      default: http://{}\n      EU: https://eu.example.com",
-            proxy.address
-        );
-        fs::write(folder.file("manifest.yml"), manifest(&urls)).unwrap();
-        Self {
-            proxy,
-            folder,
-            keys,
-            _app: app,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.proxy.address)
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        self.doctor(arguments).output().await.unwrap()
-    }
-
-    fn doctor(&self, arguments: &[&str]) -> Command {
-        let mut command = plain_app();
-        command
-            .arg("doctor")
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_remove("FORGE_REMOTE_APP_ID")
-            .env_remove("FORGE_REMOTE_MANIFEST")
-            .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
-            .env("INSTANT_CLOCK", "1")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Returns the codes of the failed checks.
-    async fn codes(&self) -> Vec<String> {
-        self.codes_of(&self.attack().output().await.unwrap())
-    }
-
-    fn codes_of(&self, output: &Output) -> Vec<String> {
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let failed = in_state(&report, "failed");
-        assert_eq!(report["sound"], failed.is_empty(), "{report}");
-        assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())));
-        assert!(
-            failed.iter().all(|check| check["fix"].is_string()),
-            "{report}"
-        );
-        let sent = self.proxy.requests.load(Ordering::Relaxed);
-        assert!(sent <= 60, "{sent} requests");
-        codes(&failed)
-    }
-
-    /// Returns the codes of the warnings of a deployment where no check failed.
-    async fn warnings(&self, mut doctor: Command) -> Vec<String> {
-        let output = doctor.output().await.unwrap();
-        assert_eq!(self.codes_of(&output), [""; 0], "{}", stdout(&output));
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        codes(&in_state(&report, "warning"))
-    }
-
-    /// Returns `doctor --url` with a report for machines.
-    fn attack(&self) -> Command {
-        self.doctor(&["--url", &self.url(), "--yes", "--json"])
-    }
-}
-
-fn in_state<'a>(report: &'a Value, state: &str) -> Vec<&'a Value> {
-    let checks = report["checks"].as_array().unwrap().iter();
-    checks.filter(|check| check["state"] == state).collect()
-}
-
-fn codes(checks: &[&Value]) -> Vec<String> {
-    let code = |check: &&Value| check["code"].as_str().unwrap_or("none").to_owned();
-    checks.iter().map(code).collect()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
+use crate::doctor_target::{
+    Deployment, Fault, Removed, in_state, manifest, plain_app, stderr, stdout, text,
+};
 
 /// The digest of the routes differs with each version.
 fn without_digest(text: &str) -> String {
@@ -241,15 +43,18 @@ fn without_digest(text: &str) -> String {
 async fn a_sound_deployment_has_no_fault() {
     let deployment = Deployment::start(|_, _| None).await;
     let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
+    let text = without_digest(&stdout(&output));
     assert_eq!(
-        without_digest(&stdout(&output)),
+        text.replace(&deployment.keys.url(), "KEYS"),
         "\
 ok    address     the app responds, without a redirect
-ok    routes      each of 1 paths refuses a call without a token
+ok    routes      each of 3 paths refuses a call without a token
+warn  arrival     this build is configured with the keys of KEYS, not with Atlassian's [own-keys]
+                  fix: remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set
 ok    arrival     tokens reach the app, which looks for their keys
 ok    tokens      27 kinds of forged tokens are refused alike
 ok    key set     a token by a published private key is refused
-ok    headers     a token of 12 KB reaches the app
+ok    headers     a header of 16 KB reaches the app
 ok    body        20480 bytes reach the app, in one piece and in chunks
 ok    paths       `%2F` in a path is not decoded on its way to the app
 ok    methods     an unknown method is refused by the app
@@ -257,7 +62,7 @@ ok    exposure    none of 5 paths is served: metrics, console, key set, files
 ok    time        19 of 20 responses took less than 1 s
 ok    build       the deployed routes are this build's (…)
 
-sound: 12 checks passed
+sound, with 1 warning
 "
     );
     assert_eq!(output.status.code(), Some(0));
@@ -276,19 +81,35 @@ async fn a_deployment_without_a_proxy_has_no_fault() {
     let text = fs::read_to_string(&manifest).unwrap();
     let (proxy, app) = (
         deployment.url(),
-        format!("http://{}", deployment._app.address),
+        format!("http://{}", deployment.app.address),
     );
     fs::write(&manifest, text.replace(&proxy, &app)).unwrap();
     let mut command = deployment.doctor(&["--url", &app, "--yes"]);
     let text = stdout(&command.env("LARGE", "1").output().await.unwrap());
     assert!(text.contains("1048576 bytes reach the app"), "{text}");
-    assert!(text.ends_with("sound: 12 checks passed\n"), "{text}");
+    assert!(text.ends_with("sound, with 1 warning\n"), "{text}");
     assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn each_broken_deployment_is_found_by_its_code() {
-    let faults: [(&[&str], Fault); 13] = [
+    let faults: [(&[&str], Fault); 18] = [
+        (&["no-token-arrives"], |parts, _| {
+            // A proxy that verifies itself, or means to, and forwards no token.
+            parts.headers.remove(header::AUTHORIZATION);
+            None
+        }),
+        (&["no-token-arrives"], |parts, _| {
+            // A proxy with a password of its own for the app.
+            let own = HeaderValue::from_static("Basic cHJveHk6c2VjcmV0");
+            parts.headers.insert(header::AUTHORIZATION, own);
+            None
+        }),
+        (&["foreign-response"], |parts, _| {
+            // A proxy that verifies itself, and refuses before the app does.
+            let is_handler = parts.uri.path() == "/tick";
+            is_handler.then(|| text(401, "application/json", "{\"message\":\"Unauthorized\"}"))?
+        }),
         (&["unverified-call"], |parts, _| {
             // The proxy verifies nothing, and calls the app with a token of its own.
             let is_handler = parts.uri.path() == "/tick";
@@ -326,6 +147,27 @@ async fn each_broken_deployment_is_found_by_its_code() {
             let is_large = values.any(|value| value.len() > 8 * 1024);
             is_large.then(|| text(431, "text/html", "<h1>431</h1>"))?
         }),
+        (&["header-limit"], |parts, _| {
+            // Of 16 KB in all, as some servers have by default.
+            let sizes = parts
+                .headers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len());
+            let is_large = sizes.sum::<usize>() > 16 * 1024 - 64;
+            is_large.then(|| text(431, "text/html", "<h1>431</h1>"))?
+        }),
+        (&["header-limit"], |parts, _| {
+            // A proxy that leaves a large header out.
+            let is_large = |value: &HeaderValue| value.len() > 8 * 1024;
+            if parts
+                .headers
+                .get(header::AUTHORIZATION)
+                .is_some_and(is_large)
+            {
+                parts.headers.remove(header::AUTHORIZATION);
+            }
+            None
+        }),
         (&["body-limit"], |_, body| {
             (body.len() > 16 * 1024).then(|| text(413, "text/html", "<h1>413</h1>"))?
         }),
@@ -340,7 +182,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
             (has_token && parts.uri.path() == "/tick")
                 .then(|| text(200, "application/json", "{}"))?
         }),
-        (&["foreign-response", "public-key"], |parts, _| {
+        (&["foreign-response", "foreign-response"], |parts, _| {
             // A gateway that discloses what is wrong with a token.
             let has_token = parts.headers.contains_key(header::AUTHORIZATION);
             has_token.then(|| text(401, "application/json", "{\"reason\":\"expired\"}"))?
@@ -362,17 +204,9 @@ async fn each_broken_deployment_is_found_by_its_code() {
     assert_eq!(gateway.codes().await, ["foreign-response"]);
 }
 
-/// A header that the proxy removes from responses.
-#[derive(Clone)]
-struct Removed(HeaderName);
-
 #[tokio::test]
 async fn a_doubt_about_a_deployment_is_a_warning() {
-    let faults: [(&str, Fault); 3] = [
-        ("no-token-arrives", |parts, _| {
-            parts.headers.remove(header::AUTHORIZATION);
-            None
-        }),
+    let faults: [(&str, Fault); 2] = [
         ("lost-challenge", |parts, _| {
             parts.extensions.insert(Removed(header::WWW_AUTHENTICATE));
             None
@@ -386,6 +220,257 @@ async fn a_doubt_about_a_deployment_is_a_warning() {
         let deployment = Deployment::start(fault).await;
         let doctor = deployment.attack();
         assert_eq!(deployment.warnings(doctor).await, [code]);
+    }
+}
+
+/// What a front end may do without harm: Forge calls only the handlers' paths, and with a body.
+#[tokio::test]
+async fn a_sound_deployment_behind_a_strict_front_end_has_no_fault() {
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        Fault,
+        &'static [&'static str],
+    );
+    let cases: [Case; 8] = [
+        // Only the handlers' paths are forwarded.
+        (
+            &[],
+            |parts, _| {
+                let is_handler = parts.uri.path().starts_with("/tick");
+                (!is_handler)
+                    .then(|| text(403, "application/json", "{\"message\":\"Forbidden\"}"))?
+            },
+            &["build"],
+        ),
+        // A method that it does not know is not implemented (RFC 9110, section 15.6.2).
+        (
+            &[],
+            |parts, _| {
+                let is_known = [Method::GET, Method::POST].contains(&parts.method);
+                (!is_known).then(|| text(501, "text/html", "<h1>501</h1>"))?
+            },
+            &[],
+        ),
+        // The app closes the connection while nginx forwards a body that it does not read.
+        (
+            &[],
+            |_, body| (body.len() > 16 * 1024).then(|| text(502, "text/html", "<h1>502</h1>"))?,
+            &[],
+        ),
+        // A GET has no body.
+        (
+            &[("NOTES", "1")],
+            |parts, body| {
+                let is_odd = parts.method == Method::GET && !body.is_empty();
+                is_odd.then(|| text(403, "text/html", "<h1>403</h1>"))?
+            },
+            &[],
+        ),
+        (
+            &[("NOTES", "only")],
+            |parts, body| {
+                let is_odd = parts.method == Method::GET && !body.is_empty();
+                is_odd.then(|| text(403, "text/html", "<h1>403</h1>"))?
+            },
+            &["body"],
+        ),
+        // The platform keeps the path for itself.
+        (
+            &[("FALLBACK", "1")],
+            |parts, _| {
+                let is_health = parts.uri.path() == "/healthz";
+                is_health.then(|| text(404, "text/html", "<h1>404</h1>"))?
+            },
+            &["build"],
+        ),
+        // Every path leads to the same page.
+        (
+            &[("FALLBACK", "1")],
+            |parts, _| {
+                let is_file = ["/.env", "/manifest.yml"].contains(&parts.uri.path());
+                let page = "<script>\napp: start(\n'API_KEY=x'\n)\nKEY=1\n</script>";
+                is_file.then(|| text(200, "text/html", page))?
+            },
+            &[],
+        ),
+        (
+            &[],
+            |parts, _| {
+                let is_file = ["/.env", "/metrics"].contains(&parts.uri.path());
+                is_file.then(|| text(200, "text/html", "<!doctype html>\n<p>Welcome"))?
+            },
+            &[],
+        ),
+    ];
+    for (index, (environment, fault, unknown)) in cases.into_iter().enumerate() {
+        let mut app = plain_app();
+        app.envs(environment.iter().copied());
+        let deployment = Deployment::of(app, JwksResponse::Keys(published()), fault).await;
+        let mut doctor = deployment.attack();
+        let doctor = doctor.envs(environment.iter().copied());
+        let output = doctor.output().await.unwrap();
+        let report = stdout(&output);
+        assert_eq!(deployment.codes_of(&output), [""; 0], "{index}: {report}");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let checks = in_state(&report, "unknown");
+        let checks: Vec<&str> = checks
+            .iter()
+            .map(|check| check["check"].as_str().unwrap())
+            .collect();
+        assert_eq!(checks, unknown, "{index}: {report:#}");
+    }
+}
+
+/// A token is dated by the deployment's clock when it is sent, so it is not refused for its date.
+#[tokio::test]
+async fn a_clock_that_is_behind_hides_no_fault() {
+    let Some(library) = server_variable("FORGE_REMOTE_TEST_FAKETIME") else {
+        return;
+    };
+    let keys = JwksResponse::Keys(keys_for_development().key_set());
+    let deployment = Deployment::of(plain_app(), keys, |_, _| None).await;
+    let mut doctor = deployment.attack();
+    doctor
+        .env("LD_PRELOAD", &library)
+        .env("FAKETIME", "-60s")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1");
+    let output = doctor.output().await.unwrap();
+    assert_eq!(
+        deployment.codes_of(&output),
+        ["public-key"],
+        "{}",
+        stdout(&output)
+    );
+}
+
+/// A port without TLS.
+#[tokio::test]
+async fn a_base_url_without_tls_is_found() {
+    let deployment = Deployment::start(|_, _| None).await;
+    let url = format!("https://{}", deployment.proxy.address);
+    fs::write(deployment.folder.file("manifest.yml"), manifest(&url)).unwrap();
+    let mut doctor = deployment.doctor(&["--url", &url, "--yes", "--json"]);
+    doctor.env("NO_PROXY", "127.0.0.1");
+    let output = doctor.output().await.unwrap();
+    assert_eq!(deployment.codes_of(&output), ["tls"], "{}", stdout(&output));
+}
+
+/// In words: what is wrong, the reason, the fix, and the exit status.
+#[tokio::test]
+async fn a_proxy_that_removes_tokens_is_a_failure_with_its_fix() {
+    let deployment = Deployment::start(|parts, _| {
+        parts.headers.remove(header::AUTHORIZATION);
+        None
+    })
+    .await;
+    let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
+    let text = stdout(&output);
+    let expected = "\
+FAIL  arrival     no token reaches the app: something in front of it removes the `Authorization` header [no-token-arrives]
+                  fix: forward the `Authorization` header unchanged to the app, which verifies it
+";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.ends_with("\nnot sound: 1 check failed\n"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// Several instances: no two tokens with unknown keys reach the same one, so none shows whether it has the keys.
+#[tokio::test]
+async fn what_several_instances_hide_is_no_failure() {
+    let deployment = Deployment::start(|parts, _| {
+        // The app refuses this token without looking for its key.
+        if let Some(token) = parts.headers.get_mut(header::AUTHORIZATION) {
+            *token = HeaderValue::from_static("Bearer x");
+        }
+        None
+    })
+    .await;
+    let output = deployment.attack().output().await.unwrap();
+    assert_eq!(deployment.codes_of(&output), [""; 0], "{}", stdout(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unknown = in_state(&report, "unknown");
+    assert_eq!(unknown.len(), 1, "{report}");
+    assert_eq!(unknown[0]["check"], "arrival", "{report}");
+    let detail = unknown[0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("tokens reach the app"), "{report}");
+}
+
+/// The requests of an app with many paths are within the limit as well, and none is left out because of it.
+#[tokio::test]
+async fn an_app_with_many_paths_gets_sixty_requests_at_most() {
+    let mut app = plain_app();
+    app.env("MANY", "1");
+    let keys = JwksResponse::Keys(published());
+    let deployment = Deployment::of(app, keys, |_, _| None).await;
+    let mut doctor = deployment.doctor(&["--url", &deployment.url(), "--yes"]);
+    let output = doctor.env("MANY", "1").output().await.unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.contains("each of 16 paths (7 more are not called)"),
+        "{text}"
+    );
+    assert!(text.ends_with("\nsound, with 1 warning\n"), "{text}");
+    let sent = deployment.proxy.requests.load(Ordering::Relaxed);
+    assert!((50..=60).contains(&sent), "{sent} requests");
+}
+
+/// A deployment that accepts connections and never responds.
+#[tokio::test]
+async fn a_silent_deployment_is_a_failure_in_bounded_time() {
+    let deployment = Deployment::start(|_, _| None).await;
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    fs::write(deployment.folder.file("manifest.yml"), manifest(&url)).unwrap();
+    let mut doctor = deployment.doctor(&["--url", &url, "--yes", "--json", "--timeout", "0.3"]);
+    let output = doctor.kill_on_drop(true).output();
+    let output = timeout(Duration::from_secs(20), output).await;
+    let output = output.expect("it ends").unwrap();
+    assert_eq!(deployment.codes_of(&output), ["unreachable"]);
+    assert!(stdout(&output).contains("timed out"), "{}", stdout(&output));
+}
+
+/// The question is asked on a terminal, before the first request.
+#[tokio::test]
+async fn nothing_is_sent_before_the_answer_is_yes() {
+    let deployment = Deployment::start(|_, _| None).await;
+    let doctor = deployment.doctor(&[]);
+    let command = format!(
+        "{} doctor --url {}",
+        env!("CARGO_BIN_EXE_plain_app"),
+        deployment.url()
+    );
+    for (answer, status) in [("n", 2), ("", 2), ("yes please", 2), ("y", 0)] {
+        // `script` gives the command a terminal.
+        let mut script = Command::new("script");
+        script
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .current_dir(deployment.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        for (name, value) in doctor.as_std().get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        let Ok(mut script) = script.spawn() else {
+            skipped("`script` is not installed, so no terminal is there to ask at");
+            return;
+        };
+        let mut input = script.stdin.take().unwrap();
+        input
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .unwrap();
+        let output = script.wait_with_output().await.unwrap();
+        drop(input);
+        let text = stdout(&output);
+        assert!(text.contains("Send them? [y/N]"), "{text}");
+        assert_eq!(output.status.code(), Some(status), "{answer:?}: {text}");
+        let sent = deployment.proxy.requests.load(Ordering::Relaxed);
+        assert_eq!(sent > 0, status == 0, "{answer:?}: {sent} requests");
     }
 }
 
@@ -447,11 +532,19 @@ async fn a_deployment_with_other_keys_is_found() {
 /// Where the app's own routes respond to every path, the content decides.
 #[tokio::test]
 async fn an_app_with_a_route_of_every_path_is_checked() {
-    let fault: Fault = |parts, _| {
+    let metrics: Fault = |parts, _| {
         let is_it = parts.uri.path() == "/metrics";
         is_it.then(|| text(200, "text/plain", "# TYPE calls counter\ncalls 1\n"))?
     };
-    for (fault, codes) in [(None, vec![]), (Some(fault), vec!["exposed-metrics"])] {
+    let settings: Fault = |parts, _| {
+        let is_it = parts.uri.path() == "/.env";
+        is_it.then(|| text(200, "text/plain", "# Production\nTRACKER_SECRET=x\n"))?
+    };
+    for (fault, codes) in [
+        (None, vec![]),
+        (Some(metrics), vec!["exposed-metrics"]),
+        (Some(settings), vec!["exposed-file"]),
+    ] {
         let mut app = plain_app();
         app.env("FALLBACK", "1");
         let keys = JwksResponse::Keys(published());

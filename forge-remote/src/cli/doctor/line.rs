@@ -75,7 +75,6 @@ impl Line {
         }
     }
 
-    #[cfg(feature = "dev")]
     pub(super) fn has_failed(&self) -> bool {
         self.state == CheckState::Failed
     }

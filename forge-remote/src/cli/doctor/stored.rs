@@ -14,8 +14,8 @@ use crate::fit::BoxFuture;
 use crate::jobs::{EngineError, JobEngine, JobState};
 use crate::token::{Group, Survey, SurveyError, Tokens};
 
-/// How long a store or an engine may take for its checks.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How much longer than a single response the list of all tokens may take.
+const SURVEY_FACTOR: u32 = 6;
 /// The number of jobs that are listed where the engine does not count them.
 const MAX_LISTED: u32 = 1000;
 
@@ -43,12 +43,12 @@ impl Stored {
         }
     }
 
-    /// Runs the checks.
-    pub(super) async fn checked(self) -> Vec<Line> {
+    /// Runs the checks. `timeout` is that of each one.
+    pub(super) async fn checked(self, timeout: Duration) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut seen = Seen::default();
         if let Some(tokens) = &self.tokens {
-            lines.extend(check_tokens(tokens, &mut seen).await);
+            lines.extend(check_tokens(tokens, timeout, &mut seen).await);
         }
         if let Some(engine) = &self.engine {
             match self.unsealed {
@@ -56,7 +56,7 @@ impl Stored {
                     let fix = problem.help.unwrap_or_default();
                     lines.push(Line::failed("jobs", problem.message, fix));
                 }
-                None => lines.extend(check_jobs(&**engine, &mut seen).await),
+                None => lines.extend(check_jobs(&**engine, timeout, &mut seen).await),
             }
         }
         lines.extend(self.schedules.checked(&seen, SystemTime::now()));
@@ -65,18 +65,26 @@ impl Stored {
 }
 
 /// Returns what a store or an engine reports of itself, and whether it can be read without changing it.
-async fn own_checks(name: &str, checks: BoxFuture<Vec<Check>>) -> (Vec<Line>, bool) {
-    let checks = tokio::time::timeout(TIMEOUT, checks).await;
-    let checks = checks.unwrap_or_else(|_| {
-        let detail = format!("{name}: no response within {TIMEOUT:?}");
-        vec![Check::failed("store", detail, "start it, or correct its address")]
-    });
+async fn own_checks(
+    name: &str,
+    timeout: Duration,
+    checks: BoxFuture<Vec<Check>>,
+) -> (Vec<Line>, bool) {
+    let checks = tokio::time::timeout(timeout, checks).await;
+    let checks = checks.unwrap_or_else(|_| vec![silent("store", name, timeout)]);
     let prevents = |check: &Check| matches!(check.state, CheckState::Failed | CheckState::Pending);
     let is_readable = !checks.iter().any(prevents);
     (checks.into_iter().map(Line::from).collect(), is_readable)
 }
 
-async fn check_tokens(tokens: &Tokens, seen: &mut Seen) -> Vec<Line> {
+/// Returns the check of a store that did not respond in time.
+fn silent(check: &'static str, name: &str, timeout: Duration) -> Check {
+    let detail = format!("{name}: no response within {timeout:?}");
+    let fix = "start it, or correct its address; if it is slow, allow more time with `--timeout`";
+    Check::failed(check, detail, fix)
+}
+
+async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
     let name = tokens.store_name();
     if !tokens.are_stored() {
         let detail = format!("they are in {name} while the app serves");
@@ -85,11 +93,16 @@ async fn check_tokens(tokens: &Tokens, seen: &mut Seen) -> Vec<Line> {
     }
     let store = tokens.clone();
     let checks = Box::pin(async move { store.store_checks().await });
-    let (mut lines, is_readable) = own_checks(&name, checks).await;
+    let (mut lines, is_readable) = own_checks(&name, timeout, checks).await;
     if !is_readable {
         return lines;
     }
-    lines.push(match tokens.survey().await {
+    let timeout = timeout * SURVEY_FACTOR;
+    let Ok(survey) = tokio::time::timeout(timeout, tokens.survey()).await else {
+        lines.push(silent("tokens", &name, timeout).into());
+        return lines;
+    };
+    lines.push(match survey {
         Ok(survey) => {
             seen.newest_token = survey.issued.map(|(_, newest)| newest);
             describe(&survey, SystemTime::now())
@@ -157,19 +170,20 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
     Line::passed("tokens", detail)
 }
 
-async fn check_jobs(engine: &dyn JobEngine, seen: &mut Seen) -> Vec<Line> {
+async fn check_jobs(engine: &dyn JobEngine, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
     let name = engine.name();
     if !engine.guarantees().outlives_process {
         let detail = format!("they are in {name} while the app serves");
         let fix = "the metrics `forge_remote.jobs.*` show them; to keep them across restarts, use an engine with a store";
         return vec![Line::unknown("jobs", detail, fix)];
     }
-    let (mut lines, is_readable) = own_checks(&name, engine.checks()).await;
+    let (mut lines, is_readable) = own_checks(&name, timeout, engine.checks()).await;
     if !is_readable {
         return lines;
     }
-    lines.push(jobs(engine).await);
-    if let Ok(Ok(last)) = tokio::time::timeout(TIMEOUT, engine.last_accepted()).await {
+    let jobs = tokio::time::timeout(timeout, jobs(engine)).await;
+    lines.push(jobs.unwrap_or_else(|_| silent("jobs", &name, timeout).into()));
+    if let Ok(Ok(last)) = tokio::time::timeout(timeout, engine.last_accepted()).await {
         seen.accepted = last;
     }
     lines

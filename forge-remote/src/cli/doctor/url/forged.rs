@@ -1,4 +1,4 @@
-//! Forged tokens: each is refused exactly as a missing token is.
+//! Forged tokens: they reach the app, and each is refused as every other one is.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use forge_remote_attacks::jws::unique_id;
@@ -7,7 +7,7 @@ use forge_remote_attacks::{CLASSES, Request, Verdict};
 use super::checks::{fault, not_sent, trouble};
 use super::plan::Plan;
 use super::rules::{
-    FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, PUBLIC_KEY, UNFETCHED_KEYS,
+    FOREIGN_RESPONSE, FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, OWN_KEYS, PUBLIC_KEY, UNFETCHED_KEYS,
 };
 use super::session::{Answer, SendError, Session};
 use crate::cli::doctor::line::Line;
@@ -17,62 +17,89 @@ const CHECK: &str = "tokens";
 /// before it may do so again.
 const INVENTED_KEYS: usize = 3;
 
-/// Checks that tokens reach the app, and that it has Atlassian's keys.
+/// What is known of the tokens on their way to the app.
+pub(super) struct Arrival {
+    pub(super) lines: Vec<Line>,
+    /// Whether the app gets the tokens that are sent.
+    pub(super) do_arrive: bool,
+}
+
+/// Checks that tokens reach the app, and that it has Atlassian's keys. `has_stranger` is whether the app got a
+/// token with a call that had none.
 ///
-/// An unknown key id distinguishes the app's refusals: within `JwksPolicy::unknown_key_cooldown`, a second
-/// one gets 503. This runs before any other token that names a published key, because the app remembers for
-/// a minute which ids it has looked for.
-pub(super) async fn arrival(session: &mut Session, plan: &Plan) -> Vec<Line> {
+/// The app's response distinguishes a missing token from an invalid one. An unknown key id distinguishes more:
+/// within `JwksPolicy::unknown_key_cooldown`, a second one gets 503. This runs before any other token that
+/// names a published key, because the app remembers for a minute which ids it has looked for.
+pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bool) -> Arrival {
     let check = "arrival";
+    let arrived = |lines| Arrival { lines, do_arrive: true };
     let (mut refused, mut without_key) = (0, 0);
     for _ in 0..INVENTED_KEYS {
         let kid = format!("forge/invocation-token/doctor-{}", unique_id());
         match send_with_key_id(session, plan, &kid).await {
+            Ok(answer) if answer.is_without_token() => return lost(check, "removes"),
             Ok(answer) if answer.is_without_key() => without_key += 1,
             Ok(answer) if answer.is_refusal() => refused += 1,
             // The next checks name what is wrong.
-            Ok(_) => return Vec::new(),
-            Err(error) => return vec![not_sent(check, &error)],
+            Ok(_) => return arrived(Vec::new()),
+            Err(error) => return arrived(vec![not_sent(check, &error)]),
         }
     }
-    let has_published_key = match &plan.published_kid {
+    if without_key == 0 && has_stranger {
+        return lost(check, "replaces");
+    }
+    let has_published_key = match plan.published_kid() {
         Some(kid) => match send_with_key_id(session, plan, kid).await {
             Ok(answer) => Some(!answer.is_without_key()),
-            Err(error) => return vec![not_sent(check, &error)],
+            Err(error) => return arrived(vec![not_sent(check, &error)]),
         },
         None => None,
     };
     let mut lines = Vec::new();
+    if plan.has_own_keys() {
+        let detail = format!("this build is configured with the keys of {}, not with Atlassian's", plan.key_set);
+        let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set";
+        lines.push(Line::warning(check, detail, fix).code(&OWN_KEYS));
+    }
     if has_published_key.is_none() {
         let detail = format!(
             "{} can't be fetched here: no token is forged with its keys, and whether the deployment has \
              them is not checked",
-            plan.key_set_url
+            plan.key_set
         );
         let fix = "allow the connection from this machine (a firewall, a proxy: HTTPS_PROXY)";
         lines.push(Line::warning(check, detail, fix).code(&UNFETCHED_KEYS));
     }
     lines.push(match has_published_key {
-        // With several instances, each of them may have got only one of these tokens.
-        _ if without_key == 0 => Line::warning(
-            check,
-            "tokens are refused exactly as missing ones are, so they may not reach the app",
-            "forward the `Authorization` header to the app, or ignore this with several instances",
-        )
-        .code(&NO_TOKEN_ARRIVES),
         // An app with keys looks for the first unknown one, unless another caller has just named one.
         None | Some(false) if refused == 0 => {
             let detail = "the deployment has no keys, so it can't verify tokens";
             trouble(check, &NO_KEYS, detail, "run `doctor` where the app runs")
         }
         Some(false) => other_keys(check, plan),
+        // Each of several instances may have got only one of these tokens.
+        Some(true) if without_key == 0 => Line::unknown(
+            check,
+            format!("tokens reach the app; whether it has the keys of {} is not shown by it", plan.key_set),
+            "run `doctor` where the app runs",
+        ),
         None | Some(true) => Line::passed(check, "tokens reach the app, which looks for their keys"),
     });
-    lines
+    arrived(lines)
+}
+
+/// A proxy does this to the header with the token.
+fn lost(check: &'static str, does: &str) -> Arrival {
+    let detail = format!("no token reaches the app: something in front of it {does} the `Authorization` header");
+    let fix = "forward the `Authorization` header unchanged to the app, which verifies it";
+    Arrival {
+        lines: vec![trouble(check, &NO_TOKEN_ARRIVES, detail, fix)],
+        do_arrive: false,
+    }
 }
 
 fn other_keys(check: &'static str, plan: &Plan) -> Line {
-    let detail = format!("the deployment does not have the keys of {}", plan.key_set_url);
+    let detail = format!("the deployment does not have the keys of {}", plan.key_set);
     let fix = "remove FORGE_REMOTE_JWKS_URL and `App::jwks_url` from the deployment";
     trouble(check, &OTHER_KEYS, detail, fix)
 }
@@ -83,7 +110,7 @@ async fn send_with_key_id(
     plan: &Plan,
     kid: &str,
 ) -> Result<Answer, SendError> {
-    let token = plan.scene.fit().head("kid", kid).token();
+    let token = plan.scene(session.now()).fit().head("kid", kid).token();
     send(session, plan, &Request::post("/tick").bearer(&token)).await
 }
 
@@ -92,7 +119,8 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     let (mut sent, mut wrong) = (0, Vec::new());
     for class in CLASSES {
         let Some(name) = class.keyless else { continue };
-        let Some(case) = class.case(&plan.scene, name) else {
+        // It expires after seconds.
+        let Some(case) = class.case(&plan.scene(session.now()), name) else {
             continue;
         };
         let answer = match send(session, plan, &case.request).await {
@@ -139,11 +167,17 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
 /// Sends a token whose private key is published.
 pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     let check = "key set";
-    let request = Request::post("/tick").bearer(&plan.public_token);
+    let request = Request::post("/tick").bearer(&plan.public_token(session.now()));
     match send(session, plan, &request).await {
         Err(error) => not_sent(check, &error),
         Ok(answer) if answer.is_refusal() || answer.is_without_key() => {
             Line::passed(check, "a token by a published private key is refused")
+        }
+        // A gateway's own refusal shows nothing of the keys.
+        Ok(answer) if answer.code().is_none() && [401, 403].contains(&answer.status.as_u16()) => {
+            let detail = format!("a token got {} of something in front of the app", answer.status);
+            let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
+            trouble(check, rule, detail, fix)
         }
         // A handler may respond with any status, and without a system token it responds with 500.
         Ok(answer) => {

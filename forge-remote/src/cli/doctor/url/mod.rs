@@ -12,10 +12,12 @@ mod session;
 mod target;
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 use reqwest::Url;
 
+use super::keys::KeySets;
 use super::line::{Line, report};
 use crate::app::App;
 use crate::cli::output::{FAILED, flag, print_error};
@@ -36,8 +38,8 @@ pub(super) fn with_arguments(command: Command) -> Command {
         )
 }
 
-/// Attacks the deployment, and returns the exit status.
-pub(super) async fn run(app: App, url: &str, options: &ArgMatches) -> i32 {
+/// Attacks the deployment, and returns the exit status. `timeout` is that of each response.
+pub(super) async fn run(mut app: App, url: &str, timeout: Duration, options: &ArgMatches) -> i32 {
     let manifest = app.settings().manifest;
     let url = match target::find(url, &manifest) {
         Ok(url) => url,
@@ -56,12 +58,13 @@ pub(super) async fn run(app: App, url: &str, options: &ArgMatches) -> i32 {
             Err(error) => return refuse(&error),
         }
     }
-    let published = PublishedKey::fetch(&plan::key_set_url(&app)).await;
-    let plan = match Plan::new(&app, published) {
+    let keys = KeySets::of(&mut app);
+    let published = keys.commercial(timeout).await.and_then(|set| PublishedKey::first(&set));
+    let plan = match Plan::new(&app, keys.name(), published) {
         Ok(plan) => plan,
         Err(error) => return refuse(&error),
     };
-    let session = match Session::new(url, app.clock) {
+    let session = match Session::new(url, app.clock, timeout) {
         Ok(session) => session,
         Err(error) => return refuse(&error),
     };
@@ -100,24 +103,28 @@ fn ask(url: &Url) -> Result<bool, AskError> {
 
 /// Runs the checks. Without a deployment that responds itself, the others have no meaning.
 async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
-    let (mut lines, build) = checks::reach(&mut session, plan).await;
-    if lines.iter().any(Line::has_failed) && build.is_none() {
+    let mut reach = checks::reach(&mut session, plan).await;
+    let mut lines = std::mem::take(&mut reach.lines);
+    if !reach.is_reachable {
         return lines;
     }
     let routes = checks::routes(&mut session, plan).await;
-    let is_verified = !routes.iter().any(Line::has_failed);
-    lines.extend(routes);
+    let is_verified = !routes.lines.iter().any(Line::has_failed);
+    lines.extend(reach.other_paths(is_verified));
+    lines.extend(routes.lines);
     // These compare with the refusal of a call without a token.
     if is_verified {
-        let arrival = forged::arrival(&mut session, plan).await;
-        let mut are_refused = !arrival.iter().any(Line::has_failed);
-        lines.extend(arrival);
+        let arrival = forged::arrival(&mut session, plan, routes.has_stranger).await;
+        let mut are_refused = !arrival.lines.iter().any(Line::has_failed);
+        lines.extend(arrival.lines);
         if are_refused {
             let tokens = forged::tokens(&mut session, plan).await;
             are_refused = !tokens.has_failed();
             lines.push(tokens);
         }
-        lines.push(forged::public_key(&mut session, plan).await);
+        if arrival.do_arrive {
+            lines.push(forged::public_key(&mut session, plan).await);
+        }
         if are_refused {
             lines.push(checks::header_limit(&mut session, plan).await);
         }
@@ -125,8 +132,10 @@ async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
         lines.push(checks::paths(&mut session, plan).await);
         lines.push(checks::methods(&mut session, plan).await);
     }
-    lines.extend(checks::exposure(&mut session, plan).await);
+    lines.extend(checks::exposure(&mut session).await);
     lines.push(checks::time(&session));
-    lines.extend(build.map(|build| checks::build(plan, &build)));
+    if is_verified || reach.own.is_some() {
+        lines.push(checks::build(plan, reach.own.as_ref()));
+    }
     lines
 }

@@ -10,7 +10,6 @@ use forge_remote_attacks::rsa::RsaKey;
 use forge_remote_attacks::{Case, Keys, Scene};
 use serde_json::Value;
 
-use super::super::local;
 use crate::app::{App, RouteDigest};
 use crate::fit::{AllowedCaller, PRODUCTION_KEYS};
 use crate::registry::Handler;
@@ -25,20 +24,19 @@ pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     /// The number of further paths, which are not called.
     pub(super) paths_left_out: usize,
-    /// The route that gets the forged tokens: the first one.
+    /// The route that gets the forged tokens: the first one whose calls have a body, or the first.
     pub(super) target: Route,
-    /// The largest body that the target accepts, in bytes.
-    pub(super) body: usize,
+    /// The largest body that the target accepts, in bytes; `None` if its calls have none.
+    pub(super) body: Option<usize>,
     pub(super) digest: RouteDigest,
     /// Whether a route of the app's own has the path that no handler has.
     pub(super) has_fallback: bool,
-    /// What an attacker makes tokens from.
-    pub(super) scene: Scene,
-    /// A token of the target, signed with the published key of the vectors.
-    pub(super) public_token: String,
-    pub(super) key_set_url: String,
-    /// The id of a key of this set, if it could be fetched.
-    pub(super) published_kid: Option<String>,
+    /// The source of the key set that the app's tokens are signed with.
+    pub(super) key_set: String,
+    published: Option<PublishedKey>,
+    caller: AllowedCaller,
+    endpoint: String,
+    app_id: String,
 }
 
 /// A path of a handler, with its method.
@@ -61,14 +59,22 @@ pub(super) enum PlanError {
 }
 
 impl Plan {
-    pub(super) fn new(app: &App, published: Option<PublishedKey>) -> Result<Self, PlanError> {
+    /// Returns what to attack, with a key of the set with this name.
+    pub(super) fn new(
+        app: &App,
+        key_set: String,
+        published: Option<PublishedKey>,
+    ) -> Result<Self, PlanError> {
         let handlers = app.registry.handlers().iter();
-        let callable = |handler: &&Handler| !handler.is_cron() && !handler.path().contains('{');
-        let callable: Vec<&Handler> = handlers.filter(callable).collect();
+        let callable: Vec<&Handler> = handlers.filter(|handler| !handler.is_cron()).collect();
         let first = callable.first().ok_or(PlanError::NoHandler)?;
+        let with_body = callable.iter().find(|handler| Route::of(handler).has_body());
+        let target = with_body.unwrap_or(first);
         let mut routes: Vec<Route> = Vec::new();
-        for handler in &callable {
-            let route = Route::of(handler);
+        let current = callable.iter().map(|handler| Route::of(handler));
+        // Older major versions of the app call these.
+        let former = callable.iter().flat_map(|handler| Route::all(handler).skip(1));
+        for route in current.chain(former) {
             if routes.iter().all(|other| other.path != route.path) {
                 routes.push(route);
             }
@@ -79,34 +85,51 @@ impl Plan {
         let ids = settings
             .app_ids()
             .map_err(|error| PlanError::AppId(error.to_diagnostic().message))?;
-        let app_id = ids.first().map(|id| id.as_str()).unwrap_or_default();
-        let now = app.clock.now();
-        let claims = claims(first, app_id, now);
-        let limit = first.registration().body_limit.unwrap_or(app.limits.body);
-        let url = key_set_url(app);
-        let published_kid = published.as_ref().map(|key| key.kid.clone());
-        let scene = match published {
-            Some(PublishedKey { kid, key }) => Scene::new(Keys::of_an_attacker(key), now)
-                .with_key_ids(&kid, &format!("{kid}-2"))
-                .with_urls("https://attacker.example/jwks.json", &url),
-            None => Scene::new(Keys::of(forge_remote_attacks::rsa::stranger().clone()), now),
-        };
-        let public_token = Keys::published_for_tests().map(|keys| {
-            Fit::new(serde_json::json!({ "alg": "RS256", "kid": FIRST_KID }), claims.clone())
-                .sign(&keys.first)
-        });
+        let limit = target.registration().body_limit.unwrap_or(app.limits.body);
         Ok(Self {
-            target: Route::of(first),
-            routes,
+            target: Route::of(target),
             paths_left_out,
-            body: limit.min(MAX_BODY),
+            routes,
+            body: with_body.map(|_| limit.min(MAX_BODY)),
             digest: RouteDigest::of(&app.registry),
             has_fallback: app.has_own_route(UNKNOWN_PATH),
-            scene: scene.with_claims(claims.clone(), claims),
-            public_token: public_token.unwrap_or_default(),
-            key_set_url: url,
-            published_kid,
+            key_set,
+            published,
+            caller: target.registration().kind.caller(),
+            endpoint: target.endpoint().to_owned(),
+            app_id: ids.first().map(ToString::to_string).unwrap_or_default(),
         })
+    }
+
+    /// Returns what an attacker makes tokens from at this time: a token is valid for seconds.
+    pub(super) fn scene(&self, now: SystemTime) -> Scene {
+        let claims = self.claims(now);
+        let scene = match &self.published {
+            Some(PublishedKey { kid, key }) => Scene::new(Keys::of_an_attacker(key.clone()), now)
+                .with_key_ids(kid, &format!("{kid}-2"))
+                .with_urls("https://attacker.example/jwks.json", &self.key_set),
+            None => Scene::new(Keys::of(forge_remote_attacks::rsa::stranger().clone()), now),
+        };
+        scene.with_claims(claims.clone(), claims)
+    }
+
+    /// Returns a token of the target at this time, signed with the published key of the vectors.
+    pub(super) fn public_token(&self, now: SystemTime) -> String {
+        let token = Keys::published_for_tests().map(|keys| {
+            let header = serde_json::json!({ "alg": "RS256", "kid": FIRST_KID });
+            Fit::new(header, self.claims(now)).sign(&keys.first)
+        });
+        token.unwrap_or_default()
+    }
+
+    /// Returns the id of a key of the set, if it could be fetched.
+    pub(super) fn published_kid(&self) -> Option<&str> {
+        self.published.as_ref().map(|key| &*key.kid)
+    }
+
+    /// Returns whether the set is not Atlassian's, by the configuration of this build.
+    pub(super) fn has_own_keys(&self) -> bool {
+        self.key_set != PRODUCTION_KEYS
     }
 
     /// Returns whether the token of a case names a key of the set.
@@ -116,7 +139,7 @@ impl Plan {
             serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
         };
         let kid = header().and_then(|header| Some(header.get("kid")?.as_str()?.to_owned()));
-        kid.is_some() && kid == self.published_kid
+        kid.is_some() && kid.as_deref() == self.published_kid()
     }
 
     /// Returns the route whose path is sent with escapes: one with a slash inside, if there is one.
@@ -124,34 +147,46 @@ impl Plan {
         let is_nested = |route: &&Route| route.path.trim_start_matches('/').contains('/');
         self.routes.iter().find(is_nested).unwrap_or(&self.target)
     }
-}
 
-impl Route {
-    fn of(handler: &Handler) -> Self {
-        let method = handler.method().as_str().parse();
-        Self {
-            method: method.unwrap_or(Method::POST),
-            path: handler.path().to_owned(),
-        }
+    /// Returns the claims of a valid token for the target.
+    fn claims(&self, now: SystemTime) -> Value {
+        let fit = match self.caller {
+            AllowedCaller::Page => Fit::page(now),
+            AllowedCaller::Platform | AllowedCaller::PlatformForUser => {
+                Fit::backend(now, &self.endpoint)
+            }
+        };
+        let fit = fit.claim("/aud", &*self.app_id).claim("/app/id", &*self.app_id);
+        fit.claims
     }
 }
 
-/// Returns the claims of a valid token for a handler.
-fn claims(handler: &Handler, app_id: &str, now: SystemTime) -> Value {
-    let fit = match handler.registration().kind.caller() {
-        AllowedCaller::Page => Fit::page(now),
-        AllowedCaller::Platform | AllowedCaller::PlatformForUser => {
-            Fit::backend(now, handler.endpoint())
-        }
-    };
-    let fit = fit.claim("/aud", app_id).claim("/app/id", app_id);
-    fit.claims
-}
+impl Route {
+    /// Returns a handler's route.
+    fn of(handler: &Handler) -> Self {
+        Self::at(handler, handler.path())
+    }
 
-/// Returns the URL of the key set that the app's tokens are signed with.
-pub(super) fn key_set_url(app: &App) -> String {
-    let url = app.settings().jwks_url;
-    url.unwrap_or_else(|| PRODUCTION_KEYS.to_owned())
+    /// Returns the route of each path of a handler, the current one first.
+    fn all(handler: &Handler) -> impl Iterator<Item = Self> {
+        handler.paths().map(|path| Self::at(handler, path))
+    }
+
+    /// Returns a route with a text in place of each parameter of the path.
+    fn at(handler: &Handler, path: &str) -> Self {
+        let method = handler.method().as_str().parse();
+        let parts = path.split('/');
+        let parts = parts.map(|part| if part.contains('{') { "doctor" } else { part });
+        Self {
+            method: method.unwrap_or(Method::POST),
+            path: parts.collect::<Vec<_>>().join("/"),
+        }
+    }
+
+    /// Returns whether its calls have a body.
+    fn has_body(&self) -> bool {
+        [Method::POST, Method::PUT, Method::PATCH].contains(&self.method)
+    }
 }
 
 /// A published key with its id.
@@ -161,10 +196,9 @@ pub(super) struct PublishedKey {
 }
 
 impl PublishedKey {
-    /// Fetches the first RSA key of a set, which is the secret of some forgeries.
-    pub(super) async fn fetch(url: &str) -> Option<Self> {
-        let fetched = local::fetch(url).await.ok()?;
-        let set: Value = serde_json::from_slice(&fetched.body).ok()?;
+    /// Returns the first RSA key of a set, which is the secret of some forgeries.
+    pub(super) fn first(set: &[u8]) -> Option<Self> {
+        let set: Value = serde_json::from_slice(set).ok()?;
         set.get("keys")?.as_array()?.iter().find_map(|key| {
             let number = |name: &str| URL_SAFE_NO_PAD.decode(key.get(name)?.as_str()?).ok();
             let kid = key.get("kid")?.as_str()?.to_owned();

@@ -6,6 +6,7 @@ use crate::diagnostic::Rule;
 pub(in crate::cli) const RULES: &[&Rule] = &[
     &UNREACHABLE,
     &CERTIFICATE,
+    &TLS,
     &REDIRECT,
     &LOST_PATH,
     &UNVERIFIED_CALL,
@@ -15,6 +16,7 @@ pub(in crate::cli) const RULES: &[&Rule] = &[
     &FORGED_TOKEN,
     &PUBLIC_KEY,
     &OTHER_KEYS,
+    &OWN_KEYS,
     &UNFETCHED_KEYS,
     &NO_TOKEN_ARRIVES,
     &LOST_CHALLENGE,
@@ -32,8 +34,8 @@ pub(in crate::cli) const RULES: &[&Rule] = &[
 
 pub(super) const UNREACHABLE: Rule = Rule::deployment(
     "unreachable",
-    "No HTTP response came from the base URL, so Forge gets none either. Start the deployment, and check its name in the \
-    DNS, its port and its firewall.",
+    "No HTTP response came in time from the base URL, so Forge gets none either. Start the deployment, and check its name in \
+    the DNS, its port and its firewall.",
 );
 
 pub(super) const CERTIFICATE: Rule = Rule::deployment(
@@ -41,6 +43,12 @@ pub(super) const CERTIFICATE: Rule = Rule::deployment(
     "Forge calls a remote over TLS and accepts only a valid certificate: of a public authority, with the intermediate \
     certificates, for this host name, and not expired. A certificate whose renewal is late is a warning: less than \
     14 days and less than a sixth of its validity are left.",
+);
+
+pub(super) const TLS: Rule = Rule::deployment(
+    "tls",
+    "No TLS connection was agreed on: the server has no TLS on this port, only TLS 1.1 or older, or no certificate for this \
+    name. Forge calls a remote over TLS 1.2 or newer. Serve TLS on the port of the base URL.",
 );
 
 pub(super) const REDIRECT: Rule = Rule::deployment(
@@ -83,7 +91,7 @@ pub(super) const NO_KEYS: Rule = Rule::deployment(
 
 pub(super) const FORGED_TOKEN: Rule = Rule::deployment(
     "forged-token",
-    "A forged Forge Invocation Token was not refused as a missing one is: with 401 and the same body. If it was accepted, \
+    "A forged Forge Invocation Token was not refused as every other one is: with 401 and the same body. If it was accepted, \
     anybody can act as any customer. If the response differs, an attacker learns how far a forgery came. Verification is \
     forge-remote's alone: remove what verifies, rewrites or responds in front of the app.",
 );
@@ -102,6 +110,13 @@ pub(super) const OTHER_KEYS: Rule = Rule::deployment(
     owner of the other set's private keys can act as any customer.",
 );
 
+pub(super) const OWN_KEYS: Rule = Rule::deployment(
+    "own-keys",
+    "This build verifies with another key set than Atlassian's, by `FORGE_REMOTE_JWKS_URL`, `App::jwks_url` or `App::key_source`. If \
+    the deployment does so too, every holder of a private key of that set can act as any customer. It is a warning, because the set \
+    may be a mirror of Atlassian's. Otherwise remove the configuration.",
+);
+
 pub(super) const UNFETCHED_KEYS: Rule = Rule::deployment(
     "unfetched-keys",
     "`doctor` can't fetch Atlassian's key set from this machine, so it does not forge tokens with Atlassian's published keys, \
@@ -110,10 +125,9 @@ pub(super) const UNFETCHED_KEYS: Rule = Rule::deployment(
 
 pub(super) const NO_TOKEN_ARRIVES: Rule = Rule::deployment(
     "no-token-arrives",
-    "Three tokens with invented keys in a row were refused exactly as a missing token is. Usually the app responds to the \
-    second one with 503, because it does not fetch the key set for each unknown key. Probably a proxy removes the \
-    `Authorization` header, so every call of Forge is refused: forward it to the app. It is a warning, because the app may \
-    have several instances, of which each got one of these tokens.",
+    "A token was sent, and the app responds that it got none, or one that something in front of it added. A proxy or gateway \
+    removes or replaces the `Authorization` header, for example because it verifies tokens itself, so every call of Forge is \
+    refused. Forward the header unchanged: the app alone verifies.",
 );
 
 pub(super) const LOST_CHALLENGE: Rule = Rule::deployment(
@@ -124,9 +138,9 @@ pub(super) const LOST_CHALLENGE: Rule = Rule::deployment(
 
 pub(super) const HEADER_LIMIT: Rule = Rule::deployment(
     "header-limit",
-    "A request with a token of 12 KB did not reach the app. A Forge Invocation Token grows with the page's context, and the \
-    OAuth tokens come beside it. Raise the proxy's limits to 16 KB for one header and 32 KB for all: `large_client_header_buffers` of nginx, \
-    `max_request_headers_kb` of Envoy.",
+    "A request with a header of 16 KB did not reach the app, or reached it without the header. A Forge Invocation Token grows \
+    with the page's context, and the OAuth tokens come beside it. Raise the proxy's limits to 32 KB for one header and 64 KB for \
+    all: `large_client_header_buffers 4 32k` of nginx, `tune.bufsize` of HAProxy, `LimitRequestFieldSize` of Apache.",
 );
 
 pub(super) const BODY_LIMIT: Rule = Rule::deployment(

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::StreamBody;
@@ -14,6 +14,7 @@ use reqwest::{Body, Client, Request, Url};
 use serde_json::Value;
 
 use super::certificate::{Validity, validity};
+use crate::cli::doctor::keys::host_time;
 use crate::error::chain;
 use crate::fit::{Clock, KeysUnavailable, TokenRejection, VerifyError};
 use crate::http_client::Network;
@@ -22,8 +23,8 @@ use crate::http_client::Network;
 pub(super) const MAX_REQUESTS: u32 = 60;
 /// The pause between the starts of two requests: 2 a second.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a response may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long all requests may take: far more than a deployment needs whose responses take a second each.
+const MAX_TIME: Duration = Duration::from_secs(300);
 /// The part of a body that is sent at once, in bytes, and the pause before the rest.
 const FIRST_PART: usize = 32 * 1024;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub(super) struct Session {
     client: Client,
     base: Url,
     pace: Pace,
+    /// The date of the last response, and when it came.
+    dated: Option<(SystemTime, Instant)>,
     /// How long each response to a request without a body took.
     pub(super) took: Vec<Duration>,
 }
@@ -44,6 +47,8 @@ pub(super) struct Session {
 pub(super) enum SendError {
     #[error("the limit of {MAX_REQUESTS} requests is reached")]
     Limit,
+    #[error("the requests before it took more than {MAX_TIME:?}")]
+    Late,
     #[error("{0}")]
     Failed(String),
 }
@@ -52,6 +57,7 @@ pub(super) enum SendError {
 struct Pace {
     clock: Arc<dyn Clock>,
     next_at: Duration,
+    ends_at: Duration,
     sent: u32,
 }
 
@@ -61,6 +67,7 @@ impl Pace {
         Self {
             clock,
             next_at,
+            ends_at: next_at + MAX_TIME,
             sent: 0,
         }
     }
@@ -69,6 +76,9 @@ impl Pace {
     async fn turn(&mut self) -> Result<(), SendError> {
         if self.sent == MAX_REQUESTS {
             return Err(SendError::Limit);
+        }
+        if self.clock.elapsed() > self.ends_at {
+            return Err(SendError::Late);
         }
         self.sent += 1;
         let wait = self.next_at.saturating_sub(self.clock.elapsed());
@@ -90,14 +100,28 @@ pub(super) struct Answer {
 }
 
 impl Session {
-    pub(super) fn new(base: Url, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let client = Network::of(&base).client().timeout(TIMEOUT).tls_info(true);
+    /// Starts a series. `timeout` is that of each response.
+    pub(super) fn new(
+        base: Url,
+        clock: Arc<dyn Clock>,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
+        let client = Network::of(&base).client().timeout(timeout).tls_info(true);
         Ok(Self {
             client: client.build()?,
             base,
             pace: Pace::new(clock),
+            dated: None,
             took: Vec::new(),
         })
+    }
+
+    /// Returns the deployment's time, as far as its responses have a date.
+    pub(super) fn now(&self) -> SystemTime {
+        match self.dated {
+            Some((date, since)) => date + since.elapsed(),
+            None => self.pace.clock.now(),
+        }
     }
 
     /// Returns a request for a path beneath the base URL, with any escapes as they are.
@@ -115,9 +139,14 @@ impl Session {
     }
 
     /// Sends a request when its turn has come.
-    pub(super) async fn send(&mut self, request: Request) -> Result<Answer, SendError> {
+    pub(super) async fn send(&mut self, mut request: Request) -> Result<Answer, SendError> {
         self.pace.turn().await?;
         let has_body = request.body().is_some();
+        // Some front ends refuse a POST without a length, which Forge's calls have.
+        if !has_body && ![Method::GET, Method::HEAD].contains(request.method()) {
+            let none = HeaderValue::from_static("0");
+            request.headers_mut().insert(header::CONTENT_LENGTH, none);
+        }
         let started = Instant::now();
         let response = self.client.execute(request).await;
         let mut response = response.map_err(failed)?;
@@ -125,6 +154,9 @@ impl Session {
         let leaf = leaf.and_then(|info| info.peer_certificate());
         let certificate = leaf.and_then(validity);
         let (status, headers) = (response.status(), response.headers().clone());
+        if let Some(date) = host_time(&headers) {
+            self.dated = Some((date, Instant::now()));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);
@@ -151,10 +183,24 @@ fn failed(error: reqwest::Error) -> SendError {
 }
 
 impl Answer {
-    /// Returns whether the app refused a call as it refuses one without a token. Gateways may rename
-    /// headers of a response, so only status and body count.
+    /// Returns whether the app refused a call, with or without a token.
     pub(super) fn is_refusal(&self) -> bool {
-        let expected = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
+        self.is_without_token() || self.is_of_token()
+    }
+
+    /// Returns whether the app refused a call because no token arrived.
+    pub(super) fn is_without_token(&self) -> bool {
+        self.is_rejection(TokenRejection::MissingHeader)
+    }
+
+    /// Returns whether the app refused a call with a token, for any reason.
+    pub(super) fn is_of_token(&self) -> bool {
+        self.is_rejection(TokenRejection::BadSignature)
+    }
+
+    /// Gateways may rename headers of a response, so only status and body count.
+    fn is_rejection(&self, rejection: TokenRejection) -> bool {
+        let expected = VerifyError::from(rejection).to_response::<String>();
         self.status == expected.status() && self.body == expected.body().as_bytes()
     }
 
@@ -211,8 +257,13 @@ pub(super) fn in_two_parts(bytes: &[u8]) -> Body {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::SystemTime;
+
+    use axum::Router;
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::registry::BoxFuture;
@@ -236,14 +287,43 @@ mod tests {
         }
     }
 
+    /// A deployment that responds to every request, and counts them.
+    async fn deployment() -> (Url, Arc<AtomicU32>) {
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        let router = Router::new().fallback(async move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (url.parse().unwrap(), count)
+    }
+
     #[tokio::test]
     async fn sixty_requests_are_sent_in_half_a_minute_and_no_more() {
         let clock = Arc::new(Sleeps::default());
-        let mut pace = Pace::new(clock.clone());
+        let (url, count) = deployment().await;
+        let mut session = Session::new(url, clock.clone(), Duration::from_secs(10)).unwrap();
         for turn in 0..60 {
-            pace.turn().await.unwrap();
+            session.get(Method::GET, "/").await.unwrap();
             assert_eq!(clock.elapsed(), INTERVAL * turn);
         }
-        assert!(matches!(pace.turn().await, Err(SendError::Limit)));
+        let more = session.get(Method::GET, "/").await;
+        assert!(matches!(more, Err(SendError::Limit)));
+        assert_eq!(count.load(Ordering::Relaxed), 60);
+        assert_eq!(clock.elapsed(), Duration::from_millis(29_500));
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_takes_minutes_gets_no_further_request() {
+        let clock = Arc::new(Sleeps::default());
+        let (url, count) = deployment().await;
+        let mut session = Session::new(url, clock.clone(), Duration::from_secs(10)).unwrap();
+        session.get(Method::GET, "/").await.unwrap();
+        *clock.0.lock().unwrap() += MAX_TIME;
+        let late = session.get(Method::GET, "/").await;
+        assert!(matches!(late, Err(SendError::Late)));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 }
