@@ -1,4 +1,5 @@
-//! What the attributes accept compiles, and is served. What they reject is in `tests/ui`.
+//! What the attributes accept compiles, and is served. What they reject is in `messages` and
+//! `tests/ui`.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -8,6 +9,7 @@ extern crate forge_remote as fr;
 mod arguments;
 pub mod hygiene;
 mod instrument;
+mod messages;
 mod places;
 mod record;
 mod returns;
