@@ -66,12 +66,3 @@ fn the_readmes_program_runs_when_pasted() {
     );
     assert!(text.lines().any(|line| line == "A local page"), "{text}");
 }
-
-#[test]
-#[ignore = "checks the dependencies a second time, with the features that the README adds; CI runs it"]
-fn the_readmes_dependencies_have_the_features_that_its_program_needs() {
-    let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
-    new.write("src/main.rs", program(&readme()));
-    let checked = new.cargo("check").output().expect("cargo runs");
-    assert!(checked.status.success(), "{checked:?}");
-}
