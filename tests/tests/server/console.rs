@@ -251,7 +251,10 @@ async fn the_page_runs_its_own_files_only() {
     let mut served = 0;
     for file in fs::read_dir(files).unwrap() {
         let path: PathBuf = file.unwrap().path();
-        if path.extension().is_some_and(|end| end == "rs") {
+        if path
+            .extension()
+            .is_some_and(|end| end == "rs" || end == "LICENSE")
+        {
             continue;
         }
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -268,13 +271,16 @@ async fn the_page_runs_its_own_files_only() {
         );
         for markup in [
             "innerHTML",
+            "dangerouslySetInnerHTML",
             "outerHTML",
             "insertAdjacentHTML",
             "document.write",
             "eval(",
             "new Function",
         ] {
-            assert!(!text.contains(markup), "{name} has {markup}");
+            // Preact has a property for markup, which no file of ours uses.
+            let is_own = name != "preact.js";
+            assert!(!(is_own && text.contains(markup)), "{name} has {markup}");
         }
         served += 1;
     }

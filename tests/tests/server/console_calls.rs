@@ -218,7 +218,7 @@ async fn a_retry_that_is_repeated_counts_on() {
 
 /// Five hooks form one module.
 #[tokio::test]
-async fn handlers_that_share_a_key_are_told_apart() {
+async fn handlers_that_share_a_key_are_distinct() {
     let dev = events_app();
     for (id, function) in [
         ("rollback", "rollback"),
@@ -344,7 +344,7 @@ async fn copied_tests_have_names_of_their_own_and_expect_a_response() {
     // An empty body is not the sample.
     let empty = test("greet", json!({ "body": "" })).await;
     assert!(empty.contains(".body(r#\"\"#)"), "{empty}");
-    // A path that is none can't be requested, so there is no response to expect.
+    // An invalid path can't be requested, so there is no response to expect.
     let call = made(
         &dev,
         "handlers/hook-webtrigger/call",

@@ -2,7 +2,7 @@
 
 import { follow, get, hasSecret, reconnect, takeSecret } from './api.js';
 import { callsView } from './calls.js';
-import { button, empty, fill, h, isTyping } from './dom.js';
+import { button, container, draw, empty, h, isTyping, openDialog } from './dom.js';
 import { handlersView } from './handlers.js';
 import { jobsView } from './jobs.js';
 import { outcomeOf, status } from './labels.js';
@@ -15,6 +15,7 @@ const main = document.getElementById('main');
 const tabs = document.getElementById('tabs');
 const connection = document.getElementById('connection');
 const announcer = document.getElementById('announcer');
+const place = container('div', { class: 'place' });
 
 const ANNOUNCE_EVERY = 3000;
 const HANDLERS_DELAY = 300;
@@ -51,10 +52,7 @@ function route() {
     current?.hide?.();
     for (const one of views) one.element.hidden = one !== view;
     current = view;
-    for (const tab of tabs.children) {
-      if (tab.dataset.name === view.name) tab.setAttribute('aria-current', 'page');
-      else tab.removeAttribute('aria-current');
-    }
+    drawTabs();
     document.title = `${view.title} · forge-remote console`;
   }
   view.show(value && decodeURIComponent(value));
@@ -102,9 +100,16 @@ function refuse(title, ...text) {
   current?.hide?.();
   views = [];
   current = null;
-  fill(tabs);
-  fill(document.getElementById('app-url'));
-  fill(main, h.div({ class: 'notice', role: 'alert' }, empty(title, text)));
+  draw(tabs);
+  document.getElementById('app-url').textContent = '';
+  notice(h.div({ class: 'notice', role: 'alert' }, empty(title, text)));
+}
+
+/** Shows a text in place of the views. */
+function notice(vnode) {
+  main.replaceChildren();
+  draw(place, vnode);
+  main.append(place);
 }
 
 async function connected() {
@@ -141,37 +146,40 @@ function start() {
   document.getElementById('app-url').textContent = model.app.app_url;
   document.getElementById('app-url').title =
     `${model.app.app_ids.join(' ')} at ${model.app.app_url}; the local platform is ${model.app.platform_url}`;
-  const shown = views.filter((view) => view.isShown?.() ?? true);
-  fill(
-    tabs,
-    shown.map((view, at) => {
-      const tab = h.a({ href: `#/${view.name}`, 'aria-keyshortcuts': String(at + 1) }, view.title);
-      tab.dataset.name = view.name;
-      return tab;
-    }),
-  );
-  fill(
-    main,
-    views.map((view) => view.element),
-  );
+  drawTabs();
+  main.replaceChildren(...views.map((view) => view.element));
   route();
+}
+
+function drawTabs() {
+  const shown = views.filter((view) => view.isShown?.() ?? true);
+  draw(
+    tabs,
+    shown.map((view, at) =>
+      h.a(
+        {
+          href: `#/${view.name}`,
+          'aria-keyshortcuts': String(at + 1),
+          'aria-current': view === current ? 'page' : null,
+          'data-name': view.name,
+        },
+        view.title,
+      ),
+    ),
+  );
 }
 
 // The keys.
 
-const help = h.dialog(
-  { class: 'panel help', 'aria-labelledby': 'help-title' },
-  h.h2({ id: 'help-title' }, 'Keyboard shortcuts'),
-  h.dl(
-    { class: 'keys' },
-    KEYS.map(([keys, does]) => [h.dt(keys.map((key) => h.kbd(key))), h.dd(does)]),
-  ),
-  h.div(
-    { class: 'form-end' },
-    button('Close', () => help.close()),
-  ),
-);
-document.body.append(help);
+const showKeys = () =>
+  openDialog({ class: 'panel help', 'aria-labelledby': 'help-title' }, (close) => [
+    h.h2({ id: 'help-title' }, 'Keyboard shortcuts'),
+    h.dl(
+      { class: 'keys' },
+      KEYS.map(([keys, does]) => [h.dt(keys.map((key) => h.kbd(key))), h.dd(does)]),
+    ),
+    h.div({ class: 'form-end' }, button('Close', close)),
+  ]);
 
 function pressed(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -187,7 +195,7 @@ function pressed(event) {
   // Arrow keys scroll where the focus is in a detail.
   if (key.startsWith('Arrow') && target instanceof HTMLElement && target.closest('.detail, dialog')) return;
   const tab = tabs.children[Number(key) - 1];
-  if (key === '?') help.showModal();
+  if (key === '?') showKeys();
   else if (/^[1-9]$/.test(key) && tab) navigate(`/${tab.dataset.name}`);
   else if (!current?.key(key)) return;
   event.preventDefault();
@@ -195,7 +203,7 @@ function pressed(event) {
 
 async function run() {
   document.addEventListener('keydown', pressed);
-  document.getElementById('help-button').addEventListener('click', () => help.showModal());
+  document.getElementById('help-button').addEventListener('click', showKeys);
   connection.addEventListener('click', reconnect);
   window.addEventListener('online', reconnect);
   document.addEventListener('visibilitychange', () => document.hidden || reconnect());
@@ -225,8 +233,7 @@ async function run() {
     ['tokens', 'Tokens', tokensView],
   ].map(([name, title, create]) => ({ ...create(context), name, title }));
   for (const view of views) view.element.hidden = true;
-  fill(
-    main,
+  notice(
     h.div(
       { class: 'notice waiting' },
       empty('Connecting', 'The page shows the calls as soon as ', h.code('dev'), ' responds.'),

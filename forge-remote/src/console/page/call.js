@@ -1,43 +1,35 @@
 // One call: the verdict first, then the log, the time, the response, the request and the claims.
 
 import { get, post } from './api.js';
-import { composer } from './composer.js';
-import { button, bytes, clock, empty, fill, h, millis } from './dom.js';
+import { Composer } from './composer.js';
+import { button, bytes, clock, container, draw, empty, h, millis, openDialog } from './dom.js';
 import { ORIGINS, outcomeOf, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
-import { claims, countOf, dim, log, message, refill, section, verdict, waterfall } from './parts.js';
+import { claims, countOf, dim, log, message, section, verdict, waterfall } from './parts.js';
+import { createElement, createRef } from './preact.js';
 
 /** Longer than `dev` waits between two events of one log. */
 const LOG_DELAY = 300;
 
 const iso = (at) => new Date(at).toISOString();
 
-export function callDetail({ navigate, announce, select }) {
-  const element = h.div({ class: 'detail', role: 'region', 'aria-label': 'Call' });
-  // What is shown: the list's summary, and its detail once it is fetched.
+export function callDetail({ announce, select }) {
+  const element = container('div', { class: 'detail', role: 'region', 'aria-label': 'Call' });
+  const content = createRef();
+  // The list's summary of the call that is open.
   let summary = null;
+  // The call as the API has it, once it is fetched.
   let call = null;
+  // The fetched call that is shown: until the open one is here, there is no blank moment between two.
+  let shown = null;
+  let failure = null;
+  let note = null;
   let request = new AbortController();
-  // The call and the outcome that the sections show, and the sections that grow.
-  let drawn = {};
   // The call that the user repeats: its repetition is opened as soon as it starts.
   let repeated = null;
-
-  const head = h.div({ class: 'detail-head' });
-  const content = h.div({ class: 'detail-body', tabindex: '-1' });
-  const note = h.span({ class: 'dim action-note', role: 'status' });
-  const action = (label, run, key) => button([label, key && h.kbd(key)], run, key && { 'aria-keyshortcuts': key });
-  const actions = h.div(
-    { class: 'actions' },
-    action('Again', () => again(), 'r'),
-    action('As a retry', () => asRetry(), 't'),
-    action('Edit and send', edit, 'e'),
-    action('Copy command', () => copy('command')),
-    action('Copy test', () => copy('test')),
-    note,
-  );
-  const nothing = empty('No call selected', 'Choose one in the list, or press ', h.kbd('j'), ' and ', h.kbd('k'), '.');
-  fill(element, nothing);
+  // The wait for the next reading of the open call, and the calls whose logs grew in the last moment.
+  let rereading = null;
+  let grown = [];
 
   subscribe('calls', (ids) => {
     if (repeated === null) return;
@@ -49,8 +41,6 @@ export function callDetail({ navigate, announce, select }) {
 
   // The log grows, line by line, also of a stored call that runs after its response. An event stands for the lines of
   // the moment after it too, so a call that is opened in this moment is read once more.
-  let rereading = null;
-  let grown = [];
   subscribe('log', (id) => {
     const now = performance.now();
     grown = [...grown.filter((one) => now - one.at < LOG_DELAY), { id, at: now }];
@@ -65,17 +55,12 @@ export function callDetail({ navigate, announce, select }) {
   }
 
   function open(id, known, isUpdate = false) {
-    note.textContent = '';
     const isOther = summary?.id !== id;
-    if (isOther) {
-      content.scrollTop = 0;
-      call = null;
-    }
+    if (isOther) call = null;
     summary = known ?? { id };
-    if (element.firstChild !== head) fill(element, head, actions, content);
-    if (known) drawHead();
-    else fill(head, h.h2(`Call ${id}`));
-    // The other call's content stays until this one's is here: there is no blank moment between two.
+    [failure, note] = [null, null];
+    update();
+    if (isOther && content.current) content.current.scrollTop = 0;
     // The user opens a call again to see its newest state.
     if (isOther || !isUpdate || call?.outcome !== known?.outcome) load(id);
     if (isOther && grown.some((one) => one.id === id)) reread();
@@ -88,66 +73,44 @@ export function callDetail({ navigate, announce, select }) {
     try {
       const loaded = await get(`/calls/${id}`, { signal });
       if (signal.aborted) return;
-      [summary, call] = [loaded, loaded];
-      drawHead();
-      drawContent();
+      [summary, call, shown] = [loaded, loaded, loaded];
     } catch (error) {
       // What is shown of it stays, when `dev` has forgotten the call since.
       if (error.name === 'AbortError' || call?.id === id) return;
-      call = null;
-      fill(element, empty(`Call ${id} is not shown`, error.message));
+      [call, shown, failure] = [null, null, error.message];
     }
+    update();
   }
 
-  function drawHead() {
-    const { id, handler: name, key, method, path, event, at, elapsed_ms, origin, tokens, repeats, retry, outcome } = summary;
-    element.dataset.outcome = outcome;
-    fill(
-      head,
-      h.h2(h.span({ class: 'badge' }, `${status(summary)} ${outcomeOf(summary)}`), h.span({ class: 'name' }, name ?? key)),
-      h.p(
-        { class: 'dim' },
-        [
-          `${method} ${path}`,
-          event,
-          `call ${id}`,
-          h.time({ datetime: iso(at), title: iso(at) }, clock(at)),
-          elapsed_ms !== null && millis(elapsed_ms),
-          `by ${ORIGINS[origin] ?? origin}`,
-          tokens.length > 0 ? `tokens: ${tokens.join(', ')}` : 'no tokens',
-          retry !== null && `retry ${retry}`,
-          summary.forgery && forgery(summary),
-          repeats !== null && ['repeats ', h.a({ href: `#/calls/${repeats}` }, `call ${repeats}`)],
-        ]
-          .filter(Boolean)
-          .map((part) => h.span(part)),
-      ),
-    );
+  function say(text) {
+    note = text;
+    update();
   }
 
-  function drawContent() {
-    const isRunning = call.outcome === 'running';
-    const lines = ['Log', countOf(call.log.length, 'line'), log(call)];
-    const times = ['Time', millis(call.elapsed_ms), waterfall(call)];
-    // Nothing else can have changed: opened branches, the selection and the focus stay.
-    if (drawn.id === call.id && drawn.outcome === call.outcome) {
-      refill(drawn.lines, ...lines.slice(1));
-      refill(drawn.times, ...times.slice(1));
-      return;
-    }
-    drawn = { id: call.id, outcome: call.outcome, lines: section(...lines), times: section(...times) };
-    fill(
-      content,
-      verdict(call),
-      drawn.lines,
-      drawn.times,
-      section(
-        'Response',
-        call.response ? status(call) : 'none',
-        call.response ? message(call.response) : dim(isRunning ? 'Not yet.' : 'The app sent no response.'),
-      ),
-      section('Request', `${call.method} ${call.path}`, message(call.request)),
-      section('Claims', call.claims ? 'of the FIT' : 'none', claims(call.claims)),
+  function update() {
+    element.dataset.outcome = summary?.outcome ?? '';
+    if (summary === null)
+      draw(element, empty('No call selected', 'Choose one in the list, or press ', h.kbd('j'), ' and ', h.kbd('k'), '.'));
+    else if (failure !== null) draw(element, empty(`Call ${summary.id} is not shown`, failure));
+    else
+      draw(
+        element,
+        h.div({ class: 'detail-head' }, summary.handler ? heading(summary) : h.h2(`Call ${summary.id}`)),
+        actions(),
+        h.div({ class: 'detail-body', tabindex: -1, ref: content }, shown && parts(shown)),
+      );
+  }
+
+  function actions() {
+    const action = (label, run, key) => button([label, key && h.kbd(key)], run, { 'aria-keyshortcuts': key });
+    return h.div(
+      { class: 'actions' },
+      action('Again', () => again(), 'r'),
+      action('As a retry', asRetry, 't'),
+      action('Edit and send', edit, 'e'),
+      action('Copy command', () => copy('command')),
+      action('Copy test', () => copy('test')),
+      h.span({ class: 'dim action-note', role: 'status' }, note),
     );
   }
 
@@ -156,14 +119,14 @@ export function callDetail({ navigate, announce, select }) {
   async function again(retry) {
     if (!summary) return;
     repeated = { id: summary.id, after: [...model.calls.keys()].at(-1) ?? 0 };
-    note.textContent = 'Sending';
+    say('Sending');
     try {
       const { id } = await post(`/calls/${summary.id}/again`, retry === undefined ? {} : { retry });
-      note.textContent = '';
+      say(null);
       // The stream has opened it already, unless it is behind.
       if (repeated !== null) select(id);
     } catch (error) {
-      note.textContent = error.message;
+      say(error.message);
     }
     repeated = null;
   }
@@ -172,33 +135,31 @@ export function callDetail({ navigate, announce, select }) {
     if (!call) return;
     const target = handler(call.handler);
     if (!target) {
-      note.textContent = `The app has no handler ${call.handler}`;
+      say(`The app has no handler ${call.handler}`);
       return;
     }
     const [path, query] = call.path.split(/\?(.*)/s);
-    const dialog = h.dialog(
-      { class: 'panel', 'aria-labelledby': 'edit-title', onclose: () => dialog.remove() },
+    const initial = {
+      body: call.request.body,
+      method: call.method,
+      event: call.event,
+      forgery: call.forgery,
+      query,
+      subpath: path.startsWith(target.path) ? path.slice(target.path.length) : '',
+    };
+    const dialog = openDialog({ 'aria-labelledby': 'edit-title' }, (close) => [
       h.h2({ id: 'edit-title' }, `Edit and send: ${call.handler}`),
-      composer({
+      createElement(Composer, {
         handler: target,
-        initial: {
-          body: call.request.body,
-          method: call.method,
-          event: call.event,
-          forgery: call.forgery,
-          query,
-          subpath: path.startsWith(target.path) ? path.slice(target.path.length) : '',
-        },
+        initial,
         warning: call.request.is_cut && `The body is cut: ${bytes(call.request.body_bytes)} were sent.`,
         sent: (id) => {
-          dialog.close();
+          close();
           select(id);
         },
-        extra: button('Cancel', () => dialog.close()),
+        extra: button('Cancel', close),
       }),
-    );
-    document.body.append(dialog);
-    dialog.showModal();
+    ]);
     dialog.querySelector('textarea:enabled')?.focus();
   }
 
@@ -208,29 +169,24 @@ export function callDetail({ navigate, announce, select }) {
       what === 'test' ? [call.rust_test, call.no_test] : [call.invoke_command, call.no_command];
     const done = `The ${what} is copied`;
     if (without !== null) {
-      note.textContent = without;
+      say(without);
       return;
     }
     try {
       await navigator.clipboard.writeText(text);
-      note.textContent = done;
+      say(done);
       announce(done);
     } catch {
-      const dialog = h.dialog(
-        { class: 'panel', 'aria-label': 'Text to copy', onclose: () => dialog.remove() },
+      const dialog = openDialog({ 'aria-label': 'Text to copy' }, (close) => [
         h.p('The browser did not allow the clipboard. Copy the text here.'),
-        h.textarea({ readonly: true, rows: '16', value: text }),
-        h.div(
-          { class: 'form-end' },
-          button('Close', () => dialog.close()),
-        ),
-      );
-      document.body.append(dialog);
-      dialog.showModal();
+        h.textarea({ readonly: true, rows: 16, value: text }),
+        h.div({ class: 'form-end' }, button('Close', close)),
+      ]);
       dialog.querySelector('textarea').select();
     }
   }
 
+  update();
   return {
     element,
     open,
@@ -240,9 +196,49 @@ export function callDetail({ navigate, announce, select }) {
       if (name === 'r') again();
       else if (name === 't') asRetry();
       else if (name === 'e') edit();
-      else if (name === 'Enter') content.focus();
+      else if (name === 'Enter') content.current?.focus();
       else return false;
       return true;
     },
   };
+}
+
+function heading(call) {
+  const { id, method, path, event, at, elapsed_ms, origin, tokens, repeats, retry } = call;
+  return [
+    h.h2(h.span({ class: 'badge' }, `${status(call)} ${outcomeOf(call)}`), h.span({ class: 'name' }, call.handler)),
+    h.p(
+      { class: 'dim' },
+      [
+        `${method} ${path}`,
+        event,
+        `call ${id}`,
+        h.time({ datetime: iso(at), title: iso(at) }, clock(at)),
+        elapsed_ms !== null && millis(elapsed_ms),
+        `by ${ORIGINS[origin] ?? origin}`,
+        tokens.length > 0 ? `tokens: ${tokens.join(', ')}` : 'no tokens',
+        retry !== null && `retry ${retry}`,
+        call.forgery && forgery(call),
+        repeats !== null && ['repeats ', h.a({ href: `#/calls/${repeats}` }, `call ${repeats}`)],
+      ]
+        .filter(Boolean)
+        .map((part) => h.span(part)),
+    ),
+  ];
+}
+
+function parts(call) {
+  const isRunning = call.outcome === 'running';
+  return [
+    verdict(call),
+    section('Log', countOf(call.log.length, 'line'), log(call)),
+    section('Time', millis(call.elapsed_ms), waterfall(call)),
+    section(
+      'Response',
+      call.response ? status(call) : 'none',
+      call.response ? message(call.response) : dim(isRunning ? 'Not yet.' : 'The app sent no response.'),
+    ),
+    section('Request', `${call.method} ${call.path}`, message(call.request)),
+    section('Claims', call.claims ? 'of the FIT' : 'none', claims(call.claims)),
+  ];
 }

@@ -2,10 +2,11 @@
 // the last one is remembered for each handler and event, in this tab.
 
 import { post } from './api.js';
-import { button, field, fill, h } from './dom.js';
+import { button, field, h } from './dom.js';
 import { indent, isJson } from './json.js';
 import { FORGERIES } from './labels.js';
 import { model } from './model.js';
+import { Component } from './preact.js';
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
@@ -30,179 +31,180 @@ function remember(id, event, body) {
   }
 }
 
-const choice = (options, value, onchange, props) => {
-  const select = h.select(
-    { onchange, ...props },
-    options.map(([name, label]) => h.option({ value: name }, label)),
-  );
-  select.value = value ?? '';
-  return select;
-};
+/** A text as a text area has it: the browser changes line ends. */
+const shown = (bytes) => indent(bytes).replace(/\r\n?/g, '\n');
 
-/** A form for `handler`. Without `initial` it starts from the remembered body, else from the sample. */
-export function composer({ handler, initial, warning, sent, extra }) {
-  const events = [...new Set([...handler.samples.map((one) => one.event), ...handler.events].filter(Boolean))];
-  const last = initial ?? remembered(handler.id);
-  const sample = () =>
-    handler.samples.find((one) => one.event === event()) ?? handler.samples[0] ?? { body: null, is_guess: false };
-  const event = () => (events.length > 0 ? eventChoice.value : null);
-  const hasBody = () => methodChoice.value !== 'GET';
-
-  const eventNames = last.event && !events.includes(last.event) ? [last.event, ...events] : events;
-  const eventChoice = choice(
-    eventNames.map((name) => [name, name]),
-    last.event ?? events[0],
-    restore,
-  );
-  const methodChoice = handler.any_method
-    ? choice(
-        METHODS.map((name) => [name, name]),
-        initial?.method ?? (/^any$/i.test(handler.method) ? 'POST' : handler.method),
-        checked,
-      )
-    : { value: handler.method };
-  const forgery = choice([['', 'valid'], ...Object.entries(FORGERIES)], initial?.forgery ?? '', null);
-  const subpath = h.input({
-    type: 'text',
-    value: initial?.subpath ?? '',
-    spellcheck: 'false',
-    placeholder: '/below',
-  });
-  const query = h.input({
-    type: 'text',
-    value: initial?.query ?? '',
-    spellcheck: 'false',
-    placeholder: 'name=value',
-  });
-  const retry = h.input({ type: 'number', min: '1', max: '4', value: initial?.retry ?? '', placeholder: 'none' });
-  const text = h.textarea({
-    rows: '14',
-    spellcheck: 'false',
-    autocapitalize: 'off',
-    autocomplete: 'off',
-    oninput: typed,
-  });
-  const state = h.span({ class: 'dim' });
-  const result = h.p({ class: 'result', role: 'status' });
-  const send = h.button(
-    { type: 'submit', class: 'primary', 'aria-keyshortcuts': 'Control+Enter' },
-    initial ? 'Send' : 'Call',
-    h.kbd('Ctrl ↵'),
-  );
-  const reset = button('Use the sample', () => {
-    start(sample().body ?? '');
-    typed();
-  });
-
-  // The text that was shown first, and the bytes that it stands for: an unchanged body is sent as it was.
-  let original = { shown: '', bytes: '' };
-
-  function start(bytes) {
-    text.value = indent(bytes);
-    // The browser changes line ends.
-    original = { shown: text.value, bytes };
-  }
-
-  const shownSample = () => indent(sample().body ?? '').replace(/\r\n?/g, '\n');
-
-  function restore() {
-    start(sample().body ?? '');
-    text.value = remembered(handler.id).bodies?.[event() ?? ''] ?? text.value;
-    checked();
-  }
-
-  const keep = () => remember(handler.id, event(), text.value === shownSample() ? undefined : text.value);
-
-  function typed() {
-    keep();
-    checked();
-  }
-
-  function checked() {
-    const isSample = text.value === shownSample();
-    text.disabled = !hasBody();
-    text.hidden = text.disabled;
-    state.textContent =
-      warning && text.value === original.shown
-        ? warning
-        : !hasBody()
-          ? 'A GET request has no body.'
-          : isSample && sample().is_guess
-            ? 'Atlassian documents no body for this call; this one is a guess.'
-            : text.value !== '' && !isJson(text.value)
-              ? 'Not JSON. It is sent as it is.'
-              : !isSample && !initial
-                ? 'Your last body, not the sample.'
-                : '';
-  }
-
-  async function submit(submitted) {
-    submitted.preventDefault();
-    if (send.disabled) return;
-    keep();
-    const isOmitted = !hasBody() || (text.value === '' && sample().body === null);
-    const changes = {
-      method: handler.any_method ? methodChoice.value : undefined,
-      event: event() ?? undefined,
-      body: isOmitted ? undefined : text.value === original.shown ? original.bytes : text.value,
-      subpath: subpath.value || undefined,
-      query: query.value || undefined,
-      retry: retry.value === '' ? undefined : Number(retry.value),
-      forgery: forgery.value || undefined,
+/**
+ * A form for `handler`. Without `initial` it starts from the remembered body, else from the sample. `sent` gets the id
+ * of the call that was made, and returns what is shown beside the button. A form of another handler needs another `key`.
+ */
+export class Composer extends Component {
+  constructor(props) {
+    super(props);
+    const { handler, initial } = props;
+    const last = initial ?? remembered(handler.id);
+    const declared = [...handler.samples.map((one) => one.event), ...handler.events].filter(Boolean);
+    this.events = [...new Set([last.event, ...declared].filter(Boolean))];
+    const event = last.event ?? this.events[0] ?? null;
+    this.state = {
+      event,
+      method: initial?.method ?? (/^any$/i.test(handler.method) ? 'POST' : handler.method),
+      forgery: initial?.forgery ?? '',
+      subpath: initial?.subpath ?? '',
+      query: initial?.query ?? '',
+      retry: '',
+      isSending: false,
+      result: null,
+      ...(initial ? this.starting(initial.body ?? '') : this.restored(event)),
     };
-    send.disabled = true;
-    result.textContent = 'Sending';
+  }
+
+  sample(event) {
+    const { samples } = this.props.handler;
+    return samples.find((one) => one.event === event) ?? samples[0] ?? { body: null, is_guess: false };
+  }
+
+  /** The text that is shown first, and the bytes that it stands for: an unchanged body is sent as it was. */
+  starting(bytes) {
+    return { original: bytes, text: shown(bytes) };
+  }
+
+  /** The body that is remembered for an event, else its sample. */
+  restored(event) {
+    const start = this.starting(this.sample(event).body ?? '');
+    return { ...start, text: remembered(this.props.handler.id).bodies?.[event ?? ''] ?? start.text };
+  }
+
+  isSample() {
+    return this.state.text === shown(this.sample(this.state.event).body ?? '');
+  }
+
+  keep() {
+    const { event, text } = this.state;
+    remember(this.props.handler.id, event, this.isSample() ? undefined : text);
+  }
+
+  type(text) {
+    this.setState({ text }, () => this.keep());
+  }
+
+  hint() {
+    const { initial, warning } = this.props;
+    const { event, method, original, text } = this.state;
+    if (warning && text === shown(original)) return warning;
+    if (method === 'GET') return 'A GET request has no body.';
+    if (this.isSample() && this.sample(event).is_guess)
+      return 'Atlassian documents no body for this call; this one is a guess.';
+    if (text !== '' && !isJson(text)) return 'Not JSON. It is sent as it is.';
+    return this.isSample() || initial ? null : 'Your last body, not the sample.';
+  }
+
+  async submit(submitted) {
+    submitted.preventDefault();
+    const { handler, sent } = this.props;
+    const { event, method, forgery, subpath, query, retry, original, text, isSending } = this.state;
+    if (isSending) return;
+    this.keep();
+    const isOmitted = method === 'GET' || (text === '' && this.sample(event).body === null);
+    const changes = {
+      method: handler.any_method ? method : undefined,
+      event: event ?? undefined,
+      body: isOmitted ? undefined : text === shown(original) ? original : text,
+      subpath: subpath || undefined,
+      query: query || undefined,
+      retry: retry === '' ? undefined : Number(retry),
+      forgery: forgery || undefined,
+    };
+    this.setState({ isSending: true, result: 'Sending' });
+    let result;
     try {
       const { id } = await post(`/handlers/${encodeURIComponent(handler.id)}/call`, changes);
-      result.textContent = '';
-      sent(id, result);
+      result = sent(id);
     } catch (error) {
-      result.textContent = error.message;
+      result = error.message;
     }
-    send.disabled = false;
+    this.setState({ isSending: false, result });
   }
 
-  const form = h.form({
-    class: 'composer',
-    onsubmit: submit,
-    onkeydown: (pressed) => {
-      if (pressed.key === 'Enter' && (pressed.ctrlKey || pressed.metaKey)) submit(pressed);
-    },
-  });
-  fill(
-    form,
-    h.div(
-      { class: 'fields' },
-      events.length > 0 && field('Event', eventChoice, { class: 'field wide' }),
-      handler.any_method && field('Method', methodChoice),
-      field('Forge Invocation Token', forgery),
-    ),
-    field(h.span({ class: 'field-line' }, 'Body', state), text),
-    h.details(
-      { class: 'branch', open: Boolean(subpath.value || query.value || retry.value) },
-      h.summary('Path, query and retry'),
+  choice(name, options, changed = (value) => this.setState({ [name]: value })) {
+    return h.select(
+      { value: this.state[name], onchange: ({ target }) => changed(target.value) },
+      options.map(([value, label]) => h.option({ value }, label)),
+    );
+  }
+
+  input(name, properties) {
+    const oninput = ({ target }) => this.setState({ [name]: target.value });
+    return h.input({ type: 'text', value: this.state[name], spellcheck: false, oninput, ...properties });
+  }
+
+  render({ handler, initial, extra }, { method, text, isSending, result }) {
+    const hasBody = method !== 'GET';
+    const pressed = (event) => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.submit(event);
+    };
+    return h.form(
+      { class: 'composer', onsubmit: (event) => this.submit(event), onkeydown: pressed },
       h.div(
         { class: 'fields' },
-        field('Path below the handler', subpath),
-        field('Query', query),
-        field('Retry number', retry),
+        this.events.length > 0 &&
+          field(
+            'Event',
+            this.choice(
+              'event',
+              this.events.map((name) => [name, name]),
+              (event) => this.setState({ event, ...this.restored(event) }),
+            ),
+            { class: 'field wide' },
+          ),
+        handler.any_method &&
+          field(
+            'Method',
+            this.choice(
+              'method',
+              METHODS.map((name) => [name, name]),
+            ),
+          ),
+        field('Forge Invocation Token', this.choice('forgery', [['', 'valid'], ...Object.entries(FORGERIES)])),
       ),
-    ),
-    h.div(
-      { class: 'form-end' },
-      send,
-      button('Format', () => {
-        text.value = indent(text.value);
-        typed();
-      }),
-      reset,
-      extra,
-      result,
-    ),
-  );
-
-  if (initial) start(initial.body ?? '');
-  else restore();
-  checked();
-  return form;
+      field(
+        h.span({ class: 'field-line' }, 'Body', h.span({ class: 'dim' }, this.hint())),
+        h.textarea({
+          rows: 14,
+          spellcheck: false,
+          autocapitalize: 'off',
+          autocomplete: 'off',
+          value: text,
+          disabled: !hasBody,
+          hidden: !hasBody,
+          oninput: ({ target }) => this.type(target.value),
+        }),
+      ),
+      h.details(
+        { class: 'branch', open: Boolean(initial?.subpath || initial?.query) },
+        h.summary('Path, query and retry'),
+        h.div(
+          { class: 'fields' },
+          field('Path below the handler', this.input('subpath', { placeholder: '/below' })),
+          field('Query', this.input('query', { placeholder: 'name=value' })),
+          field('Retry number', this.input('retry', { type: 'number', min: 1, max: 4, placeholder: 'none' })),
+        ),
+      ),
+      h.div(
+        { class: 'form-end' },
+        h.button(
+          { type: 'submit', class: 'primary', 'aria-keyshortcuts': 'Control+Enter', disabled: isSending },
+          initial ? 'Send' : 'Call',
+          h.kbd('Ctrl ↵'),
+        ),
+        button('Format', () => this.type(shown(text))),
+        button('Use the sample', () => {
+          const start = this.starting(this.sample(this.state.event).body ?? '');
+          this.setState(start, () => this.keep());
+        }),
+        extra,
+        h.p({ class: 'result', role: 'status' }, result),
+      ),
+    );
+  }
 }

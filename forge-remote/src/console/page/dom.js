@@ -1,8 +1,10 @@
 // Elements, and the forms of times and durations. Every value becomes a text node: nothing here parses HTML.
 
+import { createElement, Fragment, render } from './preact.js';
+
 /**
- * Creates elements: `h.p({ class: 'dim' }, 'text')`. The properties can be left out. `onclick` adds a listener;
- * `style` goes through CSSOM, which the page's policy allows.
+ * Describes elements: `h.p({ class: 'dim' }, 'text')`. The properties can be left out, and children that are `null` or
+ * `false` as well.
  */
 export const h = new Proxy(
   {},
@@ -10,36 +12,45 @@ export const h = new Proxy(
     get:
       (_, name) =>
       (...parts) =>
-        create(name, parts),
+        createElement(name, parts[0]?.constructor === Object ? parts.shift() : null, ...parts),
   },
 );
 
-function create(name, parts) {
+/** Creates an element that `draw` fills. */
+export function container(name, properties = {}) {
   const element = document.createElement(name);
-  const hasProperties = parts[0]?.constructor === Object;
-  for (const [key, value] of Object.entries(hasProperties ? parts.shift() : {})) {
-    if (value === undefined || value === null || value === false) continue;
-    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
-    else if (key === 'style') for (const [rule, set] of Object.entries(value)) element.style.setProperty(rule, set);
-    else if (key === 'value') element.value = value;
-    else element.setAttribute(key, value === true ? '' : value);
-  }
-  element.append(...present(parts));
+  for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
   return element;
 }
 
-/** Replaces the children of an element. */
-export const fill = (element, ...children) => element.replaceChildren(...present(children));
+/** Makes the children of an element as they are described; what has not changed stays as it is. */
+export const draw = (element, ...children) => render(createElement(Fragment, null, ...children), element);
 
-const present = (children) =>
-  children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false);
-
-/** Sets the text of an element, if it differs: an unchanged one costs no layout. */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+/** Opens a dialog with these children, until it is closed. Returns the element. */
+export function openDialog(properties, children) {
+  const dialog = container('dialog', { class: 'panel', ...properties });
+  const close = () => dialog.close();
+  dialog.addEventListener('close', () => {
+    draw(dialog);
+    dialog.remove();
+  });
+  draw(dialog, children(close));
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
 }
 
 export const button = (label, onclick, props) => h.button({ type: 'button', onclick, ...props }, label);
+
+/** The head of a table; a column without a name is that of actions. */
+export const heads = (...names) =>
+  h.thead(
+    h.tr(
+      names.map((name) =>
+        h.th({ scope: 'col', class: name === null ? 'act' : null }, name ?? h.span({ class: 'unseen' }, 'Actions')),
+      ),
+    ),
+  );
 
 /** A label with its control, as one cell of a form. */
 export const field = (label, control, props) => h.label({ class: 'field', ...props }, h.span(label), control);

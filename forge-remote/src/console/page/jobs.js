@@ -1,7 +1,7 @@
 // The view of durable jobs: the stored calls by state, to retry or discard.
 
 import { get, post } from './api.js';
-import { button, clock, empty, fill, h, moment, setText } from './dom.js';
+import { button, clock, container, draw, empty, h, heads, moment } from './dom.js';
 import { model } from './model.js';
 
 const STATES = ['waiting', 'running', 'failed', 'dead'];
@@ -14,136 +14,106 @@ const EMPTY = {
 const REFRESH = 2000;
 
 export function jobsView() {
-  const rows = new Map();
+  const element = container('section', { class: 'page', 'aria-label': 'Jobs' });
   let state = 'waiting';
+  let listed = { jobs: [], count: 0 };
+  let note = null;
   let ticking = null;
   // The job whose discarding waits for a confirmation.
   let doubted = null;
-  const choices = STATES.map((name) =>
-    button(name[0].toUpperCase() + name.slice(1), () => choose(name), { 'aria-pressed': String(name === state) }),
-  );
-  const note = h.p({ class: 'result', role: 'status' });
-  const cut = h.p({ class: 'dim' });
-  const body = h.tbody();
-  const none = h.div();
-  const table = h.table(
-    { class: 'jobs' },
-    h.thead(
-      h.tr(
-        ['Job', 'Handler', 'Installation', 'Attempts', 'Accepted', 'Next', 'Last error', ''].map((name) =>
-          h.th({ scope: 'col', class: name === '' ? 'act' : null }, name || h.span({ class: 'unseen' }, 'Actions')),
-        ),
-      ),
-    ),
-    body,
-  );
-  const element = h.section(
-    { class: 'page', 'aria-label': 'Jobs' },
-    h.div({ class: 'segments', role: 'group', 'aria-label': 'State' }, choices),
-    table,
-    cut,
-    none,
-    note,
-  );
 
   function choose(name) {
     state = name;
     doubted = null;
-    choices.forEach((choice, at) => choice.setAttribute('aria-pressed', String(STATES[at] === name)));
-    rows.clear();
-    fill(body);
+    listed = null;
+    update();
     load();
   }
 
   async function load() {
     const wanted = state;
     try {
-      const { jobs, count } = await get(`/jobs?state=${wanted}`);
+      const found = await get(`/jobs?state=${wanted}`);
       if (wanted !== state) return;
-      setText(cut, jobs.length < count ? `The newest ${jobs.length} of ${count}.` : '');
-      update(jobs);
+      listed = found;
     } catch (error) {
-      note.textContent = error.message;
+      note = error.message;
     }
-  }
-
-  function createRow({ id }) {
-    const cells = ['id', 'handler', 'installation', 'attempts number', 'accepted number', 'next number', 'error'].map(
-      (name) => h.td({ class: name }),
-    );
-    const act = h.td({ class: 'act' });
-    const row = { id, cells, act, element: h.tr(cells, act) };
-    drawActions(row);
-    return row;
-  }
-
-  function drawActions({ id, act }) {
-    const answer = (isSure) => {
-      doubted = null;
-      if (isSure) run(id, 'discard');
-      else drawActions(rows.get(id));
-    };
-    fill(
-      act,
-      doubted === id
-        ? [button('Discard now', () => answer(true), { class: 'danger' }), button('Keep', () => answer(false))]
-        : [
-            state !== 'running' && button('Retry', () => run(id, 'retry')),
-            button('Discard', () => {
-              const before = rows.get(doubted);
-              doubted = id;
-              if (before) drawActions(before);
-              drawActions(rows.get(id));
-              act.querySelector('.danger').focus();
-            }),
-          ],
-    );
+    update();
   }
 
   async function run(id, action) {
-    note.textContent = '';
+    note = null;
+    doubted = null;
     try {
       await post(`/jobs/${encodeURIComponent(id)}/${action}`);
     } catch (error) {
-      note.textContent = error.message;
+      note = error.message;
     }
     await load();
   }
 
-  function update(jobs) {
-    const listed = new Set(jobs.map((job) => job.id));
-    for (const [id, row] of rows) {
-      if (listed.has(id)) continue;
-      row.element.remove();
-      rows.delete(id);
-    }
-    for (const job of jobs) {
-      if (!rows.has(job.id)) {
-        rows.set(job.id, createRow(job));
-        body.append(rows.get(job.id).element);
-      }
-      const texts = [
-        job.id,
-        job.handler,
-        job.installation_id.split('/').at(-1),
-        `${job.attempts} of ${job.max_attempts}`,
-        clock(job.accepted),
-        job.next ? moment(job.next) : '',
-        job.last_error ?? '',
-      ];
-      rows.get(job.id).cells.forEach((cell, at) => setText(cell, texts[at]));
-      rows.get(job.id).cells[2].title = job.installation_id;
-      rows.get(job.id).cells[6].title = job.last_error ?? '';
-    }
-    table.hidden = jobs.length === 0;
-    if (jobs.length === 0) fill(none, empty(`No ${state} jobs`, EMPTY[state]));
-    else fill(none);
+  function doubt(id) {
+    doubted = id;
+    update();
+    element.querySelector('.danger')?.focus();
+  }
+
+  const actions = ({ id }) =>
+    doubted === id
+      ? [
+          button('Discard now', () => run(id, 'discard'), { key: 'discard-now', class: 'danger' }),
+          button('Keep', () => doubt(null), { key: 'keep' }),
+        ]
+      : [
+          state !== 'running' && button('Retry', () => run(id, 'retry'), { key: 'retry' }),
+          button('Discard', () => doubt(id), { key: 'discard' }),
+        ];
+
+  const row = (job) =>
+    h.tr(
+      { key: job.id },
+      h.td({ class: 'id' }, job.id),
+      h.td({ class: 'handler' }, job.handler),
+      h.td({ class: 'installation', title: job.installation_id }, job.installation_id.split('/').at(-1)),
+      h.td({ class: 'attempts number' }, `${job.attempts} of ${job.max_attempts}`),
+      h.td({ class: 'accepted number' }, clock(job.accepted)),
+      h.td({ class: 'next number' }, job.next && moment(job.next)),
+      h.td({ class: 'error', title: job.last_error }, job.last_error),
+      h.td({ class: 'act' }, actions(job)),
+    );
+
+  function table({ jobs, count }) {
+    if (jobs.length === 0) return empty(`No ${state} jobs`, EMPTY[state]);
+    return [
+      h.table(
+        { class: 'jobs' },
+        heads('Job', 'Handler', 'Installation', 'Attempts', 'Accepted', 'Next', 'Last error', null),
+        h.tbody(jobs.map(row)),
+      ),
+      jobs.length < count && h.p({ class: 'dim' }, `The newest ${jobs.length} of ${count}.`),
+    ];
+  }
+
+  function update() {
+    draw(
+      element,
+      h.div(
+        { class: 'segments', role: 'group', 'aria-label': 'State' },
+        STATES.map((name) =>
+          button(name[0].toUpperCase() + name.slice(1), () => choose(name), { 'aria-pressed': String(name === state) }),
+        ),
+      ),
+      listed && table(listed),
+      h.p({ class: 'result', role: 'status' }, note),
+    );
   }
 
   return {
     element,
     isShown: () => model.app.has_jobs,
     show() {
+      update();
       load();
       ticking ??= setInterval(() => document.hidden || load(), REFRESH);
     },
@@ -153,9 +123,7 @@ export function jobsView() {
     },
     key(name) {
       if (name !== 'Escape' || doubted === null) return false;
-      const row = rows.get(doubted);
-      doubted = null;
-      drawActions(row);
+      doubt(null);
       return true;
     },
   };

@@ -41,26 +41,27 @@ export function indent(text) {
 
 /** A body: indented and coloured if it is JSON. */
 export function body(text) {
-  const pre = h.pre({ class: 'body', tabindex: '0' });
   const shown = indent(text);
-  if (shown.length > COLOURED || !isJson(shown)) {
-    pre.append(shown);
-    return pre;
-  }
+  const parts = shown.length > COLOURED || !isJson(shown) ? [shown] : coloured(shown);
+  return h.pre({ class: 'body', tabindex: '0' }, parts);
+}
+
+function coloured(text) {
+  const parts = [];
   let end = 0;
-  for (const { 0: token, index } of shown.matchAll(TOKEN)) {
-    if (index > end) pre.append(shown.slice(end, index));
+  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+    if (index > end) parts.push(text.slice(end, index));
     end = index + token.length;
     const kind = /^[{}[\]:,]$/.test(token)
       ? null
       : token[0] !== '"'
         ? 'json-value'
-        : shown[end] === ':'
+        : text[end] === ':'
           ? 'json-name'
           : 'json-text';
-    pre.append(kind ? h.span({ class: kind }, token) : token);
+    parts.push(kind ? h.span({ class: kind }, token) : token);
   }
-  return pre;
+  return parts;
 }
 
 const TIMES = new Set(['exp', 'iat', 'nbf']);

@@ -1,57 +1,69 @@
 // The view of the manifest: how the file differs from the code, and what is to be known about it.
 
 import { get, post } from './api.js';
-import { button, empty, fill, h, prose } from './dom.js';
+import { button, container, draw, empty, h, prose } from './dom.js';
 
 export function manifestView() {
-  const content = h.div({ class: 'manifest' });
-  const report = h.pre({ class: 'report', role: 'status', hidden: true });
-  const write = button('Write', writeFile, { class: 'primary write', hidden: true });
-  const title = h.h2();
-  const element = h.section(
-    { class: 'page', 'aria-label': 'Manifest' },
-    h.div({ class: 'page-head' }, title, write, button('Compare again', load)),
-    report,
-    content,
-  );
+  const element = container('section', { class: 'page', 'aria-label': 'Manifest' });
+  let compared = null;
+  let failure = null;
+  let report = '';
+  let isWriting = false;
 
   async function load() {
     try {
-      draw(await get('/manifest'));
+      compared = await get('/manifest');
+      failure = null;
     } catch (error) {
-      fill(content, empty('The manifest is not compared', error.message));
+      failure = error.message;
     }
+    update();
   }
 
   async function writeFile() {
-    write.disabled = true;
+    isWriting = true;
+    update();
     try {
-      report.textContent = (await post('/manifest/write')).report;
+      report = (await post('/manifest/write')).report;
     } catch (error) {
-      report.textContent = error.message;
+      report = error.message;
     }
-    report.hidden = report.textContent === '';
-    write.disabled = false;
+    isWriting = false;
     await load();
   }
 
-  function draw({ path, is_same, diff, findings }) {
-    const name = path.split('/').at(-1);
-    fill(title, is_same ? `${name} matches the code` : `${name} differs from the code`);
-    title.title = path;
-    write.textContent = `Write ${name}`;
-    write.hidden = is_same;
-    fill(
-      content,
-      findings.length > 0 && h.section({ class: 'findings', 'aria-label': 'Findings' }, findings.map(finding)),
-      diff !== '' && h.section({ class: 'diff', 'aria-label': 'Difference', tabindex: '0' }, lines(diff)),
-      is_same &&
-        findings.length === 0 &&
-        empty('Nothing to write', 'The sections that the code declares are in the file as they should be.'),
+  function update() {
+    const name = compared?.path.split('/').at(-1);
+    draw(
+      element,
+      h.div(
+        { class: 'page-head' },
+        compared &&
+          h.h2({ title: compared.path }, compared.is_same ? `${name} matches the code` : `${name} differs from the code`),
+        compared &&
+          !compared.is_same &&
+          button(`Write ${name}`, writeFile, { class: 'primary write', disabled: isWriting }),
+        button('Compare again', load),
+      ),
+      report !== '' && h.pre({ class: 'report', role: 'status' }, report),
+      h.div(
+        { class: 'manifest' },
+        failure !== null ? empty('The manifest is not compared', failure) : compared && comparison(compared),
+      ),
     );
   }
 
   return { element, show: load, key: () => false };
+}
+
+function comparison({ is_same, diff, findings }) {
+  return [
+    findings.length > 0 && h.section({ class: 'findings', 'aria-label': 'Findings' }, findings.map(finding)),
+    diff !== '' && h.section({ class: 'diff', 'aria-label': 'Difference', tabindex: '0' }, lines(diff)),
+    is_same &&
+      findings.length === 0 &&
+      empty('Nothing to write', 'The sections that the code declares are in the file as they should be.'),
+  ];
 }
 
 function finding({ code, severity, message, line, column, help, notes, explanation }) {

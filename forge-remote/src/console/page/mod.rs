@@ -39,6 +39,8 @@ const FILES: &[File] = &[
     ),
     ("/console/model.js", JAVASCRIPT, include_str!("model.js")),
     ("/console/parts.js", JAVASCRIPT, include_str!("parts.js")),
+    // Preact 11.2.0 as npm has it, under the licence in `preact.LICENSE`.
+    ("/console/preact.js", JAVASCRIPT, include_str!("preact.js")),
     (
         "/console/schedules.js",
         JAVASCRIPT,

@@ -1,6 +1,6 @@
 // The parts of one call: what is known of it, drawn.
 
-import { bytes, h, millis, prose, setText } from './dom.js';
+import { bytes, h, millis, prose } from './dom.js';
 import { body, tree } from './json.js';
 import { model } from './model.js';
 
@@ -44,23 +44,12 @@ export function section(name, summary, ...children) {
     else now.add(name);
     localStorage.setItem(CLOSED, JSON.stringify([...now]));
   };
-  const element = h.details(
-    { class: 'section', open: !closed.has(name) },
+  // `toggle` fires for the initial state too, and it does not bubble from the details within.
+  return h.details(
+    { class: 'section', open: !closed.has(name), ontoggle: toggled, 'data-section': name.toLowerCase() },
     h.summary(h.h3(name), h.span({ class: 'dim' }, summary)),
     children,
   );
-  element.dataset.section = name.toLowerCase();
-  // `toggle` fires for the initial state too, and it does not bubble from the details within.
-  element.addEventListener('toggle', toggled);
-  return element;
-}
-
-/** Replaces what a section has below its heading, which may have the focus. */
-export function refill(element, summary, ...children) {
-  const heading = element.firstElementChild;
-  setText(heading.lastElementChild, summary);
-  while (heading.nextSibling) heading.nextSibling.remove();
-  element.append(...children.flat(Infinity).filter(Boolean));
 }
 
 export function message({ headers, body: text, body_bytes, is_cut }) {

@@ -2,7 +2,7 @@
 // call now or pause.
 
 import { post } from './api.js';
-import { button, clock, empty, fill, h, interval, millis, moment, setText, until } from './dom.js';
+import { button, clock, container, draw, empty, h, heads, interval, millis, moment, until } from './dom.js';
 import { outcomeOf, status } from './labels.js';
 import { loadHandlers, model, subscribe } from './model.js';
 
@@ -10,123 +10,100 @@ import { loadHandlers, model, subscribe } from './model.js';
 const time = (call) => call.local ?? moment(call.at);
 
 /** The time of an occurrence in the browser's time zone. */
-const here = (call) => (call?.local ? `${new Date(call.at).toLocaleString()} in your time zone` : '');
+const here = (call) => (call?.local ? `${new Date(call.at).toLocaleString()} in your time zone` : null);
+
+const isScheduled = (handler) => handler.interval_seconds !== null || handler.cron !== null;
 
 export function schedulesView() {
-  const rows = new Map();
+  const element = container('section', { class: 'page', 'aria-label': 'Schedules' });
   let ticking = null;
-  const note = h.p({ class: 'result', role: 'status' });
-  const body = h.tbody();
-  const speed = h.p({ class: 'dim' });
-  const table = h.table(
-    { class: 'schedules' },
-    h.thead(
-      h.tr(
-        ['Handler', 'Schedule', 'Next call', 'Then', 'Last call', ''].map((name) =>
-          h.th({ scope: 'col', class: name === '' ? 'act' : null }, name || h.span({ class: 'unseen' }, 'Actions')),
-        ),
-      ),
-    ),
-    body,
-  );
-  const none = empty(
-    'No schedules',
-    'A function with ',
-    h.code('#[scheduled_trigger(interval = "hour")]'),
-    ' is called on a schedule.',
-  );
-  const waits = h.p(
-    { class: 'dim', hidden: true },
-    'The app has no engine (',
-    h.code('App::jobs'),
-    "), so a cron expression's handler runs at the clock's first call after each occurrence.",
-  );
-  const element = h.section({ class: 'page', 'aria-label': 'Schedules' }, speed, table, waits, none, note);
+  let note = null;
 
   async function run(work) {
-    note.textContent = '';
+    note = null;
     try {
       await work();
     } catch (error) {
-      note.textContent = error.message;
+      note = error.message;
     }
+    update();
   }
 
-  const fire = (key) =>
+  const fire = ({ key }) =>
     run(async () => {
       const { id } = await post(`/schedules/${encodeURIComponent(key)}/fire`);
-      fill(note, h.a({ href: `#/calls/${id}` }, `Called ${key}: call ${id}`));
+      note = h.a({ href: `#/calls/${id}` }, `Called ${key}: call ${id}`);
     });
 
-  const pause = (key) =>
+  const pause = ({ key, is_paused }) =>
     run(async () => {
-      const { is_paused } = model.handlers.find((one) => one.key === key);
       await post(`/schedules/${encodeURIComponent(key)}/${is_paused ? 'resume' : 'pause'}`);
       await loadHandlers();
     });
 
-  function createRow({ id, key }) {
-    const cells = {
-      next: h.td({ class: 'number' }),
-      then: h.td({ class: 'number dim then' }),
-      last: h.td({ class: 'number' }),
-      pause: button('Pause', () => pause(key), { class: 'pause' }),
-    };
-    const rule = h.td();
-    const element = h.tr(
-      h.th({ scope: 'row' }, h.a({ href: `#/handlers/${encodeURIComponent(id)}` }, id)),
-      rule,
-      cells.next,
-      cells.then,
-      cells.last,
+  function row(one) {
+    const last = model.newest.get(one.id);
+    const [next, ...later] = one.is_paused ? [] : one.next_calls;
+    return h.tr(
+      { key: one.id, 'data-key': one.key, 'data-outcome': last?.outcome },
+      h.th({ scope: 'row' }, h.a({ href: `#/handlers/${encodeURIComponent(one.id)}` }, one.id)),
+      h.td(one.cron ? `${one.cron.expression} in ${one.cron.tz}` : `every ${interval(one.interval_seconds)}`),
+      h.td(
+        { class: 'number', title: here(next) },
+        next ? `${time(next)}  in ${until(next.at)}` : one.is_paused ? 'paused' : 'not planned',
+      ),
+      h.td(
+        { class: 'number dim then', title: later.map(here).join('\n') },
+        later.slice(0, one.cron ? 4 : 2).map(time).join(', '),
+      ),
+      h.td(
+        { class: 'number' },
+        last ? `${clock(last.at)}  ${status(last)} ${outcomeOf(last)} ${millis(last.elapsed_ms)}` : 'none',
+      ),
       h.td(
         { class: 'act' },
-        button('Fire now', () => fire(key), { class: 'fire' }),
-        cells.pause,
+        button('Fire now', () => fire(one), { class: 'fire' }),
+        button(one.is_paused ? 'Resume' : 'Pause', () => pause(one), { class: 'pause' }),
       ),
     );
-    element.dataset.key = key;
-    return { element, rule, ...cells };
   }
 
   function update() {
-    const scheduled = model.handlers.filter((one) => one.interval_seconds !== null || one.cron !== null);
-    none.hidden = scheduled.length > 0;
-    table.hidden = scheduled.length === 0;
-    speed.hidden = !(model.app?.speed > 1);
-    speed.textContent =
-      model.app?.speed > 1
-        ? `Intervals pass ${model.app.speed} times faster (--speed ${model.app.speed}); cron expressions follow the clock.`
-        : '';
-    waits.hidden = !scheduled.some((one) => one.cron?.waits_for_clock);
-    for (const one of scheduled) {
-      if (!rows.has(one.key)) {
-        rows.set(one.key, createRow(one));
-        body.append(rows.get(one.key).element);
-      }
-      const row = rows.get(one.key);
-      const last = model.newest.get(one.id);
-      const [next, ...later] = one.is_paused ? [] : one.next_calls;
-      setText(row.rule, one.cron ? `${one.cron.expression} in ${one.cron.tz}` : `every ${interval(one.interval_seconds)}`);
-      setText(row.next, next ? `${time(next)}  in ${until(next.at)}` : one.is_paused ? 'paused' : 'not planned');
-      row.next.title = here(next);
-      setText(row.then, later.slice(0, one.cron ? 4 : 2).map(time).join(', '));
-      row.then.title = later.map(here).join('\n');
-      setText(
-        row.last,
-        last ? `${clock(last.at)}  ${status(last)} ${outcomeOf(last)} ${millis(last.elapsed_ms)}` : 'none',
-      );
-      row.element.dataset.outcome = last?.outcome ?? '';
-      setText(row.pause, one.is_paused ? 'Resume' : 'Pause');
-    }
+    const { speed } = model.app;
+    const scheduled = model.handlers.filter(isScheduled);
+    draw(
+      element,
+      speed > 1 &&
+        h.p({ class: 'dim' }, `Intervals pass ${speed} times faster (--speed ${speed}); cron expressions follow the clock.`),
+      scheduled.length > 0
+        ? h.table(
+            { class: 'schedules' },
+            heads('Handler', 'Schedule', 'Next call', 'Then', 'Last call', null),
+            h.tbody(scheduled.map(row)),
+          )
+        : empty(
+            'No schedules',
+            'A function with ',
+            h.code('#[scheduled_trigger(interval = "hour")]'),
+            ' is called on a schedule.',
+          ),
+      scheduled.some((one) => one.cron?.waits_for_clock) &&
+        h.p(
+          { class: 'dim' },
+          'The app has no engine (',
+          h.code('App::jobs'),
+          "), so a cron expression's handler runs at the clock's first call after each occurrence.",
+        ),
+      h.p({ class: 'result', role: 'status' }, note),
+    );
   }
 
-  subscribe('handlers', update);
-  subscribe('calls', () => element.hidden || update());
+  const updateIfShown = () => element.hidden || update();
+  subscribe('handlers', updateIfShown);
+  subscribe('calls', updateIfShown);
 
   // The countdown has come to its end: the next occurrence is a new one.
-  const isDue = () =>
-    model.handlers.some((one) => !one.is_paused && one.next_calls[0]?.at < Date.now() - 500);
+  const isDue = () => model.handlers.some((one) => !one.is_paused && one.next_calls[0]?.at < Date.now() - 500);
 
   return {
     element,

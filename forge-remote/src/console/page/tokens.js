@@ -1,65 +1,24 @@
 // The view of token installations. The tokens stay in the process.
 
 import { get } from './api.js';
-import { empty, fill, h, moment, until } from './dom.js';
+import { container, draw, empty, h, moment, until } from './dom.js';
 import { model } from './model.js';
+
+const SOURCES = { forge: 'a call of Forge', page: "a page's call", store: 'the store' };
 
 // The ids are ARIs, which differ in their last part.
 const name = (ari) => ari.split('/').at(-1);
 
-const SOURCES = { forge: 'a call of Forge', page: "a page's call", store: 'the store' };
-
 export function tokensView() {
   let ticking = null;
-  const content = h.div();
-  const element = h.section({ class: 'page', 'aria-label': 'Tokens' }, content);
+  const element = container('section', { class: 'page', 'aria-label': 'Tokens' });
 
   async function load() {
     try {
-      draw((await get('/tokens')).installations);
+      draw(element, table((await get('/tokens')).installations));
     } catch (error) {
-      fill(content, empty('The installations are not shown', error.message));
+      draw(element, empty('The installations are not shown', error.message));
     }
-  }
-
-  function expiry(iso) {
-    if (iso === null) return h.td({ class: 'dim' }, 'unknown');
-    const isOver = new Date(iso) < Date.now();
-    return h.td(
-      { class: isOver ? 'number bad' : 'number' },
-      isOver ? `${moment(iso)}  expired` : `${moment(iso)}  in ${until(iso)}`,
-    );
-  }
-
-  function draw(installations) {
-    if (installations.length === 0) {
-      fill(
-        content,
-        empty(
-          'No stored tokens',
-          'Forge sends a system token with each call of a handler that requests one. ',
-          'The newest of each installation is stored.',
-        ),
-      );
-      return;
-    }
-    fill(
-      content,
-      h.table(
-        h.thead(h.tr(['Installation', 'Site', 'App', 'Source', 'Expires'].map((name) => h.th({ scope: 'col' }, name)))),
-        h.tbody(
-          installations.map((one) =>
-            h.tr(
-              h.th({ scope: 'row', class: 'mono', title: one.installation_id }, name(one.installation_id)),
-              h.td({ class: 'mono' }, one.cloud_id ?? ''),
-              h.td({ class: 'mono', title: one.app_id }, name(one.app_id)),
-              h.td(SOURCES[one.source], one.delivered !== null && h.span({ class: 'dim' }, `  ${moment(one.delivered)}`)),
-              expiry(one.expires),
-            ),
-          ),
-        ),
-      ),
-    );
   }
 
   return {
@@ -75,4 +34,36 @@ export function tokensView() {
     },
     key: () => false,
   };
+}
+
+function table(installations) {
+  if (installations.length === 0)
+    return empty(
+      'No stored tokens',
+      'Forge sends a system token with each call of a handler that requests one. ',
+      'The newest of each installation is stored.',
+    );
+  return h.table(
+    h.thead(h.tr(['Installation', 'Site', 'App', 'Source', 'Expires'].map((name) => h.th({ scope: 'col' }, name)))),
+    h.tbody(
+      installations.map((one) =>
+        h.tr(
+          { key: one.installation_id },
+          h.th({ scope: 'row', class: 'mono', title: one.installation_id }, name(one.installation_id)),
+          h.td({ class: 'mono' }, one.cloud_id),
+          h.td({ class: 'mono', title: one.app_id }, name(one.app_id)),
+          h.td(SOURCES[one.source], one.delivered !== null && h.span({ class: 'dim' }, `  ${moment(one.delivered)}`)),
+          expiry(one.expires),
+        ),
+      ),
+    ),
+  );
+}
+
+function expiry(time) {
+  const isOver = new Date(time) < Date.now();
+  return h.td(
+    { class: isOver ? 'number bad' : 'number' },
+    isOver ? `${moment(time)}  expired` : `${moment(time)}  in ${until(time)}`,
+  );
 }
