@@ -375,7 +375,7 @@ await step('keeps the last 500 calls, and stays quick with many', async () => {
     .first()
     .waitFor();
   const answered = performance.now() - pressed;
-  check(answered < 1000, `a key took ${Math.round(answered)} ms`);
+  check(answered < 2000, `a key took ${Math.round(answered)} ms`);
   console.log(
     `      ${calls.length} calls listed after ${Math.round(took)} ms; a key then took ${Math.round(answered)} ms`,
   );

@@ -10,15 +10,16 @@ export function check(condition, message) {
   if (!condition) throw new Error(message);
 }
 
-/** Opens the page at the link that `dev` prints. */
-export async function session(link) {
-  const [page_url, secret] = link.split('#');
+/** Opens the page at the link that `dev` prints; `start` returns it once there is a browser. */
+export async function session(start) {
   const executablePath = process.env.CHROMIUM ?? USUAL.find(existsSync);
   if (!executablePath) {
     console.error(`no Chromium at ${USUAL.join(', ')}: install one, or set CHROMIUM to its path`);
     process.exit(2);
   }
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  const link = typeof start === 'string' ? start : await start();
+  const [page_url, secret] = link.split('#');
 
   async function api(path, method = 'GET', body = undefined) {
     const response = await fetch(`${page_url}/api${path}`, {

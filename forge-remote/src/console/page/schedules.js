@@ -47,14 +47,17 @@ export function schedulesView() {
     return h.tr(
       { key: one.id, 'data-key': one.key, 'data-outcome': last?.outcome },
       h.th({ scope: 'row' }, h.a({ href: `#/handlers/${encodeURIComponent(one.id)}` }, one.id)),
-      h.td(one.cron ? `${one.cron.expression} in ${one.cron.tz}` : `every ${interval(one.interval_seconds)}`),
+      h.td(
+        { class: 'rule' },
+        one.cron ? `${one.cron.expression} in ${one.cron.tz}` : `every ${interval(one.interval_seconds)}`,
+      ),
       h.td(
         { class: 'number', title: here(next) },
         next ? `${time(next)}  in ${until(next.at)}` : one.is_paused ? 'paused' : 'not planned',
       ),
       h.td(
         { class: 'number dim then', title: later.map(here).join('\n') },
-        later.slice(0, one.cron ? 4 : 2).map(time).join(', '),
+        later.slice(0, one.cron ? 4 : 2).map((call, at) => [at > 0 && ', ', h.span(time(call))]),
       ),
       h.td(
         { class: 'number' },
