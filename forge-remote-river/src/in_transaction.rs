@@ -40,10 +40,11 @@ use forge_remote::jobs::{
 ///
 /// - After an error, roll the transaction back: the job may be half written.
 /// - Until the transaction ends, another one that sends a job with the same
-///   [`unique`](SendJob::unique) key waits for it.
+///   [`unique`](SendJob::unique) key waits for it. On PostgreSQL, both need the isolation level READ COMMITTED, the default.
 /// - SQLite: begin with `BEGIN IMMEDIATE`, because a transaction that reads before it writes fails when
 ///   another one wrote meanwhile. The job is as durable as your own connection's commits
 ///   (`synchronous = FULL` survives a power cut), and starts within half a second after the commit.
+/// - PostgreSQL: the job is as durable as your own transaction: with `synchronous_commit = off`, a power cut may lose both.
 /// - With [`MemoryJobs`], which `dev` and the test kit use, the job is sent at once.
 pub trait InTransaction: sealed::Sealed + Sized {
     /// Sends the job in this transaction of sqlx's. It runs after the commit.
@@ -67,10 +68,10 @@ impl InTransaction for SendJob {
             engine.downcast_ref::<MemoryJobs>().cloned()
         };
         if let Some(memory) = memory {
-            return Ok(memory.accept(self.into_envelope()?).await?);
+            return Ok(memory.accept(self.into_envelope().await?).await?);
         }
         let engine = transaction.engine_of(self.engine())?;
-        let envelope = self.into_envelope()?;
+        let envelope = self.into_envelope().await?;
         transaction.insert(&engine, &envelope).await
     }
 }
@@ -94,6 +95,15 @@ pub enum TransactionError {
         engine: String,
         /// The fix.
         fix: &'static str,
+    },
+    /// The job is [`unique`](SendJob::unique), and the transaction does not see what others have committed since it
+    /// began.
+    #[error(
+        "a transaction with the isolation level `{level}` can't send a job with `unique`: begin it with READ COMMITTED"
+    )]
+    Isolation {
+        /// The transaction's level.
+        level: String,
     },
     /// The database failed: roll the transaction back.
     #[error("the job is not stored: roll the transaction back")]

@@ -40,9 +40,27 @@ pub(crate) struct Contents {
     occurrence: Option<u64>,
 }
 
-/// An envelope's contents are not those of a call, or of a newer version.
+/// Why an envelope's contents can't be read.
 #[derive(Debug)]
-pub(crate) struct UnreadableContents;
+pub(crate) enum UnreadableContents {
+    /// A newer version of forge-remote wrote them.
+    Newer,
+    Damaged,
+}
+
+impl UnreadableContents {
+    /// Returns why these bytes are not contents of this version.
+    pub(super) fn of(bytes: &[u8], version: u8) -> Self {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        match serde_json::from_slice::<Versioned>(bytes) {
+            Ok(found) if found.version > u64::from(version) => Self::Newer,
+            _ => Self::Damaged,
+        }
+    }
+}
 
 impl Contents {
     pub(crate) fn new(claims: &Claims, parts: &Parts, body: &Bytes) -> Self {
@@ -83,11 +101,9 @@ impl Contents {
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, UnreadableContents> {
-        let contents: Self = serde_json::from_slice(bytes).map_err(|_| UnreadableContents)?;
-        if contents.version == VERSION {
-            Ok(contents)
-        } else {
-            Err(UnreadableContents)
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(contents) if contents.version == VERSION => Ok(contents),
+            _ => Err(UnreadableContents::of(bytes, VERSION)),
         }
     }
 
@@ -104,16 +120,16 @@ impl Contents {
     pub(crate) fn request(&self) -> Result<Request, UnreadableContents> {
         let body = STANDARD
             .decode(&self.body)
-            .map_err(|_| UnreadableContents)?;
+            .map_err(|_| UnreadableContents::Damaged)?;
         let mut request = Request::builder()
             .method(self.method.as_str())
             .uri(self.uri.as_str());
         for (name, value) in &self.headers {
-            let value = HeaderValue::from_str(value).map_err(|_| UnreadableContents)?;
+            let value = HeaderValue::from_str(value).map_err(|_| UnreadableContents::Damaged)?;
             request = request.header(name.as_str(), value);
         }
         request
             .body(Body::from(body))
-            .map_err(|_| UnreadableContents)
+            .map_err(|_| UnreadableContents::Damaged)
     }
 }

@@ -58,7 +58,7 @@ pub trait JobEngine: Any + Send + Sync {
     fn guarantees(&self) -> Guarantees;
 
     /// Ends the envelopes of an installation that wait, without a run, and returns their number: the app was
-    /// uninstalled there. Running ones are left.
+    /// uninstalled there. Running ones are left. The keys of the ended ones are forgotten: the app may be installed again.
     ///
     /// The app calls it in each instance once a removal has
     /// [settled](crate::Tokens::removal_delay), and again after an error. For 28 hours after a removal, the app ends
@@ -219,7 +219,8 @@ pub enum Verdict {
         /// Whether other envelopes of the same handler and installation wait for that time too.
         pauses_installation: bool,
     },
-    /// It cannot succeed: it is dead.
+    /// It cannot succeed: it is dead. With [`ReportCode::Uninstalled`](super::ReportCode::Uninstalled), its key is
+    /// forgotten.
     Dead {
         /// The reason.
         report: Report,

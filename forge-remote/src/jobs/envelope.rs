@@ -81,7 +81,8 @@ impl Envelope {
 ///
 /// An engine that [outlives the process](crate::jobs::Guarantees::outlives_process) forgets no key of an envelope that
 /// waits or runs, and none that was accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), whether its job
-/// is done, dead or discarded.
+/// is done, dead or discarded; but for one that ended because the app was
+/// [uninstalled](crate::jobs::JobEngine::end_installation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeats {
@@ -139,7 +140,10 @@ impl Envelope {
         const END: Duration = Duration::from_secs(7 * 24 * 3600);
         let age = now.duration_since(self.due()).unwrap_or_default();
         let has_waited = last.is_some_and(|last| {
-            matches!(last.code, ReportCode::UnknownHandler | ReportCode::OtherKey)
+            matches!(
+                last.code,
+                ReportCode::UnknownHandler | ReportCode::OtherKey | ReportCode::Rejected
+            )
         });
         let is_over = age >= END && has_waited || age >= 2 * END;
         (!is_over).then(|| (age / 8).clamp(SHORTEST, LONGEST))

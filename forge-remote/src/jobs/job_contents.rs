@@ -56,11 +56,9 @@ impl JobContents {
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, UnreadableContents> {
-        let contents: Self = serde_json::from_slice(bytes).map_err(|_| UnreadableContents)?;
-        if contents.version == VERSION {
-            Ok(contents)
-        } else {
-            Err(UnreadableContents)
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(contents) if contents.version == VERSION => Ok(contents),
+            _ => Err(UnreadableContents::of(bytes, VERSION)),
         }
     }
 }
@@ -90,5 +88,30 @@ impl SendingCall {
             Some((axum::http::HeaderName::from_static(name), value))
         });
         headers.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_wrote_is_not_damaged() {
+        let read = |text: &str| JobContents::read(text.as_bytes()).err();
+        let newer = r#"{"version":2,"args":{},"sender":{"Elsewhere":7}}"#;
+        assert!(matches!(read(newer), Some(UnreadableContents::Newer)));
+        for damaged in [
+            "",
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"version":0,"args":"1"}"#,
+            "[2]",
+        ] {
+            let error = read(damaged);
+            assert!(
+                matches!(error, Some(UnreadableContents::Damaged)),
+                "{damaged}"
+            );
+        }
     }
 }

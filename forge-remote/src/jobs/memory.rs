@@ -242,7 +242,13 @@ impl Queue {
                     self.pauses.insert(group, until);
                 }
             }
-            Verdict::Retry { report, .. } | Verdict::Dead { report } => self.end_dead(id, report),
+            Verdict::Retry { report, .. } => self.end_dead(id, report),
+            Verdict::Dead { report } => {
+                if report.code == ReportCode::Uninstalled {
+                    self.release_key(id);
+                }
+                self.end_dead(id, report);
+            }
             Verdict::Done => self.end(id, JobState::Done),
         }
     }
@@ -271,9 +277,22 @@ impl Queue {
         let ids = self.jobs.iter().filter(|(_, job)| waits(job));
         let ids: Vec<u64> = ids.map(|(id, _)| *id).collect();
         for id in &ids {
+            self.release_key(*id);
             self.end(*id, JobState::Discarded);
         }
         ids.len() as u64
+    }
+
+    /// Forgets the key of a job of an installation that was removed.
+    fn release_key(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get(&id)
+            && self
+                .keys
+                .get(&job.envelope.key)
+                .is_some_and(|(newest, _)| *newest == id)
+        {
+            self.keys.remove(&job.envelope.key);
+        }
     }
 
     /// Hands back what was running, without its attempt.

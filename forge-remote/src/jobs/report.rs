@@ -81,11 +81,11 @@ impl Report {
     /// ```
     #[must_use]
     pub fn after(self, previous: Option<&Self>) -> Self {
-        use ReportCode::{NoToken, OtherKey, UnknownHandler};
+        use ReportCode::{NoToken, OtherKey, Rejected, UnknownHandler};
         match previous {
             Some(previous)
                 if previous.code.is_of_given_back_run()
-                    && matches!(self.code, NoToken | OtherKey | UnknownHandler) =>
+                    && matches!(self.code, NoToken | OtherKey | Rejected | UnknownHandler) =>
             {
                 previous.clone()
             }
@@ -144,12 +144,12 @@ codes! {
     NoToken = "no-token";
     /// The app was uninstalled.
     Uninstalled = "uninstalled";
-    /// The handler is not part of this version of the app.
+    /// The handler is not part of this version of the app, or the envelope was written by a newer version of forge-remote.
     UnknownHandler = "unknown-handler";
     /// The envelope was sealed under a key that is not configured.
     OtherKey = "other-key";
-    /// The envelope was changed, or written by a newer version.
+    /// The envelope was changed.
     Damaged = "damaged";
-    /// The call would not be accepted any more, for example because of its environment.
+    /// This version of the app would not accept the call, for example because of its environment.
     Rejected = "rejected";
 }

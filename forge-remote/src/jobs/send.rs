@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
+use super::attempt::RunningAttempt;
 use super::delivery::KeyHash;
 use super::engine::{Accepted, JobEngine};
 use super::envelope::{Envelope, Repeats};
@@ -21,10 +22,12 @@ use super::sender::{NotStored, Parcel, Sender};
 use crate::extract::rejection::StateRejection;
 use crate::extract::{AppState, JobCall, JobTenant, Verified};
 use crate::fit::BoxFuture;
-use crate::token::Installation;
+use crate::token::{Installation, Presence, Tokens};
 
 /// How long a key of [`SendJob::unique`] counts, also when its job is done.
 const UNIQUE_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How long a call of Forge shows that the app is installed. A handler may hand its `Jobs` to work that lasts longer.
+const CALL_SHOWS: Duration = Duration::from_secs(60);
 
 /// Sends jobs for the installation of the call, as an argument of any handler or
 /// [`job`](macro@crate::job).
@@ -59,6 +62,8 @@ pub struct Jobs {
     app: AppJobs,
     installation_id: Arc<str>,
     sender: Arc<JobSender>,
+    /// When the call of Forge that sends arrived, by the clock's `elapsed`; `None` if another sends.
+    called_at: Option<Duration>,
 }
 
 /// Sends jobs for any installation, as an argument of a [background task](crate::App::background).
@@ -88,6 +93,8 @@ pub struct AppJobs {
     sender: Sender,
     /// The keys of the app's jobs.
     keys: Arc<BTreeSet<&'static str>>,
+    /// The app's token store, which has the removals of installations.
+    tokens: Option<Tokens>,
 }
 
 /// A job with its arguments, to be sent: `reindex::args(…)` of a `#[job]` function `reindex`.
@@ -119,6 +126,17 @@ pub enum SendError {
     UnknownJob {
         /// The job's key.
         key: &'static str,
+    },
+    /// The app was uninstalled. A handler that Forge calls does not get it: a job that still runs does, and a task.
+    #[error(
+        "the job `{key}` is not sent: the app was uninstalled from the installation `{installation_id}`; end the work \
+         for it"
+    )]
+    Uninstalled {
+        /// The job's key.
+        key: &'static str,
+        /// The installation's ARI.
+        installation_id: String,
     },
     /// The engine did not store it. It may have: sent again with the same [`unique`](SendJob::unique)
     /// key, it runs once.
@@ -165,10 +183,15 @@ impl NewJob {
 }
 
 impl AppJobs {
-    pub(crate) fn new(sender: Sender, keys: BTreeSet<&'static str>) -> Self {
+    pub(crate) fn new(
+        sender: Sender,
+        keys: BTreeSet<&'static str>,
+        tokens: Option<Tokens>,
+    ) -> Self {
         Self {
             sender,
             keys: Arc::new(keys),
+            tokens,
         }
     }
 
@@ -185,6 +208,7 @@ impl AppJobs {
             app: self.clone(),
             installation_id: installation_id.into(),
             sender: Arc::new(sender),
+            called_at: None,
         }
     }
 }
@@ -198,6 +222,19 @@ impl Jobs {
             job,
             not_before: None,
             unique: None,
+        }
+    }
+
+    /// Returns whether the app was uninstalled: the engine has ended the installation's jobs by now, and would keep a
+    /// later one for longer than the record of the removal lasts.
+    async fn are_of_removed(&self) -> bool {
+        let elapsed = self.app.sender.elapsed();
+        let is_fresh = |at: Duration| elapsed.saturating_sub(at) < CALL_SHOWS;
+        match &self.app.tokens {
+            Some(tokens) if !self.called_at.is_some_and(is_fresh) => {
+                tokens.presence(&self.installation_id).await == Presence::Removed
+            }
+            _ => false,
         }
     }
 }
@@ -214,7 +251,11 @@ impl FromRequestParts<AppState> for Jobs {
         let app: AppJobs = state.get().ok_or(StateRejection::new("Jobs", fix))?;
         if let Some(call) = parts.extensions.get::<Verified>() {
             let sender = JobSender::Call(SendingCall::from(call));
-            return Ok(app.sent_by(call.claims().installation_id(), sender));
+            let is_stored = parts.extensions.get::<RunningAttempt>().is_some();
+            return Ok(Self {
+                called_at: (!is_stored).then(|| app.sender.elapsed()),
+                ..app.sent_by(call.claims().installation_id(), sender)
+            });
         }
         let fix = "take it as an argument of a handler of Forge's calls, or of a `#[job]`";
         let job = parts.extensions.get::<JobCall>();
@@ -283,8 +324,8 @@ impl SendJob {
     ///
     /// # Errors
     ///
-    /// The app does not have the job, or its arguments can't be written.
-    pub fn into_envelope(self) -> Result<Envelope, SendError> {
+    /// The app does not have the job, its arguments can't be written, or the app was uninstalled.
+    pub async fn into_envelope(self) -> Result<Envelope, SendError> {
         let Self {
             jobs,
             job,
@@ -294,6 +335,12 @@ impl SendJob {
         let key = job.key;
         if !jobs.app.keys.contains(key) {
             return Err(SendError::UnknownJob { key });
+        }
+        if jobs.are_of_removed().await {
+            return Err(SendError::Uninstalled {
+                key,
+                installation_id: jobs.installation_id.to_string(),
+            });
         }
         let args = job
             .args
@@ -333,7 +380,7 @@ impl IntoFuture for SendJob {
         let key = self.job.key;
         let sender = self.jobs.app.sender.clone();
         Box::pin(async move {
-            let accepted = sender.accept(self.into_envelope()?).await;
+            let accepted = sender.accept(self.into_envelope().await?).await;
             accepted.map_err(|error| error.of(key))
         })
     }

@@ -91,6 +91,10 @@ impl Sender {
         &*self.engine
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
     /// Returns the app's time after this pause, at most a hundred years.
     pub(crate) fn after(&self, pause: Duration) -> SystemTime {
         const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);

@@ -1,6 +1,7 @@
 //! What is stored of a call, and what an app accepts of it later.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use forge_remote::fit::{BoxFuture, Environment, VerificationPolicy};
 use forge_remote::jobs::{
@@ -163,13 +164,15 @@ async fn an_envelope_of_another_handler_or_installation_is_dead() {
 async fn an_envelope_runs_only_in_an_app_that_accepts_its_call() {
     let engine = Recorder::default();
     let (_, envelope) = stored(&engine).await;
-    let run_in = async |change: fn(App) -> App, keys: &str| {
+    let run_later = async |change: fn(App) -> App, keys: &str, envelope: Envelope| {
         let engine = Recorder::default();
         let harness = Harness::new(change(app(engine.clone(), keys))).unwrap();
         // The kept token.
         harness.call("other").send().await;
-        run(&harness, &engine, envelope.clone()).await
+        run(&harness, &engine, envelope).await
     };
+    let run_in =
+        async |change: fn(App) -> App, keys: &str| run_later(change, keys, envelope.clone()).await;
     assert!(matches!(run_in(|app| app, KEYS[0]).await, Verdict::Done));
     let only_staging = |app: App| {
         app.verification(VerificationPolicy::default().environments([Environment::Staging]))
@@ -178,7 +181,13 @@ async fn an_envelope_runs_only_in_an_app_that_accepts_its_call() {
     assert_eq!(code(&verdict), Some(ReportCode::Rejected), "{verdict:?}");
     let other_app =
         |app: App| app.app_id("ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000001");
+    // In a deployment, an instance of another version may have stored it.
     let verdict = run_in(other_app, KEYS[0]).await;
+    assert!(matches!(verdict, Verdict::Later { .. }), "{verdict:?}");
+    assert_eq!(code(&verdict), Some(ReportCode::Rejected));
+    let mut old = envelope.clone();
+    old.accepted_at -= Duration::from_secs(15 * 24 * 3600);
+    let verdict = run_later(other_app, KEYS[0], old).await;
     assert!(matches!(verdict, Verdict::Dead { .. }), "{verdict:?}");
     assert_eq!(code(&verdict), Some(ReportCode::Rejected));
     // Without its key it waits; with the key behind a new one it runs.

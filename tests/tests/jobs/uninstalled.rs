@@ -1,8 +1,9 @@
 //! Jobs of installations from which the app is uninstalled.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forge_remote::jobs::{Args, Jobs, MemoryJobs};
+use forge_remote::jobs::{Args, JobEngine as _, JobState, Jobs, MemoryJobs, ReportCode, SendError};
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
 use forge_remote_tests::stores::FlakyStore;
@@ -13,6 +14,7 @@ use forge_remote_tests::token_app::{
 
 use crate::log::Log;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[job(key = "note")]
@@ -37,9 +39,37 @@ async fn note_now(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
     Ok(StatusCode::ACCEPTED)
 }
 
+/// Hands its `Jobs` to the test, as to a task that runs on.
+#[endpoint(key = "hand-jobs", path = "/hand-jobs")]
+async fn hand_jobs(jobs: Jobs, State(place): State<Handed>) -> Result<StatusCode> {
+    *place.lock().unwrap() = Some(jobs);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+type Handed = Arc<Mutex<Option<Jobs>>>;
+
+/// Fails, and is to run again in three days.
+#[job(key = "in-three-days")]
+async fn in_three_days(log: State<Log>) -> Result<()> {
+    log.write("started");
+    log.gate.acquire().await?.forget();
+    Err(Error::retry_after(3 * DAY, "not yet"))
+}
+
 async fn app(removal_delay: Duration) -> (TokenApp, Log, MemoryJobs) {
-    let (log, jobs) = (Log::new(true), MemoryJobs::new());
+    app_with(removal_delay, Log::new(true), Handed::default()).await
+}
+
+async fn app_with(
+    removal_delay: Duration,
+    log: Log,
+    handed: Handed,
+) -> (TokenApp, Log, MemoryJobs) {
+    let jobs = MemoryJobs::new();
     let app = renewing_app()
+        .handler(forge_remote::handler!(hand_jobs))
+        .handler(forge_remote::handler!(in_three_days))
+        .state(handed)
         .handler(forge_remote::handler!(note))
         .handler(forge_remote::handler!(send_note))
         .handler(forge_remote::handler!(note_now))
@@ -105,5 +135,65 @@ async fn a_job_waits_until_a_removal_has_settled() {
     assert_eq!(log.wait_for(1).await, [ari(ONE)]);
     app.minutes(10).await;
     assert!(eventually(|| jobs.unfinished() == 0).await);
+    assert_eq!(log.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_that_still_works_for_an_uninstalled_installation_sends_no_job() {
+    let handed = Handed::default();
+    let (app, log, jobs) = app_with(2 * MINUTE, Log::new(true), Arc::clone(&handed)).await;
+    let _running = app.harness.start_background().unwrap();
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    let call = app.harness.call("hand-jobs");
+    let response = call.fit(|fit| fit.installation(ONE)).send().await;
+    assert_eq!(response.status(), 204, "{response:?}");
+    let sender = handed.lock().unwrap().take().unwrap();
+    let send = async || sender.send(note::args("late".to_owned())).after(WEEK).await;
+    send().await.unwrap();
+    app.minutes(2).await;
+
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    // The removal may be revoked: the job waits until it has settled.
+    send().await.unwrap();
+    app.minutes(3).await;
+    assert!(eventually(|| jobs.unfinished() == 0).await);
+    let error = send().await.unwrap_err();
+    assert!(
+        matches!(&error, SendError::Uninstalled { key: "note", installation_id } if *installation_id == ari(ONE)),
+        "{error}"
+    );
+    assert_eq!((jobs.unfinished(), log.lines().len()), (0, 0));
+
+    // It is installed again.
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    send().await.unwrap();
+    assert_eq!(jobs.unfinished(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_runs_during_the_removal_is_not_retried_days_later() {
+    let (log, handed) = (Log::new(false), Handed::default());
+    let (app, log, jobs) = app_with(2 * MINUTE, log, Arc::clone(&handed)).await;
+    let _running = app.harness.start_background().unwrap();
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    let call = app.harness.call("hand-jobs");
+    call.fit(|fit| fit.installation(ONE)).send().await;
+    let sender = handed.lock().unwrap().take().unwrap();
+    sender.send(in_three_days::args()).await.unwrap();
+    log.wait_for(1).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(3).await;
+    assert_eq!(jobs.unfinished(), 1);
+    log.gate.add_permits(2);
+    assert!(eventually(|| jobs.unfinished() == 0).await);
+    let dead = jobs.inspector().unwrap();
+    let dead = dead.list(vec![JobState::Dead], None, 10).await.unwrap();
+    let reasons: Vec<_> = dead
+        .iter()
+        .map(|job| job.last.as_ref().unwrap().code)
+        .collect();
+    assert_eq!(reasons, [ReportCode::Uninstalled]);
+    app.minutes(3 * 24 * 60).await;
+    app.clock.advance(DAY);
     assert_eq!(log.lines().len(), 1);
 }

@@ -153,7 +153,8 @@ impl Service {
         app.state.insert(atlassian.clone());
         if let Some(sender) = &sender {
             let keys = app.registry.jobs().iter().map(|job| job.key).collect();
-            app.state.insert(AppJobs::new(sender.clone(), keys));
+            app.state
+                .insert(AppJobs::new(sender.clone(), keys, app.tokens.clone()));
         }
         let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
         let log_limits = LogLimits::new({

@@ -7,10 +7,10 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
-use super::runner::{DurableHandler, NotDone, Restored, Runner, Then, subject};
+use super::runner::{DurableHandler, NotRestored, Restored, Runner, subject};
 use crate::extract::{JobCall, JobTenant, PlatformBody, StoredArgs, Verified, trace_id};
 use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance};
-use crate::jobs::{Contents, Envelope, JobContents, JobSender, ReportCode};
+use crate::jobs::{Contents, Envelope, JobContents, JobSender};
 
 impl Runner {
     /// Returns the request of a durable call, with its claims.
@@ -19,7 +19,7 @@ impl Runner {
         handler: &DurableHandler,
         target: &EndpointTarget,
         contents: &Contents,
-    ) -> Result<Restored, NotDone> {
+    ) -> Result<Restored, NotRestored> {
         let claims = contents.claims(&self.verifier, target).map_err(rejected)?;
         let app_id = claims.app_id().to_owned();
         let mut request = contents.request()?;
@@ -59,7 +59,7 @@ impl Runner {
         &self,
         handler: &DurableHandler,
         plain: &[u8],
-    ) -> Result<Restored, NotDone> {
+    ) -> Result<Restored, NotRestored> {
         let contents = JobContents::read(plain)?;
         let mut request = Request::new(Body::empty());
         let (tenant, sender) = match contents.sender {
@@ -121,6 +121,6 @@ impl Runner {
     }
 }
 
-fn rejected(reason: impl ToString) -> NotDone {
-    NotDone::new(ReportCode::Rejected, reason.to_string(), Then::Dead)
+fn rejected(reason: impl ToString) -> NotRestored {
+    NotRestored::Rejected(reason.to_string())
 }

@@ -43,7 +43,9 @@ const TOKEN_GRACE: Duration = Duration::from_secs(2 * 3600);
 const LIMITED_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Bounds on the pause that Atlassian asks for.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// How long after the end of a run the record of a removal lasts at least, if it settled during the run.
+const REMOVAL_LASTS: Duration = Duration::from_secs(3600);
 /// The longest text of a report, in bytes.
 const MAX_REPORT: usize = 4096;
 
@@ -165,6 +167,13 @@ impl JobRunner for Runner {
             if let Verdict::Later { report, .. } = &mut verdict {
                 *report = report.clone().after(past.last.as_ref());
             }
+            // The engine has ended what waited; this one ran meanwhile.
+            if let Verdict::Retry { after, .. } | Verdict::Later { after, .. } = &verdict
+                && *after > REMOVAL_LASTS
+                && self.presence(&envelope).await == Presence::Removed
+            {
+                verdict = uninstalled().verdict(&self.seal, &envelope);
+            }
             let handler = self.handlers.get(&envelope.handler);
             let handler = handler.map(|handler| &*handler.endpoint);
             let is_last = number >= envelope.max_attempts;
@@ -185,6 +194,19 @@ pub(super) struct Restored {
     pub(super) app_id: String,
     /// The occurrence of a cron schedule that it is.
     pub(super) occurrence: Option<Occurrence>,
+}
+
+/// Why a stored call or job is no request of this version of the app.
+pub(super) enum NotRestored {
+    Unreadable(UnreadableContents),
+    /// The app would not accept the call, for this reason.
+    Rejected(String),
+}
+
+impl From<UnreadableContents> for NotRestored {
+    fn from(reason: UnreadableContents) -> Self {
+        Self::Unreadable(reason)
+    }
 }
 
 /// Why a run is not done.
@@ -229,16 +251,6 @@ impl NotDone {
     }
 }
 
-impl From<UnreadableContents> for NotDone {
-    fn from(_: UnreadableContents) -> Self {
-        Self::new(
-            ReportCode::Damaged,
-            "the stored call can't be read",
-            Then::Dead,
-        )
-    }
-}
-
 pub(super) fn subject(envelope: &Envelope) -> SealedCall<'_> {
     SealedCall {
         handler: &envelope.handler,
@@ -280,18 +292,19 @@ impl Runner {
                 let text = format!("it was sealed under the key {id}, which is not configured");
                 self.without_handler(envelope, past, ReportCode::OtherKey, text)
             }
-            SealError::Damaged => UnreadableContents.into(),
+            SealError::Damaged => damaged(),
         })?;
         let restored = match &handler.target {
-            Some(target) => {
-                let contents = Contents::read(&plain)?;
-                if contents.occurrence().is_some() && handler.timetable.is_none() {
+            Some(target) => match Contents::read(&plain) {
+                Ok(contents) if contents.occurrence().is_some() && handler.timetable.is_none() => {
                     return self.of_former_expression(handler, envelope, past);
                 }
-                self.restore_call(handler, target, &contents)?
-            }
-            None => self.restore_job(handler, &plain)?,
+                Ok(contents) => self.restore_call(handler, target, &contents),
+                Err(unreadable) => Err(unreadable.into()),
+            },
+            None => self.restore_job(handler, &plain),
         };
+        let restored = restored.map_err(|reason| self.not_restored(envelope, past, reason))?;
         drop(plain);
         let Restored {
             mut request,
@@ -408,6 +421,25 @@ impl Runner {
         Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text))
     }
 
+    /// Returns what happens to a call that this version of the app can't read or would not accept: another version may
+    /// have stored it a moment ago.
+    fn not_restored(
+        &self,
+        envelope: &Envelope,
+        past: &PastAttempts,
+        reason: NotRestored,
+    ) -> NotDone {
+        let (code, text) = match reason {
+            NotRestored::Unreadable(UnreadableContents::Damaged) => return damaged(),
+            NotRestored::Unreadable(UnreadableContents::Newer) => (
+                ReportCode::UnknownHandler,
+                "a newer version of forge-remote stored it".to_owned(),
+            ),
+            NotRestored::Rejected(text) => (ReportCode::Rejected, text),
+        };
+        self.without_handler(envelope, past, code, text)
+    }
+
     /// Returns that a call waits for an instance of the app that can run it, for at most a week.
     fn without_handler(
         &self,
@@ -418,6 +450,13 @@ impl Runner {
     ) -> NotDone {
         let pause = envelope.pause_without_handler(self.clock.now(), past.last.as_ref());
         NotDone::new(code, text, pause.map_or(Then::Dead, Then::Later))
+    }
+
+    async fn presence(&self, envelope: &Envelope) -> Presence {
+        match &self.tokens {
+            Some(tokens) => tokens.presence(&envelope.installation_id).await,
+            None => Presence::Present,
+        }
     }
 
     /// Returns the kept token of the call's installation, if the handler takes one.
@@ -438,10 +477,7 @@ impl Runner {
                 let text = "the app may have been uninstalled: the call waits until the removal has settled";
                 return Err(NotDone::new(ReportCode::NoToken, text, Then::Later(WAIT)));
             }
-            Presence::Removed => {
-                let text = "the app was uninstalled";
-                return Err(NotDone::new(ReportCode::Uninstalled, text, Then::Dead));
-            }
+            Presence::Removed => return Err(uninstalled()),
         }
         if !handler.takes_token {
             return Ok(None);
@@ -466,6 +502,16 @@ impl Runner {
             }
         }
     }
+}
+
+fn damaged() -> NotDone {
+    let text = "the stored call can't be read";
+    NotDone::new(ReportCode::Damaged, text, Then::Dead)
+}
+
+fn uninstalled() -> NotDone {
+    let text = "the app was uninstalled";
+    NotDone::new(ReportCode::Uninstalled, text, Then::Dead)
 }
 
 /// Returns a verdict's name in metrics. After the last attempt, a job that would be retried is dead.
