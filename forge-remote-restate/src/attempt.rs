@@ -12,15 +12,21 @@ use forge_remote::jobs::{Envelope, ReportCode, Verdict};
 use restate_sdk::context::RunClosure;
 use restate_sdk::prelude::*;
 use restate_sdk::serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::serving::Serving;
+use crate::serving::{Place, Serving};
 use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 
 /// How long a job waits for a version of this crate that knows its verdict, or for one of the app that has the
 /// policy of its retries.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
+
+/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
+/// have stored it.
+const LONGEST_PAUSE: u64 = 600_000;
+/// In how many processes an attempt may end beside others, without an end of the job's own in between, until the job is
+/// taken for the one that ends them: the attempts that it got back are taken again.
+const MAX_GIVEN_BACK: u32 = 3;
 
 /// What an invocation does once: Restate stores the result.
 pub(crate) struct Step<T>(BoxFuture<HandlerResult<T>>);
@@ -46,9 +52,8 @@ pub(crate) enum Start {
     /// This process has the attempt.
     Begun {
         process: String,
-    },
-    Paused {
-        wait: u64,
+        /// Nothing else runs beside it.
+        is_alone: bool,
     },
     /// The outcome of an app that lacks the handler.
     Without(Outcome),
@@ -75,6 +80,8 @@ pub(crate) enum Outcome {
     /// The process of the attempt ended, or its connection broke.
     Interrupted {
         wait: u64,
+        /// Another job may have ended it: the job gets another attempt.
+        is_given_back: bool,
     },
     /// The installation is paused; the attempt did not begin.
     Paused {
@@ -154,7 +161,7 @@ pub(crate) struct Attempt {
     call: Envelope,
     attempts: StoredAttempts,
     /// From the first step to the second.
-    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    place: Arc<Mutex<Option<Place>>>,
     _unfinished: TaskTrackerToken,
 }
 
@@ -177,53 +184,63 @@ impl Attempt {
         }
     }
 
-    /// Returns the step that begins the attempt, unless the installation is paused until this time.
-    pub(crate) fn begin(&self, paused_until: u64) -> Step<Json<Start>> {
+    /// Returns the step that begins the attempt, in its place.
+    pub(crate) fn begin(&self) -> Step<Json<Start>> {
         let (serving, call) = (Arc::clone(&self.serving), self.call.clone());
-        let (held, alone) = (Arc::clone(&self.place), self.attempts.is_suspect);
+        let (held, is_suspect) = (Arc::clone(&self.place), self.attempts.is_suspect);
         Step::new(async move {
             if serving.runner.policy(&call.handler).is_none() {
                 return Ok(Json(Start::Without(Outcome::without_handler(&call))));
             }
-            let place = serving.place(alone).await?;
-            let now = to_millis(SystemTime::now());
-            if paused_until > now {
-                let wait = paused_until - now;
-                return Ok(Json(Start::Paused { wait }));
-            }
+            let place = serving.place(is_suspect).await?;
+            let is_alone = place.is_alone;
             *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
             let process = serving.process.clone();
-            Ok(Json(Start::Begun { process }))
+            Ok(Json(Start::Begun { process, is_alone }))
         })
     }
 
-    /// Returns the step that runs the handler; the outcome if the attempt did not begin.
-    pub(crate) fn run(&self, start: Json<Start>) -> Result<Step<Json<Outcome>>, Outcome> {
-        let process = match start.into_inner() {
-            Start::Begun { process } => process,
-            Start::Paused { wait } => return Err(Outcome::Paused { wait }),
+    /// Returns the step that runs the handler, unless the installation is paused until this time; the outcome if the attempt
+    /// does not begin. The pause is read once the attempt has its place, for which it may wait for long.
+    pub(crate) fn run(
+        &self,
+        start: Json<Start>,
+        paused_until: u64,
+    ) -> Result<Step<Json<Outcome>>, Outcome> {
+        let (process, is_alone) = match start.into_inner() {
+            Start::Begun { process, is_alone } => (process, is_alone),
             Start::Without(outcome) => return Err(outcome),
         };
+        let given_back = self.attempts.given_back;
+        let is_given_back = !is_alone && given_back < MAX_GIVEN_BACK;
         let (serving, call, past) = (
             Arc::clone(&self.serving),
             self.call.clone(),
             self.attempts.past(),
         );
-        let (id, step, alone) = (self.id.clone(), self.step, self.attempts.is_suspect);
+        let (id, step, is_suspect) = (self.id.clone(), self.step, self.attempts.is_suspect);
         let held = Arc::clone(&self.place);
         Ok(Step::new(async move {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner).take();
             let place = match held {
                 Some(place) => place,
-                None => serving.place(alone).await?,
+                None => serving.place(is_suspect).await?,
             };
             if process != serving.process || !serving.begin(&id, step) {
                 serving.forget(&id, step);
+                // The installation may be paused, too; the next attempt looks.
                 let policy = serving.runner.policy(&call.handler);
                 let wait = policy.map(|policy| policy.backoff_of(past.count + 1, &call.key));
                 return Ok(Json(Outcome::Interrupted {
                     wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
+                    is_given_back,
                 }));
+            }
+            let now = to_millis(SystemTime::now());
+            if paused_until > now {
+                serving.forget(&id, step);
+                let wait = (paused_until - now).min(LONGEST_PAUSE);
+                return Ok(Json(Outcome::Paused { wait }));
             }
             let run = Arc::clone(&serving.runner).run(call, past);
             let outcome = tokio::select! {
@@ -244,7 +261,10 @@ mod tests {
     #[test]
     fn only_an_attempt_that_ended_clears_the_suspicion() {
         let report = || StoredReport::bare(ReportCode::Failed);
-        let interrupted = Outcome::Interrupted { wait: 1 };
+        let interrupted = Outcome::Interrupted {
+            wait: 1,
+            is_given_back: true,
+        };
         assert!(interrupted.is_suspect(false));
         let unclear = [
             Outcome::Paused { wait: 1 },

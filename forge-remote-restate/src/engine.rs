@@ -145,7 +145,9 @@ impl Restate {
                 let earlier = stored_jobs(&self.server, &object).await?;
                 let repeated = earlier.iter().find(|job| {
                     let age = envelope.accepted_at.duration_since(job.accepted_at);
-                    age.unwrap_or_default() < window || or_unfinished && job.is_unfinished()
+                    let is_repeated =
+                        age.unwrap_or_default() < window || or_unfinished && job.is_unfinished();
+                    is_repeated && !job.is_uninstalled()
                 });
                 if let Some(job) = repeated {
                     return Ok(Accepted::Repeated(job.id.clone()));

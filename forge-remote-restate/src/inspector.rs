@@ -96,7 +96,11 @@ impl Restate {
                 return Ok(ended);
             }
             for job in jobs {
-                ended += u64::from(self.discard(&job.id).await?);
+                if self.discard(&job.id).await? {
+                    ended += 1;
+                    // So that its key is free for when the app is installed again. One that still runs keeps it.
+                    let _ = self.server.end(&job.id, "purge").await;
+                }
             }
         }
     }

@@ -52,12 +52,14 @@
 //!
 //! - A call is acknowledged when the server has stored it. Without the server, or before the URL is registered, the
 //!   response is 503, and Forge retries the call.
-//! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the attempt
-//!   counts, and the next one follows after the `backoff`.
+//! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the next attempt
+//!   follows after the `backoff`.
 //! - `per_installation` holds on all machines. With a limit above 1, each call is assigned to one slot, and may wait for
 //!   it while another slot is free.
-//! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that time
-//!   lose one attempt.
+//! - A job that crashes its process is dead after its last attempt, and the jobs that ran beside it get their attempts
+//!   back. All of them are suspects until they have run to their end, one at a time, alone in the process; where other
+//!   jobs run for long, a suspect runs beside them after 20 seconds. A job that ran alone has spent the attempt, and each
+//!   one that it got back; a job that ends beside others is taken for the cause at the fourth time.
 //! - The stored call is encrypted. The server has the handler, the installation and the key in clear.
 //!
 //! # Limits
@@ -67,6 +69,9 @@
 //! - `jobs retry` does not start a job before the time of its first attempt
 //!   ([`retries_early`](forge_remote::jobs::Guarantees::retries_early)).
 //! - `jobs discard` ends a running job after its run.
+//! - When the app is uninstalled, a job that begins at that moment may be discarded after its run, whatever its result.
+//! - A pause until Atlassian's `Retry-After` is stored by the clock of the machine that got it, and a job looks again every 10
+//!   minutes at least. A clock that is wrong by an hour makes pauses longer or shorter. Waits are timed by the server.
 //! - `jobs list` shows the newest 10,000 of the jobs that match.
 //! - Each time that a job waits adds 1 kB to its journal on the server, and three copies of its last error, sealed. A job
 //!   that waits for a token retries every 30 seconds for a day: about 5 MB. The call itself is stored three times.

@@ -107,17 +107,17 @@ pub(crate) struct RecordRequest {
     call: Option<Envelope>,
 }
 
-/// Runs an attempt, and returns its outcome. The pause that it asks for is stored before the installation's next turn.
+/// Runs an attempt, and returns its outcome. It looks for a pause once it has its place; the one that it asks for is stored
+/// before the installation's next turn.
 ///
 /// A macro, because the SDK's traits do not let a function that is generic over contexts be `Send`.
 macro_rules! in_two_steps {
     ($context:ident, $attempt:expr, $group:expr) => {{
         let (attempt, group) = ($attempt, $group);
         let pause = || $context.object_client::<ForgeRemotePauseClient>(group.clone());
+        let start = $context.run(attempt.begin()).name("begin").await?;
         let paused_until = pause().until().call().await?;
-        let begin = attempt.begin(paused_until);
-        let start = $context.run(begin).name("begin").await?;
-        match attempt.run(start) {
+        match attempt.run(start, paused_until) {
             Ok(run) => {
                 let outcome = $context.run(run).name("attempt").await?.into_inner();
                 if let Outcome::Later {
@@ -165,16 +165,28 @@ impl ForgeRemoteJob {
                 }
                 Outcome::Retry { wait, report } => {
                     attempts.count += 1;
+                    attempts.given_back = 0;
                     attempts.last = Some(report);
                     (wait, attempts.count >= max_attempts)
                 }
-                Outcome::Interrupted { wait } => {
+                Outcome::Interrupted {
+                    wait,
+                    is_given_back,
+                } => {
                     attempts.count += 1;
+                    if is_given_back {
+                        attempts.given_back += 1;
+                        max_attempts += 1;
+                    } else {
+                        max_attempts -= attempts.given_back;
+                        attempts.given_back = 0;
+                    }
                     attempts.last = Some(StoredReport::bare(ReportCode::Interrupted));
                     (wait, attempts.count >= max_attempts)
                 }
                 Outcome::Dead { report, counts } => {
                     attempts.count += u32::from(counts);
+                    attempts.given_back = 0;
                     attempts.last = Some(report);
                     (0, true)
                 }

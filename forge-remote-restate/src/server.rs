@@ -176,7 +176,8 @@ impl Server {
             .map(|_| ())
     }
 
-    /// Ends an invocation: `how` is `cancel` or `kill`. Returns `false` if it does not exist.
+    /// Ends an invocation: `how` is `cancel` or `kill`; or `purge`, for one that has ended. Returns `false` if it does not
+    /// exist.
     pub(crate) async fn end(&self, id: &str, how: &str) -> Result<bool, EngineError> {
         let path = ["invocations", id, how];
         let request = self.client().await?.patch(url(&self.admin, path)?);

@@ -13,6 +13,18 @@ use tokio_util::task::TaskTracker;
 /// attempt on a stream that Restate has half closed, which it does after a minute without a message.
 const PLACE_WAIT: Duration = Duration::from_secs(20);
 
+/// How long a suspect waits until no other suspect runs, before it waits for its place.
+const SUSPECT_WAIT: Duration = Duration::from_secs(10);
+
+/// The permission to run a job, until it is dropped.
+pub(crate) struct Place {
+    _places: OwnedSemaphorePermit,
+    /// A suspect's.
+    _turn: Option<OwnedSemaphorePermit>,
+    /// Whether nothing else runs in the process.
+    pub(crate) is_alone: bool,
+}
+
 /// One call of `JobEngine::serve`.
 pub(crate) struct Serving {
     pub(crate) runner: Arc<dyn JobRunner>,
@@ -26,6 +38,8 @@ pub(crate) struct Serving {
     pub(crate) attempts: TaskTracker,
     places: Arc<Semaphore>,
     workers: u32,
+    /// The turn of a job that may have ended a process: two of them never run beside each other.
+    suspects: Arc<Semaphore>,
     /// The attempts that began in this process and whose end Restate may not have.
     begun: Mutex<HashSet<(String, u32)>>,
 }
@@ -60,6 +74,7 @@ impl Serving {
             attempts: TaskTracker::new(),
             places: Arc::new(Semaphore::new(workers as usize)),
             workers,
+            suspects: Arc::new(Semaphore::new(1)),
             begun: Mutex::default(),
         }
     }
@@ -71,20 +86,39 @@ impl Serving {
         }
     }
 
-    /// Waits for a place. A job that may have ended a process takes all of them if it can, so that it takes
-    /// no others with it.
-    pub(crate) async fn place(&self, alone: bool) -> Result<OwnedSemaphorePermit, Refused> {
+    /// Waits for a place. A suspect, which may have ended a process, takes all of them if it can, so that it takes no others
+    /// with it.
+    pub(crate) async fn place(&self, is_suspect: bool) -> Result<Place, Refused> {
         self.check_running()?;
-        let places = |count| Arc::clone(&self.places).acquire_many_owned(count);
-        let count = if alone { self.workers } else { 1 };
         tokio::select! {
-            place = tokio::time::timeout(PLACE_WAIT, places(count)) => match place {
-                Ok(Ok(place)) => Ok(place),
-                // Where long jobs overlap, the process is never empty.
-                _ => Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refused::Busy),
-            },
+            place = self.wait_for_place(is_suspect) => place,
             () = self.stopping.cancelled() => Err(Refused::Stopping),
         }
+    }
+
+    async fn wait_for_place(&self, is_suspect: bool) -> Result<Place, Refused> {
+        let mut turn = None;
+        if is_suspect {
+            let waiting = Arc::clone(&self.suspects).acquire_owned();
+            let waited = tokio::time::timeout(SUSPECT_WAIT, waiting).await;
+            turn = Some(waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?);
+        }
+        let count = if is_suspect { self.workers } else { 1 };
+        let waiting = Arc::clone(&self.places).acquire_many_owned(count);
+        let waited = tokio::time::timeout(PLACE_WAIT, waiting).await;
+        let (places, is_alone) = match waited {
+            Ok(Ok(places)) => (places, is_suspect || self.workers == 1),
+            // Where long jobs overlap, the process is never empty.
+            _ => {
+                let place = Arc::clone(&self.places).try_acquire_owned();
+                (place.map_err(|_| Refused::Busy)?, false)
+            }
+        };
+        Ok(Place {
+            _places: places,
+            _turn: turn,
+            is_alone,
+        })
     }
 
     /// Notes that an attempt begins; `false` if it began before: its connection broke, and the attempt

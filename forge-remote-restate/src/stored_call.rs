@@ -126,6 +126,8 @@ pub(crate) struct StoredAttempts {
     pub(crate) last: Option<StoredReport>,
     /// The last one may have ended its process: the next one runs alone, if it can.
     pub(crate) is_suspect: bool,
+    /// How many attempts it got back since it last came to its end: their processes ended, perhaps by another job.
+    pub(crate) given_back: u32,
 }
 
 impl StoredAttempts {

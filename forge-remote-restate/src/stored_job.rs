@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use forge_remote::jobs::{EngineError, JobRecord, JobState};
+use forge_remote::jobs::{EngineError, JobRecord, JobState, ReportCode};
 use serde::Deserialize;
 
 use crate::objects::{JOB, RECORD, RECORD_STATE, Record};
@@ -40,6 +40,18 @@ pub(crate) struct StoredJob {
 }
 
 impl StoredJob {
+    /// Returns whether it ended because the app was uninstalled: its key is free.
+    pub(crate) fn is_uninstalled(&self) -> bool {
+        let last = self
+            .record
+            .as_ref()
+            .and_then(|record| record.attempts.last.as_ref());
+        let code = last
+            .and_then(StoredReport::report)
+            .map(|report| report.code);
+        self.state == Some(JobState::Dead) && code == Some(ReportCode::Uninstalled)
+    }
+
     pub(crate) fn is_unfinished(&self) -> bool {
         matches!(self.state, Some(JobState::Waiting | JobState::Running))
     }
