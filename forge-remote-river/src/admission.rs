@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::statements::{Statements, values};
 
 /// How many waiting calls of an installation lower the priority of its next one, by one step each.
-const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
+pub(crate) const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
 
 /// Whether a call may run now.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Admission {
     Full {
         ahead: i64,
     },
+    /// Another process decides about the installation, and does not come to an end.
+    Busy,
     /// The installation is paused until this time, in milliseconds since 1970.
     Paused {
         until: i64,
@@ -30,6 +32,14 @@ pub(crate) struct Applicant {
     pub(crate) handler: String,
     pub(crate) installation: String,
     pub(crate) limit: Option<u32>,
+}
+
+impl Applicant {
+    /// Returns the name of what is limited; `None` without a limit.
+    pub(crate) fn group(&self) -> Option<String> {
+        let (handler, installation) = (&self.handler, &self.installation);
+        self.limit.map(|_| format!("{handler} {installation}"))
+    }
 }
 
 /// Decides whether a call may run, and notes that it starts. `counted` has how many wait ahead of a refused

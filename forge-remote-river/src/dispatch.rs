@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use forge_remote::jobs::{JobPolicy, JobRunner, PastAttempts, Report, ReportCode, Verdict};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::admission::{Admission, Applicant, pause_behind};
 use crate::ledger::{Ledger, Store};
 use crate::quarantine::{ALONE_FOR, LONGEST_TURN, Quarantine};
+use crate::run_times::RunTimes;
 use crate::running::Running;
 use crate::stored_call::{
     StoredCall, clear_suspicion, is_suspect, read_report, to_millis, write_report,
@@ -25,10 +26,11 @@ pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
 /// How long a job that had no turn waits until the next try.
 const TURN_RETRY: Duration = Duration::from_secs(1);
+/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
+/// have stored it.
+const LONGEST_PAUSE: u64 = 600_000;
 /// How long a job waits when the database did not respond to its admission.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);
-/// The time of a run, before one was measured.
-const FIRST_GUESS: Duration = Duration::from_millis(200);
 
 /// A call that is due, and where the decision goes.
 pub(crate) struct Application {
@@ -45,8 +47,7 @@ pub(crate) struct Dispatch<S> {
     applications: UnboundedSender<Application>,
     /// Receives the jobs that do not run again.
     finished: UnboundedSender<i64>,
-    /// How long a run takes, averaged over the last ones.
-    run_time: Mutex<Duration>,
+    run_times: RunTimes,
 }
 
 /// Why a job is retried.
@@ -91,7 +92,7 @@ impl<S: Store> Dispatch<S> {
             running,
             applications,
             finished,
-            run_time: Mutex::new(FIRST_GUESS),
+            run_times: RunTimes::default(),
         }
     }
 
@@ -116,22 +117,18 @@ impl<S: Store> Dispatch<S> {
         match decided.await {
             Ok(Admission::Admitted) => Ok(()),
             Ok(Admission::Full { ahead }) => {
-                let run = *self.run_time.lock().unwrap_or_else(PoisonError::into_inner);
+                let run = self.run_times.of(&job.args.0.handler);
                 Err(pause_behind(ahead, limit.unwrap_or(1), run, job.row.id))
             }
             Ok(Admission::Paused { until }) => {
                 let wait = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
+                let wait = wait.min(LONGEST_PAUSE);
                 // Spread over a second, so that the calls do not all return at once.
                 let spread = u64::try_from(job.row.id.rem_euclid(10)).unwrap_or_default() * 100;
                 Err(Duration::from_millis(wait.saturating_add(spread).max(50)))
             }
-            Err(_) => Err(DATABASE_WAIT),
+            Ok(Admission::Busy) | Err(_) => Err(DATABASE_WAIT),
         }
-    }
-
-    fn note_run_time(&self, took: Duration) {
-        let mut average = self.run_time.lock().unwrap_or_else(PoisonError::into_inner);
-        *average = *average * 7 / 8 + took / 8;
     }
 
     fn note_finished(&self, job: &Job<StoredCall>) {
@@ -235,7 +232,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 () = &mut was_alone, if place.is_alone() => place.share(),
             }
         };
-        self.note_run_time(started.elapsed());
+        self.run_times.note(&job.args.0.handler, started.elapsed());
         match verdict {
             Verdict::Done => {
                 self.note_finished(&job);
@@ -248,6 +245,8 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
             } => {
                 write_report(&context, &report);
                 if pauses_installation {
+                    // The handler has run, and the process has survived it.
+                    clear_suspicion(&context, &job.row.metadata);
                     let until = to_millis(SystemTime::now() + after);
                     let (handler, installation) =
                         (&job.args.0.handler, &job.args.0.installation_id);
@@ -269,6 +268,11 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 Err(Failed::Run { code, after })
             }
             Verdict::Dead { report } => {
+                if report.code == ReportCode::Uninstalled
+                    && let Err(error) = self.ledger.release_key(job.row.id).await
+                {
+                    tracing::warn!(%error, "the key of a job can't be released");
+                }
                 self.end_dead(&context, &job, &report);
                 Ok(WorkOutcome::Discard)
             }

@@ -15,9 +15,11 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
 use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::LONGEST_TURN;
+use crate::ranking::Ranking;
 use crate::running::Running;
 use crate::stored_call::QUEUE;
-use crate::upkeep::{chain, decide, note_finished, show_life, tidy};
+use crate::tables::{TableState, too_new};
+use crate::upkeep::{chain, decide, note_finished, only_beat, show_life, tidy};
 use crate::waker::Waker;
 
 /// When River itself takes a running job for abandoned: never, in practice. It compares the leader's clock with the
@@ -62,9 +64,12 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     /// Held while this process runs jobs.
     type Presence: Send;
 
-    /// Returns an error if the database was never opened, without creating it.
-    fn check_exists(&self) -> Result<(), EngineError> {
-        Ok(())
+    /// Returns the engine's name, for messages.
+    fn name(&self) -> String;
+
+    /// Returns what the engine enforces.
+    fn guarantees(&self) -> Guarantees {
+        GUARANTEES
     }
 
     /// Reads the database without changing it, or anything beside it; `None` if it does not exist.
@@ -97,6 +102,25 @@ pub(crate) struct Look<S> {
 pub(crate) struct Lacking {
     pub(crate) what: String,
     pub(crate) fix: &'static str,
+}
+
+impl<S: Store> Look<S> {
+    /// Returns what the app has to migrate before it runs jobs; `None` if the schema is current.
+    async fn left_to_do(&self) -> Result<Option<String>, EngineError> {
+        let missing = self.missing_tables + self.ledger.missing_tables().await?;
+        let left = self.migrations_left;
+        let steps = match self.ledger.table_state().await? {
+            TableState::Behind(steps) => steps,
+            TableState::Current | TableState::Ahead(_) => 0,
+        };
+        let is_current = missing + left + steps == 0;
+        Ok((!is_current).then(|| {
+            format!(
+                "{left} of River's migrations and {missing} tables or indexes are missing, {steps} steps of the \
+                 tables' own migration are left"
+            )
+        }))
+    }
 }
 
 /// Whether a stored call survives a power cut.
@@ -153,9 +177,25 @@ impl<D: Database> River<D> {
         self.opened().await.map(|_| ())
     }
 
-    /// Returns the tables, and a client that inserts, for an operator.
+    /// Returns the tables, and a client that inserts, for an operator. They are not created or migrated.
     pub(crate) async fn inspected(&self) -> Result<(&Ledger<D::Store>, Client), EngineError> {
-        self.database.check_exists()?;
+        if self.opened.get().is_none() {
+            let name = self.database.name();
+            let look = self.database.look().await?.ok_or_else(|| {
+                EngineError::new(format!(
+                    "{name} does not exist: no job was stored there yet, or its path is relative to another folder"
+                ))
+            })?;
+            if let TableState::Ahead(version) = look.ledger.table_state().await? {
+                return Err(too_new(version));
+            }
+            if let Some(left) = look.left_to_do().await? {
+                return Err(EngineError::new(format!(
+                    "{name} has no current tables of jobs ({left}): start the app, which migrates it; if it runs \
+                     already, it uses another database"
+                )));
+            }
+        }
         let opened = self.opened().await?;
         Ok((&opened.ledger, opened.inserter.clone()))
     }
@@ -202,8 +242,9 @@ impl<D: Database> River<D> {
         Ok(look.ledger)
     }
 
-    /// Checks the schema and the settings, without changing anything. `name` is the engine's.
-    pub(crate) async fn checks(&self, name: &str) -> Vec<Check> {
+    /// Checks the schema and the settings, without changing anything.
+    pub(crate) async fn checks(&self) -> Vec<Check> {
+        let name = &self.database.name();
         let checked = self.try_checks(name).await;
         checked.unwrap_or_else(|error| {
             let detail = format!("{name}: {}", chain(&error));
@@ -224,14 +265,18 @@ impl<D: Database> River<D> {
         if let Some(Lacking { what, fix }) = look.lacking {
             return Ok(vec![Check::failed("store", format!("{name}: {what}"), fix)]);
         }
-        let missing = look.missing_tables + look.ledger.missing_tables().await?;
-        let left = look.migrations_left;
-        if left > 0 || missing > 0 {
-            let detail = format!(
-                "{name}: {left} of River's migrations and {missing} tables or indexes are missing"
-            );
+        if let TableState::Ahead(version) = look.ledger.table_state().await? {
+            let detail = format!("{name}: {}", too_new(version));
+            let fix = "deploy the newer version of the app that migrated them";
+            return Ok(vec![Check::failed("migrations", detail, fix)]);
+        }
+        if let Some(detail) = look.left_to_do().await? {
             let fix = "start the app, which creates them";
-            return Ok(vec![Check::pending("migrations", detail, fix)]);
+            return Ok(vec![Check::pending(
+                "migrations",
+                format!("{name}: {detail}"),
+                fix,
+            )]);
         }
         let durability = match look.durability {
             Durability::Durable(settings) => {
@@ -326,12 +371,17 @@ impl<D: Database> River<D> {
             .map_err(setup)?;
         let process = client.id().to_owned();
         opened.ledger.beat(&process).await?;
+        let mut ranking = Ranking::default();
+        ranking.pass(&opened.ledger).await;
         let mut run = client
             .start()
             .map_err(|error| failed("River can't start", error))?;
         opened.set_waker(Some(Waker::new(client, queue)));
-        let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
-        let life = show_life(&opened.ledger, &process);
+        let upkeep = Ledger {
+            store: opened.ledger.store.apart(),
+        };
+        let deciding = tokio::spawn(decide(upkeep.clone(), applying));
+        let life = show_life(&upkeep, &process);
         let remember = self.settings.remember;
         let tidying = tidy(&opened.ledger, remember, &process, &running, &mut finishing);
         let ended = tokio::select! {
@@ -341,12 +391,19 @@ impl<D: Database> River<D> {
                     ended = run.wait() => ended,
                 }
             } => ended.map_err(|error| failed("River ended", error)),
-            error = life => {
-                // What runs is handed back, and starts again once the clocks agree.
-                let _ = run.stop().await;
-                Err(error)
+            skew = life => {
+                // What runs is handed back at once: its result would be dated wrongly.
+                tokio::select! {
+                    _ = run.stop_and_cancel() => {}
+                    never = only_beat(&upkeep, &process) => match never {},
+                }
+                if let Err(error) = upkeep.correct(&process, skew.lead).await {
+                    tracing::warn!(error = %chain(&error), "jobs that wait can't be dated by the database's clock");
+                }
+                Err(skew.error)
             }
             never = tidying => match never {},
+            never = ranking.run(&opened.ledger) => match never {},
         };
         opened.set_waker(None);
         drop(run);

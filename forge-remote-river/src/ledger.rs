@@ -10,9 +10,9 @@ use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use crate::admission::{Admission, Applicant, decide, priority};
+use crate::lead::Lead;
 use crate::statements::{Statements, Value, values};
 use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
-use crate::tables::TABLES;
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
@@ -60,14 +60,36 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Selects 1 if there is a table or an index with the name `$1`, otherwise 0.
     const EXISTS: &'static str;
 
+    /// Selects a row if a job in the queue `$1` becomes due after `$2` and until `$3`, in milliseconds since 1970.
+    const BECOMES_DUE: &'static str;
+    /// Sets the priorities of these jobs, by the jobs of their installations ahead of them: 1, or 2, 3, 4 after `$4`, `$5`,
+    /// `$6`.
+    const RANK: &'static str;
+
     /// Selects the process and the id of each running job.
     const RUNNING: &'static str;
     /// Has the running job `$1` belong to no process.
     const DISOWN: &'static str;
 
-    /// Returns an error if this machine's clock differs from the database's by too much.
-    fn check_clock(&self) -> impl Future<Output = Result<(), EngineError>> + Send {
+    /// Compares this machine's clock with the database's.
+    fn lead(&self) -> impl Future<Output = Result<Lead, EngineError>> + Send {
+        std::future::ready(Ok(Lead::default()))
+    }
+
+    /// Has waiting jobs that the process `process` ran last be due this much earlier.
+    fn advance_own(
+        transaction: &mut Transaction<'_, Self::Database>,
+        process: &str,
+        millis: i64,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = (transaction, process, millis);
         std::future::ready(Ok(()))
+    }
+
+    /// Returns the store with connections of its own, so that what keeps a process alive does not wait for the calls that
+    /// it accepts.
+    fn apart(&self) -> Self {
+        self.clone()
     }
 
     /// Returns a builder of River's client on this database.
@@ -92,6 +114,14 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Excludes transactions as [`lock`](Self::lock) does; `false` if another one does not end soon.
+    fn lock_soon(
+        transaction: &mut Transaction<'_, Self::Database>,
+        name: &str,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send {
+        async move { Self::lock(transaction, name).await.map(|()| true) }
+    }
+
     /// Inserts a job of River's, and returns its id.
     fn insert(
         client: &Client,
@@ -100,8 +130,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         options: InsertOpts,
     ) -> impl Future<Output = Result<i64, riverqueue::Error>> + Send;
 
-    /// Hands back the running jobs of processes that are not noted. A job that had started has spent
-    /// its attempt.
+    /// Hands back the running jobs of processes that are not noted. A job that had started has spent its attempt, and
+    /// gets another one unless it is the one that ended the process: it ran alone there, or has ended with several.
     fn reclaim(
         transaction: &mut Transaction<'_, Self::Database>,
     ) -> impl Future<Output = Result<Vec<Reclaimed>, sqlx::Error>> + Send;
@@ -175,13 +205,15 @@ impl<S: Store> Ledger<S> {
                 return Ok(Accepted::Repeated(job.to_string()));
             }
         }
+        let due = to_millis(envelope.due());
+        // What is due later is ranked when it becomes due.
         let backlog = transaction
             .integer(
                 "SELECT count(*) FROM (
                      SELECT 1 FROM forge_remote_call
                      WHERE installation = $1 AND unfinished = 1 AND due <= $2 LIMIT 500
                  ) AS backlog",
-                values![&envelope.installation_id, accepted_at],
+                values![&envelope.installation_id, accepted_at.max(due)],
             )
             .await
             .map_err(database_failed)?;
@@ -208,7 +240,7 @@ impl<S: Store> Ledger<S> {
                     &envelope.handler,
                     &envelope.installation_id,
                     accepted_at,
-                    to_millis(envelope.due())
+                    due
                 ],
             )
             .await
@@ -225,19 +257,23 @@ impl<S: Store> Ledger<S> {
     ) -> Result<Vec<Admission>, EngineError> {
         let mut writing = self.begin().await?;
         // In one order, so that two instances do not wait for each other.
-        let groups: BTreeSet<String> = applicants
-            .iter()
-            .filter(|applicant| applicant.limit.is_some())
-            .map(|applicant| format!("{} {}", applicant.handler, applicant.installation))
-            .collect();
+        let groups: BTreeSet<String> = applicants.iter().filter_map(Applicant::group).collect();
+        let mut busy = BTreeSet::new();
         for group in &groups {
-            let locked = S::lock(&mut writing.transaction, group).await;
-            locked.map_err(database_failed)?;
+            let locked = S::lock_soon(&mut writing.transaction, group).await;
+            if !locked.map_err(database_failed)? {
+                busy.insert(group);
+            }
         }
         let mut admissions = Vec::with_capacity(applicants.len());
         // One count for all that are refused together: they are near each other.
         let mut ahead = HashMap::new();
         for applicant in applicants {
+            let is_busy = |group| busy.contains(&group);
+            if !busy.is_empty() && applicant.group().is_some_and(is_busy) {
+                admissions.push(Admission::Busy);
+                continue;
+            }
             let decided = decide(&mut *writing.transaction, applicant, now, &mut ahead).await;
             admissions.push(decided.map_err(database_failed)?);
         }
@@ -278,6 +314,16 @@ impl<S: Store> Ledger<S> {
         self.write(&[(
             "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1 AND slot = $2",
             values![job, attempt],
+        )])
+        .await
+    }
+
+    /// Releases the key of a job that ended because the app was uninstalled: what is sent once it is installed again is no
+    /// repetition.
+    pub(crate) async fn release_key(&self, job: i64) -> Result<(), EngineError> {
+        self.write(&[(
+            "UPDATE forge_remote_call SET delivery_key = '' WHERE job_id = $1",
+            values![job],
         )])
         .await
     }
@@ -380,7 +426,8 @@ impl<S: Store> Ledger<S> {
         writing
             .transaction
             .execute(
-                "UPDATE forge_remote_call SET unfinished = 0
+                // No call has the empty key: what is sent once the app is installed again is no repetition.
+                "UPDATE forge_remote_call SET unfinished = 0, delivery_key = ''
                  WHERE installation = $1 AND unfinished = 1 AND EXISTS (
                      SELECT 1 FROM river_job AS job
                      WHERE job.id = forge_remote_call.job_id AND job.state = 'cancelled'
@@ -431,23 +478,6 @@ impl<S: Store> Ledger<S> {
         Ok(last
             .map(|(handler, time)| (handler, from_millis(time)))
             .collect())
-    }
-
-    /// Returns how many of this crate's tables and indexes are missing.
-    pub(crate) async fn missing_tables(&self) -> Result<usize, EngineError> {
-        let connection = self.store.connection().await;
-        let mut connection = connection.map_err(database_failed)?;
-        let mut missing = 0;
-        for statement in TABLES {
-            let rest = statement.split_once("IF NOT EXISTS ");
-            let name = rest.and_then(|(_, rest)| rest.split_whitespace().next());
-            let found = connection
-                .integer(S::EXISTS, values![name.unwrap_or_default()])
-                .await
-                .map_err(database_failed)?;
-            missing += usize::from(found != Some(1));
-        }
-        Ok(missing)
     }
 
     /// Deletes some calls that were accepted before this time and whose jobs River has deleted, and returns

@@ -31,18 +31,23 @@
 //! - A call is acknowledged when its transaction is committed to disk.
 //! - A handler runs at least once. If a process is suspended, or can't reach the database, for more than
 //!   30 seconds, a second run may start while the first still runs.
-//! - `per_installation` holds across all processes that share the database.
-//! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that
-//!   time lose one attempt. Until it has run to its end, each of them waits up to 30 seconds for a process without other
-//!   jobs, and runs alone there for its first 20 seconds.
+//! - `per_installation` holds across all processes that share the database; but for such a second run. After a crash, the
+//!   runs of the process count for the limit until they are handed back.
+//! - A job that crashes its process is dead after its last attempt, and the jobs that ran beside it get their attempts
+//!   back. After a crash, all of them are suspects until they have run to their end: one at a time, alone in its
+//!   process for its first 20 seconds. (Where other jobs run for long, a suspect runs beside them after 30 seconds.) A job
+//!   that ran alone in a process that ended has spent the attempt, and each one that it got back. A job that ends with
+//!   its process beside others again and again is taken for the cause at the fourth time.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
 //! - When the clock is set, by an hour for example, no job is lost, and what waits for a retry does not wait longer. A job
 //!   that runs at that moment may run twice. With PostgreSQL, a machine whose clock differs from the database's by more
-//!   than 5 seconds runs no jobs until they agree.
+//!   than 5 seconds runs no jobs until they agree: it notices within 5 seconds, ends its runs without an attempt, and
+//!   corrects the times that it wrote.
 //! - If the response to a claim is lost, its jobs are handed back after 10 minutes.
 //! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
-//!   lower the priority of its next call.
+//!   lower the priority of its next call. A job that was sent for later, or waits for its retry, gets its priority when it
+//!   becomes due.
 //!
 //! # Transactions
 //!
@@ -52,7 +57,8 @@
 //! # Tables
 //!
 //! River's tables begin with `river_`, and those of this crate with `forge_remote_`. In PostgreSQL they are
-//! in a schema of their own. Several instances may start at once: one of them migrates.
+//! in a schema of their own. Several instances may start at once: one of them migrates. A version of this crate does not
+//! open tables that a newer one has migrated.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -63,16 +69,22 @@ mod admission;
 mod beat;
 mod dispatch;
 mod engine;
+mod engine_type;
 #[cfg(feature = "sqlite")]
 mod file;
 mod in_transaction;
 mod inspector;
+mod lead;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_store;
 mod quarantine;
+mod ranking;
 #[cfg(feature = "postgres")]
 mod rights;
+mod run_times;
 mod running;
 #[cfg(feature = "sqlite")]
 mod sqlite;

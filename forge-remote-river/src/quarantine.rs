@@ -2,21 +2,37 @@
 
 use std::time::Duration;
 
-use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit};
 
-/// How long a suspect waits for an empty process, and others for the end of a suspect's time alone.
+/// How long a suspect waits in its worker until no other suspect runs.
+const SUSPECT_WAIT: Duration = Duration::from_millis(500);
+/// How long it then waits for an empty process, and others for the end of a suspect's time alone.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The longest time that [`Quarantine::enter`] takes.
-pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(61);
 /// How long a suspect runs alone. One that has run for longer does not hold up the others; if it ends the process after
-/// all, they lose another attempt.
+/// all, they wait for a process of their own as well.
 pub(crate) const ALONE_FOR: Duration = Duration::from_secs(20);
+/// In how many processes a job may end beside others, without an end of its own in between, until it is taken for the one
+/// that ends them: the attempts that it got back are taken again.
+pub(crate) const MAX_GIVEN_BACK: i64 = 3;
 
-/// Lets a suspect run alone in its process: a job that ran when a process died.
-#[derive(Debug, Default)]
+/// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects never run beside each other.
+#[derive(Debug)]
 pub(crate) struct Quarantine {
     places: RwLock<()>,
     freed: Notify,
+    suspects: Semaphore,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self {
+            places: RwLock::default(),
+            freed: Notify::default(),
+            suspects: Semaphore::new(1),
+        }
+    }
 }
 
 /// A job's permission to run.
@@ -24,6 +40,8 @@ pub(crate) struct Quarantine {
 pub(crate) struct Place<'a> {
     guard: Option<Guard<'a>>,
     freed: &'a Notify,
+    /// A suspect's, until its run ends.
+    _turn: Option<SemaphorePermit<'a>>,
 }
 
 #[derive(Debug)]
@@ -54,39 +72,46 @@ impl Place<'_> {
 }
 
 impl Quarantine {
-    /// Returns the permission, or `None` if a suspect still runs alone after 30 seconds.
+    /// Returns the permission; `None` if another suspect runs, or still runs alone after 30 seconds.
     pub(crate) async fn enter(&self, is_suspect: bool) -> Option<Place<'_>> {
         self.enter_within(is_suspect, TURN_WAIT).await
     }
 
     async fn enter_within(&self, is_suspect: bool, wait: Duration) -> Option<Place<'_>> {
+        let mut turn = None;
         if is_suspect {
+            // It waits outside of its worker then, which others need.
+            let waited = tokio::time::timeout(SUSPECT_WAIT, self.suspects.acquire()).await;
+            turn = Some(waited.ok()?.ok()?);
             // Where long jobs overlap, the process is never empty: the suspect then runs beside them.
             let alone = tokio::time::timeout(wait, self.alone()).await;
-            if let Ok(place) = alone {
-                return Some(place);
+            if let Ok(guard) = alone {
+                return Some(self.place(guard, turn));
             }
         }
         let shared = tokio::time::timeout(wait, self.places.read()).await;
-        shared.ok().map(|guard| self.place(Guard::Shared(guard)))
+        shared
+            .ok()
+            .map(|guard| self.place(Guard::Shared(guard), turn))
     }
 
     /// Waits until nothing runs, without holding up what wants to run meanwhile.
-    async fn alone(&self) -> Place<'_> {
+    async fn alone(&self) -> Guard<'_> {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
             if let Ok(guard) = self.places.try_write() {
-                return self.place(Guard::Alone(guard));
+                return Guard::Alone(guard);
             }
             freed.await;
         }
     }
 
-    fn place<'a>(&'a self, guard: Guard<'a>) -> Place<'a> {
+    fn place<'a>(&'a self, guard: Guard<'a>, turn: Option<SemaphorePermit<'a>>) -> Place<'a> {
         Place {
             guard: Some(guard),
             freed: &self.freed,
+            _turn: turn,
         }
     }
 }
@@ -119,6 +144,33 @@ mod tests {
             assert!(!suspect.is_alone());
             assert!(now(&quarantine, false).await.is_some());
             assert!(now(&quarantine, true).await.is_none());
+        });
+    }
+
+    #[test]
+    fn two_suspects_never_run_beside_each_other() {
+        run(async {
+            let quarantine = Quarantine::default();
+            let mut suspect = now(&quarantine, true).await.unwrap();
+            suspect.share();
+            // The second waits outside, however long the first runs.
+            assert!(
+                quarantine
+                    .enter_within(true, Duration::ZERO)
+                    .await
+                    .is_none()
+            );
+            drop(suspect);
+            assert!(now(&quarantine, true).await.is_some());
+            let _running = now(&quarantine, false).await.unwrap();
+            let beside = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
+            assert!(!beside.is_alone());
+            assert!(
+                quarantine
+                    .enter_within(true, Duration::ZERO)
+                    .await
+                    .is_none()
+            );
         });
     }
 

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use crate::engine::Lacking;
-use crate::tables::{IDENTITY, TABLES};
+use crate::tables::{CREATE_VERSION_TABLE, IDENTITY, MIGRATIONS};
 
 /// Returns what the role may not do, although the engine does it at each launch: `CREATE … IF NOT EXISTS`
 /// needs the right to create, and the ownership of a table for its index, also where everything is there.
@@ -77,9 +77,13 @@ pub(crate) async fn lacking(
 
 /// Returns the names of the tables beside River's.
 fn table_names() -> Vec<&'static str> {
-    let tables = TABLES.iter().chain(IDENTITY);
-    let named =
-        tables.filter_map(|statement| statement.strip_prefix("CREATE TABLE IF NOT EXISTS "));
+    let tables = MIGRATIONS
+        .concat()
+        .into_iter()
+        .chain([CREATE_VERSION_TABLE]);
+    let named = tables
+        .chain(IDENTITY.iter().copied())
+        .filter_map(|statement| statement.strip_prefix("CREATE TABLE IF NOT EXISTS "));
     named
         .filter_map(|rest| rest.split_whitespace().next())
         .collect()

@@ -21,13 +21,16 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, Durability, GUARANTEES, Lacking, Look, River, Settings};
+use crate::engine::{Database, Durability, Lacking, Look, River, Settings};
+use crate::engine_type::engine_type;
 use crate::file::{check_file, check_folder, folder_of, is_wal, make_private};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, Writing, failed};
+use crate::quarantine::MAX_GIVEN_BACK;
+use crate::ranking::rank_statements;
 use crate::stored_call::StoredCall;
-use crate::tables::TABLES;
+use crate::tables::{TableState, too_new};
 use crate::upkeep::log_reclaimed;
 
 /// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
@@ -70,82 +73,9 @@ impl SqliteJobs {
             Settings::default(),
         )))
     }
-
-    /// Sets how many jobs run at once in this process (default: 20, at least 1).
-    #[must_use]
-    pub fn workers(self, workers: usize) -> Self {
-        self.with(|settings| settings.workers = workers.max(1))
-    }
-
-    /// Sets how long the key of a call or job is remembered, so that Forge's retries, occurrences of a schedule
-    /// and jobs that are sent once are recognised (default and least: 26 hours, the
-    /// [longest window](forge_remote::jobs::Repeats::LONGEST_WINDOW)).
-    #[must_use]
-    pub fn remember(self, time: Duration) -> Self {
-        self.with(|settings| settings.remember = time.max(Repeats::LONGEST_WINDOW))
-    }
-
-    /// Sets how long dead jobs are kept (default: 30 days).
-    #[must_use]
-    pub fn keep_dead(self, time: Duration) -> Self {
-        self.with(|settings| settings.keep_dead = time)
-    }
-
-    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = self.0.settings.clone();
-        change(&mut settings);
-        Self(Arc::new(River::new(self.0.database.clone(), settings)))
-    }
 }
 
-impl JobEngine for SqliteJobs {
-    fn name(&self) -> String {
-        format!("SQLite, {}", self.0.database.path.display())
-    }
-
-    fn open(&self) -> BoxFuture<Result<(), EngineError>> {
-        let river = Arc::clone(&self.0);
-        Box::pin(async move { river.open().await })
-    }
-
-    fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>> {
-        let river = Arc::clone(&self.0);
-        Box::pin(async move { river.accept(&envelope).await })
-    }
-
-    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
-        let river = Arc::clone(&self.0);
-        Box::pin(async move { river.serve(context).await })
-    }
-
-    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
-        let river = Arc::clone(&self.0);
-        Box::pin(async move { river.counts().await.map(Some) })
-    }
-
-    fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
-        let (river, installation) = (Arc::clone(&self.0), installation_id.to_owned());
-        Box::pin(async move { river.end_installation(&installation).await })
-    }
-
-    fn checks(&self) -> BoxFuture<Vec<Check>> {
-        let (name, river) = (self.name(), Arc::clone(&self.0));
-        Box::pin(async move { river.checks(&name).await })
-    }
-
-    fn last_accepted(&self) -> BoxFuture<Result<Option<LastAccepted>, EngineError>> {
-        let river = Arc::clone(&self.0);
-        Box::pin(async move { river.last_accepted().await.map(Some) })
-    }
-
-    fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
-        Some(Arc::new(Inspector(Arc::clone(&self.0))))
-    }
-
-    fn guarantees(&self) -> Guarantees {
-        GUARANTEES
-    }
-}
+engine_type!(SqliteJobs);
 
 /// The file.
 #[derive(Clone)]
@@ -158,14 +88,8 @@ impl Database for SqliteFile {
     /// The shared lock that shows that this process runs jobs.
     type Presence = File;
 
-    fn check_exists(&self) -> Result<(), EngineError> {
-        if self.path.exists() {
-            return Ok(());
-        }
-        let path = self.path.display();
-        Err(EngineError::new(format!(
-            "{path} does not exist: no job was stored there yet, or the path is another in this folder"
-        )))
+    fn name(&self) -> String {
+        format!("SQLite, {}", self.path.display())
     }
 
     async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
@@ -259,23 +183,23 @@ impl Database for SqliteFile {
             .map_err(std::io::Error::other)
             .and_then(|locked| locked)
             .map_err(cannot)?;
-        SqliteMigrator::new(store.pool.clone())
+        let not_migrated = format!(
+            "the tables can't be migrated in {}: it has to be an SQLite file, on a disk with space",
+            self.path.display()
+        );
+        let ledger = Ledger { store };
+        let state = ledger.table_state().await;
+        let state = state.map_err(|error| failed(&not_migrated, error))?;
+        if let TableState::Ahead(version) = state {
+            return Err(too_new(version));
+        }
+        SqliteMigrator::new(ledger.store.pool.clone())
             .migrate_up()
             .await
-            .map_err(|error| {
-                let path = self.path.display();
-                let what = format!(
-                    "River's tables can't be migrated in {path}: it has to be an SQLite file of its own, on a disk with space"
-                );
-                failed(&what, error)
-            })?;
-        for statement in TABLES {
-            sqlx::query(*statement)
-                .execute(&store.pool)
-                .await
-                .map_err(|error| failed("the tables can't be created", error))?;
-        }
-        Ok(Ledger { store })
+            .map_err(|error| failed(&not_migrated, error))?;
+        let migrated = ledger.migrate().await;
+        migrated.map_err(|error| failed(&not_migrated, error))?;
+        Ok(ledger)
     }
 
     /// Hands back the jobs of processes that died, if no other process uses the file.
@@ -372,6 +296,11 @@ impl Store for SqliteStore {
                  SELECT 1 FROM forge_remote_call AS call
                  WHERE call.job_id = river_job.id AND call.due > $3
              ))";
+    rank_statements!(
+        "strftime('%Y-%m-%d %H:%M:%f', $2 / 1000.0, 'unixepoch')",
+        "strftime('%Y-%m-%d %H:%M:%f', $3 / 1000.0, 'unixepoch')",
+        ""
+    );
     const RUNNING: &'static str =
         "SELECT json_extract(attempted_by, '$[#-1]'), id FROM river_job WHERE state = 'running'";
     const DISOWN: &'static str =
@@ -431,27 +360,38 @@ impl Store for SqliteStore {
              SELECT job.id,
                  json_extract(job.metadata, '$.cancel_attempted_at') IS NOT NULL AS cancelled,
                  call.slot IS job.attempt AS started,
-                 job.attempt - (call.slot IS NOT job.attempt) AS spent
+                 job.attempt - (call.slot IS NOT job.attempt) AS spent,
+                 coalesce(json_extract(job.metadata, '$.\"forge_remote:given_back\"'), 0) AS given_back,
+                 sum(call.slot IS job.attempt) OVER (
+                     PARTITION BY json_extract(job.attempted_by, '$[#-1]')
+                 ) AS together
              FROM river_job AS job
              JOIN forge_remote_call AS call ON call.job_id = job.id
              WHERE job.state = 'running' AND json_extract(job.attempted_by, '$[#-1]') NOT IN (
                  SELECT id FROM forge_remote_process
              )
+         ), judged AS MATERIALIZED (
+             SELECT *, CASE WHEN NOT started THEN 0
+                 WHEN together > 1 AND given_back < $1 THEN 1 ELSE -given_back END AS more
+             FROM abandoned
          )
          UPDATE river_job SET
-             attempt = abandoned.spent,
-             state = CASE WHEN abandoned.cancelled THEN 'cancelled'
-                 WHEN abandoned.spent >= max_attempts THEN 'discarded' ELSE 'available' END,
-             finalized_at = CASE WHEN abandoned.cancelled OR abandoned.spent >= max_attempts
+             attempt = judged.spent,
+             max_attempts = max_attempts + judged.more,
+             state = CASE WHEN judged.cancelled THEN 'cancelled'
+                 WHEN judged.spent >= max_attempts + judged.more THEN 'discarded' ELSE 'available' END,
+             finalized_at = CASE WHEN judged.cancelled OR judged.spent >= max_attempts + judged.more
                  THEN strftime('%Y-%m-%d %H:%M:%f', 'now') END,
              scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
-             metadata = CASE WHEN abandoned.started
+             metadata = CASE WHEN judged.started
                  THEN jsonb_set(metadata, '$.\"river:rescue_count\"',
-                     coalesce(json_extract(metadata, '$.\"river:rescue_count\"'), 0) + 1)
+                     coalesce(json_extract(metadata, '$.\"river:rescue_count\"'), 0) + 1,
+                     '$.\"forge_remote:given_back\"', judged.given_back + judged.more)
                  ELSE metadata END
-         FROM abandoned WHERE river_job.id = abandoned.id
+         FROM judged WHERE river_job.id = judged.id
          RETURNING river_job.id, river_job.attempt, state = 'discarded', json(args)",
         )
+        .bind(MAX_GIVEN_BACK)
         .fetch_all(&mut **transaction)
         .await?;
         let reclaimed = rows.iter().map(|row| {

@@ -15,6 +15,10 @@ const REPORT: &str = "forge_remote:report";
 /// The metadata key of the number of ended processes after which a run of the job came to its end.
 const CLEARED: &str = "forge_remote:cleared";
 
+/// The metadata key of the number of attempts that the job got back from ended processes; the statements that hand jobs
+/// back have it too.
+const GIVEN_BACK: &str = "forge_remote:given_back";
+
 /// An envelope, as the arguments of a River job.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
@@ -56,8 +60,9 @@ pub(crate) fn is_suspect(metadata: &JobMetadata) -> bool {
 /// Notes that the job has run to its end.
 pub(crate) fn clear_suspicion(context: &WorkContext, metadata: &JobMetadata) {
     if is_suspect(metadata) {
-        // A number is always JSON.
+        // Numbers are always JSON.
         let _ = context.metadata_set(CLEARED, ended_processes(metadata));
+        let _ = context.metadata_set(GIVEN_BACK, 0);
     }
 }
 

@@ -1,7 +1,15 @@
-//! The tables beside River's.
+//! The tables beside River's, in both databases, and their version.
 
-/// The statements that create those of both databases, in their order.
-pub(crate) const TABLES: &[&str] = &[
+use forge_remote::jobs::EngineError;
+
+use crate::ledger::{Ledger, Store, database_failed, execute};
+use crate::statements::{Statements as _, Value, values};
+
+/// The steps of the migration of the tables: only ever appended to. Each statement may run again, so that a table or an index
+/// that was dropped by hand is created again.
+///
+/// These are no migrations of sqlx's, whose table an app that sends jobs in its own transactions may have for its own.
+pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE IF NOT EXISTS forge_remote_call (
         job_id BIGINT NOT NULL PRIMARY KEY,
         delivery_key TEXT NOT NULL,
@@ -36,7 +44,7 @@ pub(crate) const TABLES: &[&str] = &[
         id TEXT NOT NULL PRIMARY KEY,
         beat BIGINT NOT NULL
     )",
-];
+]];
 
 /// PostgreSQL alone: a random text, by which a transaction of the app's is known to be of this database and schema.
 #[cfg(feature = "postgres")]
@@ -46,3 +54,100 @@ pub(crate) const IDENTITY: &[&str] = &[
      SELECT md5(random()::text || clock_timestamp()::text)
      WHERE NOT EXISTS (SELECT 1 FROM forge_remote_database)",
 ];
+
+/// Has a row for each step that is done. The token store, which may be in the same database, has a table of its own.
+const VERSION_TABLE: &str = "forge_remote_jobs_version";
+pub(crate) const CREATE_VERSION_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS forge_remote_jobs_version (
+    version BIGINT NOT NULL PRIMARY KEY
+)";
+
+/// How the tables compare with this version of the crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableState {
+    Current,
+    /// This many steps are not done yet.
+    Behind(usize),
+    /// A newer version of the crate has migrated them to this version.
+    Ahead(i64),
+}
+
+impl TableState {
+    fn of(version: i64) -> Self {
+        match usize::try_from(version) {
+            Ok(done) if done <= MIGRATIONS.len() => match MIGRATIONS.len() - done {
+                0 => Self::Current,
+                left => Self::Behind(left),
+            },
+            _ => Self::Ahead(version),
+        }
+    }
+}
+
+/// Returns the error for tables of a newer version, which may have changed what this one relies on.
+pub(crate) fn too_new(version: i64) -> EngineError {
+    EngineError::new(format!(
+        "the tables of the jobs have the version {version}, and this version of forge-remote-river knows {}: deploy \
+         the newer version of the app that migrated them",
+        MIGRATIONS.len()
+    ))
+}
+
+impl<S: Store> Ledger<S> {
+    /// Returns how the tables compare with this version of the crate, without changing them.
+    pub(crate) async fn table_state(&self) -> Result<TableState, EngineError> {
+        Ok(TableState::of(self.table_version().await?))
+    }
+
+    /// Does the steps that are left. The caller excludes other instances.
+    pub(crate) async fn migrate(&self) -> Result<(), EngineError> {
+        let version = self.table_version().await?;
+        let missing = self.missing_tables().await?;
+        for (number, statements) in (1..).zip(MIGRATIONS) {
+            if number <= version && missing == 0 {
+                continue;
+            }
+            let mut writing = self.begin().await?;
+            let transaction = &mut writing.transaction;
+            for statement in statements.iter().chain(&[CREATE_VERSION_TABLE]) {
+                let statement: &[(&str, &[Value<'_>])] = &[(*statement, values![])];
+                execute(transaction, statement).await?;
+            }
+            let done: &[(&str, &[Value<'_>])] = &[(
+                "INSERT INTO forge_remote_jobs_version (version) VALUES ($1) ON CONFLICT DO NOTHING",
+                values![number],
+            )];
+            execute(transaction, done).await?;
+            writing.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Returns how many of this crate's tables and indexes are missing.
+    pub(crate) async fn missing_tables(&self) -> Result<usize, EngineError> {
+        let mut connection = self.store.connection().await.map_err(database_failed)?;
+        let mut missing = 0;
+        for statement in MIGRATIONS.concat() {
+            let rest = statement.split_once("IF NOT EXISTS ");
+            let name = rest.and_then(|(_, rest)| rest.split_whitespace().next());
+            let found = connection
+                .integer(S::EXISTS, values![name.unwrap_or_default()])
+                .await
+                .map_err(database_failed)?;
+            missing += usize::from(found != Some(1));
+        }
+        Ok(missing)
+    }
+
+    /// Returns the version of the tables; 0 without them, or if an earlier version of the crate did not note it.
+    async fn table_version(&self) -> Result<i64, EngineError> {
+        let mut connection = self.store.connection().await.map_err(database_failed)?;
+        let exists = connection.integer(S::EXISTS, values![VERSION_TABLE]).await;
+        if exists.map_err(database_failed)? != Some(1) {
+            return Ok(0);
+        }
+        let version = "SELECT max(version) FROM forge_remote_jobs_version";
+        let version = connection.integer(version, values![]).await;
+        Ok(version.map_err(database_failed)?.unwrap_or_default())
+    }
+}

@@ -1,6 +1,7 @@
 //! What an engine does beside running jobs: it admits them, notes how they ended, and takes over those of
 //! processes that died.
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
 use forge_remote::jobs::{EngineError, Report, ReportCode};
@@ -8,6 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::dispatch::Application;
+use crate::lead::{Lead, Skew};
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store};
 use crate::running::{Lost, Running};
 use crate::stored_call::{StoredCall, to_millis};
@@ -23,9 +25,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// By how much the database's clock may run fast or slow in a beat, in milliseconds.
 const MAX_DRIFT: i64 = 10_000;
 
-/// Shows that this process lives, and takes over the jobs of processes that do not. Ends with an error if this machine's
-/// clock differs from the database's.
-pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> EngineError {
+/// Shows that this process lives, and takes over the jobs of processes that do not. Ends if this machine's clock differs
+/// from the database's.
+pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> Skew {
     // After an outage of the database, or when its clock was set, every process seems silent until it has shown that
     // it lives.
     let mut reachable_since = Instant::now();
@@ -49,15 +51,27 @@ pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> En
             if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
                 log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
             }
-            Ok::<(), EngineError>(())
+            ledger.store.lead().await
         };
-        if let Err(error) = tended.await {
-            reachable_since = Instant::now();
-            tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
-        } else if let Err(error) = ledger.store.check_clock().await {
-            return error;
+        match tended.await.map(Lead::check) {
+            Ok(Ok(())) => {}
+            Ok(Err(skew)) => return skew,
+            Err(error) => {
+                reachable_since = Instant::now();
+                tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
+            }
         }
         tokio::time::sleep_until(due).await;
+    }
+}
+
+/// Shows that this process lives until its runs have ended, and does nothing else.
+pub(crate) async fn only_beat<S: Store>(ledger: &Ledger<S>, process: &str) -> Infallible {
+    loop {
+        if let Err(error) = ledger.beat(process).await {
+            tracing::debug!(error = %chain(&error), "the database of the jobs does not respond");
+        }
+        tokio::time::sleep(BEAT_INTERVAL).await;
     }
 }
 
@@ -86,7 +100,7 @@ pub(crate) async fn tidy<S: Store>(
     process: &str,
     running: &Running,
     finished: &mut UnboundedReceiver<i64>,
-) -> std::convert::Infallible {
+) -> Infallible {
     let mut lost = Lost::default();
     let mut next_sweep = Instant::now();
     let mut next_deletion = Instant::now();

@@ -109,6 +109,31 @@ fn sqlite() -> TestStore {
     }
 }
 
+/// Runs a statement in a PostgreSQL database.
+pub async fn execute_postgres(url: &str, statement: &'static str) {
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url)
+        .await
+        .unwrap();
+    sqlx::query(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+}
+
+/// Runs a statement in an SQLite file.
+pub async fn execute_sqlite(path: &std::path::Path, statement: &'static str) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::from_secs(10));
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+}
+
 /// Returns the URL of a new PostgreSQL schema for this test; `None` without a server.
 pub async fn postgres_url() -> Option<String> {
     let url = server_variable("FORGE_REMOTE_TEST_POSTGRES")?;

@@ -164,6 +164,29 @@ async fn a_transaction_of_another_database_is_rejected() {
     );
 }
 
+/// It would not see a job that another transaction has sent while it waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_with_a_key_needs_a_transaction_that_sees_others() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let pool: PgPool = PgPoolOptions::new().connect(&url).await.unwrap();
+    let running = start(PostgresJobs::new(&url)).await;
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+    let mut transaction = pool.begin_with(begin).await.unwrap();
+    let send = |order: &str| running.jobs.send(mail::args(order.to_owned()));
+    let sent = send("twice").unique("key").in_transaction(&mut transaction);
+    let error = sent.await.unwrap_err();
+    assert!(
+        matches!(&error, TransactionError::Isolation { level } if level == "repeatable read"),
+        "{error:?}"
+    );
+    let sent = send("once").in_transaction(&mut transaction);
+    assert!(matches!(sent.await, Ok(Accepted::New(_))));
+    transaction.commit().await.unwrap();
+    assert_eq!(running.log.wait_for(1).await, ["once"]);
+}
+
 /// It has the jobs of another app, in a schema of the same name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_of_another_database_with_jobs_is_rejected() {

@@ -319,6 +319,18 @@ async fn schemas_that_are_not_current_are_reported() {
             "warn",
             "0 of River's migrations and 1 tables",
         ),
+        (
+            "jobs.db",
+            "DELETE FROM forge_remote_jobs_version",
+            "warn",
+            "1 steps of the tables' own migration",
+        ),
+        (
+            "jobs.db",
+            "INSERT INTO forge_remote_jobs_version VALUES (7)",
+            "FAIL",
+            "version 7",
+        ),
     ] {
         let folder = deployed(&FILES).await;
         launch(&folder).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod at_once;
+mod crashes;
 mod database_killed;
 mod deliveries;
 #[cfg(target_os = "linux")]
@@ -72,16 +73,14 @@ impl Fixture {
 
     /// Runs a command of the example, and returns its exit status and its output.
     async fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_issue-digest"));
-        if let Some(url) = &self.postgres {
-            program.env("DATABASE_URL", url);
-        }
-        let output = program
+        let program = Command::new(env!("CARGO_BIN_EXE_issue-digest"));
+        self.run_as(program, arguments).await
+    }
+
+    async fn run_as(&self, mut program: Command, arguments: &[&str]) -> (i32, String) {
+        let output = self
+            .configured(&mut program)
             .args(arguments)
-            .env("DIGEST_DB", self.folder.file("jobs.db"))
-            .env("DIGEST_TOKENS", self.folder.file("tokens.db"))
-            .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
-            .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
             .output()
             .await
             .unwrap();
@@ -92,11 +91,11 @@ impl Fixture {
         )
     }
 
-    async fn start_as(&self, mut program: Command) -> App {
+    fn configured<'a>(&self, program: &'a mut Command) -> &'a mut Command {
         if let Some(url) = &self.postgres {
             program.env("DATABASE_URL", url);
         }
-        let mut child = program
+        program
             .env("DIGEST_DB", self.folder.file("jobs.db"))
             .env("DIGEST_TOKENS", self.folder.file("tokens.db"))
             .env("DIGEST_OUT", self.report())
@@ -105,6 +104,11 @@ impl Fixture {
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
+    }
+
+    async fn start_as(&self, mut program: Command) -> App {
+        let mut child = self
+            .configured(&mut program)
             .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -208,6 +212,12 @@ impl App {
         assert!(sent.success());
         assert!(self.child.wait().await.unwrap().success());
     }
+}
+
+/// Returns the ARI of an installation, another one for each number.
+fn installation(number: u32) -> String {
+    let prefix = &INSTALLATION_ID[..INSTALLATION_ID.len() - 4];
+    format!("{prefix}{number:04x}")
 }
 
 async fn deliver(address: SocketAddr, id: &str, installation: &str, retries: u32) -> Option<u16> {

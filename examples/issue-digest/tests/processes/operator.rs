@@ -103,3 +103,19 @@ async fn a_missing_file_is_not_created_by_a_list() {
     );
     assert!(!fixture.folder.file("jobs.db").exists());
 }
+
+#[tokio::test]
+async fn an_empty_file_is_not_migrated_by_a_list() {
+    let fixture = Fixture::sqlite().await;
+    let path = fixture.folder.file("jobs.db");
+    std::fs::write(&path, "").unwrap();
+    for arguments in [&["jobs", "list"][..], &["jobs", "retry", "1"]] {
+        let (status, text) = fixture.run(arguments).await;
+        assert!(
+            status != 0 && text.contains("has no current tables of jobs"),
+            "{text}"
+        );
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    assert_eq!(std::fs::read_dir(fixture.folder.path()).unwrap().count(), 1);
+}

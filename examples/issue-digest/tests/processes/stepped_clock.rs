@@ -22,8 +22,12 @@ struct StepClock {
 impl StepClock {
     /// Returns a clock with this lead; `None` without the library.
     fn new(fixture: &Fixture, lead: i64) -> Option<Self> {
+        Self::of_machine(fixture, "clock", lead)
+    }
+
+    fn of_machine(fixture: &Fixture, name: &str, lead: i64) -> Option<Self> {
         let library = server_variable("FORGE_REMOTE_TEST_FAKETIME")?;
-        let file = fixture.folder.file("clock");
+        let file = fixture.folder.file(name);
         let mut clock = Self {
             library,
             file,
@@ -49,6 +53,10 @@ impl StepClock {
     }
 
     async fn start(&self, fixture: &Fixture) -> App {
+        fixture.start_as(self.program()).await
+    }
+
+    fn program(&self) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_issue-digest"));
         program
             .env("LD_PRELOAD", &self.library)
@@ -57,7 +65,7 @@ impl StepClock {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1")
             .env("NO_FAKE_STAT", "1");
-        fixture.start_as(program).await
+        program
     }
 
     /// Delivers events.
@@ -134,4 +142,57 @@ async fn a_clock_that_is_set_back_while_nothing_runs_delays_nothing() {
     let app = clock.start(&fixture).await;
     fixture.wait_until_done(&ids).await;
     app.stop().await;
+}
+
+/// Two machines share a PostgreSQL, and the clock of one is 3 seconds ahead, as it may be. Then it is set an hour ahead: the
+/// machine accepts, and runs nothing. Whatever it ran or was to run again is done by the other one, and waits for no hour.
+#[tokio::test]
+async fn a_machine_whose_clock_is_an_hour_ahead_delays_nothing_of_another() {
+    let Some(fixture) = Fixture::postgres().await else {
+        return;
+    };
+    let fixture = fixture.with_work(300);
+    let clocks = ["right", "wrong"].map(|name| StepClock::of_machine(&fixture, name, 0));
+    let [Some(right), Some(mut wrong)] = clocks else {
+        return;
+    };
+    wrong.set(3);
+    let (other, machine) = (right.start(&fixture).await, wrong.start(&fixture).await);
+    let mut ids = right.deliver(&other, "right-", 10).await;
+    ids.extend(wrong.deliver(&machine, "ahead-", 10).await);
+    fixture.wait_until_done(&ids).await;
+    let starts = fixture.runs().iter().filter(|run| run.2 == "start").count();
+    assert_eq!(starts, ids.len(), "{:?}", fixture.runs());
+
+    // Both machines run them, and each is to be retried within seconds.
+    let failing = wrong.deliver(&machine, "fail-", 8).await;
+    let has_failed = |fixture: &Fixture| failing.iter().all(|id| fixture.count(id, "start") > 0);
+    fixture.wait_until("they fail", has_failed).await;
+    wrong.set(HOUR);
+    let ids = wrong.deliver(&machine, "behind-", 10).await;
+    fixture.wait_until_done(&ids).await;
+    let is_dead = |fixture: &Fixture| failing.iter().all(|id| fixture.count(id, "start") >= 4);
+    fixture.wait_until("they are dead", is_dead).await;
+    machine.stop().await;
+    other.stop().await;
+}
+
+/// A machine whose clock is wrong when it starts does not serve, and says why.
+#[tokio::test]
+async fn a_machine_whose_clock_is_an_hour_off_does_not_start() {
+    for lead in [HOUR, -HOUR] {
+        let Some(fixture) = Fixture::postgres().await else {
+            return;
+        };
+        let Some(clock) = StepClock::new(&fixture, lead) else {
+            return;
+        };
+        let mut program = clock.program();
+        program.env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml");
+        let (status, text) = fixture.run_as(program, &[]).await;
+        assert!(
+            status != 0 && text.contains("clock and the database's differ by 3600 seconds"),
+            "{text}"
+        );
+    }
 }

@@ -1,0 +1,254 @@
+//! What the engines on River do beyond the conformance suite: versions of their tables, sessions, and ends under load.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use forge_remote::fit::{BoxFuture, SystemClock};
+use forge_remote::jobs::{
+    EngineContext, Envelope, JobEngine, JobPolicy, JobRunner, PastAttempts, Verdict,
+};
+use forge_remote_river::{PostgresJobs, SqliteJobs};
+use forge_remote_tests::engines::{TestEngine, postgres, sqlite};
+use forge_remote_tests::stores::{Folder, execute_postgres, execute_sqlite, postgres_url};
+use sqlx::{Connection as _, PgConnection};
+
+const NEWER: &str = "INSERT INTO forge_remote_jobs_version VALUES (7)";
+
+async fn check_rejected(engine: impl JobEngine) {
+    let error = engine.open().await.unwrap_err().to_string();
+    assert!(
+        error.contains("version 7") && error.contains("deploy the newer version"),
+        "{error}"
+    );
+}
+
+/// As after a deployment that was taken back.
+#[tokio::test]
+async fn tables_of_a_newer_version_are_left_alone() {
+    let folder = Folder::default();
+    let path = folder.file("jobs.db");
+    SqliteJobs::new(&path).open().await.unwrap();
+    execute_sqlite(&path, NEWER).await;
+    check_rejected(SqliteJobs::new(&path)).await;
+
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    PostgresJobs::new(&url).open().await.unwrap();
+    execute_postgres(&url, NEWER).await;
+    check_rejected(PostgresJobs::new(&url)).await;
+}
+
+/// The tables of the versions that did not note it are taken over, with their jobs.
+#[tokio::test]
+async fn tables_without_a_version_are_migrated() {
+    let folder = Folder::default();
+    let path = folder.file("jobs.db");
+    let engine = SqliteJobs::new(&path);
+    engine.open().await.unwrap();
+    engine.accept(envelope("kept", "ari:1")).await.unwrap();
+    drop(engine);
+    execute_sqlite(&path, "DROP TABLE forge_remote_jobs_version").await;
+    let engine = SqliteJobs::new(&path);
+    engine.open().await.unwrap();
+    let counts = engine.counts().await.unwrap().unwrap();
+    assert_eq!(counts.pending, 1);
+}
+
+fn envelope(key: &str, installation: &str) -> Envelope {
+    let mut envelope = Envelope::new(key, "limited", installation, Vec::new());
+    envelope.accepted_at = std::time::SystemTime::now();
+    envelope
+}
+
+/// Counts the runs of each job, which take a moment.
+#[derive(Default)]
+struct Counter(Mutex<BTreeMap<String, u32>>);
+
+impl JobRunner for Counter {
+    fn policy(&self, _: &str) -> Option<JobPolicy> {
+        Some(JobPolicy::DEFAULT.with_per_installation(2))
+    }
+
+    fn longest_timeout(&self) -> Duration {
+        JobPolicy::DEFAULT.timeout()
+    }
+
+    fn run(self: Arc<Self>, envelope: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
+        *self.0.lock().unwrap().entry(envelope.key).or_default() += 1;
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Verdict::Done
+        })
+    }
+}
+
+/// The jobs of an installation end while workers claim them, are refused and return them: each ends or runs once, and none
+/// waits any more. Those of another installation all run.
+async fn ends_under_load(engine: TestEngine) {
+    const JOBS: usize = 300;
+    let connected = engine.connect();
+    connected.open().await.unwrap();
+    for number in 0..JOBS {
+        for installation in ["gone", "stays"] {
+            let key = format!("{installation}-{number}");
+            let accepted = connected.accept(envelope(&key, &format!("ari:{installation}")));
+            accepted.await.unwrap();
+        }
+    }
+    let counter = Arc::new(Counter::default());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let context = EngineContext::new(
+        Arc::clone(&counter) as Arc<dyn JobRunner>,
+        Arc::new(SystemClock::default()),
+        Box::pin(async {
+            let _ = stopped.await;
+        }),
+        Duration::from_secs(5),
+    );
+    let serving = tokio::spawn(connected.serve(context));
+    let runs = || counter.0.lock().unwrap().clone();
+    let until = async |holds: &dyn Fn(&BTreeMap<String, u32>) -> bool| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        while !holds(&runs()) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{engine:?}: {:?}",
+                runs()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    until(&|runs| runs.len() > 20).await;
+    let mut ended = connected.end_installation("ari:gone").await.unwrap();
+    assert!(ended > 200, "{engine:?}: {ended}");
+    // What was claimed at that moment waits again, or runs.
+    let pending = async || connected.counts().await.unwrap().unwrap().pending;
+    while pending().await > 0 {
+        ended += connected.end_installation("ari:gone").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(stop);
+    serving.await.unwrap().unwrap();
+    let runs = runs();
+    assert!(
+        runs.values().all(|count| *count == 1),
+        "{engine:?}: {runs:?}"
+    );
+    let of = |name: &str| runs.keys().filter(|key| key.starts_with(name)).count();
+    assert_eq!(of("stays"), JOBS, "{engine:?}");
+    assert_eq!(of("gone") as u64 + ended, JOBS as u64, "{engine:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_jobs_of_an_installation_end_while_they_are_claimed_on_sqlite() {
+    ends_under_load(sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_jobs_of_an_installation_end_while_they_are_claimed_on_postgresql() {
+    if let Some(engine) = postgres().await {
+        ends_under_load(engine).await;
+    }
+}
+
+/// A trigger notes the settings of each session that stores a call, also after the sessions have ended.
+#[tokio::test]
+async fn sessions_keep_their_settings_whatever_the_defaults_are() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let unsafe_url = format!(
+        "{url}&options[synchronous_commit]=off&options[default_transaction_isolation]=serializable"
+    );
+    let engine = PostgresJobs::new(&unsafe_url);
+    engine.open().await.unwrap();
+    for statement in [
+        "CREATE TABLE settings (commit TEXT, isolation TEXT, process INTEGER)",
+        "CREATE FUNCTION note_settings() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO settings VALUES (
+                 current_setting('synchronous_commit'), current_setting('transaction_isolation'), pg_backend_pid()
+             );
+             RETURN NEW;
+         END $$",
+        "CREATE TRIGGER note_settings AFTER INSERT ON forge_remote_call
+             FOR EACH ROW EXECUTE FUNCTION note_settings()",
+    ] {
+        execute_postgres(&url, statement).await;
+    }
+    engine.accept(envelope("first", "ari:1")).await.unwrap();
+    execute_postgres(&url, "SELECT pg_terminate_backend(process) FROM settings").await;
+    // A session that was ended may cost one call its acknowledgement.
+    let mut stored = 0;
+    for number in 0..20 {
+        let accepted = engine.accept(envelope(&format!("later-{number}"), "ari:1"));
+        stored += usize::from(accepted.await.is_ok());
+    }
+    assert!(stored >= 10, "{stored}");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let found: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT commit, isolation, count(DISTINCT process) FROM settings GROUP BY commit, isolation",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let [(commit, isolation, processes)] = &*found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (commit.as_str(), isolation.as_str()),
+        ("on", "read committed")
+    );
+    assert!(*processes > 1, "{found:?}");
+}
+
+/// A process that does not respond holds the lock of an installation: the jobs of others run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_that_is_locked_holds_up_no_other() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let engine = PostgresJobs::new(&url);
+    engine.open().await.unwrap();
+    let mut stuck = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(hashtextextended('limited ari:stuck', 0))")
+        .execute(&mut stuck)
+        .await
+        .unwrap();
+    for number in 0..5 {
+        for installation in ["stuck", "free"] {
+            let key = format!("{installation}-{number}");
+            let accepted = engine.accept(envelope(&key, &format!("ari:{installation}")));
+            accepted.await.unwrap();
+        }
+    }
+    let counter = Arc::new(Counter::default());
+    let context = EngineContext::new(
+        Arc::clone(&counter) as Arc<dyn JobRunner>,
+        Arc::new(SystemClock::default()),
+        Box::pin(std::future::pending()),
+        Duration::ZERO,
+    );
+    let serving = tokio::spawn(engine.serve(context));
+    let runs_of = |name: &str| {
+        let runs = counter.0.lock().unwrap();
+        runs.keys().filter(|key| key.starts_with(name)).count()
+    };
+    let until = async |name: &str| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while runs_of(name) < 5 {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{name}: {}",
+                runs_of(name)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    until("free").await;
+    assert_eq!(runs_of("stuck"), 0);
+    stuck.close().await.unwrap();
+    until("stuck").await;
+    serving.abort();
+}
