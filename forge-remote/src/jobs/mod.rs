@@ -43,10 +43,9 @@
 //! | returns `Ok`, or a response of 2xx or 3xx | it is done |
 //! | returns an error or another response, panics, or exceeds `timeout` | it is retried after the `backoff`, and dead after its last attempt |
 //! | returns [`Error::retry_after`](crate::Error::retry_after) | it is retried at that time; the attempt counts |
-//! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then, for 1 second to 1 hour; the attempt does not count for the first 24 hours |
+//! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then, for 1 second to 24 hours; the attempt does not count for the first 24 hours |
 //! | returns [`Error::permanent`](crate::Error::permanent) | it is dead, with the error as its reason |
-//! | is not in this version of the app | it is retried for a week, by instances of any version, and then dead |
-//! | is not in this version of the app | it is retried for a week, by instances of any version, and then dead |
+//! | is not in this version of the app, or the app does not accept the call any more | it is retried for a week, by instances of any version, and then dead |
 //!
 //! # Arguments
 //!
@@ -74,6 +73,8 @@
 //! - Jobs start in no particular order.
 //! - When an installation is uninstalled, its waiting jobs end without a run: once the app's
 //!   [token store](crate::App::token_store) has recorded the removal and it has [settled](crate::Tokens::removal_delay).
+//!   A job that runs at that moment is not interrupted, and not retried. Later ones are
+//!   [not sent](SendError::Uninstalled).
 //!
 //! What differs between engines is in their [`Guarantees`]. The launch fails if a handler needs one that the engine
 //! lacks, or if the app [requires](crate::App::require_guarantees) it.

@@ -8,8 +8,10 @@ use super::stage::{
     Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, Stage, envelope, id_of_new, report, until_state,
 };
 use crate::conformance::{Case, expect, same};
-use crate::jobs::engine::{JobEngine, Verdict};
+use crate::jobs::engine::{Accepted, JobEngine, Verdict};
+use crate::jobs::envelope::Repeats;
 use crate::jobs::inspect::JobState;
+use crate::jobs::report::{Report, ReportCode};
 
 /// The number of jobs of an installation with a long queue.
 const QUEUE: usize = 200;
@@ -98,6 +100,50 @@ pub(super) async fn pauses_an_installation(engine: &Arc<dyn JobEngine>, _: Conne
     stage.stop().await
 }
 
+pub(super) async fn pauses_what_waits(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    const JOBS: usize = 60;
+    for number in 0..JOBS {
+        let key = format!("crowded-{number}");
+        engine.accept(envelope(&key, PLAIN, "ari:crowd")).await?;
+    }
+    let mut stage = Stage::start(engine);
+    let limited = stage.next().await?;
+    let mut running = Vec::new();
+    while let Some(run) = stage.next_within(Duration::from_millis(700)).await {
+        running.push(run);
+    }
+    let pause = Duration::from_secs(5);
+    let until = SystemTime::now() + pause;
+    limited.end(Verdict::Later {
+        after: pause,
+        report: report("429"),
+        pauses_installation: true,
+    });
+    // One may take its place before the engine has stored the pause.
+    let mut early = 0;
+    if let Some(run) = stage.next_within(Duration::from_secs(1)).await {
+        early += 1;
+        running.push(run);
+    }
+    let started = 1 + running.len();
+    for run in running {
+        run.end(Verdict::Done);
+    }
+    // The limited one runs again.
+    for _ in started..=JOBS {
+        let run = stage.next().await?;
+        early += usize::from(run.at < until);
+        run.end(Verdict::Done);
+    }
+    expect(
+        early <= 1,
+        format!(
+            "{early} jobs that waited when their installation was paused started before the pause ended"
+        ),
+    )?;
+    stage.stop().await
+}
+
 pub(super) async fn shares_fairly(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
     for number in 0..QUEUE {
         let key = format!("queued-{number}");
@@ -116,6 +162,67 @@ pub(super) async fn shares_fairly(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -
         before <= QUEUE / 2,
         format!("a job started after {before} of {QUEUE} jobs of another installation"),
     )?;
+    stage.stop().await
+}
+
+pub(super) async fn shares_what_becomes_due(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    let due = SystemTime::now() + Duration::from_secs(8);
+    let delayed = |key: &str, installation: &str, millis: usize| {
+        let mut delayed = envelope(key, PLAIN, installation);
+        delayed.not_before = Some(due + Duration::from_millis(millis as u64));
+        engine.accept(delayed)
+    };
+    // Nothing is due before the newest, when it is accepted.
+    for number in 0..QUEUE {
+        let key = format!("delayed-{number}");
+        delayed(&key, "ari:long", QUEUE - number).await?;
+    }
+    delayed("short", "ari:short", QUEUE).await?;
+    let mut stage = Stage::start(engine);
+    let (mut before, mut has_started) = (0, false);
+    for _ in 0..=QUEUE {
+        let run = stage.next().await?;
+        has_started |= run.envelope.key == "short";
+        before += usize::from(!has_started);
+        run.end(Verdict::Done);
+    }
+    expect(
+        before <= QUEUE / 2,
+        format!(
+            "a job that became due started after {before} of {QUEUE} jobs of another installation"
+        ),
+    )?;
+    stage.stop().await
+}
+
+pub(super) async fn forgets_keys_of_the_uninstalled(
+    engine: &Arc<dyn JobEngine>,
+    _: Connect<'_>,
+) -> Case {
+    let unique = |key: &str, delay: Duration| {
+        let mut unique = envelope(key, PLAIN, "ari:back");
+        unique.repeats = Repeats::UnfinishedOrWithin(DAY);
+        unique.not_before = Some(unique.accepted_at + delay);
+        engine.accept(unique)
+    };
+    let first = id_of_new(unique("waited", 7 * DAY).await?)?;
+    let again = unique("waited", 7 * DAY).await?;
+    same(
+        again,
+        Accepted::Repeated(first),
+        "a unique one, while the first waits",
+    )?;
+    engine.end_installation("ari:back").await?;
+    id_of_new(unique("waited", 7 * DAY).await?)?;
+    // One that the app ends when it runs.
+    let mut stage = Stage::start(engine);
+    id_of_new(unique("ran", Duration::ZERO).await?)?;
+    let report = Report::new(ReportCode::Uninstalled, Vec::new());
+    stage.next_of("ran").await?.end(Verdict::Dead { report });
+    stage.expect_rest(engine, "rest-back").await?;
+    id_of_new(unique("ran", Duration::ZERO).await?)?;
+    stage.next_of("ran").await?.end(Verdict::Done);
+    engine.end_installation("ari:back").await?;
     stage.stop().await
 }
 

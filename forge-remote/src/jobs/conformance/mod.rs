@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use installations::{
-    ends_an_installation, limits_installations, limits_the_retried, pauses_an_installation,
-    shares_fairly,
+    ends_an_installation, forgets_keys_of_the_uninstalled, limits_installations,
+    limits_the_retried, pauses_an_installation, pauses_what_waits, shares_fairly,
+    shares_what_becomes_due,
 };
 use stage::{
     Connect, DAY, LATE, NEW, PLAIN, SOON, Stage, envelope, id_of_new, report, until_state,
@@ -72,7 +73,10 @@ pub async fn job_engine_conformance(
         ends_the_dead: "a dead envelope does not run again",
         limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
         pauses_an_installation: "a pause is of one handler and installation, until its end",
+        pauses_what_waits: "a pause holds for the jobs that wait for a place already",
         shares_fairly if shares_fairly: "a long queue of one installation delays the jobs of others little",
+        shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together delay those of others little",
+        forgets_keys_of_the_uninstalled if ends_installations: "the key of an envelope that ended because the app was uninstalled is free",
         ends_an_installation if ends_installations: "an installation's envelopes that wait end without a run",
         hands_back_at_a_stop: "a stop waits for its grace, and hands back the rest without their attempts",
         shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
