@@ -12,10 +12,10 @@ use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
 use crate::upkeep::chain;
 
-const INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(1);
 /// How long before it is due a job gets its rank, in milliseconds. A job that is delayed by less keeps the priority of
 /// its acceptance.
-const LOOK_AHEAD: i64 = 10_000;
+const LOOK_AHEAD: i64 = 4_000;
 
 /// Ranks jobs, in passes.
 #[derive(Debug, Default)]
