@@ -5,8 +5,9 @@ use sqlx::PgConnection;
 use crate::engine::Lacking;
 use crate::tables::{CREATE_VERSION_TABLE, IDENTITY, MIGRATIONS};
 
-/// Returns what the role may not do, although the engine does it at each launch: `CREATE … IF NOT EXISTS`
-/// needs the right to create, and the ownership of a table for its index, also where everything is there.
+/// Returns what the role may not do, although the engine needs it: `CREATE TABLE IF NOT EXISTS` at each launch needs the
+/// right to create, also where everything is there; a migration needs the ownership of the tables, as does River when it
+/// builds an index again.
 pub(crate) async fn lacking(
     schema: Option<&str>,
     connection: &mut PgConnection,

@@ -752,7 +752,6 @@ async fn the_rights_of_a_role_in_postgres_are_checked() {
         "{text}"
     );
     assert_eq!(status, 1, "{text}");
-    assert!(!role.opens_jobs().await);
     PostgresTokens::new(&role.url).open().await.unwrap();
 
     let owned = "SELECT format('ALTER TABLE %I OWNER TO %I', relname, $1) FROM pg_class

@@ -124,7 +124,7 @@ async fn a_discarded_job_does_not_run_again_after_a_crash() {
 /// A job whose process was killed runs alone until it has run to its end. Then it runs beside others.
 #[tokio::test]
 async fn a_suspect_that_has_run_to_its_end_runs_beside_others() {
-    let fixture = Fixture::sqlite().await.with_work(3000);
+    let fixture = Fixture::sqlite().await.with_work(8000);
     let app = fixture.start().await;
     accepted(&app, "fail-1", 0).await;
     until_started(&fixture, "fail-1", 1).await;
@@ -136,18 +136,12 @@ async fn a_suspect_that_has_run_to_its_end_runs_beside_others() {
     accepted(&app, "waits", 1).await;
     until_started(&fixture, "waits", 1).await;
     let waited = second.elapsed();
-    assert!(
-        waited > Duration::from_millis(2500),
-        "it waited for {waited:?}"
-    );
+    assert!(waited > Duration::from_secs(6), "it waited for {waited:?}");
     until_started(&fixture, "fail-1", 3).await;
     let third = Instant::now();
     accepted(&app, "beside", 2).await;
     until_started(&fixture, "beside", 1).await;
     let waited = third.elapsed();
-    assert!(
-        waited < Duration::from_millis(2500),
-        "it waited for {waited:?}"
-    );
+    assert!(waited < Duration::from_secs(6), "it waited for {waited:?}");
     app.kill().await;
 }
