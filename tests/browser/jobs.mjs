@@ -211,6 +211,7 @@ await step('shows the log of an open call before its response', async () => {
   await headers.locator('summary').focus();
   await api('/handlers/release/call', 'POST');
   await section('log').getByText('half of it is done').waitFor();
+  await section('time').getByText('/rest/api/3/search/jql').waitFor();
   await detail.getByText('The handler is running.').waitFor();
   check((await headers.getAttribute('open')) !== null, 'the headers are closed');
   check(await headers.locator('summary').evaluate((one) => one === document.activeElement), 'the focus is lost');

@@ -56,11 +56,13 @@ async fn export(Event(change): Event<Change>) -> Result<()> {
     }
 }
 
-/// Waits for two releases, and logs between them.
-#[endpoint]
-async fn slow() -> Json<Value> {
+/// Waits for two releases, and logs and calls Jira between them.
+#[endpoint(auth = system, scopes = ["read:jira-work"])]
+async fn slow(call: Invocation, token: SystemToken) -> Json<Value> {
     RELEASED.notified().await;
     tracing::info!("half of it is done");
+    let found = call.jira().as_app(&token).get("/rest/api/3/search/jql");
+    let _ = found.send().await;
     RELEASED.notified().await;
     Json(Value::Null)
 }
