@@ -11,7 +11,7 @@ use super::console_calls::{get, jobs_app, logged, made, post, until};
 
 /// A page can call several endpoints by one key.
 #[tokio::test]
-async fn endpoints_that_share_a_key_and_a_path_are_told_apart() {
+async fn endpoints_that_share_a_key_and_a_path_are_distinguished() {
     let folder = Folder::default();
     let dev = jobs_app(&folder);
     for (id, function, method) in [
