@@ -301,6 +301,36 @@ async fn a_postgresql_write_that_times_out_is_not_done_later() {
     assert!(get(&store, 1).await == Some(old));
 }
 
+/// A write that waits for another one succeeds, whatever the default isolation level of the database is.
+#[tokio::test]
+async fn a_postgresql_write_sees_what_it_waited_for() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let strict = format!("{url}&options[default_transaction_isolation]=serializable");
+    let store = PostgresTokens::new(&strict);
+    store.open().await.unwrap();
+    let (old, new) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(200)));
+    store.put(vec![old]).await.unwrap();
+    let other = sqlx::PgPool::connect(&url).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    let update = "UPDATE forge_remote_tokens SET expires_at = expires_at + 1";
+    transaction.execute(update).await.unwrap();
+    let put = tokio::spawn(store.put(vec![new.clone()]));
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(!put.is_finished(), "the write does not wait");
+    }
+    transaction.commit().await.unwrap();
+    put.await.unwrap().unwrap();
+    assert!(get(&store, 1).await == Some(new));
+}
+
 /// The app may have the file open. The system drops all of a process's locks on a file when the
 /// process closes any handle of it, and then two may write at once.
 #[cfg(target_os = "linux")]

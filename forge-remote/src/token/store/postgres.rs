@@ -36,8 +36,10 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS forge_remote_schema (version BI
 /// Begins a write with time limits. Together with the limit of connecting, it ends before its caller
 /// stops waiting, so that a write reported as failed is not executed later, possibly after a removal.
 /// The limits are local to the transaction, because a proxy may share the connection.
-const BEGIN_WRITE: &str =
-    "BEGIN; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
+/// Whatever the default of the database or the role is, what waited for a lock sees what its holder has committed.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The id of the key check, which is a row among the tokens: deleting all rows, because the key is lost,
 /// deletes it as well.
 const KEY_CHECK_ID: &str = "";
@@ -181,7 +183,7 @@ impl PostgresTokens {
         {
             return Ok(());
         }
-        let mut transaction = pool.begin().await.map_err(failed)?;
+        let mut transaction = pool.begin_with(BEGIN).await.map_err(failed)?;
         // One instance at a time migrates; the others find the new version.
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
