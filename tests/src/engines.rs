@@ -46,9 +46,10 @@ pub fn sqlite() -> TestEngine {
     }
 }
 
-/// Returns the engine in PostgreSQL; `None` without a server.
+/// Returns the engine in PostgreSQL, in a database whose defaults it must not rely on; `None` without a server.
 pub async fn postgres() -> Option<TestEngine> {
     let url = postgres_url().await?;
+    let url = format!("{url}&options[default_transaction_isolation]=serializable");
     Some(TestEngine {
         name: "PostgreSQL",
         connect: Box::new(move || Arc::new(PostgresJobs::new(&url))),
