@@ -14,6 +14,7 @@ pub mod engines;
 pub mod fake_api;
 pub mod handlers;
 pub mod http;
+pub mod job_tables;
 pub mod jwks_server;
 pub mod layered_app;
 pub mod log_capture;

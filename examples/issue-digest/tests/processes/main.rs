@@ -20,6 +20,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use forge_remote_tests::http::{Call, send};
+use forge_remote_tests::job_tables::JobTables;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, published};
 use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
@@ -64,6 +65,13 @@ impl Fixture {
 
     fn report(&self) -> PathBuf {
         self.folder.file("report")
+    }
+
+    fn job_tables(&self) -> JobTables {
+        match &self.postgres {
+            Some(url) => JobTables::Postgres(url.clone()),
+            None => JobTables::Sqlite(self.folder.file("jobs.db")),
+        }
     }
 
     async fn start(&self) -> App {
