@@ -123,16 +123,35 @@ impl Outcome {
     }
 
     /// Returns whether the job may have ended its process, by this outcome and by what was known before. An attempt that
-    /// ended clears it; one that did not begin, waits or was handed back does not.
+    /// ended clears it, also one that Atlassian limited; one that did not begin or was handed back does not.
     pub(crate) fn is_suspect(&self, before: bool) -> bool {
         match self {
             Self::Interrupted { .. } => true,
-            Self::Done | Self::Retry { .. } | Self::Dead { counts: true, .. } => false,
-            Self::Later { .. }
+            Self::Done
+            | Self::Retry { .. }
+            | Self::Later {
+                paused_until: Some(_),
+                ..
+            }
+            | Self::Dead { counts: true, .. } => false,
+            Self::Later {
+                paused_until: None, ..
+            }
             | Self::Paused { .. }
             | Self::HandedBack
             | Self::Dead { counts: false, .. } => before,
         }
+    }
+
+    /// Returns whether the handler pauses for the installation.
+    fn pauses(&self) -> bool {
+        matches!(
+            self,
+            Self::Later {
+                paused_until: Some(_),
+                ..
+            }
+        )
     }
 
     /// Returns the outcome of a job whose handler this version of the app lacks.
@@ -160,7 +179,7 @@ pub(crate) struct Attempt {
     step: u32,
     call: Envelope,
     attempts: StoredAttempts,
-    /// From the first step to the second.
+    /// From the first step to the second, and until the pause that the attempt asks for is stored.
     place: Arc<Mutex<Option<Place>>>,
     _unfinished: TaskTrackerToken,
 }
@@ -218,14 +237,10 @@ impl Attempt {
             self.call.clone(),
             self.attempts.past(),
         );
-        let (id, step, is_suspect) = (self.id.clone(), self.step, self.attempts.is_suspect);
+        let (id, step) = (self.id.clone(), self.step);
         let held = Arc::clone(&self.place);
         Ok(Step::new(async move {
-            let held = held.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let place = match held {
-                Some(place) => place,
-                None => serving.place(is_suspect).await?,
-            };
+            let hold = || held.lock().unwrap_or_else(PoisonError::into_inner);
             if process != serving.process || !serving.begin(&id, step) {
                 serving.forget(&id, step);
                 // The installation may be paused, too; the next attempt looks.
@@ -236,6 +251,11 @@ impl Attempt {
                     is_given_back,
                 }));
             }
+            let Some(place) = hold().take() else {
+                // The connection broke after the first step, perhaps long ago: the pause is read again.
+                serving.forget(&id, step);
+                return Ok(Json(Outcome::Paused { wait: 0 }));
+            };
             let now = to_millis(SystemTime::now());
             if paused_until > now {
                 serving.forget(&id, step);
@@ -248,7 +268,10 @@ impl Attempt {
                 () = serving.over.cancelled() => Outcome::HandedBack,
             };
             serving.forget(&id, step);
-            drop(place);
+            if outcome.pauses() {
+                // What waits for the place would begin before the pause is stored.
+                *hold() = Some(place);
+            }
             Ok(Json(outcome))
         }))
     }
@@ -287,7 +310,12 @@ mod tests {
             wait: 1,
             report: report(),
         };
-        for outcome in [Outcome::Done, retry] {
+        let limited = Outcome::Later {
+            wait: 1,
+            report: report(),
+            paused_until: Some(1),
+        };
+        for outcome in [Outcome::Done, retry, limited] {
             assert!(!outcome.is_suspect(true), "{outcome:?}");
         }
     }
