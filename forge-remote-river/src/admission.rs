@@ -18,9 +18,9 @@ pub(crate) enum Admission {
     },
     /// Another process decides about the installation, and does not come to an end.
     Busy,
-    /// The installation is paused until this time, in milliseconds since 1970.
+    /// The installation is paused for this time, in milliseconds.
     Paused {
-        until: i64,
+        wait: i64,
     },
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn decide<'a>(
         )
         .await?;
     if let Some(until) = until {
-        return Ok(Admission::Paused { until });
+        return Ok(Admission::Paused { wait: until - now });
     }
     if let Some(limit) = applicant.limit {
         // A slot counts while its run lasts: River's row is then still running, at the same attempt.

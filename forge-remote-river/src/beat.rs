@@ -2,7 +2,6 @@
 
 use forge_remote::jobs::EngineError;
 
-use crate::lead::Lead;
 use crate::ledger::{Ledger, Store, database_failed, execute};
 use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
@@ -13,21 +12,6 @@ const MAX_STEP: i64 = 10_000;
 const LAST_BEAT: i64 = 15_000;
 
 impl<S: Store> Ledger<S> {
-    /// Corrects what this process has dated by a clock that was ahead.
-    pub(crate) async fn correct(&self, process: &str, lead: Lead) -> Result<(), EngineError> {
-        let millis = lead.late_millis();
-        if millis == 0 {
-            return Ok(());
-        }
-        let mut writing = self.begin().await?;
-        let advanced = S::advance_own(&mut writing.transaction, process, millis).await;
-        advanced.map_err(database_failed)?;
-        // It may have stored one for as much too long. A call that is limited still gets a new pause.
-        let pauses: &[(&str, &[Value<'_>])] = &[("DELETE FROM forge_remote_pause", values![])];
-        execute(&mut writing.transaction, pauses).await?;
-        writing.commit().await
-    }
-
     /// Notes that this process lives, and returns the database's time. If its clock was set back, also while no
     /// process ran, the first process to see it has the jobs follow.
     pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {

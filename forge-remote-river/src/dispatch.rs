@@ -12,13 +12,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Applicant, pause_behind};
-use crate::ledger::{Ledger, Store};
+use crate::lead::MachineClock;
+use crate::ledger::{Ledger, Release, Store};
 use crate::quarantine::{ALONE_FOR, LONGEST_TURN, Quarantine};
 use crate::run_times::RunTimes;
 use crate::running::Running;
-use crate::stored_call::{
-    StoredCall, clear_suspicion, is_suspect, read_report, to_millis, write_report,
-};
+use crate::stored_call::{StoredCall, clear_suspicion, is_suspect, read_report, write_report};
+use crate::upkeep::chain;
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub(crate) struct Dispatch<S> {
     ledger: Ledger<S>,
     quarantine: Quarantine,
     running: Running,
+    machine: MachineClock,
     applications: UnboundedSender<Application>,
     /// Receives the jobs that do not run again.
     finished: UnboundedSender<i64>,
@@ -82,6 +83,7 @@ impl<S: Store> Dispatch<S> {
         runner: Arc<dyn JobRunner>,
         ledger: Ledger<S>,
         running: Running,
+        machine: MachineClock,
         applications: UnboundedSender<Application>,
         finished: UnboundedSender<i64>,
     ) -> Self {
@@ -90,6 +92,7 @@ impl<S: Store> Dispatch<S> {
             ledger,
             quarantine: Quarantine::default(),
             running,
+            machine,
             applications,
             finished,
             run_times: RunTimes::default(),
@@ -106,7 +109,6 @@ impl<S: Store> Dispatch<S> {
             installation: job.args.0.installation_id.clone(),
             limit,
         };
-        let now = to_millis(SystemTime::now());
         let (decision, decided) = oneshot::channel();
         let application = Application {
             applicant,
@@ -120,8 +122,8 @@ impl<S: Store> Dispatch<S> {
                 let run = self.run_times.of(&job.args.0.handler);
                 Err(pause_behind(ahead, limit.unwrap_or(1), run, job.row.id))
             }
-            Ok(Admission::Paused { until }) => {
-                let wait = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
+            Ok(Admission::Paused { wait }) => {
+                let wait = u64::try_from(wait).unwrap_or_default();
                 let wait = wait.min(LONGEST_PAUSE);
                 // Spread over a second, so that the calls do not all return at once.
                 let spread = u64::try_from(job.row.id.rem_euclid(10)).unwrap_or_default() * 100;
@@ -142,6 +144,31 @@ impl<S: Store> Dispatch<S> {
         if let Err(error) = self.ledger.hand_back(id, attempt).await {
             // Its next run then counts as started a moment too early.
             tracing::warn!(%error, "a job that runs again later can't be noted");
+        }
+    }
+
+    /// Dates the next run of a job by the database's clock, if this machine's was set: River would date it by that one.
+    async fn date_next_run(&self, job: &Job<StoredCall>, ended: &Result<WorkOutcome, Failed>) {
+        if self.machine.is_right() {
+            return;
+        }
+        let attempt = i64::from(job.row.attempt);
+        let (spent, wait) = match ended {
+            Ok(WorkOutcome::Snooze(wait)) => (attempt - 1, *wait),
+            Err(Failed::Run { after, .. }) if job.row.attempt < job.row.max_attempts => {
+                (attempt, *after)
+            }
+            Err(Failed::Cancelled(_)) => (attempt - 1, Duration::ZERO),
+            // It does not run again.
+            Ok(_) | Err(Failed::Run { .. }) => return,
+        };
+        let release = Release {
+            attempt,
+            spent,
+            wait,
+        };
+        if let Err(error) = self.ledger.release(job.row.id, release).await {
+            tracing::warn!(error = %chain(&error), "a job may run at a wrong time: this machine's clock was set");
         }
     }
 
@@ -183,16 +210,29 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         context: WorkContext,
         job: Job<StoredCall>,
     ) -> Result<WorkOutcome, Failed> {
+        let ended = self.attempt(&context, &job).await;
+        self.date_next_run(&job, &ended).await;
+        ended
+    }
+}
+
+impl<S: Store> Dispatch<S> {
+    /// Runs an attempt of a job, once it has its turn and is admitted.
+    async fn attempt(
+        &self,
+        context: &WorkContext,
+        job: &Job<StoredCall>,
+    ) -> Result<WorkOutcome, Failed> {
         let Some(policy) = self.runner.policy(&job.args.0.handler) else {
             let report = Report::new(ReportCode::UnknownHandler, Vec::new());
             let envelope = &job.args.0;
             let last = read_report(&job.row.metadata);
             let pause = envelope.pause_without_handler(SystemTime::now(), last.as_ref());
             let Some(pause) = pause else {
-                self.end_dead(&context, &job, &report);
+                self.end_dead(context, job, &report);
                 return Ok(WorkOutcome::Discard);
             };
-            write_report(&context, &report.after(last.as_ref()));
+            write_report(context, &report.after(last.as_ref()));
             return Ok(WorkOutcome::Snooze(pause));
         };
         let _running = self.running.enter(job.row.id);
@@ -203,7 +243,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 .enter(is_suspect(&job.row.metadata))
                 .await
                 .ok_or(TURN_RETRY)?;
-            self.admit(&job, &policy).await.map(|()| place)
+            self.admit(job, &policy).await.map(|()| place)
         };
         let mut place = tokio::select! {
             turn = turn => match turn {
@@ -212,7 +252,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
             },
             () = cancellation.cancelled() => {
                 // It may have been admitted at the last moment.
-                self.hand_back(&job).await;
+                self.hand_back(job).await;
                 return Err(Failed::Cancelled(WorkCancelled));
             }
         };
@@ -225,8 +265,8 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
             tokio::select! {
                 verdict = &mut run => break verdict,
                 () = cancellation.cancelled() => {
-                    write_report(&context, &Report::new(ReportCode::Interrupted, Vec::new()));
-                    self.hand_back(&job).await;
+                    write_report(context, &Report::new(ReportCode::Interrupted, Vec::new()));
+                    self.hand_back(job).await;
                     return Err(Failed::Cancelled(WorkCancelled));
                 }
                 () = &mut was_alone, if place.is_alone() => place.share(),
@@ -235,7 +275,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         self.run_times.note(&job.args.0.handler, started.elapsed());
         match verdict {
             Verdict::Done => {
-                self.note_finished(&job);
+                self.note_finished(job);
                 Ok(WorkOutcome::Complete)
             }
             Verdict::Later {
@@ -243,26 +283,25 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 report,
                 pauses_installation,
             } => {
-                write_report(&context, &report);
+                write_report(context, &report);
                 if pauses_installation {
                     // The handler has run, and the process has survived it.
-                    clear_suspicion(&context, &job.row.metadata);
-                    let until = to_millis(SystemTime::now() + after);
+                    clear_suspicion(context, &job.row.metadata);
                     let (handler, installation) =
                         (&job.args.0.handler, &job.args.0.installation_id);
-                    if let Err(error) = self.ledger.pause(handler, installation, until).await {
+                    if let Err(error) = self.ledger.pause(handler, installation, after).await {
                         tracing::warn!(%error, "the pause of an installation can't be stored");
                     }
                 }
-                self.hand_back(&job).await;
+                self.hand_back(job).await;
                 Ok(WorkOutcome::Snooze(after))
             }
             Verdict::Retry { after, report } => {
                 // The process has survived it.
-                clear_suspicion(&context, &job.row.metadata);
+                clear_suspicion(context, &job.row.metadata);
                 match job.row.attempt >= job.row.max_attempts {
-                    true => self.end_dead(&context, &job, &report),
-                    false => write_report(&context, &report),
+                    true => self.end_dead(context, job, &report),
+                    false => write_report(context, &report),
                 }
                 let code = report.code;
                 Err(Failed::Run { code, after })
@@ -273,7 +312,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 {
                     tracing::warn!(%error, "the key of a job can't be released");
                 }
-                self.end_dead(&context, &job, &report);
+                self.end_dead(context, job, &report);
                 Ok(WorkOutcome::Discard)
             }
             // A later version of the seam may have more verdicts: this one waits for it.

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
+use crate::lead::MachineClock;
 use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::LONGEST_TURN;
 use crate::ranking::Ranking;
@@ -337,11 +338,13 @@ impl<D: Database> River<D> {
         let (finished, mut finishing) = unbounded_channel();
         let (applications, applying) = unbounded_channel();
         let running = Running::default();
+        let machine = MachineClock::default();
         let mut workers = Workers::new();
         let dispatch = Dispatch::new(
             context.runner,
             opened.ledger.clone(),
             running.clone(),
+            machine.clone(),
             applications,
             finished,
         );
@@ -371,6 +374,7 @@ impl<D: Database> River<D> {
             .map_err(setup)?;
         let process = client.id().to_owned();
         opened.ledger.beat(&process).await?;
+        machine.note(opened.ledger.store.lead().await?);
         let mut ranking = Ranking::default();
         ranking.pass(&opened.ledger).await;
         let mut run = client
@@ -381,7 +385,7 @@ impl<D: Database> River<D> {
             store: opened.ledger.store.apart(),
         };
         let deciding = tokio::spawn(decide(upkeep.clone(), applying));
-        let life = show_life(&upkeep, &process);
+        let life = show_life(&upkeep, &process, &machine);
         let remember = self.settings.remember;
         let tidying = tidy(&opened.ledger, remember, &process, &running, &mut finishing);
         let ended = tokio::select! {
@@ -391,16 +395,14 @@ impl<D: Database> River<D> {
                     ended = run.wait() => ended,
                 }
             } => ended.map_err(|error| failed("River ended", error)),
-            skew = life => {
-                // What runs is handed back at once: its result would be dated wrongly.
+            error = life => {
+                // What still runs at the end of the grace is handed back, and starts again elsewhere, or once the clocks
+                // agree.
                 tokio::select! {
-                    _ = run.stop_and_cancel() => {}
+                    _ = run.stop() => {}
                     never = only_beat(&upkeep, &process) => match never {},
                 }
-                if let Err(error) = upkeep.correct(&process, skew.lead).await {
-                    tracing::warn!(error = %chain(&error), "jobs that wait can't be dated by the database's clock");
-                }
-                Err(skew.error)
+                Err(error)
             }
             never = tidying => match never {},
             never = ranking.run(&opened.ledger) => match never {},

@@ -12,12 +12,15 @@ use sqlx::pool::PoolConnection;
 use crate::admission::{Admission, Applicant, decide, priority};
 use crate::lead::Lead;
 use crate::statements::{Statements, Value, values};
-use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
+use crate::stored_call::{QUEUE, StoredCall, from_millis, millis, to_millis};
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
+/// How long a released job waits at least: until River has stored what it knows of the run, which would be taken for the end
+/// of the next one.
+const SHORTEST_RELEASE: Duration = Duration::from_secs(1);
 
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,15 @@ pub(crate) struct Reclaimed {
     pub(crate) is_dead: bool,
     /// River's arguments, as JSON.
     pub(crate) arguments: String,
+}
+
+/// The end of a run after which the job waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Release {
+    pub(crate) attempt: i64,
+    /// How many attempts are spent.
+    pub(crate) spent: i64,
+    pub(crate) wait: Duration,
 }
 
 /// A database with River's tables and those of this crate.
@@ -66,6 +78,10 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// `$6`.
     const RANK: &'static str;
 
+    /// Has the job `$1`, which runs its attempt `$2`, wait for `$4` milliseconds, with `$3` spent attempts. `None` for a
+    /// database that has this machine's clock.
+    const RELEASE: Option<&'static str>;
+
     /// Selects the process and the id of each running job.
     const RUNNING: &'static str;
     /// Has the running job `$1` belong to no process.
@@ -74,16 +90,6 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Compares this machine's clock with the database's.
     fn lead(&self) -> impl Future<Output = Result<Lead, EngineError>> + Send {
         std::future::ready(Ok(Lead::default()))
-    }
-
-    /// Has waiting jobs that the process `process` ran last be due this much earlier.
-    fn advance_own(
-        transaction: &mut Transaction<'_, Self::Database>,
-        process: &str,
-        millis: i64,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
-        let _ = (transaction, process, millis);
-        std::future::ready(Ok(()))
     }
 
     /// Returns the store with connections of its own, so that what keeps a process alive does not wait for the calls that
@@ -186,8 +192,7 @@ impl<S: Store> Ledger<S> {
         let locked = S::lock(transaction, &envelope.key).await;
         locked.map_err(database_failed)?;
         if let Some((window, or_unfinished)) = envelope.repeats.window() {
-            let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-            let after = accepted_at.saturating_sub(window);
+            let after = accepted_at.saturating_sub(millis(window));
             let unfinished = if or_unfinished { 1 } else { NEVER };
             let first = transaction
                 .integer(
@@ -253,9 +258,9 @@ impl<S: Store> Ledger<S> {
     pub(crate) async fn admit(
         &self,
         applicants: &[Applicant],
-        now: i64,
     ) -> Result<Vec<Admission>, EngineError> {
         let mut writing = self.begin().await?;
+        let now = self.now(&mut writing).await?;
         // In one order, so that two instances do not wait for each other.
         let groups: BTreeSet<String> = applicants.iter().filter_map(Applicant::group).collect();
         let mut busy = BTreeSet::new();
@@ -286,15 +291,34 @@ impl<S: Store> Ledger<S> {
         &self,
         handler: &str,
         installation: &str,
-        until: i64,
+        time: Duration,
     ) -> Result<(), EngineError> {
-        self.write(&[(
+        let mut writing = self.begin().await?;
+        let until = self.now(&mut writing).await?.saturating_add(millis(time));
+        let pause: &[(&str, &[Value<'_>])] = &[(
             "INSERT INTO forge_remote_pause (handler, installation, until) VALUES ($1, $2, $3)
              ON CONFLICT (handler, installation) DO UPDATE SET until = excluded.until
              WHERE excluded.until > forge_remote_pause.until",
             values![handler, installation, until],
-        )])
-        .await
+        )];
+        execute(&mut writing.transaction, pause).await?;
+        writing.commit().await
+    }
+
+    /// Releases a job in place of River, which dates by this machine's clock what the database's decides about. River
+    /// leaves a job alone that does not run any more.
+    pub(crate) async fn release(&self, job: i64, release: Release) -> Result<(), EngineError> {
+        let Some(statement) = S::RELEASE else {
+            return Ok(());
+        };
+        let Release {
+            attempt,
+            spent,
+            wait,
+        } = release;
+        let wait = millis(wait.max(SHORTEST_RELEASE));
+        self.write(&[(statement, values![job, attempt, spent, wait])])
+            .await
     }
 
     /// Notes that the finished jobs do not run again.
@@ -368,7 +392,7 @@ impl<S: Store> Ledger<S> {
             }
             Abandoned::Silent(time) => {
                 let now = self.now(&mut writing).await?;
-                now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+                now.saturating_sub(millis(time))
             }
         };
         writing
@@ -396,8 +420,10 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Notes every job that ended unnoticed, and deletes pauses that are over.
-    pub(crate) async fn sweep(&self, now: i64) -> Result<(), EngineError> {
-        self.write(&[
+    pub(crate) async fn sweep(&self) -> Result<(), EngineError> {
+        let mut writing = self.begin().await?;
+        let now = self.now(&mut writing).await?;
+        let sweep: &[(&str, &[Value<'_>])] = &[
             (
                 "UPDATE forge_remote_call SET unfinished = 0
                  WHERE unfinished = 1 AND NOT EXISTS (
@@ -410,8 +436,9 @@ impl<S: Store> Ledger<S> {
                 "DELETE FROM forge_remote_pause WHERE until < $1",
                 values![now],
             ),
-        ])
-        .await
+        ];
+        execute(&mut writing.transaction, sweep).await?;
+        writing.commit().await
     }
 
     /// Ends some waiting jobs of an installation, and returns how many. 0 shows the end: workers claim some of the

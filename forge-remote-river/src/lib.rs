@@ -42,8 +42,8 @@
 //!   uses, as soon as the next one starts.
 //! - When the clock is set, by an hour for example, no job is lost, and what waits for a retry does not wait longer. A job
 //!   that runs at that moment may run twice. With PostgreSQL, a machine whose clock differs from the database's by more
-//!   than 5 seconds runs no jobs until they agree: it notices within 5 seconds, ends its runs without an attempt, and
-//!   corrects the times that it wrote.
+//!   than 5 seconds runs no jobs until they agree. It notices within 5 seconds, and what it hands back until then is due by
+//!   the database's clock.
 //! - If the response to a claim is lost, its jobs are handed back after 10 minutes.
 //! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
 //!   lower the priority of its next call. A job that was sent for later, or waits for its retry, gets its priority when it

@@ -52,6 +52,12 @@ impl Store for PostgresStore {
         "to_timestamp($3::bigint / 1000.0)",
         "FOR UPDATE OF job SKIP LOCKED"
     );
+    // One that an operator has cancelled is for River to end.
+    const RELEASE: Option<&'static str> = Some(
+        "UPDATE river_job SET state = 'available', attempt = $3::bigint,
+             scheduled_at = now() + make_interval(secs => $4::bigint / 1000.0)
+         WHERE id = $1 AND state = 'running' AND attempt = $2 AND NOT metadata ? 'cancel_attempted_at'",
+    );
     const RUNNING: &'static str =
         "SELECT coalesce(attempted_by[array_upper(attempted_by, 1)], ''), id
          FROM river_job WHERE state = 'running'";
@@ -75,26 +81,6 @@ impl Store for PostgresStore {
 
     async fn lead(&self) -> Result<Lead, EngineError> {
         lead(&self.pool).await
-    }
-
-    async fn advance_own(
-        transaction: &mut Transaction<'_, Postgres>,
-        process: &str,
-        millis: i64,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "UPDATE river_job SET scheduled_at = greatest(
-                 now(),
-                 scheduled_at - make_interval(secs => $2::bigint / 1000.0)
-             )
-             WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > now()
-                 AND attempted_by[array_upper(attempted_by, 1)] = $1",
-        )
-        .bind(process)
-        .bind(millis)
-        .execute(&mut **transaction)
-        .await?;
-        Ok(())
     }
 
     fn apart(&self) -> Self {
@@ -263,5 +249,5 @@ pub(crate) async fn lead(pool: &PgPool) -> Result<Lead, EngineError> {
 /// Returns an error if this machine's clock and the database's differ by too much.
 pub(crate) async fn check_clock(pool: &PgPool) -> Result<Lead, EngineError> {
     let lead = lead(pool).await?;
-    lead.check().map(|()| lead).map_err(|skew| skew.error)
+    lead.check().map(|()| lead)
 }

@@ -301,6 +301,7 @@ impl Store for SqliteStore {
         "strftime('%Y-%m-%d %H:%M:%f', $3 / 1000.0, 'unixepoch')",
         ""
     );
+    const RELEASE: Option<&'static str> = None;
     const RUNNING: &'static str =
         "SELECT json_extract(attempted_by, '$[#-1]'), id FROM river_job WHERE state = 'running'";
     const DISOWN: &'static str =

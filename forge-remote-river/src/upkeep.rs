@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::dispatch::Application;
-use crate::lead::{Lead, Skew};
+use crate::lead::MachineClock;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store};
 use crate::running::{Lost, Running};
 use crate::stored_call::{StoredCall, to_millis};
@@ -25,9 +25,13 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// By how much the database's clock may run fast or slow in a beat, in milliseconds.
 const MAX_DRIFT: i64 = 10_000;
 
-/// Shows that this process lives, and takes over the jobs of processes that do not. Ends if this machine's clock differs
-/// from the database's.
-pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> Skew {
+/// Shows that this process lives, and takes over the jobs of processes that do not. Ends with an error if this machine's
+/// clock differs from the database's.
+pub(crate) async fn show_life<S: Store>(
+    ledger: &Ledger<S>,
+    process: &str,
+    machine: &MachineClock,
+) -> EngineError {
     // After an outage of the database, or when its clock was set, every process seems silent until it has shown that
     // it lives.
     let mut reachable_since = Instant::now();
@@ -53,9 +57,13 @@ pub(crate) async fn show_life<S: Store>(ledger: &Ledger<S>, process: &str) -> Sk
             }
             ledger.store.lead().await
         };
-        match tended.await.map(Lead::check) {
-            Ok(Ok(())) => {}
-            Ok(Err(skew)) => return skew,
+        match tended.await {
+            Ok(lead) => {
+                machine.note(lead);
+                if let Err(error) = lead.check() {
+                    return error;
+                }
+            }
             Err(error) => {
                 reachable_since = Instant::now();
                 tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
@@ -112,7 +120,7 @@ pub(crate) async fn tidy<S: Store>(
             }
             () = tokio::time::sleep_until(next_sweep) => {
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
-                if let Err(error) = ledger.sweep(to_millis(SystemTime::now())).await {
+                if let Err(error) = ledger.sweep().await {
                     tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
                 }
                 if let Err(error) = find_lost(ledger, process, running, &mut lost).await {
@@ -167,10 +175,7 @@ pub(crate) async fn decide<S: Store>(
             .drain(..)
             .map(|application| (application.applicant, application.decision))
             .unzip();
-        match ledger
-            .admit(&applicants, to_millis(SystemTime::now()))
-            .await
-        {
+        match ledger.admit(&applicants).await {
             Ok(admissions) => {
                 for (decision, admission) in decisions.into_iter().zip(admissions) {
                     // A call that is cancelled meanwhile does not wait for it.
