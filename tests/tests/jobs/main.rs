@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod beats;
 mod engines;
 mod envelopes;
 mod guarantees;
@@ -15,5 +16,6 @@ mod schedules;
 mod sent;
 mod spans;
 mod starts;
+mod suspects;
 mod transactions;
 mod uninstalled;
