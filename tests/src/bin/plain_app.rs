@@ -170,7 +170,7 @@ async fn main() -> Result<()> {
     }
     app = match std::env::var("KEY_SOURCE").as_deref() {
         Ok("vault") => app.key_source(Vault),
-        Ok(url) => app.key_source(HttpKeySource::new(url).expect("a URL")),
+        Ok(url) => app.key_source(HttpKeySource::new(url)?),
         Err(_) => app,
     };
     if std::env::var_os("STAYS").is_some() {
