@@ -304,7 +304,7 @@ fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
     );
     for key in [" tokens-hourly-trigger ", " tokens-life-trigger "] {
         let is_place = |line: &&str| line.starts_with("source: tests/src/bin/life_app.rs:");
-        assert!(below(key).iter().any(|line| is_place(&line)), "{text}");
+        assert!(below(key).iter().any(is_place), "{text}");
     }
 
     let (good, json) = run(&mut app(&folder, &["routes", "--json"]));
