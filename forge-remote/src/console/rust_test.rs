@@ -112,6 +112,11 @@ pub(super) fn invoke_command(record: &Record, platform_url: &str) -> Result<Stri
     if changes.forgery.is_some() {
         return Err("A forged call has no command to copy");
     }
+    if changes.fires.is_some() {
+        return Err(
+            "A fired schedule has no command to copy: `invoke` calls its handler, not the clock",
+        );
+    }
     let body = body(sent);
     let body = body.as_deref();
     if body.is_some_and(|body| body.len() > MAX_ARGUMENT) {
@@ -120,9 +125,7 @@ pub(super) fn invoke_command(record: &Record, platform_url: &str) -> Result<Stri
     if body.is_some_and(|body| body.contains('\0')) {
         return Err("The body has a NUL character, which no command can have");
     }
-    // The clock fires a handler; the command calls it directly.
-    let handler = changes.fires.as_ref().unwrap_or(&sent.handler);
-    let mut command = format!("cargo run -- invoke {}", quoted(handler));
+    let mut command = format!("cargo run -- invoke {}", quoted(&sent.handler));
     let mut option = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             // A value that begins like an option is taken for one.
@@ -134,9 +137,6 @@ pub(super) fn invoke_command(record: &Record, platform_url: &str) -> Result<Stri
         "platform",
         Some(platform_url).filter(|url| *url != DEFAULT_PLATFORM),
     );
-    if changes.fires.is_some() {
-        return Ok(command);
-    }
     option("method", changes.method.map(Method::as_str));
     option("event", sent.event.as_deref());
     option("subpath", changes.subpath.as_deref());
