@@ -18,7 +18,6 @@ use crate::quarantine::{ALONE_FOR, LONGEST_TURN, Quarantine};
 use crate::run_times::RunTimes;
 use crate::running::Running;
 use crate::stored_call::{StoredCall, clear_suspicion, is_suspect, read_report, write_report};
-use crate::upkeep::chain;
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
@@ -168,7 +167,7 @@ impl<S: Store> Dispatch<S> {
             wait,
         };
         if let Err(error) = self.ledger.release(job.row.id, release).await {
-            tracing::warn!(error = %chain(&error), "a job may run at a wrong time: this machine's clock was set");
+            tracing::warn!(%error, "a job may run at a wrong time: this machine's clock was set");
         }
     }
 
