@@ -7,10 +7,3 @@ pub use crate::client::fuzzing::{dates, pages, paths, retry_after};
 pub use crate::kinds::fuzzing::{payloads, web_trigger};
 pub use crate::token::fuzzing::sealed;
 pub use forge_remote_fit::fuzzing::{key_set, verifier};
-
-pub(crate) use forge_remote_fit::fuzzing::first_line;
-
-/// Runs a future that has nothing to wait for.
-pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
-    futures_util::FutureExt::now_or_never(future).expect("it waits for nothing")
-}

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
+use forge_remote_fit::fuzzing::first_line;
 use reqwest::Url;
 use serde_json::Value;
 
@@ -19,7 +20,6 @@ use super::retry::{RetryPolicy, retry_after as read_retry_after};
 use super::{
     Api, AtlassianClient, InstallationUrls, Item, Path, ProductApi, ProductClient, Request, hosts,
 };
-use crate::fuzzing::first_line;
 
 const BASE: &str = "https://api.atlassian.com/ex/jira/c-1";
 const SECRET: &str = "the-secret";

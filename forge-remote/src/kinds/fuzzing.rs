@@ -5,6 +5,8 @@
 use axum::body::Body;
 use axum::extract::FromRequest;
 use axum::http::{HeaderName, HeaderValue, Request};
+use forge_remote_fit::fuzzing::first_line;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +19,11 @@ use super::{
     UninstallEvent, WebTriggerRequest, WithProperties,
 };
 use crate::extract::RetryContext;
-use crate::fuzzing::{at_once, first_line};
+
+/// Runs a future that has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("it waits for nothing")
+}
 
 fn call(body: &[u8]) -> axum::extract::Request {
     Request::post("/")

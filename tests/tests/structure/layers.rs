@@ -1,4 +1,4 @@
-//! Rooms import downwards only, and files form no circle.
+//! A layer imports only layers below it, and files do not import each other in a cycle.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,6 @@ use crate::modules::Crate;
 
 /// The layers of forge-remote, the lowest first. A layer imports only the ones before it.
 const LAYERS: &[&str] = &[
-    "fuzzing",
     "opaque",
     "environment",
     "log",
@@ -34,6 +33,7 @@ const LAYERS: &[&str] = &[
     "console",
     "cli",
     "testing",
+    "fuzzing",
     "lib",
 ];
 
@@ -54,12 +54,12 @@ fn layer_of(file: &str) -> &str {
 fn layers_import_downwards_only() {
     let rank = |file: &str| LAYERS.iter().position(|layer| *layer == layer_of(file));
     let mut upwards = Vec::new();
-    for arrow in Crate::read(&source("forge-remote")).arrows() {
-        let (from, to) = (layer_of(&arrow.from), layer_of(&arrow.to));
-        let is_listed = rank(&arrow.from).is_some() && rank(&arrow.to).is_some();
-        assert!(is_listed, "a layer is missing in the order: {arrow:?}");
-        if from != to && rank(&arrow.from) <= rank(&arrow.to) {
-            upwards.push(format!("{}:{} -> {}", arrow.from, arrow.line, arrow.to));
+    for import in Crate::read(&source("forge-remote")).imports() {
+        let (from, to) = (layer_of(&import.from), layer_of(&import.to));
+        let is_listed = rank(&import.from).is_some() && rank(&import.to).is_some();
+        assert!(is_listed, "a layer is missing in the order: {import:?}");
+        if from != to && rank(&import.from) <= rank(&import.to) {
+            upwards.push(format!("{}:{} -> {}", import.from, import.line, import.to));
         }
     }
     assert!(
@@ -70,7 +70,7 @@ fn layers_import_downwards_only() {
 }
 
 #[test]
-fn files_form_no_circle() {
+fn files_form_no_cycle() {
     let crates = [
         "forge-remote",
         "forge-remote-attacks",
@@ -81,12 +81,12 @@ fn files_form_no_circle() {
         "forge-remote-schema",
         "forge-remote-build",
     ];
-    let circles: Vec<_> = crates
+    let cycles: Vec<_> = crates
         .iter()
-        .flat_map(|krate| Crate::read(&source(krate)).circles())
+        .flat_map(|krate| Crate::read(&source(krate)).cycles())
         .collect();
     assert!(
-        circles.is_empty(),
-        "files import one another in circles: {circles:#?}"
+        cycles.is_empty(),
+        "files import one another in cycles: {cycles:#?}"
     );
 }

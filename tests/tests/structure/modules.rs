@@ -26,13 +26,13 @@ pub(crate) struct Module {
     /// Lines of source, without the lines of inline test modules.
     pub(crate) lines: usize,
     named: Vec<Named>,
-    /// What `pub use` makes of other modules' items: the item's name and its path.
-    reexports: BTreeMap<String, ModulePath>,
+    /// The paths that `pub use`, `#[macro_export]` and a module of one glob give to other items.
+    reexports: BTreeMap<ModulePath, ModulePath>,
 }
 
 /// An import: the file and line that names an item, and the file that holds it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Arrow {
+pub(crate) struct Import {
     pub(crate) from: String,
     pub(crate) line: usize,
     pub(crate) to: String,
@@ -42,6 +42,7 @@ pub(crate) struct Arrow {
 #[derive(Debug)]
 pub(crate) struct Crate {
     pub(crate) modules: BTreeMap<ModulePath, Module>,
+    reexports: BTreeMap<ModulePath, ModulePath>,
 }
 
 impl Crate {
@@ -49,28 +50,39 @@ impl Crate {
     pub(crate) fn read(src: &Path) -> Self {
         let mut files = Vec::new();
         rust_files(src, &mut files);
-        let mut modules = BTreeMap::new();
-        for file in files {
-            let path = module_path(src, &file);
+        Self::of(files.into_iter().map(|file| {
             let text = fs::read_to_string(&file).expect("a readable file");
             let name = file.strip_prefix(src).expect("a file below src");
-            let name = name.to_string_lossy().replace('\\', "/");
-            modules.insert(path.clone(), Module::parse(name, &path, &text));
+            (name.to_string_lossy().replace('\\', "/"), text)
+        }))
+    }
+
+    /// Reads files by their names below a crate's source folder, each with its text.
+    fn of(files: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut modules = BTreeMap::new();
+        let mut reexports = BTreeMap::new();
+        for (name, text) in files {
+            let path = module_path(&name);
+            let mut module = Module::parse(name, &path, &text);
+            reexports.append(&mut module.reexports);
+            modules.insert(path, module);
         }
-        Self { modules }
+        Self { modules, reexports }
     }
 
     /// The imports between this crate's files. Items that a module re-exports count as imports of
-    /// the file that defines them.
-    pub(crate) fn arrows(&self) -> BTreeSet<Arrow> {
-        let mut arrows = BTreeSet::new();
+    /// the file that defines them. A re-export is an import too, but for a `mod.rs` or `lib.rs` that
+    /// lists the items of its own folder.
+    pub(crate) fn imports(&self) -> BTreeSet<Import> {
+        let mut imports = BTreeSet::new();
         for module in self.modules.values() {
-            for named in module.named.iter().filter(|one| !one.is_reexport) {
+            for named in &module.named {
                 let Some(to) = self.resolve(&named.segments, 0) else {
                     continue;
                 };
-                if to.file != module.file {
-                    arrows.insert(Arrow {
+                let is_listed = named.is_reexport && module.is_index_of(&to.file);
+                if to.file != module.file && !is_listed {
+                    imports.insert(Import {
                         from: module.file.clone(),
                         line: named.line,
                         to: to.file.clone(),
@@ -78,31 +90,32 @@ impl Crate {
                 }
             }
         }
-        arrows
+        imports
     }
 
     /// The module that holds the item at this path.
     fn resolve(&self, path: &[String], depth: usize) -> Option<&Module> {
-        let length = (0..=path.len())
-            .rev()
-            .find(|length| self.modules.contains_key(&path[..*length]))?;
-        let module = &self.modules[&path[..length]];
-        let Some(item) = path.get(length).filter(|_| depth < 8) else {
-            return Some(module);
-        };
-        if let Some(origin) = module.reexports.get(item) {
-            let rest = path[length + 1..].iter();
-            let origin: Vec<String> = origin.iter().chain(rest).cloned().collect();
-            return self.resolve(&origin, depth + 1);
+        // A module may re-export an item of its own name from itself.
+        for length in (1..=path.len()).filter(|_| depth < 8) {
+            // A macro and a module may have one name: what follows is in the module.
+            if length < path.len() && self.modules.contains_key(&path[..length]) {
+                continue;
+            }
+            if let Some(origin) = self.reexports.get(&path[..length]) {
+                let origin = [origin, &path[length..]].concat();
+                return self.resolve(&origin, depth + 1);
+            }
         }
-        Some(module)
+        (0..=path.len())
+            .rev()
+            .find_map(|length| self.modules.get(&path[..length]))
     }
 
-    /// Groups of files that import one another in a circle.
-    pub(crate) fn circles(&self) -> Vec<Vec<String>> {
+    /// Groups of files that import one another in a cycle.
+    pub(crate) fn cycles(&self) -> Vec<Vec<String>> {
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for arrow in self.arrows() {
-            imports.entry(arrow.from).or_default().insert(arrow.to);
+        for import in self.imports() {
+            imports.entry(import.from).or_default().insert(import.to);
         }
         let reach = |from: &str| {
             let mut seen = BTreeSet::new();
@@ -118,19 +131,19 @@ impl Crate {
         };
         let reached: BTreeMap<&String, BTreeSet<String>> =
             imports.keys().map(|file| (file, reach(file))).collect();
-        let mut circles = BTreeSet::new();
+        let mut cycles = BTreeSet::new();
         for (file, there) in &reached {
             if !there.contains(*file) {
                 continue;
             }
-            let circle: Vec<String> = there
+            let cycle: Vec<String> = there
                 .iter()
                 .filter(|other| reached.get(other).is_some_and(|back| back.contains(*file)))
                 .cloned()
                 .collect();
-            circles.insert(circle);
+            cycles.insert(cycle);
         }
-        circles.into_iter().collect()
+        cycles.into_iter().collect()
     }
 }
 
@@ -149,6 +162,13 @@ impl Module {
         module
     }
 
+    /// Whether this is the `mod.rs` or `lib.rs` of the folder that has the file.
+    fn is_index_of(&self, file: &str) -> bool {
+        let index = ["mod.rs", "lib.rs", "main.rs"];
+        let folder = index.iter().find_map(|name| self.file.strip_suffix(name));
+        folder.is_some_and(|folder| file.starts_with(folder))
+    }
+
     fn collect(&mut self, tokens: &[TokenTree], path: &ModulePath, children: &BTreeSet<String>) {
         let mut at = 0;
         let mut is_public = false;
@@ -165,14 +185,22 @@ impl Module {
                 TokenTree::Ident(ident) => {
                     let word = ident.to_string();
                     if let Some((name, inner, after)) = inline_module(tokens, at) {
-                        let mut inside = path.clone();
-                        inside.push(name);
+                        let inside = [path.as_slice(), &[name]].concat();
+                        if let Some(origin) = one_glob(&inner, &inside) {
+                            self.reexports.insert(inside.clone(), origin);
+                        }
                         self.collect(&inner, &inside, &BTreeSet::new());
                         at = after;
                         continue;
                     }
+                    if let Some(name) = exported_macro(tokens, at) {
+                        let here = [path.as_slice(), std::slice::from_ref(&name)].concat();
+                        self.reexports.insert(vec![name], here);
+                    }
+                    // `$crate` is a path's beginning, any other variable is part of one.
                     let follows_path = at > 0
-                        && (is_punct(&tokens[at - 1], ':') || is_punct(&tokens[at - 1], '$'));
+                        && (is_punct(&tokens[at - 1], ':')
+                            || is_punct(&tokens[at - 1], '$') && word != "crate");
                     let is_use = at > 0 && is_word(&tokens[at - 1], "use");
                     if word == "pub" {
                         is_public = true;
@@ -265,7 +293,8 @@ impl Module {
         };
         if is_reexport && let Some(item) = absolute.last() {
             let item = alias.unwrap_or_else(|| item.clone());
-            self.reexports.insert(item, absolute.clone());
+            let name = [path.as_slice(), &[item]].concat();
+            self.reexports.insert(name, absolute.clone());
         }
         self.named.push(Named {
             line,
@@ -345,6 +374,29 @@ fn inline_module(tokens: &[TokenTree], at: usize) -> Option<(String, Vec<TokenTr
     Some((name, inner, next + 2))
 }
 
+/// The path of a module that only re-exports everything of another one.
+fn one_glob(tokens: &[TokenTree], path: &ModulePath) -> Option<ModulePath> {
+    let text: String = tokens.iter().map(|token| format!("{token} ")).collect();
+    let text = text.replace(' ', "");
+    let glob = text.strip_prefix("pubuse")?.strip_suffix("::*;")?;
+    let is_one = glob
+        .chars()
+        .all(|one| one.is_alphanumeric() || "_:".contains(one));
+    let segments = glob.split("::").map(str::to_owned).collect();
+    is_one.then(|| absolute(segments, path))?
+}
+
+/// The name of a macro that begins at `at`, if `#[macro_export]` puts it at the crate's root.
+fn exported_macro(tokens: &[TokenTree], at: usize) -> Option<String> {
+    if !is_word(&tokens[at], "macro_rules") {
+        return None;
+    }
+    let attributes = tokens[..at].rchunks_exact(2);
+    let mut attributes = attributes.take_while(|pair| is_punct(&pair[0], '#'));
+    attributes.find(|pair| pair[1].to_string().contains("macro_export"))?;
+    Some(tokens.get(at + 2)?.to_string())
+}
+
 fn path_follows(tokens: &[TokenTree], at: usize) -> bool {
     tokens.get(at + 1).is_some_and(|one| is_punct(one, ':'))
         && tokens.get(at + 2).is_some_and(|one| is_punct(one, ':'))
@@ -359,13 +411,9 @@ fn is_word(token: &TokenTree, word: &str) -> bool {
 }
 
 /// The module that a file holds. Files of unit tests are modules of their own.
-fn module_path(src: &Path, file: &Path) -> ModulePath {
-    let inside = file.strip_prefix(src).expect("a file below src");
-    let mut path: ModulePath = inside
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
+fn module_path(file: &str) -> ModulePath {
+    let name = file.strip_suffix(".rs").unwrap_or(file);
+    let mut path: ModulePath = name.split('/').map(str::to_owned).collect();
     if matches!(
         path.last().map(String::as_str),
         Some("mod" | "lib" | "main")
@@ -375,20 +423,75 @@ fn module_path(src: &Path, file: &Path) -> ModulePath {
     path
 }
 
+/// The source files below a folder, without files of unit tests.
 pub(crate) fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    all_rust_files(folder, files);
+    files.retain(|file| !is_test_file(file));
+}
+
+/// The source files below a folder, with files of unit tests.
+pub(crate) fn all_rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).expect("a readable folder");
     for entry in entries {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
-            rust_files(&path, files);
-        } else if path.extension().is_some_and(|end| end == "rs") && !is_test_file(&path) {
+            all_rust_files(&path, files);
+        } else if path.extension().is_some_and(|end| end == "rs") {
             files.push(path);
         }
     }
 }
 
 /// Unit tests in files of their own: `tests.rs`, `merge_tests.rs`.
-fn is_test_file(path: &Path) -> bool {
+pub(crate) fn is_test_file(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     name == "tests" || name.ends_with("_tests")
+}
+
+mod tests {
+    use super::*;
+
+    /// The cycles of a crate with these files.
+    fn cycles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        Crate::of(files.iter().map(owned)).cycles()
+    }
+
+    #[test]
+    fn cycles_are_found_through_every_form_of_path() {
+        let forms = [
+            ("a re-export", "pub use crate::b::Item;"),
+            (
+                "a path in a macro",
+                "macro_rules! m { () => { $crate::b::Item } }",
+            ),
+            ("a name of the root", "use crate::Item;"),
+            ("an exported macro", "fn f() { crate::b_macro!() }"),
+            (
+                "a module of one glob",
+                "macro_rules! m { () => { $crate::private::Item } }",
+            ),
+            (
+                "a parent's parent",
+                "mod inner { use super::super::b::Item; }",
+            ),
+            ("a path in braces", "use crate::{b::{Item as Other}};"),
+        ];
+        let lib = "mod a; mod b; pub use b::Item; pub mod private { pub use crate::b::*; }";
+        let b =
+            "pub struct Item(crate::a::Part);\n#[macro_export]\nmacro_rules! b_macro { () => {} }";
+        for (form, a) in forms {
+            let found = cycles(&[("lib.rs", lib), ("a.rs", a), ("b.rs", b)]);
+            assert_eq!(found, [["a.rs", "b.rs"]], "{form}");
+        }
+    }
+
+    #[test]
+    fn a_folders_index_may_list_its_files() {
+        let lib = "mod a; pub use a::Item;";
+        let index = "mod item; pub use item::Item; pub struct Part;";
+        let item = "pub struct Item(super::Part);";
+        let found = cycles(&[("lib.rs", lib), ("a/mod.rs", index), ("a/item.rs", item)]);
+        assert!(found.is_empty(), "{found:?}");
+    }
 }
