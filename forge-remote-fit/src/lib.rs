@@ -1,5 +1,6 @@
 #![doc = include_str!("crate.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::too_many_lines)]
 
 mod app_id;
 mod claims;
@@ -47,6 +48,8 @@ pub use clock::{Clock, SystemClock};
 pub use error::{KeysUnavailable, MAX_TOKEN_BYTES, TokenRejection, VerifyError};
 #[cfg(feature = "axum")]
 pub use extract::MissingFitLayer;
+#[doc(inline)]
+pub use forge_remote_schema::AllowedCaller;
 pub use future::BoxFuture;
 #[cfg(feature = "http")]
 pub use http_source::{HttpKeySource, InvalidKeyUrl};
@@ -55,8 +58,7 @@ pub use keys::{Jwks, JwksStats};
 #[cfg(feature = "tower")]
 pub use layer::{FitLayer, FitService};
 pub use policy::{
-    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment,
-    VerificationPolicy,
+    AllowedModuleKey, EndpointBinding, EndpointTarget, Environment, VerificationPolicy,
 };
 pub use provenance::Provenance;
 pub use source::{FetchError, JwksDocument, KeySource, PRODUCTION_KEYS, STAGING_KEYS};

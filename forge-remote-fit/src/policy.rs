@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_remote_schema::AllowedCaller;
+
 /// The most that [`VerificationPolicy::clock_skew`] allows.
 pub(super) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
@@ -236,17 +238,4 @@ fn is_uuid(key: &str) -> bool {
         if is_hex { group.len() } else { 0 }
     });
     groups.eq([8, 4, 4, 4, 12])
-}
-
-/// The callers that a kind of handler accepts. [`Provenance`](super::Provenance) is the caller of one
-/// verified call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AllowedCaller {
-    /// The platform alone: a token with a `principal` is rejected.
-    Platform,
-    /// The platform, on behalf of a user: a `principal` is accepted if the module type is
-    /// `core:endpoint`, which tokens in a browser never have.
-    PlatformForUser,
-    /// A page.
-    Page,
 }

@@ -1,9 +1,10 @@
 //! Where the headers of a verified call come from.
 
+use forge_remote_schema::AllowedCaller;
 use forge_remote_schema::pages::is_token_module_type;
 
 use super::claims::Claims;
-use super::policy::{AllowedCaller, EndpointTarget, PLATFORM_MODULE};
+use super::policy::{EndpointTarget, PLATFORM_MODULE};
 
 /// Where the headers of a verified call come from.
 ///

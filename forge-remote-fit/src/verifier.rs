@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use forge_remote_schema::AllowedCaller;
 use forge_remote_schema::pages::is_token_module_type;
 use http::{HeaderMap, header};
 
@@ -17,7 +18,7 @@ use super::jws::{self, Compact};
 use super::keys::Jwks;
 use super::log_limit::LogLimits;
 use super::policy::{
-    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment, MAX_CLOCK_SKEW,
+    AllowedModuleKey, EndpointBinding, EndpointTarget, Environment, MAX_CLOCK_SKEW,
     PLATFORM_MODULE, VerificationPolicy,
 };
 use super::provenance::Provenance;

@@ -73,12 +73,14 @@ pub struct KindSpec {
     pub when: &'static str,
 }
 
-/// The caller of a handler.
+/// The callers that a kind of handler accepts. `forge_remote_fit::Provenance` is the caller of one verified
+/// call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCaller {
-    /// Forge itself: there is no user.
+    /// The platform alone: a token with a `principal` is rejected.
     Platform,
-    /// Forge itself, on behalf of a user.
+    /// The platform, on behalf of a user: a `principal` is accepted if the module type is
+    /// `core:endpoint`, which tokens in a browser never have.
     PlatformForUser,
     /// A page, in a user's browser.
     Page,

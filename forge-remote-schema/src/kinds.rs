@@ -108,7 +108,10 @@ macro_rules! for_each_kind {
                     "[\"accepted=202\", (key = \"wrong\", status = 400, content_type = \"text/plain\", body = \"What?\")]",
                 )
                 .at(&["response", "outputs"]),
-                OptionSpec::flag("hmac").at(&["request", "authentication"]).form(Form::Text("hmacSharedSecret")),
+                OptionSpec::flag("hmac")
+                    .at(&["request", "authentication"])
+                    .form(Form::Text("hmacSharedSecret"))
+                    .or_by_hand(),
                 OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").at(&["urlFormat"]),
             ],
             other_places: &[&["response", "type"]],
@@ -126,7 +129,7 @@ macro_rules! for_each_kind {
                 OptionSpec::choice("verb", &["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"], "\"GET\"")
                     .required()
                     .at(&["actionVerb"]),
-                OptionSpec::text("name", 255, "\"Log time\"").optional().at(&["name"]),
+                OptionSpec::text("name", 255, "\"Log time\"").optional().at(&["name"]).or_by_hand(),
                 OptionSpec::text("description", 255, "\"Logs time spent on a work item\"").or_docs().at(&["description"]),
                 OptionSpec::shaped(
                     "inputs",
@@ -197,7 +200,7 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::text("name", 255, "\"Common steps\"").at(&["name"]),
                 OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").or_docs().at(&["description"]),
-                OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional().at(&["icon"]),
+                OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional().at(&["icon"]).or_by_hand(),
             ],
             when: "when a pipeline is prepared",
         }
@@ -341,7 +344,9 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::choice("hook", &["schedule", "start", "status", "commit", "rollback"], "\"schedule\"")
                     .required(),
-                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2").at(&["maxMigrationDurationHours"]),
+                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2")
+                    .at(&["maxMigrationDurationHours"])
+                    .or_by_hand(),
             ],
             when: "when data moves to another region",
         }

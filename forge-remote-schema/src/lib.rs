@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(clippy::too_many_lines)]
 
 mod atlassian;
 pub mod built_in;
@@ -13,6 +14,7 @@ mod mistake;
 pub mod names;
 mod nearest;
 pub mod options;
+mod owned_names;
 pub mod pages;
 mod place;
 pub mod rules;
@@ -23,4 +25,5 @@ pub mod structure;
 pub use kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 pub use mistake::Mistake;
 pub use nearest::{did_you_mean, nearest, one_of};
+pub use owned_names::owned_names;
 pub use place::Place;

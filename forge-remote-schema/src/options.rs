@@ -86,6 +86,8 @@ pub struct OptionSpec {
     pub place: Place,
     /// The form of the value there.
     pub form: Form,
+    /// Whether the property may be set in the manifest instead: an update preserves it if the option is absent.
+    pub or_by_hand: bool,
 }
 
 /// The form in which a module's item in the manifest has the value of an option.
@@ -199,6 +201,7 @@ impl OptionSpec {
             example,
             place: &[],
             form: Form::Same,
+            or_by_hand: false,
         }
     }
 
@@ -271,6 +274,11 @@ impl OptionSpec {
         self
     }
 
+    pub(crate) const fn or_by_hand(mut self) -> Self {
+        self.or_by_hand = true;
+        self
+    }
+
     /// Checks a text against the option's limit and rule.
     ///
     /// # Errors
@@ -312,7 +320,7 @@ impl OptionSpec {
             )),
             TextRule::QueueName if text.chars().all(rules::is_key_char) => Ok(()),
             TextRule::QueueName => Err(Mistake::new(
-                "the name of a queue has only letters, digits, `_` and `-`",
+                format!("`{name}` has characters other than letters, digits, `_` and `-`"),
                 instead,
             )),
             TextRule::Cron => cron::check_expression(text),

@@ -8,10 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, item_mistakes, set};
+use super::items::{item, item_mistakes, module, set};
 use super::rest::Rest;
 use crate::json::{Members, payload};
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[action]`.
@@ -136,18 +135,7 @@ impl Kind for Action {
         if !inputs.is_empty() {
             item.insert("inputs".into(), Value::Mapping(inputs));
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::Named(&[
-                "key",
-                "endpoint",
-                "function",
-                "description",
-                "actionVerb",
-                "inputs",
-            ]),
-        }]
+        module(self.spec(), item)
     }
 
     fn validate(&self) -> Vec<Mistake> {

@@ -94,14 +94,14 @@ impl IntoResponse for AgentResponse {
 #[derive(Debug)]
 pub enum AgentReply {
     /// A single response.
-    Answer(AgentResponse),
+    Response(AgentResponse),
     /// A stream of updates.
     Stream(AgentStream),
 }
 
 impl From<AgentResponse> for AgentReply {
     fn from(response: AgentResponse) -> Self {
-        Self::Answer(response)
+        Self::Response(response)
     }
 }
 
@@ -114,7 +114,7 @@ impl From<AgentStream> for AgentReply {
 impl IntoResponse for AgentReply {
     fn into_response(self) -> Response {
         match self {
-            Self::Answer(response) => response.into_response(),
+            Self::Response(response) => response.into_response(),
             Self::Stream(stream) => stream.into_response(),
         }
     }

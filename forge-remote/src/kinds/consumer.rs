@@ -6,10 +6,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::items::item;
+use super::items::{item, module};
 use super::rest::Rest;
 use crate::json::Members;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[consumer]`.
@@ -61,11 +60,7 @@ impl Kind for Consumer {
         if self.cross_version {
             item.insert("crossVersion".into(), true.into());
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::All,
-        }]
+        module(self.spec(), item)
     }
 
     fn simulation(&self) -> SampleCall {

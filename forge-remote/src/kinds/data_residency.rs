@@ -8,9 +8,9 @@ use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
+use super::items::module;
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Method, Module, SampleCall};
 
 /// The options of `#[data_residency]`: one hook of a move.
@@ -92,12 +92,7 @@ impl Kind for DataResidency {
         if let Some(hours) = self.max_hours {
             item.insert("maxMigrationDurationHours".into(), hours.into());
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            // `maxMigrationDurationHours` may be set in the manifest alone.
-            owned: OwnedProperties::Named(&["key", "remote", "path"]),
-        }]
+        module(self.spec(), item)
     }
 
     fn simulation(&self) -> SampleCall {

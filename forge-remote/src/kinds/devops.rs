@@ -1,202 +1,13 @@
-//! `devops:designInfoProvider` and `devops:securityInfoProvider`: modules of several functions.
+//! The common parts of `devops:designInfoProvider` and `devops:securityInfoProvider`: modules of several
+//! functions, which link entities with work items.
 
 use forge_remote_schema::names::Names;
-use forge_remote_schema::{KindSpec, kinds};
-use serde::Serialize;
 use serde_yaml::Mapping;
 
 use super::items::{nested, set};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, SampleCall};
-
-/// The options of `#[design_info_provider]`: one function of the provider.
-///
-/// Set `name` and `home_url` at one of the functions. Set the same `key` at all of them, or none.
-/// Forge requires all four functions.
-///
-/// ```
-/// use forge_remote::kinds::DesignRequest;
-/// use forge_remote::prelude::*;
-///
-/// #[design_info_provider(function = "getEntityByUrl", name = "Sketches", home_url = "https://sketches.example.com")]
-/// async fn by_url(Event(call): Event<DesignRequest>) -> Result<Json<serde_json::Value>> {
-///     Ok(Json(serde_json::json!({ "id": "1", "url": call.url() })))
-/// }
-/// ```
-///
-/// Atlassian does not document this contract for Forge. The bodies are those of Connect, as used by
-/// `atlassian/figma-for-jira`, and every member is optional. Connect calls `checkAuth` by GET with
-/// `?userId=` and no body, and reports links by PUT. Forge's methods are unknown, so any method is
-/// accepted: take `Query` or no argument for `checkAuth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DesignInfoProvider {
-    /// The function: `checkAuth`, `getEntityByUrl`, `onEntityAssociated` or `onEntityDisassociated`.
-    pub function: &'static str,
-    /// The provider's name.
-    pub name: Option<&'static str>,
-    /// The URL of the provider's home page.
-    pub home_url: Option<&'static str>,
-    /// The URL of the provider's logo.
-    pub logo_url: Option<&'static str>,
-    /// The domain of the links that the provider handles.
-    pub handled_domain_name: Option<&'static str>,
-    /// The URL of the provider's documentation.
-    pub documentation_url: Option<&'static str>,
-}
-
-impl Kind for DesignInfoProvider {
-    fn spec(&self) -> &'static KindSpec {
-        &kinds::DESIGN_INFO_PROVIDER
-    }
-
-    fn modules(&self, names: &Names) -> Vec<Module> {
-        let mut item = function(names, self.function, self.name, self.home_url);
-        set(&mut item, "logoUrl", self.logo_url);
-        set(&mut item, "handledDomainName", self.handled_domain_name);
-        set(&mut item, "documentationUrl", self.documentation_url);
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::All,
-        }]
-    }
-
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(match self.function {
-            "getEntityByUrl" => serde_json::json!({
-                "entity": { "url": "https://sketches.example.com/1" }, "user": { "id": "557058:local" },
-            }),
-            "checkAuth" => serde_json::json!({ "user": { "id": "557058:local" } }),
-            other => association(other),
-        })
-    }
-}
-
-/// The options of `#[security_info_provider]`: one function of the provider.
-///
-/// Set `name` and `home_url` at one of the functions. Set the same `key` at all of them, or none.
-/// Forge requires the first three functions.
-///
-/// ```
-/// use forge_remote::kinds::{SecurityResponse, SecurityRequest, Workspace};
-/// use forge_remote::prelude::*;
-///
-/// #[security_info_provider(function = "fetchWorkspaces", name = "Scanner", home_url = "https://scanner.example.com")]
-/// async fn workspaces(Event(call): Event<SecurityRequest>) -> Result<Json<SecurityResponse>> {
-///     let workspaces = call.ids.into_iter().map(|id| Workspace {
-///         name: format!("Workspace {id}"),
-///         url: format!("https://scanner.example.com/{id}"),
-///         avatar_url: None,
-///         id,
-///     });
-///     Ok(Json(SecurityResponse::Workspaces { workspaces: workspaces.collect() }))
-/// }
-/// ```
-///
-/// Atlassian's page documents the bodies but not the method, so any method is accepted.
-/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jira-software-security-info/>
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SecurityInfoProvider {
-    /// The function: `fetchWorkspaces`, `fetchContainers`, `searchContainers`, `onEntityAssociated` or
-    /// `onEntityDisassociated`.
-    pub function: &'static str,
-    /// The provider's name.
-    pub name: Option<&'static str>,
-    /// The URL of the provider's home page.
-    pub home_url: Option<&'static str>,
-    /// The URL of the provider's logo.
-    pub logo_url: Option<&'static str>,
-    /// The URL of the provider's documentation.
-    pub documentation_url: Option<&'static str>,
-}
-
-impl Kind for SecurityInfoProvider {
-    fn spec(&self) -> &'static KindSpec {
-        &kinds::SECURITY_INFO_PROVIDER
-    }
-
-    fn modules(&self, names: &Names) -> Vec<Module> {
-        let mut item = function(names, self.function, self.name, self.home_url);
-        set(&mut item, "logoUrl", self.logo_url);
-        set(&mut item, "documentationUrl", self.documentation_url);
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::All,
-        }]
-    }
-
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(match self.function {
-            "fetchWorkspaces" | "fetchContainers" => serde_json::json!({ "ids": ["local"] }),
-            "searchContainers" => serde_json::json!({
-                "cloudId": SampleCall::CLOUD, "workspaceId": "local", "searchQuery": "",
-            }),
-            other => association(other),
-        })
-    }
-}
-
-/// Builds the part of the module that one function contributes.
-fn function(names: &Names, function: &str, name: Option<&str>, home: Option<&str>) -> Mapping {
-    let mut item = Mapping::new();
-    item.insert("key".into(), names.key.as_str().into());
-    if let Some(name) = name {
-        item.insert("name".into(), nested("value", name.into()));
-    }
-    set(&mut item, "homeUrl", home);
-    item.insert(
-        function.into(),
-        nested("endpoint", names.endpoint.as_str().into()),
-    );
-    item
-}
-
-fn association(function: &str) -> serde_json::Value {
-    let with = serde_json::json!({
-        "ati": "ati:cloud:jira:issue", "ari": "ari:cloud:jira:local:issue/10000",
-        "cloudId": SampleCall::CLOUD, "id": "10000",
-    });
-    let mut body = serde_json::json!({ "entity": { "ari": "ari:local", "id": "1" } });
-    let name = if function == "onEntityAssociated" {
-        "associatedWith"
-    } else {
-        "disassociatedFrom"
-    };
-    body[name] = with;
-    body
-}
-
-/// The payload of a design function.
-#[derive(Clone, Debug, Default)]
-pub struct DesignRequest {
-    /// The design: `url`, or `ari` and `id`.
-    pub entity: Rest,
-    /// The user: `id`, the account id.
-    pub user: Option<Rest>,
-    /// The entity that the design was linked to.
-    pub associated_with: Option<EntityAssociation>,
-    /// The entity that the design was unlinked from.
-    pub disassociated_from: Option<EntityAssociation>,
-    /// All other members.
-    pub rest: Rest,
-}
-
-payload!(DesignRequest {
-    entity: "entity",
-    user: "user",
-    associated_with: "associatedWith",
-    disassociated_from: "disassociatedFrom",
-});
-
-impl DesignRequest {
-    /// Returns the design's URL.
-    pub fn url(&self) -> Option<&str> {
-        self.entity.get("url")?.as_str()
-    }
-}
+use crate::registry::SampleCall;
 
 /// The target of an entity's link.
 #[derive(Clone, Debug, Default)]
@@ -220,81 +31,38 @@ payload!(EntityAssociation {
     id: "id",
 });
 
-/// The payload of a security function.
-#[derive(Clone, Debug, Default)]
-pub struct SecurityRequest {
-    /// The ids of workspaces or containers.
-    pub ids: Vec<String>,
-    /// The cloud id of the site to search.
-    pub cloud_id: Option<String>,
-    /// The id of the workspace to search.
-    pub workspace_id: Option<String>,
-    /// The search text.
-    pub search_query: Option<String>,
-    /// A vulnerability: `ari` and `id`.
-    pub entity: Option<Rest>,
-    /// The entity that the vulnerability was linked to.
-    pub associated_with: Option<EntityAssociation>,
-    /// The entity that the vulnerability was unlinked from.
-    pub disassociated_from: Option<EntityAssociation>,
-    /// All other members.
-    pub rest: Rest,
+/// Builds the part of the module that one function contributes.
+pub(super) fn function(
+    names: &Names,
+    function: &str,
+    name: Option<&str>,
+    home: Option<&str>,
+) -> Mapping {
+    let mut item = Mapping::new();
+    item.insert("key".into(), names.key.as_str().into());
+    if let Some(name) = name {
+        item.insert("name".into(), nested("value", name.into()));
+    }
+    set(&mut item, "homeUrl", home);
+    item.insert(
+        function.into(),
+        nested("endpoint", names.endpoint.as_str().into()),
+    );
+    item
 }
 
-payload!(SecurityRequest {
-    ids: "ids",
-    cloud_id: "cloudId",
-    workspace_id: "workspaceId",
-    search_query: "searchQuery",
-    entity: "entity",
-    associated_with: "associatedWith",
-    disassociated_from: "disassociatedFrom",
-});
-
-/// The response of a security function. The two functions about links return nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum SecurityResponse {
-    /// The response to `fetchWorkspaces`.
-    Workspaces {
-        /// The requested workspaces.
-        workspaces: Vec<Workspace>,
-    },
-    /// The response to `fetchContainers` and `searchContainers`.
-    Containers {
-        /// The requested containers.
-        containers: Vec<Container>,
-    },
-}
-
-/// A workspace of the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Workspace {
-    /// The workspace's id.
-    pub id: String,
-    /// The workspace's name.
-    pub name: String,
-    /// The workspace's URL.
-    pub url: String,
-    /// The URL of the workspace's avatar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
-}
-
-/// A container of the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Container {
-    /// The container's id.
-    pub id: String,
-    /// The container's name.
-    pub name: String,
-    /// The container's URL.
-    pub url: String,
-    /// The URL of the container's avatar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
-    /// The time of the last change, such as `2022-01-19T23:27:25+00:00`.
-    pub last_updated_date: String,
+/// Returns the sample body of a function about links.
+pub(super) fn association(function: &str) -> serde_json::Value {
+    let with = serde_json::json!({
+        "ati": "ati:cloud:jira:issue", "ari": "ari:cloud:jira:local:issue/10000",
+        "cloudId": SampleCall::CLOUD, "id": "10000",
+    });
+    let mut body = serde_json::json!({ "entity": { "ari": "ari:local", "id": "1" } });
+    let name = if function == "onEntityAssociated" {
+        "associatedWith"
+    } else {
+        "disassociatedFrom"
+    };
+    body[name] = with;
+    body
 }

@@ -8,10 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::PullRequest;
-use super::items::{item, set};
+use super::items::{item, module, set};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[dynamic_pipelines_provider]`.
@@ -50,11 +49,7 @@ impl Kind for DynamicPipelinesProvider {
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         set(&mut item, "icon", self.icon);
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::Named(&["key", "endpoint", "function", "name", "description"]),
-        }]
+        module(self.spec(), item)
     }
 
     fn simulation(&self) -> SampleCall {

@@ -1,9 +1,12 @@
 //! Helpers for manifest items, and validation of options.
 
-use forge_remote_schema::Mistake;
 use forge_remote_schema::lists::{ListItem, ListRules};
 use forge_remote_schema::names::Names;
+use forge_remote_schema::{KindSpec, Mistake, owned_names};
 use serde_yaml::{Mapping, Value};
+
+use crate::manifest::OwnedProperties;
+use crate::registry::Module;
 
 /// Creates an item with its key and endpoint.
 pub(super) fn item(names: &Names) -> Mapping {
@@ -11,6 +14,18 @@ pub(super) fn item(names: &Names) -> Mapping {
     item.insert("key".into(), names.key.as_str().into());
     item.insert("endpoint".into(), names.endpoint.as_str().into());
     item
+}
+
+/// Returns the one module of a kind, with the properties that the kind's row says the code decides.
+pub(super) fn module(kind: &KindSpec, item: Mapping) -> Vec<Module> {
+    vec![Module {
+        module_type: kind.module_type,
+        item,
+        owned: match kind.owns_item {
+            true => OwnedProperties::All,
+            false => OwnedProperties::Named(owned_names(kind)),
+        },
+    }]
 }
 
 pub(super) fn texts(texts: &[&str]) -> Value {

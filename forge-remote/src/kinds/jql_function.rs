@@ -7,10 +7,9 @@ use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, list_mistakes, texts};
+use super::items::{item, list_mistakes, module, texts};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[jql_function]`.
@@ -58,19 +57,7 @@ impl Kind for JqlFunction {
         item.insert("arguments".into(), Value::Sequence(arguments.collect()));
         item.insert("types".into(), texts(self.types));
         item.insert("operators".into(), texts(self.operators));
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::Named(&[
-                "key",
-                "endpoint",
-                "function",
-                "name",
-                "arguments",
-                "types",
-                "operators",
-            ]),
-        }]
+        module(self.spec(), item)
     }
 
     fn unique_name(&self) -> Option<&'static str> {

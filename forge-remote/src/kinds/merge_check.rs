@@ -4,10 +4,9 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
-use super::items::{item, texts};
+use super::items::{item, module, texts};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[merge_check]`.
@@ -49,18 +48,7 @@ impl Kind for MergeCheck {
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         item.insert("triggers".into(), texts(self.triggers));
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::Named(&[
-                "key",
-                "endpoint",
-                "function",
-                "name",
-                "description",
-                "triggers",
-            ]),
-        }]
+        module(self.spec(), item)
     }
 
     fn simulation(&self) -> SampleCall {

@@ -68,6 +68,7 @@ mod agent_reply;
 mod agent_stream;
 mod consumer;
 mod data_residency;
+mod design_info_provider;
 mod devops;
 mod dynamic_pipelines_provider;
 mod endpoint;
@@ -77,14 +78,16 @@ pub(crate) mod fuzzing;
 mod items;
 mod jql_function;
 mod merge_check;
-mod pages;
 mod payloads;
 mod pre_uninstall;
 mod rest;
 mod samples;
 mod scheduled_trigger;
+mod security_info_provider;
+mod static_macro;
 mod trigger;
 mod web_trigger;
+mod widget_context;
 mod workflow_post_function;
 
 pub use action::{Action, ActionContext, ActionInput, ActionRequest};
@@ -96,10 +99,8 @@ pub use consumer::{Consumer, QueueEvent};
 pub use data_residency::{
     DataResidency, HalfHours, ResidencyFailure, ResidencyRequest, ResidencyStatus,
 };
-pub use devops::{
-    Container, DesignInfoProvider, DesignRequest, EntityAssociation, SecurityInfoProvider,
-    SecurityRequest, SecurityResponse, Workspace,
-};
+pub use design_info_provider::{DesignInfoProvider, DesignRequest};
+pub use devops::EntityAssociation;
 pub use dynamic_pipelines_provider::{
     Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesRequest,
     PipelinesResponse, TriggerContext,
@@ -114,18 +115,21 @@ pub use merge_check::{
     MergeCheck, MergeCheckRequest, MergeCheckResponse, MergeProperties, MergeTrigger, PullRequest,
     UuidRef,
 };
-pub use pages::{
-    CacheTtl, MacroFormat, MacroRequest, MacrosRequest, RenderedMacro, RenderedMacros, StaticMacro,
-    WidgetContext,
-};
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 #[cfg(feature = "dev")]
 pub(crate) use samples::event_sample;
 pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
+pub use security_info_provider::{
+    Container, SecurityInfoProvider, SecurityRequest, SecurityResponse, Workspace,
+};
+pub use static_macro::{
+    CacheTtl, MacroFormat, MacroRequest, MacrosRequest, RenderedMacro, RenderedMacros, StaticMacro,
+};
 pub use trigger::{Conditions, FilteredEvent, Trigger};
 pub use web_trigger::{
     StaticOutput, WebTrigger, WebTriggerOutput, WebTriggerRequest, WebTriggerResponse,
 };
+pub use widget_context::WidgetContext;
 pub use workflow_post_function::{IdRef, PostFunctionRequest, WorkflowPostFunction};
 
 pub use crate::extract::Event;

@@ -5,10 +5,9 @@ use std::time::Duration;
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::items::item;
+use super::items::{item, module};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The kind of `#[pre_uninstall]`: the last call of an installation.
@@ -36,11 +35,7 @@ impl Kind for PreUninstall {
     }
 
     fn modules(&self, names: &Names) -> Vec<Module> {
-        vec![Module {
-            module_type: self.spec().module_type,
-            item: item(names),
-            owned: OwnedProperties::All,
-        }]
+        module(self.spec(), item(names))
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

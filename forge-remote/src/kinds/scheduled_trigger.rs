@@ -7,10 +7,9 @@ use forge_remote_schema::durable::seconds;
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::items::{item, nested};
+use super::items::{item, module, nested};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 use crate::schedules::{CronOptions, Overlap};
 
@@ -35,7 +34,7 @@ pub struct ScheduledTrigger {
     pub jitter: Option<&'static str>,
     /// How late an occurrence of `cron` may start, from `0s` to `12h` (default: `1h`).
     pub catch_up: Option<&'static str>,
-    /// Whether an occurrence of `cron` is skipped while the one before of the same installation runs
+    /// Whether an occurrence of `cron` is skipped while the previous one of the same installation runs
     /// (`skip`), or runs too (`allow`; default: `skip`).
     pub overlap: Option<&'static str>,
 }
@@ -115,11 +114,7 @@ impl Kind for ScheduledTrigger {
         if self.licensed_only {
             item.insert("filter".into(), nested("appIsLicensed", true.into()));
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::All,
-        }]
+        module(self.spec(), item)
     }
 
     fn interval(&self) -> Option<Duration> {

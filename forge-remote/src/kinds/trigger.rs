@@ -7,9 +7,8 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, list_mistakes, nested, set, texts};
+use super::items::{item, list_mistakes, module, nested, set, texts};
 use super::samples;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[trigger]`.
@@ -87,11 +86,7 @@ impl Kind for Trigger {
             let events = self.filtered_events.iter().map(FilteredEvent::item);
             item.insert("events".into(), Value::Sequence(events.collect()));
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::All,
-        }]
+        module(self.spec(), item)
     }
 
     fn events(&self) -> Vec<&'static str> {

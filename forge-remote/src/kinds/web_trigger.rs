@@ -15,12 +15,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, item_mistakes, nested, set};
+use super::items::{item, item_mistakes, module, nested, set};
 use crate::extract::rejection::BodyRejection;
 use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
 use crate::log::{self, Permit};
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[web_trigger]`.
@@ -32,7 +31,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// A [`SystemToken`](crate::SystemToken) on such a call may not come from Forge: where Forge forwards
 /// the caller's headers, the caller may have set it. So it is never [stored](crate::token). If the
 /// app stores tokens, the handler gets the stored one. Otherwise the token is
-/// [proven](crate::SystemToken#on-a-pages-call) before it is used where it alone identifies the tenant.
+/// [proven](crate::SystemToken#on-a-pages-call) before it is used where it alone identifies the installation.
 ///
 /// It is not documented whether a remote receives the request itself or Forge's description of it:
 /// [`WebTriggerRequest`] accepts both. The request itself has the caller's method, and the caller's
@@ -99,18 +98,7 @@ impl Kind for WebTrigger {
         }
         item.insert("response".into(), Value::Mapping(response));
         set(&mut item, "urlFormat", self.url_format);
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            // A hand-written `request.authentication` is preserved.
-            owned: OwnedProperties::Named(&[
-                "key",
-                "endpoint",
-                "function",
-                "response",
-                "urlFormat",
-            ]),
-        }]
+        module(self.spec(), item)
     }
 
     fn validate(&self) -> Vec<Mistake> {

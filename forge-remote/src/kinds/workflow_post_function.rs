@@ -3,10 +3,9 @@
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::items::{item, texts};
+use super::items::{item, module, texts};
 use super::rest::Rest;
 use crate::json::payload;
-use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[workflow_post_function]`.
@@ -56,18 +55,7 @@ impl Kind for WorkflowPostFunction {
         if !self.project_types.is_empty() {
             item.insert("projectTypes".into(), texts(self.project_types));
         }
-        vec![Module {
-            module_type: self.spec().module_type,
-            item,
-            owned: OwnedProperties::Named(&[
-                "key",
-                "endpoint",
-                "function",
-                "name",
-                "description",
-                "projectTypes",
-            ]),
-        }]
+        module(self.spec(), item)
     }
 
     fn simulation(&self) -> SampleCall {

@@ -113,11 +113,7 @@ impl dyn Kind {
 
     /// Returns the allowed caller.
     pub fn caller(&self) -> AllowedCaller {
-        match self.spec().caller {
-            forge_remote_schema::AllowedCaller::Platform => AllowedCaller::Platform,
-            forge_remote_schema::AllowedCaller::PlatformForUser => AllowedCaller::PlatformForUser,
-            forge_remote_schema::AllowedCaller::Page => AllowedCaller::Page,
-        }
+        self.spec().caller
     }
 
     /// Returns whether Forge may forward the headers of its own caller. A token in one of them is not

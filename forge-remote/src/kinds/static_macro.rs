@@ -1,5 +1,4 @@
-//! Endpoints of hand-written page modules besides their resolver: a macro's static rendering, a
-//! widget's context.
+//! `macro`: the static rendering of a hand-written macro, beside the page's resolver.
 
 use std::time::Duration;
 
@@ -48,32 +47,6 @@ impl Kind for StaticMacro {
             timeout: Duration::from_secs(25),
             ..SampleCall::of_platform(body)
         }
-    }
-}
-
-/// The kind of `#[widget_context]`: provides a dashboard widget's context to an agent.
-///
-/// The widget is hand-written in the manifest, with `aiContext: { data: { endpoint: KEY } }`. Atlassian
-/// documents neither the body nor the response: take and return JSON.
-///
-/// ```
-/// use forge_remote::prelude::*;
-///
-/// #[widget_context]
-/// async fn context(Json(body): Json<serde_json::Value>) -> Result<Json<serde_json::Value>> {
-///     Ok(Json(serde_json::json!({ "request": body })))
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WidgetContext;
-
-impl Kind for WidgetContext {
-    fn spec(&self) -> &'static KindSpec {
-        &kinds::WIDGET_CONTEXT
-    }
-
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(serde_json::json!({}))
     }
 }
 
