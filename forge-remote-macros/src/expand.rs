@@ -140,11 +140,6 @@ fn registration(handler: &Handler) -> TokenStream {
         private,
         conditions,
         kind,
-        scopes,
-        body_limit,
-        also_at,
-        also_key,
-        docs,
         function: Function {
             name, visibility, ..
         },
@@ -166,7 +161,30 @@ fn registration(handler: &Handler) -> TokenStream {
     let mount = mount(&handler.function);
     let place = location(name.span());
 
-    // Only written options are emitted.
+    let written = written(handler);
+    // Private records do not appear in documentation anyway.
+    let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
+    quote! {
+        #private::handler! {
+            [#conditions #hidden #visibility] #record
+            #name #function #place #requests #kind,
+            #mount #written
+        }
+    }
+}
+
+/// Returns the fields of the record that the attribute's options set: no others are emitted.
+fn written(handler: &Handler) -> TokenStream {
+    let Handler {
+        private,
+        scopes,
+        body_limit,
+        also_at,
+        also_key,
+        docs,
+        function,
+        ..
+    } = handler;
     let mut texts = TokenStream::new();
     for (field, text) in [
         ("key", &handler.key),
@@ -215,22 +233,13 @@ fn registration(handler: &Handler) -> TokenStream {
         fields.extend(quote!(attribute: #number,));
     }
     if handler.next.is_some() {
-        let next = record_name(name, handler.number + 1);
+        let next = record_name(&function.name, handler.number + 1);
         fields.extend(quote!(next: #private::option::Option::Some(#next),));
     }
-    let written = if texts.is_empty() && fields.is_empty() {
+    if texts.is_empty() && fields.is_empty() {
         quote!(NOTHING)
     } else {
         quote!(Written { [#texts] #fields })
-    };
-    // Private records do not appear in documentation anyway.
-    let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
-    quote! {
-        #private::handler! {
-            [#conditions #hidden #visibility] #record
-            #name #function #place #requests #kind,
-            #mount #written
-        }
     }
 }
 

@@ -70,8 +70,8 @@ fn registration(function: &Function, attribute: TokenStream, errors: &mut Errors
     if let Some(second) = all_args.next() {
         errors.help(
             Place::of(second.iter().cloned().collect::<TokenStream>()),
-            "a job has one `Args<T>`",
-            "put both into one struct",
+            "the job takes `Args<T>` twice",
+            "put both values into one struct",
         );
     }
     let args = args.into_iter().flatten();

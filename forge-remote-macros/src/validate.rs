@@ -151,7 +151,7 @@ fn former_names(handler: &Handler, errors: &mut Errors) {
             } else if own.as_ref().is_some_and(|own| own.value() == text) {
                 errors.help(
                     name.span(),
-                    format!("`{text}` is the handler's current one"),
+                    format!("`{option}` has the handler's current value, `{text}`"),
                     format!(
                         "write the one that an older version of the app has, or remove `{option}`"
                     ),
@@ -168,10 +168,39 @@ fn former_names(handler: &Handler, errors: &mut Errors) {
     }
 }
 
+/// What is wrong with a signature: the place, the message and the fix.
+type Fault = (Place, String, &'static str);
+
 fn signature(signature: &Signature, errors: &mut Errors) {
-    let mut found: Vec<(Place, String, &str)> = Vec::new();
+    let mut found: Vec<Fault> = Vec::new();
+    qualifiers(signature, &mut found);
+    generics(signature, &mut found);
+    for argument in &signature.inputs {
+        self::argument(argument, &mut found);
+    }
+    if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        let count = signature.inputs.len();
+        found.push((
+            Place::of(argument),
+            format!("the handler has {count} arguments, and at most {MAX_ARGUMENTS} are supported"),
+            "put several values into one `State<T>`",
+        ));
+    }
+    // One note for all errors.
+    let last = found.len();
+    for (index, (place, message, help)) in found.into_iter().enumerate() {
+        if index + 1 == last {
+            errors.help(place, message, format!("{help}\nnote: {USAGE}"));
+        } else {
+            errors.help(place, message, help);
+        }
+    }
+}
+
+/// Checks the words before and after the function's name.
+fn qualifiers(signature: &Signature, found: &mut Vec<Fault>) {
     let mut reject = |place: Place, message: &str, help: &'static str| {
-        found.push((place, message.to_owned(), help))
+        found.push((place, message.to_owned(), help));
     };
     if signature.asyncness.is_none() {
         reject(
@@ -208,68 +237,60 @@ fn signature(signature: &Signature, errors: &mut Errors) {
             "remove `...`",
         );
     }
+}
+
+fn generics(signature: &Signature, found: &mut Vec<Fault>) {
     if !signature.generics.params.is_empty() {
-        reject(
+        found.push((
             Place::of(&signature.generics.params),
-            "a handler cannot be generic: Forge calls it, and cannot choose a type",
+            "a handler cannot be generic: Forge calls it, and cannot choose a type".to_owned(),
             "write a concrete type",
-        );
+        ));
     } else if let Some(clause) = &signature.generics.where_clause {
-        reject(
+        found.push((
             clause.where_token.span.into(),
-            "a handler cannot have a `where` clause",
+            "a handler cannot have a `where` clause".to_owned(),
             "remove it",
-        );
+        ));
     }
-    for argument in &signature.inputs {
-        match argument {
-            FnArg::Receiver(receiver) => reject(
+}
+
+fn argument(argument: &FnArg, found: &mut Vec<Fault>) {
+    let mut reject = |place: Place, message: &str, help: &'static str| {
+        found.push((place, message.to_owned(), help));
+    };
+    let argument = match argument {
+        FnArg::Receiver(receiver) => {
+            return reject(
                 Place::of(receiver),
                 "a handler cannot be a method: there is no value to call it on",
                 "make it a free function, and take what it needs as `State<T>`",
-            ),
-            FnArg::Typed(argument) => {
-                let conditional = argument.attrs.iter().find(|attribute| {
-                    attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
-                });
-                if let Some(attribute) = conditional {
-                    reject(
-                        Place::of(attribute),
-                        "an argument cannot depend on a `#[cfg]`",
-                        "write the function twice, each with its `#[cfg]`",
-                    );
-                }
-                if let Some(place) = impl_trait(&argument.ty) {
-                    reject(
-                        place,
-                        "an argument cannot be `impl Trait`: Forge calls the handler, and cannot choose a type",
-                        "write a concrete type",
-                    );
-                } else if let Type::Reference(reference) = &*argument.ty {
-                    reject(
-                        Place::of(reference),
-                        "an argument cannot be a reference: nothing owns the value while the handler runs",
-                        "take it by value",
-                    );
-                }
-            }
+            );
         }
-    }
-    if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        FnArg::Typed(argument) => argument,
+    };
+    let conditional = argument.attrs.iter().find(|attribute| {
+        attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
+    });
+    if let Some(attribute) = conditional {
         reject(
-            Place::of(argument),
-            &format!("a handler has at most {MAX_ARGUMENTS} arguments"),
-            "put several values into one `State<T>`",
+            Place::of(attribute),
+            "an argument cannot depend on a `#[cfg]`",
+            "write the function twice, each with its `#[cfg]`",
         );
     }
-    // One note for all errors.
-    let last = found.len();
-    for (index, (place, message, help)) in found.into_iter().enumerate() {
-        if index + 1 == last {
-            errors.help(place, message, format!("{help}\nnote: {USAGE}"));
-        } else {
-            errors.help(place, message, help);
-        }
+    if let Some(place) = impl_trait(&argument.ty) {
+        reject(
+            place,
+            "an argument cannot be `impl Trait`: Forge calls the handler, and cannot choose a type",
+            "write a concrete type",
+        );
+    } else if let Type::Reference(reference) = &*argument.ty {
+        reject(
+            Place::of(reference),
+            "an argument cannot be a reference: nothing owns the value while the handler runs",
+            "take it by value",
+        );
     }
 }
 

@@ -17,44 +17,41 @@ const AUTH_SYNONYMS: [(&str, &str); 3] = [
 /// Reads `auth = system`, `user`, `[system, user]` or `none`, and returns whether the system token and
 /// the user token are requested.
 pub(crate) fn auth(kind: &KindSpec, options: &mut Options, errors: &mut Errors) -> (bool, bool) {
+    let (mut system, mut user) = (false, false);
+    for word in auth_words(kind, options, errors) {
+        match word.to_string().as_str() {
+            "none" => {}
+            "system" => system = true,
+            "user" if kind.has_user => user = true,
+            "user" => errors.help(
+                word.span(),
+                format!("there is no user in session {}, so Forge never sends a user token", kind.when),
+                "write `auth = system`; to act for a user, exchange the system token for theirs (offline user \
+                 impersonation)",
+            ),
+            other => unknown_auth(kind, &word, other, errors),
+        }
+    }
+    (system, user)
+}
+
+/// Returns the words of `auth`, none of them twice.
+fn auth_words(kind: &KindSpec, options: &mut Options, errors: &mut Errors) -> Vec<Ident> {
     let example = if kind.has_user { "user" } else { "system" };
-    let Some(value) = options.value("auth", example, errors) else {
-        return (false, false);
-    };
     let is_word = |item: &Value| matches!(item, Value::Word(_));
-    let words = match value {
-        Value::Word(word) => vec![word],
-        Value::List(items, list) if items.is_empty() => {
+    match options.value("auth", example, errors) {
+        None => Vec::new(),
+        Some(Value::Word(word)) => vec![word],
+        Some(Value::List(items, list)) if items.is_empty() => {
             errors.help(
                 list.span(),
                 "`auth` is an empty list",
                 "write `auth = none`, or leave it out",
             );
-            return (false, false);
+            Vec::new()
         }
-        Value::List(items, _) if items.iter().all(is_word) => {
-            let mut words: Vec<Ident> = Vec::new();
-            for item in items {
-                let Value::Word(word) = item else { continue };
-                if word == "none" {
-                    errors.help(
-                        word.span(),
-                        "`none` cannot be combined with a token",
-                        "write `auth = none`, or leave it out",
-                    );
-                } else if words.contains(&word) {
-                    errors.help(
-                        word.span(),
-                        format!("`{word}` is written twice"),
-                        "keep one of the two",
-                    );
-                } else {
-                    words.push(word);
-                }
-            }
-            words
-        }
-        other => {
+        Some(Value::List(items, _)) if items.iter().all(is_word) => distinct_words(items, errors),
+        Some(other) => {
             let text = other.tokens().to_string();
             let mut meant: Vec<&str> = text
                 .split(|c: char| !c.is_alphanumeric())
@@ -68,42 +65,52 @@ pub(crate) fn auth(kind: &KindSpec, options: &mut Options, errors: &mut Errors) 
             };
             let what = "a word or a list of words, without quotes";
             Options::wrong_value("auth", &other, what, &meant, errors);
-            return (false, false);
+            Vec::new()
         }
-    };
+    }
+}
+
+/// Returns the words of a list, and reports `none` and each word that is written twice.
+fn distinct_words(items: Vec<Value>, errors: &mut Errors) -> Vec<Ident> {
+    let mut words: Vec<Ident> = Vec::new();
+    for item in items {
+        let Value::Word(word) = item else { continue };
+        if word == "none" {
+            errors.help(
+                word.span(),
+                "`none` cannot be combined with a token",
+                "write `auth = none`, or leave it out",
+            );
+        } else if words.contains(&word) {
+            errors.help(
+                word.span(),
+                format!("`{word}` is written twice"),
+                "keep one of the two",
+            );
+        } else {
+            words.push(word);
+        }
+    }
+    words
+}
+
+fn unknown_auth(kind: &KindSpec, word: &Ident, written: &str, errors: &mut Errors) {
     let known: &[&str] = if kind.has_user {
         &["system", "user", "none"]
     } else {
         &["system", "none"]
     };
-    let (mut system, mut user) = (false, false);
-    for word in words {
-        match word.to_string().as_str() {
-            "none" => {}
-            "system" => system = true,
-            "user" if kind.has_user => user = true,
-            "user" => errors.help(
-                word.span(),
-                format!("there is no user in session {}, so Forge never sends a user token", kind.when),
-                "write `auth = system`; to act for a user, exchange the system token for theirs (offline user \
-                 impersonation)",
-            ),
-            other => {
-                let all = format!("`auth` takes {}", one_of(known.iter().copied()));
-                let synonym = AUTH_SYNONYMS
-                    .iter()
-                    .find(|(word, _)| *word == other)
-                    .map(|(_, meant)| *meant)
-                    .filter(|meant| known.contains(meant));
-                let help = match synonym.or_else(|| nearest(other, known.iter().copied())) {
-                    Some(near) => format!("did you mean `{near}`? {all}"),
-                    None => all,
-                };
-                errors.help(word.span(), format!("unknown `auth`: `{other}`"), help);
-            }
-        }
-    }
-    (system, user)
+    let all = format!("`auth` takes {}", one_of(known.iter().copied()));
+    let synonym = AUTH_SYNONYMS
+        .iter()
+        .find(|(word, _)| *word == written)
+        .map(|(_, meant)| *meant)
+        .filter(|meant| known.contains(meant));
+    let help = match synonym.or_else(|| nearest(written, known.iter().copied())) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    };
+    errors.help(word.span(), format!("unknown `auth`: `{written}`"), help);
 }
 
 const METHODS: [(&str, &str); 5] = [

@@ -1,6 +1,7 @@
 #![doc = include_str!("docs/crate.md")]
 // Which feature an item needs, on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::too_many_lines)]
 
 // The macros' output names `::forge_remote`, in this crate's own tests and docs too.
 extern crate self as forge_remote;

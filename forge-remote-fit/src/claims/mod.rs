@@ -27,7 +27,7 @@ use crate::json::{Lenient as _, repair_str};
 /// The claims of a verified FIT. A claim that the platform may leave out is an `Option`; a claim that
 /// this version does not know is available from [`claim`](Self::claim).
 ///
-/// It has no `Debug` output beyond its name: claims are customers' data. Clones share the claims.
+/// It has no `Debug` output beyond its name: claims are user data. Clones share the claims.
 /// Only a [`Verifier`](crate::Verifier) makes them, so `Claims` are always verified.
 #[derive(Clone)]
 pub struct Claims(Arc<Fields>);
@@ -72,7 +72,7 @@ impl Claims {
         self.get(&self.0.app_id)
     }
 
-    /// Returns the installation's ARI, which identifies the tenant. It survives upgrades and changes on reinstallation.
+    /// Returns the installation's ARI: the key of its data. It survives upgrades and changes on reinstallation.
     pub fn installation_id(&self) -> &str {
         self.get(&self.0.installation_id)
     }
@@ -250,28 +250,8 @@ pub(crate) fn is_staging(api_base_url: &str) -> bool {
 impl Claims {
     /// Reads a payload and checks what holds for every FIT of this app.
     pub(super) fn check(payload: Vec<u8>, expected: &Expected<'_>) -> Result<Self, TokenRejection> {
-        let text = String::from_utf8(payload).map_err(|_| TokenRejection::BadClaims {
-            category: "not UTF-8",
-            column: 0,
-        })?;
-        if is_too_deep(&text) {
-            return Err(TokenRejection::BadClaims {
-                category: "nested too deep",
-                column: 0,
-            });
-        }
-        let raw: RawClaims<'_> =
-            serde_json::from_str(&text).map_err(|error| TokenRejection::BadClaims {
-                // Not the error's text: it can quote a claim.
-                category: match error.classify() {
-                    serde_json::error::Category::Data => {
-                        "of a wrong type, repeated or out of range"
-                    }
-                    serde_json::error::Category::Eof => "truncated",
-                    _ => "malformed",
-                },
-                column: error.column(),
-            })?;
+        let text = String::from_utf8(payload).map_err(|_| bad_claims("not UTF-8"))?;
+        let raw = RawClaims::read(&text)?;
 
         if raw.issuer.ok_or(TokenRejection::MissingClaim("iss"))?.0 != ISSUER {
             return Err(TokenRejection::WrongIssuer);
@@ -281,20 +261,7 @@ impl Claims {
             return Err(TokenRejection::WrongAudience);
         };
         let expires = raw.expires.ok_or(TokenRejection::MissingClaim("exp"))?;
-        let now = NumericDate::from_time(expected.now);
-        if expires <= now {
-            return Err(TokenRejection::Expired);
-        }
-        if expires > now.plus(expected.max_lifetime) {
-            return Err(TokenRejection::LivesTooLong);
-        }
-        let latest = now.plus(expected.clock_skew);
-        if raw.not_before.is_some_and(|at| at > latest) {
-            return Err(TokenRejection::NotYetValid);
-        }
-        if raw.issued_at.is_some_and(|at| at > latest) {
-            return Err(TokenRejection::IssuedInFuture);
-        }
+        check_dates(expires, raw.not_before, raw.issued_at, expected)?;
 
         let Object(app) = raw.app.ok_or(TokenRejection::MissingClaim("app"))?;
         let app_id = app.id.ok_or(TokenRejection::MissingClaim("app.id"))?;
@@ -305,19 +272,7 @@ impl Claims {
             .installation
             .map(|Object(installation)| installation)
             .unwrap_or_default();
-        let installation_id = match (app.installation_id, installation.id) {
-            (Some(one), Some(other)) if one != other => {
-                return Err(TokenRejection::InstallationMismatch);
-            }
-            (Some(id), _) | (None, Some(id)) => id,
-            (None, None) => return Err(TokenRejection::MissingClaim("app.installationId")),
-        };
-        if installation_id.0.is_empty() {
-            return Err(TokenRejection::MissingClaim("app.installationId"));
-        }
-        if !is_ari(&installation_id.0) {
-            return Err(TokenRejection::BadInstallation);
-        }
+        let installation_id = one_installation(app.installation_id, installation.id)?;
         let environment = app
             .environment
             .map(|Object(environment)| environment)
@@ -334,12 +289,7 @@ impl Claims {
             None => None,
             Some(Some(Cow::Borrowed("null"))) => None,
             Some(Some(context)) => Some(Part::new(&text, Text(context))),
-            Some(None) => {
-                return Err(TokenRejection::BadClaims {
-                    category: "unreadable in `context`",
-                    column: 0,
-                });
-            }
+            Some(None) => return Err(bad_claims("unreadable in `context`")),
         };
         Ok(Self(Arc::new(Fields {
             verified_at: expected.now,
@@ -361,6 +311,77 @@ impl Claims {
             isolated_cloud_label: raw.isolated_cloud_label.0.map(part),
             text,
         })))
+    }
+}
+
+impl<'a> RawClaims<'a> {
+    /// Reads the claims of a payload, whatever they say.
+    fn read(text: &'a str) -> Result<Self, TokenRejection> {
+        if is_too_deep(text) {
+            return Err(bad_claims("nested too deep"));
+        }
+        serde_json::from_str(text).map_err(|error| TokenRejection::BadClaims {
+            // Not the error's text: it can quote a claim.
+            category: match error.classify() {
+                serde_json::error::Category::Data => "of a wrong type, repeated or out of range",
+                serde_json::error::Category::Eof => "truncated",
+                _ => "malformed",
+            },
+            column: error.column(),
+        })
+    }
+}
+
+/// Checks that the token is valid now, and not for longer than the policy accepts.
+fn check_dates(
+    expires: NumericDate,
+    not_before: Option<NumericDate>,
+    issued_at: Option<NumericDate>,
+    expected: &Expected<'_>,
+) -> Result<(), TokenRejection> {
+    let now = NumericDate::from_time(expected.now);
+    if expires <= now {
+        return Err(TokenRejection::Expired);
+    }
+    if expires > now.plus(expected.max_lifetime) {
+        return Err(TokenRejection::LivesTooLong);
+    }
+    let latest = now.plus(expected.clock_skew);
+    if not_before.is_some_and(|at| at > latest) {
+        return Err(TokenRejection::NotYetValid);
+    }
+    if issued_at.is_some_and(|at| at > latest) {
+        return Err(TokenRejection::IssuedInFuture);
+    }
+    Ok(())
+}
+
+/// Returns the installation that both of its claims name; one of them may be absent.
+fn one_installation<'a>(
+    of_app: Option<Text<'a>>,
+    of_installation: Option<Text<'a>>,
+) -> Result<Text<'a>, TokenRejection> {
+    let missing = TokenRejection::MissingClaim("app.installationId");
+    let id = match (of_app, of_installation) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(TokenRejection::InstallationMismatch);
+        }
+        (Some(id), _) | (None, Some(id)) => id,
+        (None, None) => return Err(missing),
+    };
+    if id.0.is_empty() {
+        return Err(missing);
+    }
+    if !is_ari(&id.0) {
+        return Err(TokenRejection::BadInstallation);
+    }
+    Ok(id)
+}
+
+fn bad_claims(category: &'static str) -> TokenRejection {
+    TokenRejection::BadClaims {
+        category,
+        column: 0,
     }
 }
 

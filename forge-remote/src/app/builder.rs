@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::background::{Background, Task};
-use super::engine::Jobs;
-use super::layers::Layers;
+use super::engine::JobsSetting;
+use super::layer_stack::Layers;
 use super::limits::Limits;
-use super::on_span::OnSpan;
-use super::own_routes::OwnRoutes;
+use super::route_table::OwnRoutes;
+use super::span_observer::OnSpan;
 use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
@@ -54,7 +54,7 @@ pub struct App {
     pub(crate) state: StateMap,
     pub(crate) pending_state: Vec<(&'static str, PendingState)>,
     pub(crate) tokens: Option<Tokens>,
-    pub(crate) jobs: Option<Jobs>,
+    pub(crate) jobs: Option<JobsSetting>,
     /// See [`Self::require_guarantees`].
     pub(crate) required_guarantees: Guarantees,
     pub(crate) atlassian: AtlassianClient,
@@ -243,7 +243,7 @@ impl App {
     /// Adds a background task, which runs for as long as the app serves. It starts once the state is
     /// connected, and not for commands such as `manifest`. When the app stops, a task that takes
     /// [`Shutdown`](crate::Shutdown) is notified and waited for; other tasks are cancelled at their next await point
-    /// once the last request has been answered. `dev` runs tasks too, with its own tokens and APIs.
+    /// once the last response is sent. `dev` runs tasks too, with its own tokens and APIs.
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
     /// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) and
@@ -260,7 +260,7 @@ impl App {
     /// async fn sync(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     ///     loop {
     ///         for installation in tokens.installations().await? {
-    ///             // With `?`, one customer's failure would stop the work for the others.
+    ///             // With `?`, one installation's failure would stop the work for the others.
     ///             if let Err(error) = sync_one(&installation, &tokens, &atlassian).await {
     ///                 eprintln!("{}: {error}", installation.installation_id());
     ///             }
@@ -502,13 +502,15 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
     "The value given to `App::sample_body` or `App::fixtures` can't be written as JSON, for example because a map has keys \
-    that are not text.",
+    that are not text. \
+    Give it a value that serde_json can write.",
 );
 
 #[cfg(feature = "cli")]
 const UNKNOWN_RULE: Rule = Rule::launch(
     "unknown-rule",
-    "`App::allow_lint` disables a manifest rule by its code, and there is no rule with this code.",
+    "`App::allow_lint` disables a manifest rule by its code, and there is no rule with this code. \
+    Correct the code; the finding ends with it.",
 );
 
 const DUPLICATE_STATE: Rule = Rule::launch(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::builder::App;
-use super::engine::Jobs;
+use super::engine::JobsSetting;
 use super::launch::NO_TOKENS;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
 use crate::jobs::{Guarantees, JobEngine, JobPolicy};
@@ -85,7 +85,7 @@ impl App {
     /// ```
     #[track_caller]
     pub fn jobs(mut self, engine: impl JobEngine) -> Self {
-        self.jobs = Some(Jobs {
+        self.jobs = Some(JobsSetting {
             engine: Arc::new(engine),
             place: std::panic::Location::caller(),
         });

@@ -1,21 +1,51 @@
-//! Tower layers around an app's routes.
+//! [`App::layer`].
+
+use std::convert::Infallible;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::Route;
+use tower_layer::Layer;
 
-type Layer = Box<dyn FnOnce(Router) -> Router + Send>;
+use super::builder::App;
 
-/// The layers around an app's routes, innermost first.
-#[derive(Default)]
-pub(crate) struct Layers(Vec<Layer>);
-
-impl Layers {
-    pub(crate) fn add(&mut self, layer: impl FnOnce(Router) -> Router + Send + 'static) {
-        self.0.push(Box::new(layer));
-    }
-
-    pub(crate) fn apply(self, router: Router) -> Router {
-        self.0
-            .into_iter()
-            .fold(router, |router, layer| layer(router))
+impl App {
+    /// Puts a tower layer around every route: handlers, `/healthz`, `/readyz` and responses for
+    /// unknown paths.
+    ///
+    /// The layer sees requests before they are verified and responses last, so it can trace, count,
+    /// compress or reject, but it can neither switch verification off nor reach what verification
+    /// adds. Of several layers, the last one added is the outermost, as in
+    /// [`Router::layer`](axum::Router::layer). A request for a handler has axum's `MatchedPath`, the
+    /// route without its variable parts: a label for metrics.
+    ///
+    /// A layer that fails must turn its error into a response itself. One that buffers bodies
+    /// removes the bounds of [`body_timeout`](Self::body_timeout) for what it buffers.
+    ///
+    /// ```
+    /// use forge_remote::axum::middleware::{self, Next};
+    /// use forge_remote::axum::{extract::Request, response::Response};
+    /// use forge_remote::prelude::*;
+    ///
+    /// async fn name_the_server(request: Request, next: Next) -> Response {
+    ///     let mut response = next.run(request).await;
+    ///     response.headers_mut().insert("server", "backend".parse().unwrap());
+    ///     response
+    /// }
+    ///
+    /// let app = App::new().layer(middleware::from_fn(name_the_server));
+    /// # let _ = app;
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: tower_service::Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as tower_service::Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as tower_service::Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as tower_service::Service<Request>>::Future: Send + 'static,
+    {
+        self.layers.add(|router: Router| router.layer(layer));
+        self
     }
 }

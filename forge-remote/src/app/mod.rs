@@ -16,15 +16,17 @@ mod engine;
 mod identity;
 mod keep_fresh;
 mod launch;
+mod layer_stack;
 mod layers;
 mod limits;
 mod on_span;
 mod own_routes;
-mod route_checks;
 mod route_digest;
+mod route_table;
 mod scopes;
 mod serve;
 mod service;
+mod span_observer;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 #[cfg(feature = "cli")]
@@ -58,7 +60,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
         builder::RULES,
         identity::RULES,
         base_paths::RULES,
-        route_checks::RULES,
+        own_routes::RULES,
         keep_fresh::RULES,
         drift::RULES,
         launch::RULES,

@@ -1,41 +1,35 @@
-//! The app's hook on the spans of calls.
+//! [`App::on_span`].
 
-use std::sync::Arc;
-
-use axum::extract::Request;
 use axum::http::request::Parts;
 use tracing::Span;
 
-type Hook = dyn Fn(&Span, &Parts) + Send + Sync;
+use super::builder::App;
+use super::span_observer::OnSpan;
 
-/// A function that sees each span of a call before it starts; the default has none.
-#[derive(Clone, Default)]
-pub(crate) struct OnSpan(Option<Arc<Hook>>);
-
-impl OnSpan {
-    pub(super) fn new(hook: impl Fn(&Span, &Parts) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(hook)))
-    }
-
-    /// Returns whether the app has a hook.
-    pub(super) fn is_set(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Calls the hook with the head of a call's request.
-    pub(super) fn call(&self, span: &Span, head: &Parts) {
-        if let Some(hook) = &self.0 {
-            hook(span, head);
-        }
-    }
-
-    /// Calls the hook with a request, and returns the request.
-    pub(super) fn with(&self, span: &Span, request: Request) -> Request {
-        if !self.is_set() {
-            return request;
-        }
-        let (head, body) = request.into_parts();
-        self.call(span, &head);
-        Request::from_parts(head, body)
+impl App {
+    /// Calls a function with the span of each call and the head of its request, before the span starts. With it,
+    /// the spans continue Forge's traces: the function reads the B3 headers and sets the parent.
+    ///
+    /// It is called for the calls of handlers, of your own [`routes`](Self::routes) and, with the head that was
+    /// stored, for the runs of durable calls and of the jobs that a call sent. Requests are **not verified** yet:
+    /// anybody can send these headers. So use them for traces only.
+    ///
+    /// Forge sends `x-b3-traceid` and `x-b3-spanid`, with span ids of 64 or 128 bit; a decision on sampling,
+    /// `x-b3-sampled`, is not documented.
+    /// The chapter [`traces`](crate::traces) shows the code for OpenTelemetry.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().on_span(|span, head| {
+    ///     let trace = head.headers.get("x-b3-traceid");
+    ///     let trace = trace.and_then(|value| value.to_str().ok()).unwrap_or("none");
+    ///     println!("{:?} continues {trace}", span.metadata().map(|span| span.name()));
+    /// });
+    /// # let _ = app;
+    /// ```
+    pub fn on_span(mut self, observer: impl Fn(&Span, &Parts) + Send + Sync + 'static) -> Self {
+        self.on_span = OnSpan::new(observer);
+        self
     }
 }

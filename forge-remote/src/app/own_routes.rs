@@ -1,164 +1,103 @@
-//! The routers of your own, and the paths of their routes.
-
-use std::sync::Arc;
+//! The routes of your own, and the check that each of them can be called.
 
 use axum::Router;
+use forge_remote_schema::rules::RESERVED_PATHS;
 
-/// A router of your own, with the paths of its routes.
-pub(crate) struct OwnRoutes {
-    pub(super) router: Router,
-    /// The routes' patterns, sorted; empty if they can't be read.
-    pub(crate) paths: Vec<String>,
-    /// Whether requests for other paths are for the router too.
-    pub(super) takes_others: bool,
-    pub(super) place: &'static std::panic::Location<'static>,
-}
+use super::base_paths::BasePaths;
+use super::builder::App;
+use super::route_table::{Overlap, OwnRoutes, RouteTable};
+use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
 
-impl OwnRoutes {
-    pub(super) fn new(router: Router, place: &'static std::panic::Location<'static>) -> Self {
-        let shown = format!("{router:?}");
-        let paths = paths_in(&shown);
-        Self {
-            takes_others: paths.is_none() || shown.contains("default_fallback: false"),
-            paths: paths.unwrap_or_default(),
-            router,
-            place,
-        }
+/// The rules of this file.
+#[cfg(feature = "cli")]
+pub(crate) const RULES: &[&Rule] = &[&ROUTE_TAKEN];
+
+const ROUTE_TAKEN: Rule = Rule::launch(
+    "route-taken",
+    "A route given to `App::routes` would never be called: a handler, another route or the framework (`/healthz`, \
+    `/readyz`) is served at its path. Give it another path.",
+);
+
+impl App {
+    /// Returns whether a route of the app's own receives the requests of a path.
+    #[cfg(feature = "dev")]
+    pub(crate) fn has_own_route(&self, path: &str) -> bool {
+        RouteTable::new(&self.own_routes).0.route_of(path).is_some()
     }
-}
 
-/// The patterns of all routers, matched as in one router of axum's: the most specific one counts.
-#[derive(Debug, Default)]
-pub(crate) struct RouteTable {
-    /// Each pattern with its router's index. axum matches with the same crate.
-    patterns: matchit::Router<OwnRoute>,
-    /// The router that receives requests for other paths.
-    fallback: Option<usize>,
-}
+    /// Adds routes of your own to the server: webhooks of other services, callbacks of OAuth, health
+    /// checks. They share the handlers' limits ([`body_limit`](Self::body_limit),
+    /// [`max_in_flight`](Self::max_in_flight), …), shutdown, logs and [layers](Self::layer); `routes` and
+    /// `dev` list them.
+    ///
+    /// **These routes are not verified:** anybody can call them, and no Forge Invocation Token is
+    /// expected or read. Authenticate their callers yourself. To call Atlassian from one, use a clone of
+    /// the app's [`Tokens`](crate::token::Tokens).
+    ///
+    /// Handlers take precedence. Several routers behave as one axum router: the most specific route is called.
+    /// A route that could never be called, because a handler, another route, `/healthz` or `/readyz` has its
+    /// path, keeps the app from starting. A fallback of one router receives requests for paths that nothing
+    /// else has.
+    ///
+    /// At most a quarter of the [calls in flight](Self::max_in_flight), but at least one, are calls of these routes, so that their
+    /// callers can't keep Forge's calls out.
+    ///
+    /// ```
+    /// use forge_remote::axum::{Router, routing::post};
+    /// use forge_remote::prelude::*;
+    ///
+    /// async fn figma_webhook(body: String) -> &'static str {
+    ///     // Check the webhook's signature here.
+    ///     let _ = body;
+    ///     "ok"
+    /// }
+    ///
+    /// let app = App::new().routes(Router::new().route("/figma/webhook", post(figma_webhook)));
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn routes(mut self, router: Router) -> Self {
+        let place = std::panic::Location::caller();
+        self.own_routes.push(OwnRoutes::new(router, place));
+        self
+    }
 
-/// Where a request is routed.
-#[derive(Clone, Debug)]
-pub(super) struct OwnRoute {
-    /// The router's index.
-    pub(super) router: usize,
-    /// The pattern; `None` for a router's fallback.
-    pub(super) pattern: Option<Arc<str>>,
-}
-
-/// A part of a router that could never be called.
-#[derive(Debug)]
-pub(super) struct Overlap {
-    pub(super) router: usize,
-    pub(super) message: String,
-}
-
-impl RouteTable {
-    /// Returns the table of these routers, and the overlaps between them.
-    pub(super) fn new(routers: &[OwnRoutes]) -> (Self, Vec<Overlap>) {
-        let mut table = Self::default();
-        let mut overlaps = Vec::new();
-        for (router, routes) in routers.iter().enumerate() {
+    /// Returns a problem for each route of your own that could never be called.
+    pub(crate) fn own_route_problems(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for routes in &self.own_routes {
             for path in &routes.paths {
-                let pattern = Some(path.as_str().into());
-                let route = OwnRoute { router, pattern };
-                let inserted = table.patterns.insert(path.as_str(), route);
-                if let Err(matchit::InsertError::Conflict { with }) = inserted {
-                    let message = format!("the route `{path}` overlaps with the route `{with}`");
-                    overlaps.push(Overlap { router, message });
+                let mut report = |message: String, other: Option<CodeLocation>| {
+                    let help = "give it another path, or remove it";
+                    let problem = Diagnostic::error(&ROUTE_TAKEN, message, help);
+                    let place = Location::from(routes.place);
+                    problems.push(problem.at([place]).at(other));
+                };
+                let mut handlers = self.registry.handlers().iter();
+                if let Some(handler) = handlers.find(|one| base_paths.reaches(one, path)) {
+                    let name = handler.registration().function;
+                    let message = format!("the route `{path}` is a path of the handler `{name}`");
+                    report(message, Some(handler.into()));
+                } else if RESERVED_PATHS.contains(&path.as_str()) {
+                    report(format!("the framework serves `{path}`"), None);
                 }
             }
-            if routes.takes_others && table.fallback.replace(router).is_some() {
-                let message = "the routers have two fallbacks".to_owned();
-                overlaps.push(Overlap { router, message });
-            }
         }
-        (table, overlaps)
-    }
-
-    /// Returns where a path's requests are routed.
-    pub(super) fn route_of(&self, path: &str) -> Option<OwnRoute> {
-        let fallback = || {
-            let router = self.fallback?;
-            let pattern = None;
-            Some(OwnRoute { router, pattern })
-        };
-        match self.patterns.at(path) {
-            Ok(found) => Some(found.value.clone()),
-            Err(_) => fallback(),
+        let (_, overlaps) = RouteTable::new(&self.own_routes);
+        for Overlap { router, message } in overlaps {
+            let help = "give one of them another path, or remove it";
+            let place = Location::from(self.own_routes[router].place);
+            problems.push(Diagnostic::error(&ROUTE_TAKEN, message, help).at([place]));
         }
+        problems
     }
 }
 
-/// Returns the routes' patterns in a router's `Debug` output, the only place where axum 0.8 shows them;
-/// `None` if it has another form. They are for checks and lists: requests are routed by axum.
-fn paths_in(shown: &str) -> Option<Vec<String>> {
-    const START: &str = "node: Node { paths: {";
-    let (own, _) = shown.split_once(", fallback_router:")?;
-    let mut rest = &own[own.rfind(START)? + START.len()..];
-    let mut paths = Vec::new();
-    while let Some((before, after)) = rest.split_once('"') {
-        // The map ends before the next quote.
-        if before.contains('}') {
-            break;
-        }
-        let (path, after) = after.split_once('"')?;
-        paths.push(path.replace("{*__private__axum_nest_tail_param}", "{*rest}"));
-        rest = after;
-    }
-    paths.sort_unstable();
-    paths.dedup();
-    Some(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::routing::get;
-
-    use super::*;
-
-    #[test]
-    fn a_routers_paths_are_read() {
-        let at = std::panic::Location::caller();
-        let hello = || get(|| async {});
-        let nested = Router::new().route("/{id}/x", hello()).route("/", hello());
-        let router = Router::new()
-            .route("/", hello())
-            .route("/figma/webhook", hello().post(|| async {}))
-            .route("/files/{*path}", hello())
-            .nest("/oauth", nested)
-            .nest_service("/static", Router::new());
-        let routes = OwnRoutes::new(router, at);
-        let expected = [
-            "/",
-            "/figma/webhook",
-            "/files/{*path}",
-            "/oauth",
-            "/oauth/",
-            "/oauth/{id}/x",
-            "/static",
-            "/static/",
-            "/static/{*rest}",
-        ];
-        let found: Vec<&str> = routes.paths.iter().map(String::as_str).collect();
-        assert!(
-            expected.iter().filter(|one| found.contains(one)).count() >= 7,
-            "{found:?}"
-        );
-        assert!(found.iter().all(|one| expected.contains(one)), "{found:?}");
-        assert!(!routes.takes_others);
-        let (table, overlaps) = RouteTable::new(&[routes]);
-        assert!(overlaps.is_empty(), "{overlaps:?}");
-        for (path, is_own) in [
-            ("/oauth/7/x", true),
-            ("/files/a/b", true),
-            ("/files/", false),
-            ("/figma", false),
-            ("/figma/webhook/", false),
-        ] {
-            assert_eq!(table.route_of(path).is_some(), is_own, "{path}");
-        }
-        let with_fallback = Router::new().fallback(|| async {});
-        assert!(OwnRoutes::new(with_fallback, at).takes_others);
-        assert!(OwnRoutes::new(Router::new(), at).paths.is_empty());
+#[cfg(feature = "cli")]
+impl App {
+    /// Returns the paths of the [`routes`](Self::routes) of your own.
+    pub(crate) fn own_paths(&self) -> Vec<String> {
+        let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
+        paths.cloned().collect()
     }
 }

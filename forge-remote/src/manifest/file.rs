@@ -382,32 +382,8 @@ impl ManifestFile {
             return Ok(None);
         }
 
-        let body = self.body();
-        if let Some(at) = lone_return(body) {
-            return Err(ManifestError::Unsafe {
-                path: self.path.clone(),
-                at,
-                reason: "a carriage return without a line feed is a line end only for YAML".into(),
-            });
-        }
-        let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
-        let ended = if body.ends_with('\n') {
-            body.to_owned()
-        } else {
-            format!("{body}{line_end}")
-        };
-        let edited = plan
-            .apply_to_text(&ended, self.root.as_ref(), new.clone())
-            .map_err(|Unsafe { at, reason }| ManifestError::Unsafe {
-                path: self.path.clone(),
-                at,
-                reason,
-            })?;
-        let edited = if body.ends_with('\n') {
-            &edited
-        } else {
-            edited.strip_suffix(line_end).unwrap_or(&edited)
-        };
+        let edited = self.edited(&plan, new.clone())?;
+        let edited = edited.as_str();
 
         // Two parsers, this one and serde's, must read the expected value from the new text.
         let guard = || ManifestError::Guard {
@@ -421,7 +397,7 @@ impl ManifestFile {
         let after = after.ok_or_else(guard)?;
         if after != expected {
             // They may read a scalar differently: then serde's result must differ before the edit too.
-            let before: Value = serde_yaml::from_str(body).map_err(|_| guard())?;
+            let before: Value = serde_yaml::from_str(self.body()).map_err(|_| guard())?;
             if after != apply(&before) {
                 return Err(guard());
             }
@@ -433,6 +409,31 @@ impl ManifestFile {
             value: expected,
             indices: OnceLock::new(),
         }))
+    }
+
+    /// Returns the text with a plan's changes, with the line ends that it had.
+    fn edited(&self, plan: &Plan<'_>, new: Mapping) -> Result<String, ManifestError> {
+        let failure = |Unsafe { at, reason }| ManifestError::Unsafe {
+            path: self.path.clone(),
+            at,
+            reason,
+        };
+        let body = self.body();
+        if let Some(at) = lone_return(body) {
+            let reason = "a carriage return without a line feed is a line end only for YAML".into();
+            return Err(failure(Unsafe { at, reason }));
+        }
+        let root = self.root.as_ref();
+        if body.ends_with('\n') {
+            return plan.apply_to_text(body, root, new).map_err(failure);
+        }
+        let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
+        let ended = format!("{body}{line_end}");
+        let mut edited = plan.apply_to_text(&ended, root, new).map_err(failure)?;
+        if edited.ends_with(line_end) {
+            edited.truncate(edited.len() - line_end.len());
+        }
+        Ok(edited)
     }
 
     /// Returns the first section of a new file.

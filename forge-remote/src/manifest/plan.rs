@@ -24,6 +24,53 @@ struct ListPlan<'a> {
     set: Vec<(Cow<'a, Mapping>, OwnedProperties)>,
 }
 
+impl ListPlan<'_> {
+    /// Removes, changes and adds items of the list in the manifest's value.
+    fn apply_to_value(&self, document: &mut Mapping) {
+        let Some((name, parents)) = self.path.split_last() else {
+            return;
+        };
+        if self.set.is_empty() && self.remove.is_empty() {
+            return;
+        }
+        let parent = parents
+            .iter()
+            .fold(document, |parent, name| child(parent, name));
+        let slot = parent.entry((*name).into()).or_insert(Value::Null);
+        let mut items = match std::mem::take(slot) {
+            Value::Sequence(items) => items,
+            _ => Vec::new(),
+        };
+        let mut index = 0..;
+        items.retain(|_| {
+            index
+                .next()
+                .is_none_or(|index| !self.remove.contains(&index))
+        });
+        let places: BTreeMap<String, usize> = items
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(|(at, item)| Some((key(item)?.to_owned(), at)))
+            .collect();
+        for (wanted, owned) in &self.set {
+            let found = key_of(wanted)
+                .and_then(|key| places.get(key))
+                .and_then(|at| items.get_mut(*at));
+            match found {
+                Some(Value::Mapping(found)) => reconcile(found, wanted, *owned),
+                _ => items.push(Value::Mapping(wanted.clone().into_owned())),
+            }
+        }
+        // Forge rejects an empty list.
+        if items.is_empty() {
+            parent.shift_remove(*name);
+        } else {
+            *slot = Value::Sequence(items);
+        }
+    }
+}
+
 /// The changes of a whole manifest.
 pub(super) struct Plan<'a> {
     lists: Vec<ListPlan<'a>>,
@@ -85,63 +132,21 @@ impl<'a> Plan<'a> {
 
     /// Applies the changes to the manifest's value.
     pub(super) fn apply_to_value(&self, document: &mut Mapping) {
-        let mut removed = false;
-        for list in self
-            .lists
-            .iter()
-            .filter(|list| !(list.set.is_empty() && list.remove.is_empty()))
-        {
-            let Some((name, parents)) = list.path.split_last() else {
-                continue;
-            };
-            let parent = parents
-                .iter()
-                .fold(&mut *document, |parent, name| child(parent, name));
-            let slot = parent.entry((*name).into()).or_insert(Value::Null);
-            let mut items = match std::mem::take(slot) {
-                Value::Sequence(items) => items,
-                _ => Vec::new(),
-            };
-            let mut index = 0..;
-            items.retain(|_| {
-                index
-                    .next()
-                    .is_none_or(|index| !list.remove.contains(&index))
-            });
-            removed |= !list.remove.is_empty();
-            let places: BTreeMap<String, usize> = items
-                .iter()
-                .enumerate()
-                .rev()
-                .filter_map(|(at, item)| Some((key(item)?.to_owned(), at)))
-                .collect();
-            for (wanted, owned) in &list.set {
-                let found = key_of(wanted)
-                    .and_then(|key| places.get(key))
-                    .and_then(|at| items.get_mut(*at));
-                match found {
-                    Some(Value::Mapping(found)) => reconcile(found, wanted, *owned),
-                    _ => items.push(Value::Mapping(wanted.clone().into_owned())),
-                }
-            }
-            // Forge rejects an empty list.
-            if items.is_empty() {
-                parent.shift_remove(*name);
-            } else {
-                *slot = Value::Sequence(items);
-            }
+        for list in &self.lists {
+            list.apply_to_value(document);
         }
-        if removed
-            && document
-                .get("modules")
-                .and_then(Value::as_mapping)
-                .is_some_and(Mapping::is_empty)
+        let is_empty = |modules: &Value| modules.as_mapping().is_some_and(Mapping::is_empty);
+        if self.lists.iter().any(|list| !list.remove.is_empty())
+            && document.get("modules").is_some_and(is_empty)
         {
             document.shift_remove("modules");
         }
-        if self.scopes.is_empty() {
-            return;
+        if !self.scopes.is_empty() {
+            self.add_scopes(document);
         }
+    }
+
+    fn add_scopes(&self, document: &mut Mapping) {
         let permissions = child(document, "permissions");
         let scopes = permissions.entry("scopes".into()).or_insert(Value::Null);
         let impersonation = self.scopes.iter().any(|scope| scope.impersonation);

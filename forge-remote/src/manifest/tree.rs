@@ -92,6 +92,15 @@ fn position(line: usize, column: usize) -> Position {
     }
 }
 
+fn style_of(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::Single,
+        ScalarStyle::DoubleQuoted => Style::Double,
+        _ => Style::Block,
+    }
+}
+
 struct Builder<'t> {
     text: &'t str,
     open: Vec<Open>,
@@ -128,21 +137,14 @@ impl Builder<'_> {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let style = match style {
-                    ScalarStyle::Plain => Style::Plain,
-                    ScalarStyle::SingleQuoted => Style::Single,
-                    ScalarStyle::DoubleQuoted => Style::Double,
-                    _ => Style::Block,
-                };
+                let style = style_of(style);
                 let mut text = text.into_owned();
                 if range.is_empty() && style == Style::Plain {
                     // An absent value has the empty text, not the `~` it stands for.
                     text.clear();
                 }
-                let mut scalar = node(
-                    NodeKind::Scalar { text, style },
-                    anchor != 0 || tag.is_some(),
-                );
+                let marked = anchor != 0 || tag.is_some();
+                let mut scalar = node(NodeKind::Scalar { text, style }, marked);
                 if style == Style::Block {
                     scalar.span.end = self.block_scalar_end(&scalar);
                 }
@@ -164,29 +166,15 @@ impl Builder<'_> {
             }
             Event::SequenceStart(style, anchor, tag) => {
                 let flow = style == StructureStyle::Flow;
-                self.open(
-                    node(
-                        NodeKind::Sequence {
-                            flow,
-                            items: Vec::new(),
-                        },
-                        anchor != 0 || tag.is_some(),
-                    ),
-                    anchor,
-                )?;
+                let items = Vec::new();
+                let marked = anchor != 0 || tag.is_some();
+                self.open(node(NodeKind::Sequence { flow, items }, marked), anchor)?;
             }
             Event::MappingStart(style, anchor, tag) => {
                 let flow = style == StructureStyle::Flow;
-                self.open(
-                    node(
-                        NodeKind::Mapping {
-                            flow,
-                            entries: Vec::new(),
-                        },
-                        anchor != 0 || tag.is_some(),
-                    ),
-                    anchor,
-                )?;
+                let entries = Vec::new();
+                let marked = anchor != 0 || tag.is_some();
+                self.open(node(NodeKind::Mapping { flow, entries }, marked), anchor)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
             _ => {}

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::call::Call;
 use super::changes::CallChanges;
 use super::journal::{Journal, Origin, Sent};
 use super::outcome::{Exchanged, Outcome};
@@ -115,28 +116,9 @@ impl PlatformClient {
         let declared = kind.simulations();
         let is_declared = |event: &str| declared.iter().any(|one| one.event == Some(event));
         let has_body = changes.has_body() || simulation.body.is_some();
-        let mut call = self.platform.call_as(handler, simulation);
         let method = changes.method.unwrap_or(handler.method());
-        call = call.method(method);
-        if let Some(body) = &changes.body {
-            call = call.json(body);
-        }
-        if let Some(text) = &changes.text {
-            call = call.body(text.clone());
-        }
-        if let Some(path) = &changes.subpath {
-            call = call.subpath(path);
-        }
-        if let Some(query) = &changes.query {
-            call = call.query(query);
-        }
-        if let Some(key) = &changes.fires {
-            call = call.header(FIRE_HEADER, key);
-        }
-        // A body that is a retry's already is sent byte for byte.
-        if let Some(count) = changes.retry.filter(|count| call.retry() != Some(*count)) {
-            call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
-        }
+        let call = self.platform.call_as(handler, simulation);
+        let call = changed(call.method(method), changes);
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
             method,
@@ -169,14 +151,7 @@ impl PlatformClient {
             .journal
             .begin(self.sent(handler, &outcome, &request, changes, origin));
         let started = Instant::now();
-        let exchange = async {
-            let request = reqwest::Request::try_from(request).map_err(|error| error.to_string())?;
-            let response = self.client.execute(request).await;
-            let response = response.map_err(|error| error.without_url().to_string())?;
-            let received = Exchanged::receive(response).await;
-            received.map_err(|error| error.without_url().to_string())
-        };
-        outcome.response = match tokio::time::timeout(timeout, exchange).await {
+        outcome.response = match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(response) => response,
             Err(_) => Err(format!(
                 "no response within {} s: Forge would have closed the connection; {RESPOND_FIRST}",
@@ -193,6 +168,14 @@ impl PlatformClient {
         let outcome = Arc::new(outcome);
         self.journal.end(id, Arc::clone(&outcome));
         (id, outcome)
+    }
+
+    /// Sends a request, and returns the response.
+    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Exchanged, String> {
+        let request = reqwest::Request::try_from(request).map_err(|error| error.to_string())?;
+        let without_url = |error: reqwest::Error| error.without_url().to_string();
+        let response = self.client.execute(request).await.map_err(without_url)?;
+        Exchanged::receive(response).await.map_err(without_url)
     }
 
     /// Returns what is recorded of a request.
@@ -232,6 +215,30 @@ impl PlatformClient {
             body: request.body().clone(),
         }
     }
+}
+
+/// Returns the platform's call with these changes.
+fn changed(mut call: Call, changes: &CallChanges) -> Call {
+    if let Some(body) = &changes.body {
+        call = call.json(body);
+    }
+    if let Some(text) = &changes.text {
+        call = call.body(text.clone());
+    }
+    if let Some(path) = &changes.subpath {
+        call = call.subpath(path);
+    }
+    if let Some(query) = &changes.query {
+        call = call.query(query);
+    }
+    if let Some(key) = &changes.fires {
+        call = call.header(FIRE_HEADER, key);
+    }
+    // A body that is a retry's already is sent byte for byte.
+    if let Some(count) = changes.retry.filter(|count| call.retry() != Some(*count)) {
+        call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
+    }
+    call
 }
 
 /// Returns headers with a hash in the place of each token.

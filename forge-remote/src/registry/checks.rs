@@ -118,65 +118,84 @@ impl Registry {
             );
         }
         for ((name, key), handlers) in modules {
-            let mut whole = serde_yaml::Mapping::new();
-            for handler in &handlers {
-                let parts = handler.registration().kind.modules(handler.names());
-                for (part, value) in parts.into_iter().flat_map(|module| module.item) {
-                    let part_name = part.as_str().unwrap_or_default().to_owned();
-                    match whole.insert(part, value.clone()) {
-                        Some(other) if other != value => problems.push(
-                            Diagnostic::error(
-                                &CONFLICTING_PARTS,
-                                format!(
-                                    "the functions of {name} `{key}` disagree on `{part_name}`"
-                                ),
-                                "set it at one of them, or give one function another `key`",
-                            )
-                            .at(handlers.iter().copied()),
-                        ),
-                        _ => {}
-                    }
-                }
-            }
-            // A module without an endpoint names its remote itself, so its handlers must agree.
-            let remote = handlers[0].registration().remote;
-            let other = handlers
-                .iter()
-                .find(|one| one.registration().remote != remote);
-            if let Some(other) = other.filter(|one| !one.registration().kind.has_endpoint()) {
+            let module = format!("{name} `{key}`");
+            let whole = joined_parts(&module, &handlers, problems);
+            problems.extend(conflicting_remote(&module, &handlers));
+            problems.extend(missing_parts(&module, &handlers, &whole));
+        }
+    }
+}
+
+/// Returns the properties that a module's handlers set together.
+fn joined_parts(
+    module: &str,
+    handlers: &[&Handler],
+    problems: &mut Vec<Diagnostic>,
+) -> serde_yaml::Mapping {
+    let mut whole = serde_yaml::Mapping::new();
+    for handler in handlers {
+        let parts = handler.registration().kind.modules(handler.names());
+        for (part, value) in parts.into_iter().flat_map(|module| module.item) {
+            let part_name = part.as_str().unwrap_or_default().to_owned();
+            let before = whole.insert(part, value.clone());
+            if before.is_some_and(|before| before != value) {
                 problems.push(
                     Diagnostic::error(
                         &CONFLICTING_PARTS,
-                        format!("the functions of {name} `{key}` disagree on `remote`"),
-                        "give all of them the same `remote`, or remove it from all",
-                    )
-                    .at([handlers[0], *other]),
-                );
-            }
-            let parts = handlers[0].registration().kind.shared_parts();
-            let missing: Vec<&str> = parts
-                .iter()
-                .copied()
-                .filter(|part| !whole.contains_key(*part))
-                .filter(|part| {
-                    let mut below = handlers
-                        .iter()
-                        .map(|one| one.registration().kind.path_suffix());
-                    below.all(|below| below != Some(part))
-                })
-                .collect();
-            if !missing.is_empty() {
-                problems.push(
-                    Diagnostic::error(&MISSING_PARTS,
-                        format!("{name} `{key}` lacks {}", missing.join(", ")),
-                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); set the module's shared \
-                         properties (`name`, `home_url`) at one of them",
+                        format!("the functions of {module} disagree on `{part_name}`"),
+                        "set it at one of them, or give one function another `key`",
                     )
                     .at(handlers.iter().copied()),
                 );
             }
         }
     }
+    whole
+}
+
+/// Returns the problem of a module without an endpoint, which names its remote itself, if its handlers
+/// disagree on it.
+fn conflicting_remote(module: &str, handlers: &[&Handler]) -> Option<Diagnostic> {
+    let first = *handlers.first()?;
+    let remote = first.registration().remote;
+    let mut handlers = handlers.iter();
+    let other = *handlers.find(|one| one.registration().remote != remote)?;
+    let problem = || {
+        Diagnostic::error(
+            &CONFLICTING_PARTS,
+            format!("the functions of {module} disagree on `remote`"),
+            "give all of them the same `remote`, or remove it from all",
+        )
+        .at([first, other])
+    };
+    (!other.registration().kind.has_endpoint()).then(problem)
+}
+
+fn missing_parts(
+    module: &str,
+    handlers: &[&Handler],
+    whole: &serde_yaml::Mapping,
+) -> Option<Diagnostic> {
+    let has_function = |part: &str| {
+        let mut kinds = handlers.iter().map(|one| one.registration().kind);
+        kinds.any(|kind| kind.path_suffix() == Some(part))
+    };
+    let parts = handlers.first()?.registration().kind.shared_parts();
+    let missing: Vec<&str> = parts
+        .iter()
+        .copied()
+        .filter(|part| !whole.contains_key(*part) && !has_function(part))
+        .collect();
+    let problem = || {
+        Diagnostic::error(
+            &MISSING_PARTS,
+            format!("{module} lacks {}", missing.join(", ")),
+            "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); set the module's shared properties \
+             (`name`, `home_url`) at one of them",
+        )
+        .at(handlers.iter().copied())
+    };
+    (!missing.is_empty()).then(problem)
 }
 
 const DUPLICATE_KEY: Rule = Rule::launch(

@@ -39,6 +39,32 @@ impl Admission {
     }
 }
 
+/// Why a delivered token is not kept.
+enum Refusal {
+    JustRemoved,
+    OtherApp,
+    OtherCloud,
+}
+
+impl Refusal {
+    fn log(&self, installation: &str) {
+        match self {
+            Self::JustRemoved => tracing::info!(
+                installation,
+                "a token is not kept: its installation was just removed"
+            ),
+            Self::OtherApp => tracing::warn!(
+                installation,
+                "a token is not kept: its installation belongs to another app of this backend"
+            ),
+            Self::OtherCloud => tracing::warn!(
+                installation,
+                "a token is not kept: its call was signed by another Atlassian cloud than the installation's"
+            ),
+        }
+    }
+}
+
 /// The open state of kept tokens: store, keys, clock and cache.
 pub(super) struct Keeper {
     pub(super) store: Arc<dyn TokenStore>,
@@ -191,40 +217,10 @@ impl Keeper {
         let id = about.installation_id.clone();
         let delivered = self.fleet_now();
         let mut memory = self.memory();
-        let removal = memory.removals.get(&id);
-        if removal.is_some_and(|removal| elapsed < removal.settles_at) {
+        if let Some(refusal) = self.refusal(&memory, &about, elapsed) {
             memory.counts.refused += 1;
             drop(memory);
-            tracing::info!(
-                installation = id,
-                "a token is not kept: its installation was just removed"
-            );
-            return;
-        }
-        // Forge gives the installation of each app a separate id.
-        if let Some(entry) = memory.entries.get(&id)
-            && entry.about.app_id != about.app_id
-            && self.admission.admits(&entry.about)
-        {
-            memory.counts.refused += 1;
-            drop(memory);
-            tracing::warn!(
-                installation = id,
-                "a token is not kept: its installation belongs to another app of this backend"
-            );
-            return;
-        }
-        // An installation stays in the cloud that it was first called from.
-        if let Some(entry) = memory.entries.get(&id)
-            && entry.about.cloud() != about.cloud()
-        {
-            memory.counts.refused += 1;
-            drop(memory);
-            tracing::warn!(
-                installation = id,
-                "a token is not kept: its call was signed by another Atlassian cloud than the \
-                 installation's"
-            );
+            refusal.log(&id);
             return;
         }
         // Forge still calls for the installation, so it was not uninstalled after all.
@@ -277,6 +273,22 @@ impl Keeper {
         self.bound(&mut memory);
         drop(memory);
         self.start_writing();
+    }
+
+    /// Returns why a delivered token is not kept, if it is not.
+    fn refusal(&self, memory: &Memory, about: &About, elapsed: Duration) -> Option<Refusal> {
+        let id = &about.installation_id;
+        let removal = memory.removals.get(id);
+        if removal.is_some_and(|removal| elapsed < removal.settles_at) {
+            return Some(Refusal::JustRemoved);
+        }
+        let entry = memory.entries.get(id)?;
+        // Forge gives the installation of each app a separate id.
+        if entry.about.app_id != about.app_id && self.admission.admits(&entry.about) {
+            return Some(Refusal::OtherApp);
+        }
+        // An installation stays in the cloud that it was first called from.
+        (entry.about.cloud() != about.cloud()).then_some(Refusal::OtherCloud)
     }
 
     /// Records that Atlassian rejected a token (401). It is still handed out until there is another,

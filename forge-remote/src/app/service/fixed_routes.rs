@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
+use super::by_hand::ByHand;
+use super::context::ServiceContext;
 use super::former::FormerCalls;
+use super::served_routes::ServedRoutes;
+use crate::app::route_digest::ROUTE_DIGEST_HEADER;
 use crate::fit::Verifier;
 use crate::log::{Foreign, LogLimits, Permit};
 use crate::response;
@@ -15,6 +21,56 @@ use crate::work::Work;
 
 /// The prefix of the headers that hold OAuth tokens.
 const OAUTH_HEADERS: &str = "x-forge-oauth-";
+
+/// What the framework serves itself, and the routes of your own for all other paths.
+pub(super) struct FixedRoutes {
+    pub(super) own_routes: Arc<ServedRoutes>,
+    pub(super) former: Arc<FormerCalls>,
+    pub(super) by_hand: Arc<ByHand>,
+    /// The header that shows which routes this build has.
+    pub(super) digest: HeaderValue,
+    pub(super) context: ServiceContext,
+}
+
+impl FixedRoutes {
+    /// Adds `/healthz`, `/readyz` and the responses to requests for which there is no handler.
+    pub(super) fn add_to(self, router: Router) -> Router {
+        let Self {
+            own_routes,
+            former,
+            by_hand,
+            digest,
+            context,
+        } = self;
+        let ServiceContext {
+            work,
+            verifier,
+            tokens,
+            log_limits,
+            ..
+        } = context;
+        let health = ([(ROUTE_DIGEST_HEADER, digest.clone())], "ok\n");
+        let ready = move || readiness(Arc::clone(&work), Arc::clone(&verifier), tokens.clone());
+        let limits = log_limits.clone();
+        let other_paths = async move |request: Request| {
+            by_hand.on_request();
+            match own_routes.serve(request).await {
+                Ok(response) => response,
+                Err(request) => {
+                    let mut response = not_found(&request, &limits, &former);
+                    response.headers_mut().insert(ROUTE_DIGEST_HEADER, digest);
+                    response
+                }
+            }
+        };
+        let other_methods = async move |request: Request| method_not_allowed(&request, &log_limits);
+        router
+            .route("/healthz", get(|| async { health }))
+            .route("/readyz", get(ready))
+            .fallback(other_paths)
+            .method_not_allowed_fallback(other_methods)
+    }
+}
 
 /// Responds to the CORS preflight that a browser sends, without a token, before a `requestRemote`.
 pub(super) fn preflight(request: &Request, methods: &str) -> Response {
@@ -66,11 +122,7 @@ fn without_oauth_headers(requested: &HeaderValue) -> HeaderValue {
     HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-pub(super) async fn readiness(
-    work: Arc<Work>,
-    verifier: Arc<Verifier>,
-    tokens: Option<Tokens>,
-) -> Response {
+async fn readiness(work: Arc<Work>, verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {
     if work.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
@@ -90,7 +142,7 @@ pub(super) async fn readiness(
     }
 }
 
-pub(super) fn not_found(request: &Request, limits: &LogLimits, former: &FormerCalls) -> Response {
+fn not_found(request: &Request, limits: &LogLimits, former: &FormerCalls) -> Response {
     if let Some(Permit { suppressed }) = limits.permit("not_found") {
         let (method, path) = (request.method(), Foreign(request.uri().path()));
         tracing::info!(
@@ -118,7 +170,7 @@ fn hint(path: &str) -> &'static str {
     }
 }
 
-pub(super) fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {
+fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {
     if let Some(Permit { suppressed }) = limits.permit("method_not_allowed") {
         let (method, path) = (request.method(), Foreign(request.uri().path()));
         tracing::info!(

@@ -1,12 +1,16 @@
 //! The service: all handlers, behind the verification of their requests.
 
+mod assembly;
 mod bounds;
 mod built;
 mod by_hand;
+mod call_plan;
+mod context;
 mod cron;
 mod durable;
 mod fixed_routes;
 mod former;
+mod handler_routes;
 mod handling;
 mod keys;
 mod last_calls;

@@ -12,6 +12,7 @@ use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::{Instrument as _, Level};
 
 use super::bounds;
+use super::context::ServiceContext;
 use super::durable::Intake;
 use super::former::FormerCalls;
 use super::handling::call;
@@ -20,18 +21,12 @@ use super::spans;
 use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
-use crate::app::on_span::OnSpan;
-use crate::client::{AtlassianClient, CallingHandler};
-use crate::extract::{AppState, FormerPath, PlatformBody, Verified};
-use crate::fit::{
-    AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, Verifier, VerifyError,
-};
-use crate::log::LogLimits;
+use crate::client::CallingHandler;
+use crate::extract::{FormerPath, PlatformBody, Verified};
+use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, VerifyError};
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
 use crate::telemetry::record;
-use crate::token::Tokens;
-use crate::work::Work;
 
 /// A handler on its route, with the checks before and after it.
 pub(super) struct Mounted {
@@ -43,25 +38,19 @@ pub(super) struct Mounted {
     mount: Arc<dyn ErasedHandler>,
     reads_ahead: bool,
     body_optional: bool,
-    verifier: Arc<Verifier>,
-    state: AppState,
+    context: ServiceContext,
     limits: Limits,
-    work: Arc<Work>,
-    log_limits: LogLimits,
     former: Arc<FormerCalls>,
-    pub(super) tokens: Option<Tokens>,
     /// The handler, if its scopes are checked before its calls to Atlassian.
     pub(super) calling: Option<CallingHandler>,
     /// Its last call, if it is a scheduled trigger and metrics are recorded.
     pub(super) last_call: Option<Arc<LastCall>>,
-    pub(super) on_span: OnSpan,
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
     /// Whether tokens of several clouds or apps are accepted: each call is compared with what is known of its
     /// installation's cloud, and the token keeper then knows its app.
     binds_installations: bool,
-    atlassian: AtlassianClient,
     /// Stores the call, if the handler is durable.
     pub(super) intake: Option<Arc<Intake>>,
     /// How long Forge waits for the response.
@@ -71,19 +60,16 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         handler: &Handler,
         keys: &Arc<BTreeSet<String>>,
-        verifier: &Arc<Verifier>,
-        state: &AppState,
-        atlassian: &AtlassianClient,
-        limits: Limits,
-        work: &Arc<Work>,
-        log_limits: &LogLimits,
         former: &Arc<FormerCalls>,
+        context: &ServiceContext,
     ) -> Self {
         let registration = handler.registration();
+        let limits = context.limits;
+        let verifier = &context.verifier;
+        let mut needs = registration.mount.needs().iter();
         Self {
             target: target(handler, keys),
             others: Vec::new(),
@@ -91,33 +77,23 @@ impl Mounted {
             endpoint: handler.key().into(),
             kind: registration.kind,
             mount: Arc::clone(&registration.mount),
-            reads_ahead: registration
-                .mount
-                .needs()
-                .iter()
-                .any(|need| matches!(need, Requirement::RetryContext)),
+            reads_ahead: needs.any(|need| matches!(need, Requirement::RetryContext)),
             body_optional: registration.kind.body_optional(),
-            verifier: Arc::clone(verifier),
-            state: state.clone(),
             limits: Limits {
                 body: registration.body_limit.unwrap_or(limits.body),
                 ..limits
             },
-            work: Arc::clone(work),
-            log_limits: log_limits.clone(),
             former: Arc::clone(former),
-            tokens: None,
             intake: None,
             calling: None,
             last_call: None,
-            on_span: OnSpan::default(),
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
-            atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
             response_time: limits.response.unwrap_or_else(|| {
                 let documented = registration.kind.documented_timeout();
                 documented.unwrap_or(DEFAULT_RESPONSE_TIMEOUT)
             }),
+            context: context.clone(),
         }
     }
 
@@ -147,7 +123,7 @@ impl Mounted {
     pub(super) async fn serve(self: Arc<Self>, mut request: Request) -> Response {
         hide_secrets(request.headers_mut());
         let span = spans::of_call(&request, &self.endpoint);
-        let request = self.on_span.with(&span, request);
+        let request = self.context.on_span.with(&span, request);
         let is_page = self.target.caller == AllowedCaller::Page;
         let serving = self.serve_in_span(request).instrument(span.clone());
         let mut response = serving.await;
@@ -164,9 +140,15 @@ impl Mounted {
     }
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
-        let atlassian = self.atlassian.clone().answered_within(self.forge_timeout);
+        let atlassian = self
+            .context
+            .atlassian
+            .clone()
+            .answered_within(self.forge_timeout);
         let limit = self.limits.body;
-        if let Some(rejection) = bounds::HANDLERS.too_large(&request, limit, &self.log_limits) {
+        if let Some(rejection) =
+            bounds::HANDLERS.too_large(&request, limit, &self.context.log_limits)
+        {
             return rejection;
         }
         let is_former_path = request.extensions().get::<FormerPath>().is_some();
@@ -181,7 +163,7 @@ impl Mounted {
         }
         let provenance = Provenance::of(&claims, &attribute.target);
         if attribute.takes_system_token
-            && let Some(tokens) = &self.tokens
+            && let Some(tokens) = &self.context.tokens
         {
             tokens.observe(&claims, request.headers(), provenance);
         }
@@ -192,7 +174,7 @@ impl Mounted {
             atlassian.called_by(attribute.calling),
             request.headers(),
             provenance,
-            Arc::clone(&self.work),
+            Arc::clone(&self.context.work),
         );
         verified.extend(request.extensions_mut());
         if attribute.target.caller != AllowedCaller::Page {
@@ -209,14 +191,15 @@ impl Mounted {
             Some(intake) => Box::pin(Arc::clone(intake).store(request)),
             None => {
                 let mount = Arc::clone(&self.mount);
-                call(mount, self.state.clone(), request, self.reads_ahead)
+                call(mount, self.context.state.clone(), request, self.reads_ahead)
             }
         };
-        let Some(call) = self
-            .work
-            .handle(self.response_time, &self.log_limits, handling)
+        let Some(call) =
+            self.context
+                .work
+                .handle(self.response_time, &self.context.log_limits, handling)
         else {
-            return bounds::HANDLERS.overloaded(&self.log_limits);
+            return bounds::HANDLERS.overloaded(&self.context.log_limits);
         };
         let response = self.checked(call.await).await;
         if let Some(started) = started {
@@ -248,7 +231,7 @@ impl Mounted {
                 Err(error) => rejection = error,
             }
         }
-        rejection.log_with(&self.log_limits, || {
+        rejection.log_with(&self.context.log_limits, || {
             let own = &self.target.endpoint;
             self.former
                 .at_handler(&rejection, headers, own, is_former_path)
@@ -259,9 +242,9 @@ impl Mounted {
 
     /// Returns the claims of a request's token for this attribute.
     async fn verified(&self, headers: &HeaderMap) -> Result<Claims, VerifyError> {
-        let mut verified = self.verifier.verify(headers, &self.target).await;
+        let mut verified = self.context.verifier.verify(headers, &self.target).await;
         if let (Ok(claims), Some(tokens), true) =
-            (&verified, &self.tokens, self.binds_installations)
+            (&verified, &self.context.tokens, self.binds_installations)
         {
             // A call that changes the stored token is checked against the store, which other
             // instances write too.

@@ -9,11 +9,12 @@ use axum::response::Response;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::context::ServiceContext;
 use super::{bounds, spans};
 use crate::app::body;
 use crate::app::limits::Limits;
-use crate::app::on_span::OnSpan;
-use crate::app::own_routes::{OwnRoutes, RouteTable};
+use crate::app::route_table::{OwnRoutes, RouteTable};
+use crate::app::span_observer::OnSpan;
 use crate::log::LogLimits;
 use crate::work::Work;
 
@@ -29,19 +30,34 @@ const SHARE: usize = 4;
 
 /// The routes of your own as they are served, with the limits of the handlers.
 pub(super) struct ServedRoutes {
-    pub(super) routes: Vec<OwnRoutes>,
-    pub(super) table: RouteTable,
+    routes: Vec<OwnRoutes>,
+    table: RouteTable,
     /// The calls of these routes in flight.
-    pub(super) calls: TaskTracker,
-    pub(super) limits: Limits,
-    pub(super) work: Arc<Work>,
-    pub(super) log_limits: LogLimits,
-    pub(super) on_span: OnSpan,
+    calls: TaskTracker,
+    limits: Limits,
+    work: Arc<Work>,
+    log_limits: LogLimits,
+    on_span: OnSpan,
 }
 
 impl ServedRoutes {
-    /// Logs that these routes are not verified.
-    pub(super) fn announce(&self) {
+    /// Creates the routes, and logs that they are not verified.
+    pub(super) fn new(routes: Vec<OwnRoutes>, context: &ServiceContext) -> Self {
+        let (table, _) = RouteTable::new(&routes);
+        let routes = Self {
+            routes,
+            table,
+            calls: TaskTracker::new(),
+            limits: context.limits,
+            work: Arc::clone(&context.work),
+            log_limits: context.log_limits.clone(),
+            on_span: context.on_span.clone(),
+        };
+        routes.announce();
+        routes
+    }
+
+    fn announce(&self) {
         let paths = self.routes.iter().flat_map(|routes| &routes.paths);
         let paths: Vec<&str> = paths.map(String::as_str).collect();
         if !self.routes.is_empty() {

@@ -1,44 +1,13 @@
 //! The spans of calls, with OpenTelemetry's names.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::request::Parts;
 use axum::response::Response;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::app::builder::App;
-use crate::app::on_span::OnSpan;
 use crate::extract::trace_id;
 use crate::telemetry::http::{OTHER, error_type, method_name};
 use crate::telemetry::span::record_result;
-
-impl App {
-    /// Calls a function with the span of each call and the head of its request, before the span starts. With it,
-    /// the spans continue Forge's traces: the function reads the B3 headers and sets the parent.
-    ///
-    /// It is called for the calls of handlers, of your own [`routes`](Self::routes) and, with the head that was
-    /// stored, for the runs of durable calls and of the jobs that a call sent. Requests are **not verified** yet:
-    /// anybody can send these headers. So use them for traces only.
-    ///
-    /// Forge sends `x-b3-traceid` and `x-b3-spanid`, with span ids of 64 or 128 bit; a decision on sampling,
-    /// `x-b3-sampled`, is not documented.
-    /// The chapter [`traces`](crate::traces) shows the code for OpenTelemetry.
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    ///
-    /// let app = App::new().on_span(|span, head| {
-    ///     let trace = head.headers.get("x-b3-traceid");
-    ///     let trace = trace.and_then(|value| value.to_str().ok()).unwrap_or("none");
-    ///     println!("{:?} continues {trace}", span.metadata().map(|span| span.name()));
-    /// });
-    /// # let _ = app;
-    /// ```
-    pub fn on_span(mut self, hook: impl Fn(&Span, &Parts) + Send + Sync + 'static) -> Self {
-        self.on_span = OnSpan::new(hook);
-        self
-    }
-}
 
 /// Returns the span of a handler's call.
 pub(super) fn of_call(request: &Request, handler: &str) -> Span {

@@ -1,58 +1,14 @@
-//! The app among tower's layers and services.
+//! The service as a tower service.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use axum::body::Bytes;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
+use axum::response::Response;
 use axum::routing::future::RouteFuture;
-use axum::{BoxError, Router};
-use tower_layer::Layer;
 
 use super::built::Service;
-use crate::app::builder::App;
-
-impl App {
-    /// Puts a tower layer around every route: handlers, `/healthz`, `/readyz` and responses for
-    /// unknown paths.
-    ///
-    /// The layer sees requests before they are verified and responses last, so it can trace, count,
-    /// compress or reject, but it can neither switch verification off nor reach what verification
-    /// adds. Of several layers, the last one added is the outermost, as in
-    /// [`Router::layer`](axum::Router::layer). A request for a handler has axum's `MatchedPath`, the
-    /// route without its variable parts: a label for metrics.
-    ///
-    /// A layer that fails must turn its error into a response itself. One that buffers bodies
-    /// removes the bounds of [`body_timeout`](Self::body_timeout) for what it buffers.
-    ///
-    /// ```
-    /// use forge_remote::axum::middleware::{self, Next};
-    /// use forge_remote::axum::{extract::Request, response::Response};
-    /// use forge_remote::prelude::*;
-    ///
-    /// async fn name_the_server(request: Request, next: Next) -> Response {
-    ///     let mut response = next.run(request).await;
-    ///     response.headers_mut().insert("server", "backend".parse().unwrap());
-    ///     response
-    /// }
-    ///
-    /// let app = App::new().layer(middleware::from_fn(name_the_server));
-    /// # let _ = app;
-    /// ```
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<Route> + Clone + Send + Sync + 'static,
-        L::Service: tower_service::Service<Request> + Clone + Send + Sync + 'static,
-        <L::Service as tower_service::Service<Request>>::Response: IntoResponse + 'static,
-        <L::Service as tower_service::Service<Request>>::Error: Into<Infallible> + 'static,
-        <L::Service as tower_service::Service<Request>>::Future: Send + 'static,
-    {
-        self.layers.add(|router: Router| router.layer(layer));
-        self
-    }
-}
 
 /// The app's routes as a tower service, for a server or a router of another crate.
 ///

@@ -25,6 +25,41 @@ pub(super) struct Function {
     path: String,
 }
 
+impl Function {
+    /// Adds an attribute for each module that calls the endpoint; hand-written modules share one.
+    fn add_calls(
+        &mut self,
+        endpoint: &Endpoint<'_>,
+        path: Option<&str>,
+        calls: Vec<Call>,
+        tokens: &Option<Setting>,
+    ) {
+        let mut pages: BTreeSet<&str> = BTreeSet::new();
+        for call in calls {
+            let caller = caller(&call).filter(|caller| !self.callers.contains(caller));
+            self.callers.extend(caller);
+            if call.key.is_none() && !pages.insert(call.kind.attribute) {
+                continue;
+            }
+            let wanted = WantedNames {
+                key: call.key.as_deref(),
+                endpoint: Some(endpoint.key),
+                path,
+                path_suffix: None,
+            };
+            let mut settings = call.settings;
+            settings.extend(names::settings(call.kind, &self.name, &wanted));
+            settings.extend(tokens.clone());
+            self.attributes.push(Attribute {
+                kind: call.kind,
+                remote: endpoint.remote.to_owned(),
+                settings,
+                module: call.path,
+            });
+        }
+    }
+}
+
 /// An attribute with its options.
 pub(super) struct Attribute {
     pub(super) kind: &'static KindSpec,
@@ -172,35 +207,11 @@ impl Functions {
             Some(at) => at,
             None => self.add_function(endpoint.key, path.clone()),
         };
-        let Some(function) = self.all.get_mut(function) else {
-            return;
-        };
-        let mut pages: BTreeSet<&str> = BTreeSet::new();
-        for call in calls {
-            let caller = caller(&call).filter(|caller| !function.callers.contains(caller));
-            function.callers.extend(caller);
-            // Hand-written modules share one attribute.
-            if call.key.is_none() && !pages.insert(call.kind.attribute) {
-                continue;
-            }
-            let wanted = WantedNames {
-                key: call.key.as_deref(),
-                endpoint: Some(endpoint.key),
-                path: Some(path.as_str()).filter(|path| {
-                    // The default of a page's endpoint needs no option.
-                    route.is_some() || !is_page(first) || *path != default_path(endpoint.key)
-                }),
-                path_suffix: None,
-            };
-            let mut settings = call.settings;
-            settings.extend(names::settings(call.kind, &function.name, &wanted));
-            settings.extend(tokens.clone());
-            function.attributes.push(Attribute {
-                kind: call.kind,
-                remote: endpoint.remote.to_owned(),
-                settings,
-                module: call.path,
-            });
+        // The default of a page's endpoint needs no option.
+        let is_default = || is_page(first) && path == default_path(endpoint.key);
+        let path = (route.is_some() || !is_default()).then_some(path.as_str());
+        if let Some(function) = self.all.get_mut(function) {
+            function.add_calls(endpoint, path, calls, &tokens);
         }
     }
 

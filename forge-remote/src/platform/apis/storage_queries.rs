@@ -99,22 +99,9 @@ impl Call<'_> {
 
         let mut found = Vec::new();
         for (storage_key, stored) in self.of_kind(data, &format!("entity:{name}")) {
-            // The value that the index sorts by, if the entity is in the index.
             let ordered = match index {
                 None => Some(Value::from(storage_key.2.as_str())),
-                Some(index) => {
-                    let mut parts = index.partition.iter().zip(&partition);
-                    let is_in = parts.all(|(name, wanted)| {
-                        let value = stored.value.get(name);
-                        value
-                            .is_some_and(|value| compared(value, wanted).is_some_and(|o| o.is_eq()))
-                    });
-                    let value = index
-                        .range
-                        .as_ref()
-                        .map_or(Some(&Value::Null), |name| stored.value.get(name));
-                    value.filter(|_| is_in).cloned()
-                }
+                Some(index) => sorted_by(index, &partition, &stored.value),
             };
             let Some(ordered) = ordered else {
                 continue;
@@ -187,4 +174,16 @@ impl Call<'_> {
         }
         Ok(ok(response.into()))
     }
+}
+
+/// Returns the value by which an index sorts an entity; `None` if the entity is not in this partition of it.
+fn sorted_by(index: &Index, partition: &[Value], entity: &Value) -> Option<Value> {
+    let mut parts = index.partition.iter().zip(partition);
+    let is_in = parts.all(|(name, wanted)| {
+        let value = entity.get(name);
+        value.is_some_and(|value| compared(value, wanted).is_some_and(|order| order.is_eq()))
+    });
+    let range = index.range.as_ref();
+    let value = range.map_or(Some(&Value::Null), |name| entity.get(name));
+    value.filter(|_| is_in).cloned()
 }

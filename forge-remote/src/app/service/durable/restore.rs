@@ -20,7 +20,9 @@ impl Runner {
         target: &EndpointTarget,
         contents: &Contents,
     ) -> Result<Restored, NotRestored> {
-        let claims = contents.claims(&self.verifier, target).map_err(rejected)?;
+        let claims = contents
+            .claims(&self.context.verifier, target)
+            .map_err(rejected)?;
         let app_id = claims.app_id().to_owned();
         let mut request = contents.request()?;
         let provenance = Provenance::of(&claims, target);
@@ -62,32 +64,36 @@ impl Runner {
     ) -> Result<Restored, NotRestored> {
         let contents = JobContents::read(plain)?;
         let mut request = Request::new(Body::empty());
-        let (tenant, sender) = match contents.sender {
-            JobSender::App(tenant) => {
-                let mut own = self.verifier.app_ids().iter();
-                if !own.any(|app_id| app_id.as_str() == tenant.app_id) {
+        let (installation, sender) = match contents.sender {
+            JobSender::App(installation) => {
+                let mut own = self.context.verifier.app_ids().iter();
+                if !own.any(|app_id| app_id.as_str() == installation.app_id) {
                     return Err(rejected("it is of another app"));
                 }
-                (tenant, None)
+                (installation, None)
             }
             JobSender::Call(call) => {
-                let claims = call.claims(&self.verifier).map_err(rejected)?;
+                let claims = call.claims(&self.context.verifier).map_err(rejected)?;
                 // Its tokens are not those of the call, so nobody else wrote them.
                 let provenance = Provenance::of(
                     &claims,
                     &EndpointTarget::new(&*call.endpoint, "core:endpoint", AllowedCaller::Page),
                 );
-                let tenant = JobTenant::from(&claims);
+                let installation = JobTenant::from(&claims);
                 let (endpoint, headers) = (call.endpoint.as_str().into(), call.headers());
                 let verified = self.verified(handler, claims, endpoint, &headers, provenance);
                 *request.headers_mut() = headers;
                 verified.clone().extend(request.extensions_mut());
-                (tenant, Some(verified))
+                (installation, Some(verified))
             }
         };
-        let app_id = tenant.app_id.clone();
-        let atlassian = self.atlassian.clone().answered_within(handler.timeout());
-        let call = JobCall::new(tenant, atlassian.called_by(handler.calling), sender);
+        let app_id = installation.app_id.clone();
+        let atlassian = self
+            .context
+            .atlassian
+            .clone()
+            .answered_within(handler.timeout());
+        let call = JobCall::new(installation, atlassian.called_by(handler.calling), sender);
         request.extensions_mut().insert(call);
         let args = StoredArgs(contents.args.into());
         request.extensions_mut().insert(args);
@@ -109,14 +115,18 @@ impl Runner {
         if let Some(trace) = trace_id(headers) {
             tracing::Span::current().record("trace_id", trace);
         }
-        let atlassian = self.atlassian.clone().answered_within(handler.timeout());
+        let atlassian = self
+            .context
+            .atlassian
+            .clone()
+            .answered_within(handler.timeout());
         Verified::new(
             claims,
             endpoint,
             atlassian.called_by(handler.calling),
             headers,
             provenance,
-            Arc::clone(&self.work),
+            Arc::clone(&self.context.work),
         )
     }
 }

@@ -13,25 +13,24 @@ use futures_util::FutureExt as _;
 use tracing::{Instrument as _, Span};
 
 use super::runs::{RunGuard, Runs};
-use crate::app::on_span::OnSpan;
+use crate::app::service::context::ServiceContext;
 use crate::app::service::handling::call;
 use crate::app::service::spans;
-use crate::client::{AtlassianClient, CallingHandler, ClientError};
+use crate::client::{CallingHandler, ClientError};
 use crate::credentials::SystemToken;
 use crate::error::HandlerFailure;
-use crate::extract::{AppState, StoredCall};
-use crate::fit::{BoxFuture, Clock, EndpointTarget, Verifier};
+use crate::extract::StoredCall;
+use crate::fit::{BoxFuture, EndpointTarget};
 use crate::jobs::{
     Contents, Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
     UnreadableContents, Verdict,
 };
-use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
 use crate::schedules::{CronOptions, Occurrence, Skipped, Timetable};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
-use crate::token::{JobSeal, Presence, SealError, SealedCall, Tokens};
-use crate::work::{Work, panic_text};
+use crate::token::{JobSeal, Presence, SealError, SealedCall};
+use crate::work::panic_text;
 
 /// The pause of a call that waits for a token, a key or its handler.
 const WAIT: Duration = Duration::from_secs(30);
@@ -51,19 +50,12 @@ const MAX_REPORT: usize = 4096;
 
 /// What all durable handlers need to run.
 pub(in crate::app::service) struct Runner {
-    pub(in crate::app::service) seal: JobSeal,
-    pub(in crate::app::service) verifier: Arc<Verifier>,
-    pub(in crate::app::service) state: AppState,
-    pub(in crate::app::service) atlassian: AtlassianClient,
-    pub(in crate::app::service) tokens: Option<Tokens>,
-    pub(in crate::app::service) clock: Arc<dyn Clock>,
-    pub(in crate::app::service) work: Arc<Work>,
-    pub(in crate::app::service) log_limits: LogLimits,
-    pub(in crate::app::service) handlers: HashMap<String, DurableHandler>,
-    pub(in crate::app::service) runs: Arc<Runs>,
-    pub(in crate::app::service) on_span: OnSpan,
+    pub(super) seal: JobSeal,
+    pub(super) context: ServiceContext,
+    pub(super) handlers: HashMap<String, DurableHandler>,
+    runs: Arc<Runs>,
     /// When this process began to run calls, by the clock's `elapsed`, in seconds.
-    pub(in crate::app::service) started: AtomicU64,
+    started: AtomicU64,
 }
 
 /// A durable handler.
@@ -153,12 +145,12 @@ impl JobRunner for Runner {
     fn run(self: Arc<Self>, envelope: Envelope, past: PastAttempts) -> BoxFuture<Verdict> {
         let number = past.count.saturating_add(1);
         let span = spans::of_job(&envelope.handler, number);
-        if self.on_span.is_set()
+        if self.context.on_span.is_set()
             && let Some(head) = self.stored_head(&envelope)
         {
-            self.on_span.call(&span, &head);
+            self.context.on_span.call(&span, &head);
         }
-        let log_limits = self.log_limits.clone();
+        let log_limits = self.context.log_limits.clone();
         let run = async move {
             let (took, wait) = (Stopwatch::start(), self.first_wait(&envelope, &past));
             let ended = self.run_once(&envelope, number, &past).await;
@@ -259,15 +251,31 @@ pub(super) fn subject(envelope: &Envelope) -> SealedCall<'_> {
 }
 
 impl Runner {
+    pub(in crate::app::service) fn new(
+        context: ServiceContext,
+        seal: JobSeal,
+        handlers: HashMap<String, DurableHandler>,
+        runs: Arc<Runs>,
+    ) -> Self {
+        Self {
+            seal,
+            context,
+            handlers,
+            runs,
+            started: AtomicU64::new(0),
+        }
+    }
+
     /// Notes that the engine starts to run calls.
     pub(in crate::app::service) fn starts(&self) {
-        self.started.store(self.clock.elapsed().as_secs(), Relaxed);
+        self.started
+            .store(self.context.clock.elapsed().as_secs(), Relaxed);
     }
 
     /// Returns how long a job was due before this run, if it is the first.
     fn first_wait(&self, envelope: &Envelope, past: &PastAttempts) -> Option<Duration> {
         let is_first = past.count == 0 && past.last.is_none();
-        let wait = self.clock.now().duration_since(envelope.due());
+        let wait = self.context.clock.now().duration_since(envelope.due());
         is_first.then(|| wait.unwrap_or_default())
     }
 
@@ -281,31 +289,9 @@ impl Runner {
             let text = "this version of the app does not have the handler";
             return Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text));
         };
-        let plain = self.seal.open(subject(envelope), &envelope.sealed);
-        let plain = plain.map_err(|error| match error {
-            SealError::OtherKey(id) => {
-                tracing::error!(
-                    key_id = id,
-                    "a stored call was sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; it waits: \
-                     add that key after the new one and a comma"
-                );
-                let text = format!("it was sealed under the key {id}, which is not configured");
-                self.without_handler(envelope, past, ReportCode::OtherKey, text)
-            }
-            SealError::Damaged => damaged(),
-        })?;
-        let restored = match &handler.target {
-            Some(target) => match Contents::read(&plain) {
-                Ok(contents) if contents.occurrence().is_some() && handler.timetable.is_none() => {
-                    return self.of_former_expression(handler, envelope, past);
-                }
-                Ok(contents) => self.restore_call(handler, target, &contents),
-                Err(unreadable) => Err(unreadable.into()),
-            },
-            None => self.restore_job(handler, &plain),
+        let Some(restored) = self.restored(handler, envelope, past)? else {
+            return self.of_former_expression(handler, envelope, past);
         };
-        let restored = restored.map_err(|reason| self.not_restored(envelope, past, reason))?;
-        drop(plain);
         let Restored {
             mut request,
             app_id,
@@ -347,36 +333,75 @@ impl Runner {
             first_seen: envelope.accepted_at,
             last_error,
         });
+        self.call_handler(handler, envelope, request, number).await
+    }
+
+    /// Opens a stored call, and returns it as a request; `None` for an occurrence whose handler has no cron
+    /// expression in this version of the app.
+    fn restored(
+        &self,
+        handler: &DurableHandler,
+        envelope: &Envelope,
+        past: &PastAttempts,
+    ) -> Result<Option<Restored>, NotDone> {
+        let plain = self.seal.open(subject(envelope), &envelope.sealed);
+        let plain = plain.map_err(|error| match error {
+            SealError::OtherKey(id) => {
+                tracing::error!(
+                    key_id = id,
+                    "a stored call was sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; it waits: \
+                     add that key after the new one and a comma"
+                );
+                let text = format!("it was sealed under the key {id}, which is not configured");
+                self.without_handler(envelope, past, ReportCode::OtherKey, text)
+            }
+            SealError::Damaged => damaged(),
+        })?;
+        let restored = match &handler.target {
+            Some(target) => match Contents::read(&plain) {
+                Ok(contents) if contents.occurrence().is_some() && handler.timetable.is_none() => {
+                    return Ok(None);
+                }
+                Ok(contents) => self.restore_call(handler, target, &contents),
+                Err(unreadable) => Err(unreadable.into()),
+            },
+            None => self.restore_job(handler, &plain),
+        };
+        let restored = restored.map_err(|reason| self.not_restored(envelope, past, reason))?;
+        Ok(Some(restored))
+    }
+
+    /// Calls the handler within its time limit, and returns the verdict on its response.
+    async fn call_handler(
+        &self,
+        handler: &DurableHandler,
+        envelope: &Envelope,
+        request: Request,
+        number: u32,
+    ) -> Result<Verdict, NotDone> {
         let mount = Arc::clone(&handler.mount);
-        let running = call(mount, self.state.clone(), request, handler.reads_ahead);
+        let state = self.context.state.clone();
+        let running = call(mount, state, request, handler.reads_ahead);
         let running = AssertUnwindSafe(running).catch_unwind();
         let timeout = handler.timeout();
         let backoff = handler.policy.backoff_of(number, &envelope.key);
-        match tokio::time::timeout(timeout, running).await {
+        let (code, text) = match tokio::time::timeout(timeout, running).await {
             Ok(Ok(response)) => {
-                let age = self.clock.now().duration_since(envelope.due());
-                let age = age.unwrap_or_default();
-                check(&response, backoff, age)
+                let age = self.context.clock.now().duration_since(envelope.due());
+                return check(&response, backoff, age.unwrap_or_default());
             }
             Ok(Err(panic)) => {
                 let text = panic_text(&*panic).to_owned();
                 tracing::error!(panic = text, "the durable handler panicked");
-                Err(NotDone::new(
-                    ReportCode::Panicked,
-                    text,
-                    Then::Retry(backoff),
-                ))
+                (ReportCode::Panicked, text)
             }
             Err(_) => {
                 tracing::error!(?timeout, "the durable handler exceeded its timeout");
                 let text = format!("it did not end within {timeout:?}");
-                Err(NotDone::new(
-                    ReportCode::TimedOut,
-                    text,
-                    Then::Retry(backoff),
-                ))
+                (ReportCode::TimedOut, text)
             }
-        }
+        };
+        Err(NotDone::new(code, text, Then::Retry(backoff)))
     }
 
     /// Notes the run of an occurrence until the returned guard is dropped, or returns why it is skipped.
@@ -393,7 +418,7 @@ impl Runner {
         let is_first = !past.has_started();
         let installation_id = &*envelope.installation_id;
         let at = occurrence.scheduled_for();
-        let skipped = timetable.skipped(at, installation_id, self.clock.now());
+        let skipped = timetable.skipped(at, installation_id, self.context.clock.now());
         if let Some(skipped) = skipped.filter(|_| is_first) {
             return Err(skipped);
         }
@@ -413,7 +438,7 @@ impl Runner {
         envelope: &Envelope,
         past: &PastAttempts,
     ) -> Result<Verdict, NotDone> {
-        if handler.is_late(envelope, self.clock.now()) {
+        if handler.is_late(envelope, self.context.clock.now()) {
             Skipped::Changed.log();
             return Ok(Verdict::Done);
         }
@@ -448,12 +473,12 @@ impl Runner {
         code: ReportCode,
         text: impl Into<String>,
     ) -> NotDone {
-        let pause = envelope.pause_without_handler(self.clock.now(), past.last.as_ref());
+        let pause = envelope.pause_without_handler(self.context.clock.now(), past.last.as_ref());
         NotDone::new(code, text, pause.map_or(Then::Dead, Then::Later))
     }
 
     async fn presence(&self, envelope: &Envelope) -> Presence {
-        match &self.tokens {
+        match &self.context.tokens {
             Some(tokens) => tokens.presence(&envelope.installation_id).await,
             None => Presence::Present,
         }
@@ -466,7 +491,7 @@ impl Runner {
         envelope: &Envelope,
         app_id: &str,
     ) -> Result<Option<SystemToken>, NotDone> {
-        let Some(tokens) = &self.tokens else {
+        let Some(tokens) = &self.context.tokens else {
             return Ok(None);
         };
         let tokens = tokens.of_app(app_id);
@@ -486,9 +511,10 @@ impl Runner {
             Ok(token) => Ok(Some(token)),
             Err(_) if !handler.needs_token => Ok(None),
             Err(error) => {
-                let age = self.clock.now().duration_since(envelope.due());
+                let age = self.context.clock.now().duration_since(envelope.due());
                 // After an outage, Forge delivers tokens again within the hour.
                 let has_run = self
+                    .context
                     .clock
                     .elapsed()
                     .as_secs()
