@@ -20,7 +20,7 @@ const COLD_RETRY: Duration = Duration::from_secs(1);
 /// The background task's longest wait between two failing fetches: without keys, and with stale ones.
 const MAX_RETRY_COLD: Duration = Duration::from_secs(5);
 const MAX_RETRY_STALE: Duration = Duration::from_secs(60);
-/// A request that could be answered with the keys at hand waits no longer than this for newer ones.
+/// A request that the present keys can verify waits no longer than this for newer ones.
 const STALE_WAIT: Duration = Duration::from_secs(1);
 /// No request waits longer than this for a fetch: Forge waits 5 seconds for an event.
 const REQUEST_WAIT: Duration = Duration::from_secs(4);
@@ -30,7 +30,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A key set and its upkeep; clones share it.
 #[derive(Clone)]
 pub struct Jwks {
-    inner: Arc<Inner>,
+    inner: Arc<JwksState>,
 }
 
 impl fmt::Debug for Jwks {
@@ -47,13 +47,13 @@ impl fmt::Debug for Jwks {
 pub struct JwksStats {
     /// The time since the set was fetched; `None` before the first fetch.
     pub age: Option<Duration>,
-    /// The number of fetches that brought a set.
+    /// The number of successful fetches.
     pub fetched: u64,
-    /// The number of fetches that brought none.
+    /// The number of failed fetches.
     pub failed: u64,
 }
 
-struct Inner {
+struct JwksState {
     source: Box<dyn KeySource>,
     clock: Arc<dyn Clock>,
     policy: JwksPolicy,
@@ -116,7 +116,7 @@ impl Jwks {
     /// Creates a key set without keys; nothing is fetched yet.
     pub fn new(source: impl KeySource, policy: JwksPolicy, clock: Arc<dyn Clock>) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(JwksState {
                 source: Box::new(source),
                 clock,
                 policy,
@@ -226,7 +226,7 @@ impl Jwks {
     }
 }
 
-impl Inner {
+impl JwksState {
     /// How long until the background task should fetch.
     fn next_fetch(&self, upkeep: &Upkeep) -> Duration {
         let snapshot = self.snapshot.load();
@@ -457,7 +457,7 @@ async fn fetched_within(time: Duration, mut fetch: watch::Receiver<u64>) -> bool
 
 /// Ends a fetch however its task ends, so that nobody waits for one that panicked.
 struct Landing {
-    inner: Arc<Inner>,
+    inner: Arc<JwksState>,
     reported: bool,
 }
 

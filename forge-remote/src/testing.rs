@@ -60,10 +60,10 @@ pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-
 
 /// A clock that stands still until a test advances it.
 #[derive(Clone, Debug)]
-pub struct TestClock(Arc<Inner>);
+pub struct TestClock(Arc<TestClockState>);
 
 #[derive(Debug)]
-struct Inner {
+struct TestClockState {
     /// The wall clock's time at an elapsed time of zero.
     start: Mutex<SystemTime>,
     elapsed: watch::Sender<Duration>,
@@ -78,7 +78,7 @@ impl Default for TestClock {
 impl TestClock {
     /// Creates a clock that shows the current time.
     pub fn new() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(TestClockState {
             start: Mutex::new(SystemTime::now()),
             elapsed: watch::Sender::new(Duration::ZERO),
         }))

@@ -15,7 +15,7 @@ use forge_remote::prelude::*;
 async fn frc_trigger(call: Invocation, token: SystemToken) -> Result<()> {
     // Valid for at least two hours: store it by installation, and call Confluence with it.
     let _authorization = token.authorization();
-    let _tenant = call.installation_id();
+    let _installation = call.installation_id();
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use similar::TextDiff;
 
 use super::builder::App;
-use super::config::Settings;
+use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
     DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, render, stale_keys,
@@ -16,7 +16,7 @@ use crate::manifest::{
 
 /// The code's side of the comparison, which outlives the app.
 pub(crate) struct Comparison {
-    settings: Settings,
+    settings: AppSettings,
     wanted: DesiredManifest,
     allowed: BTreeSet<String>,
 }

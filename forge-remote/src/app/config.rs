@@ -7,7 +7,7 @@ use super::builder::App;
 use crate::environment::variable;
 
 /// The effective settings: the environment overrides the code.
-pub(crate) struct Settings {
+pub(crate) struct AppSettings {
     /// Set by the environment or the code; see [`app_ids`](Self::app_ids).
     pub(crate) configured_app_ids: Vec<String>,
     pub(crate) manifest: PathBuf,
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
 }
 
 impl App {
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> AppSettings {
         let manifest = variable("FORGE_REMOTE_MANIFEST")
             .map(PathBuf::from)
             .or_else(|| self.manifest.clone())
@@ -35,7 +35,7 @@ impl App {
             .or_else(|| self.bind.clone())
             .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let jwks_url = variable("FORGE_REMOTE_JWKS_URL").or_else(|| self.jwks_url.clone());
-        Settings {
+        AppSettings {
             configured_app_ids,
             manifest,
             bind,
@@ -44,7 +44,7 @@ impl App {
     }
 }
 
-impl Settings {
+impl AppSettings {
     /// Returns the id for a new manifest: the first configured one.
     #[cfg(feature = "cli")]
     pub(crate) fn new_manifest_id(&self) -> Option<&str> {

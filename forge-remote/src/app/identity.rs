@@ -4,7 +4,7 @@
 
 use serde_yaml::Value;
 
-use super::config::Settings;
+use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::fit::{AppId, InvalidAppId};
 #[cfg(feature = "cli")]
@@ -69,7 +69,7 @@ impl AppIdError {
     }
 }
 
-impl Settings {
+impl AppSettings {
     /// Returns the ids of the apps, without duplicates and at least one: the configured ones, else the
     /// manifest's.
     pub(crate) fn app_ids(&self) -> Result<Vec<AppId>, AppIdError> {
@@ -95,7 +95,7 @@ impl Settings {
 }
 
 #[cfg(feature = "cli")]
-impl Settings {
+impl AppSettings {
     /// Returns what is wrong with the app's ids, which ends the launch.
     pub(crate) fn app_id_finding(&self, file: &ManifestFile) -> Option<Diagnostic> {
         let error = match self.parsed_app_ids() {

@@ -49,7 +49,7 @@ pub(super) struct CallOptions {
 }
 
 pub(super) struct Shared {
-    settings: Mutex<Arc<Settings>>,
+    settings: Mutex<Arc<ClientSettings>>,
     https: LazyClient,
     loopback: LazyClient,
     pub(super) user_tokens: UserTokenCache,
@@ -63,7 +63,7 @@ pub(super) struct Shared {
 }
 
 #[derive(Clone)]
-pub(super) struct Settings {
+pub(super) struct ClientSettings {
     pub(super) hosts: Hosts,
     /// The base URL of GraphQL and Forge's own APIs, except in isolated clouds.
     pub(super) platform: String,
@@ -97,7 +97,7 @@ impl Default for AtlassianClient {
 impl AtlassianClient {
     /// Creates a client that calls only `https://api.atlassian.com` and `https://api.bitbucket.org`.
     pub fn new() -> Self {
-        let settings = Settings {
+        let settings = ClientSettings {
             hosts: Hosts::default(),
             platform: hosts::PLATFORM.to_owned(),
             clouds: BTreeMap::new(),
@@ -242,7 +242,7 @@ impl AtlassianClient {
         let _ = self.shared.tokens.set(tokens.clone());
     }
 
-    fn change(&self, change: impl FnOnce(&mut Settings)) {
+    fn change(&self, change: impl FnOnce(&mut ClientSettings)) {
         let settings = self.shared.settings.lock();
         change(Arc::make_mut(
             &mut settings.unwrap_or_else(PoisonError::into_inner),
@@ -256,7 +256,7 @@ impl AtlassianClient {
 
     fn configure(
         &self,
-        change: impl FnOnce(&mut Settings) -> Result<(), InvalidHost>,
+        change: impl FnOnce(&mut ClientSettings) -> Result<(), InvalidHost>,
     ) -> Result<(), InvalidHost> {
         self.try_change(|settings| {
             if settings.are_fixed {
@@ -268,14 +268,14 @@ impl AtlassianClient {
 
     fn try_change(
         &self,
-        change: impl FnOnce(&mut Settings) -> Result<(), InvalidHost>,
+        change: impl FnOnce(&mut ClientSettings) -> Result<(), InvalidHost>,
     ) -> Result<(), InvalidHost> {
         let mut result = Ok(());
         self.change(|settings| result = change(settings));
         result
     }
 
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(super) fn settings(&self) -> Arc<ClientSettings> {
         let settings = self.shared.settings.lock();
         Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
     }
@@ -292,7 +292,7 @@ impl AtlassianClient {
     }
 }
 
-impl Settings {
+impl ClientSettings {
     fn add_cloud(&mut self, label: &str, cloud: &IsolatedCloud) -> Result<(), InvalidHost> {
         if !clouds::is_label(label) {
             return Err(InvalidHost::NotLabel(label.to_owned()));
@@ -337,7 +337,7 @@ impl AtlassianClient {
     }
 
     /// Sets the deadline: the caller waits for this long from now.
-    pub(crate) fn answered_within(mut self, time: Duration) -> Self {
+    pub(crate) fn responding_within(mut self, time: Duration) -> Self {
         let now = self.settings().clock.elapsed();
         self.options.deadline = Some(now.saturating_add(time));
         self

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::atlassian::AtlassianClient;
 use super::error::ClientError;
+use super::installation_ref::InstallationRef;
 use super::path::Path;
 use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::request::Request;
-use super::tenant::Tenant;
 use crate::credentials::SystemToken;
 
 const ALL: &str = "/forge/installation/v2/dynamic/module";
@@ -26,8 +26,12 @@ impl AtlassianClient {
     ///
     /// It needs the system token and no scope. The token alone identifies the installation, so a token
     /// from a page's call is [proven](SystemToken#on-a-pages-call) first.
-    pub fn dynamic_modules(&self, tenant: &impl Tenant, token: &SystemToken) -> DynamicModules {
-        DynamicModules(ProductApi::new(self, Api::Platform, tenant).as_app(token))
+    pub fn dynamic_modules(
+        &self,
+        installation: &impl InstallationRef,
+        token: &SystemToken,
+    ) -> DynamicModules {
+        DynamicModules(ProductApi::new(self, Api::Platform, installation).as_app(token))
     }
 }
 
@@ -40,7 +44,7 @@ impl AtlassianClient {
 /// use forge_remote::prelude::*;
 /// use serde_json::json;
 ///
-/// /// Called for the events that each customer chooses.
+/// /// Called for the events that each installation chooses.
 /// #[trigger(dynamic)]
 /// async fn follow(Event(event): Event) -> Result<()> {
 ///     println!("{event}");

@@ -33,7 +33,7 @@ pub struct Form {
     problem: Option<&'static str>,
 }
 
-/// Omits the content, which is customer data.
+/// Omits the content, which is user data.
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Form({} parts)", self.parts.len())

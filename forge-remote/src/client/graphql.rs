@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::api::Api;
 use super::atlassian::AtlassianClient;
 use super::error::{self, ClientError, GraphQlError};
+use super::installation_ref::InstallationRef;
 use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::request::{Request, Response};
-use super::tenant::Tenant;
 use crate::credentials::{SystemToken, UserToken};
 use crate::json::repair;
 
@@ -48,13 +48,13 @@ pub struct GraphQlClient(pub(super) ProductClient);
 
 impl AtlassianClient {
     /// Returns the GraphQL gateway, `https://api.atlassian.com/graphql`.
-    pub fn graphql(&self, tenant: &impl Tenant) -> GraphQl {
-        GraphQl(ProductApi::new(self, Api::GraphQl, tenant))
+    pub fn graphql(&self, installation: &impl InstallationRef) -> GraphQl {
+        GraphQl(ProductApi::new(self, Api::GraphQl, installation))
     }
 
     /// Returns Compass, whose API is GraphQL. Most operations need the [`cloud_id`](GraphQl::cloud_id).
-    pub fn compass(&self, tenant: &impl Tenant) -> GraphQl {
-        GraphQl(ProductApi::new(self, Api::Compass, tenant))
+    pub fn compass(&self, installation: &impl InstallationRef) -> GraphQl {
+        GraphQl(ProductApi::new(self, Api::Compass, installation))
     }
 }
 

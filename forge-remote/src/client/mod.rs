@@ -29,7 +29,7 @@
 //!
 //! async fn count_pages(atlassian: AtlassianClient, tokens: Tokens) -> Result<()> {
 //!     for installation in tokens.installations().await? {
-//!         // A failure for one customer must not stop the others.
+//!         // A failure for one installation must not stop the others.
 //!         match pages_of(&installation, &tokens, &atlassian).await {
 //!             Ok(count) => println!("{count} pages"),
 //!             Err(error) => eprintln!("{}: {error}", installation.installation_id()),
@@ -61,7 +61,7 @@
 //!   installation's cloud: [`IsolatedCloud`].
 //! - Token scope: a token is used only for its own installation, and an impersonated user's token only
 //!   for its product. A token from a page's call is verified first where the token alone identifies the
-//!   tenant: [`SystemToken`](crate::SystemToken#on-a-pages-call).
+//!   installation: [`SystemToken`](crate::SystemToken#on-a-pages-call).
 //! - Token destinations: tokens are sent only to Atlassian's hosts, over https; see
 //!   [`AtlassianClient::allow_host`]. Any other base URL is rejected before anything is sent, and
 //!   redirects never receive a token.
@@ -91,6 +91,7 @@ pub(crate) mod fuzzing;
 mod graphql;
 mod hosts;
 mod impersonation;
+mod installation_ref;
 mod methods;
 mod page;
 mod page_stream;
@@ -110,7 +111,6 @@ mod send;
 mod single_flight;
 mod span;
 mod storage;
-mod tenant;
 mod token_caches;
 
 pub use api::Api;
@@ -123,6 +123,8 @@ pub use error::{ClientError, GraphQlError, Operation, RateLimit, StatusError};
 pub use form::Form;
 pub use graphql::{GraphQl, GraphQlClient, GraphQlRequest, GraphQlResponse};
 pub use hosts::InvalidHost;
+pub(crate) use installation_ref::sealed::CalledInstallation;
+pub use installation_ref::{InstallationRef, InstallationUrls};
 pub use page_stream::{Cursor, PageStream};
 pub use path::{IntoPath, Path};
 pub use permissions::GrantedPermissions;
@@ -135,5 +137,3 @@ pub use storage::{
     BatchError, BatchKey, BatchOutcome, Entities, FailedKey, FailedKeyError, Item, Put,
     PutIfAbsent, QueryPage, Secrets, SetBatch, Storage, StorageQuery, Transaction,
 };
-pub(crate) use tenant::sealed::Tenant as SealedTenant;
-pub use tenant::{InstallationUrls, Tenant};

@@ -88,7 +88,7 @@ pub struct PageStream<T> {
     state: State,
 }
 
-/// A saved place in a listing, from [`PageStream::position`].
+/// A saved cursor of a listing, from [`PageStream::cursor`].
 ///
 /// It can be serialized. It contains query parameters from the API: store it with the listing's items,
 /// and keep it out of logs. It contains no token and no host: used with another installation's
@@ -169,7 +169,7 @@ impl<T> PageStream<T> {
     ///     let mut issues = search.pages().resume_from(db.read().await.unwrap_or_default());
     ///     while let Some(issue) = issues.next().await {
     ///         db.save(issue?).await;
-    ///         db.write(issues.position()).await;
+    ///         db.write(issues.cursor()).await;
     ///     }
     ///     Ok(())
     /// }
@@ -184,7 +184,7 @@ impl<T> PageStream<T> {
     ///
     /// It points to the page of the first item that was not returned yet, so earlier items of that
     /// page come again. Cursors expire; Jira's search tokens last a few days.
-    pub fn position(&self) -> Option<Cursor> {
+    pub fn cursor(&self) -> Option<Cursor> {
         if !self.ready.is_empty() {
             return Some(self.current.clone());
         }

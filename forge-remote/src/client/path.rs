@@ -33,7 +33,7 @@ use std::fmt::{self, Display, Write as _};
 /// An empty segment, `.` and `..` are not allowed: the request then fails and nothing is sent.
 #[derive(Clone)]
 pub struct Path {
-    /// The path with `{}` for variable segments: used in messages, free of customer data.
+    /// The path with `{}` for variable segments: used in messages, free of user data.
     template: Cow<'static, str>,
     encoded: String,
     problem: Option<&'static str>,

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::api::Api;
 use super::atlassian::AtlassianClient;
 use super::error::{ClientError, Operation};
+use super::installation_ref::InstallationRef;
 use super::path::Path;
 use super::permission_cache::{KnownScopes, PermissionCache, PermissionKey};
 use super::product::ProductApi;
@@ -21,7 +22,6 @@ use super::product_client::ProductClient;
 use super::response::Response;
 use super::retry::RetryPolicy;
 use super::single_flight::{Now, Timed};
-use super::tenant::Tenant;
 use crate::credentials::SystemToken;
 
 /// The request for an installation's details: the app, the environment and the installation.
@@ -47,10 +47,14 @@ impl AtlassianClient {
     /// Returns the permissions that this installation's admin granted.
     ///
     /// It needs the system token and no scope; a token from a page's call is
-    /// [proven](SystemToken#on-a-pages-call) first. The tenant is a call or a stored
+    /// [proven](SystemToken#on-a-pages-call) first. The installation is a call or a stored
     /// [`Installation`](crate::token::Installation), which name the app and its environment.
-    pub fn permissions(&self, tenant: &impl Tenant, token: &SystemToken) -> GrantedPermissions {
-        GrantedPermissions(ProductApi::new(self, Api::Platform, tenant).as_app(token))
+    pub fn permissions(
+        &self,
+        installation: &impl InstallationRef,
+        token: &SystemToken,
+    ) -> GrantedPermissions {
+        GrantedPermissions(ProductApi::new(self, Api::Platform, installation).as_app(token))
     }
 }
 

@@ -6,10 +6,10 @@ use axum::http::HeaderValue;
 use reqwest::Url;
 
 use super::api::Api;
-use super::atlassian::{AtlassianClient, Settings};
+use super::atlassian::{AtlassianClient, ClientSettings};
 use super::error::ClientError;
 use super::hosts::{self, STAGING};
-use super::tenant::Tenant;
+use super::installation_ref::InstallationRef;
 use crate::credentials::Owner;
 use crate::fit::{InstallationContext, cloud_id_of};
 use crate::opaque::Opaque;
@@ -61,16 +61,20 @@ impl fmt::Debug for ProductApi {
 }
 
 impl ProductApi {
-    pub(super) fn new(atlassian: &AtlassianClient, api: Api, tenant: &impl Tenant) -> Self {
+    pub(super) fn new(
+        atlassian: &AtlassianClient,
+        api: Api,
+        installation: &impl InstallationRef,
+    ) -> Self {
         let settings = atlassian.settings();
-        let contexts = tenant.contexts();
-        let found = |name: &str| find(name, &contexts, tenant.api_base_url());
-        let label = tenant.isolated_cloud_label();
+        let contexts = installation.contexts();
+        let found = |name: &str| find(name, &contexts, installation.api_base_url());
+        let label = installation.isolated_cloud_label();
         let cloud = label.map(|label| settings.clouds.get(label).ok_or(label));
         let missing =
             |problem| MissingUrl::IsolatedCloud(label.unwrap_or_default().to_owned(), problem);
         let platform = match &cloud {
-            None => Ok(platform(&settings, &contexts, tenant.api_base_url())),
+            None => Ok(platform(&settings, &contexts, installation.api_base_url())),
             Some(Err(_)) => Err(missing("this cloud is not configured")),
             Some(Ok(cloud)) => {
                 let url = cloud.platform.clone();
@@ -119,12 +123,12 @@ impl ProductApi {
             base,
             cloud_id,
             platform,
-            installation_id: tenant.installation_id().to_owned(),
-            app_id: tenant.app_id().map(str::to_owned),
-            environment_id: tenant.environment_id().map(str::to_owned),
+            installation_id: installation.installation_id().to_owned(),
+            app_id: installation.app_id().map(str::to_owned),
+            environment_id: installation.environment_id().map(str::to_owned),
             isolated_cloud: label.map(str::to_owned),
-            is_supplied: tenant.is_supplied(),
-            trace: tenant.trace().map(header),
+            is_supplied: installation.is_supplied(),
+            trace: installation.trace().map(header),
         }))
     }
 
@@ -276,7 +280,7 @@ fn find(
 
 /// Returns the base URL of Forge's own APIs for an installation, which may be in the staging cloud.
 fn platform(
-    settings: &Settings,
+    settings: &ClientSettings,
     contexts: &[InstallationContext],
     api_base_url: Option<&str>,
 ) -> String {
@@ -294,24 +298,24 @@ fn platform(
 impl AtlassianClient {
     /// Returns Jira (and Jira Service Management), at the installation's base URL. Paths begin with
     /// `/rest/`.
-    pub fn jira(&self, tenant: &impl Tenant) -> ProductApi {
-        ProductApi::new(self, Api::Jira, tenant)
+    pub fn jira(&self, installation: &impl InstallationRef) -> ProductApi {
+        ProductApi::new(self, Api::Jira, installation)
     }
 
     /// Returns Confluence, at the installation's base URL. Paths begin with `/wiki/`.
-    pub fn confluence(&self, tenant: &impl Tenant) -> ProductApi {
-        ProductApi::new(self, Api::Confluence, tenant)
+    pub fn confluence(&self, installation: &impl InstallationRef) -> ProductApi {
+        ProductApi::new(self, Api::Confluence, installation)
     }
 
     /// Returns Bitbucket, if the installation has it. Paths begin with `/2.0/`.
     ///
     /// Otherwise set its base URL with [`InstallationUrls`](super::InstallationUrls).
-    pub fn bitbucket(&self, tenant: &impl Tenant) -> ProductApi {
-        ProductApi::new(self, Api::Bitbucket, tenant)
+    pub fn bitbucket(&self, installation: &impl InstallationRef) -> ProductApi {
+        ProductApi::new(self, Api::Bitbucket, installation)
     }
 
     /// Returns Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
-    pub fn platform(&self, tenant: &impl Tenant) -> ProductApi {
-        ProductApi::new(self, Api::Platform, tenant)
+    pub fn platform(&self, installation: &impl InstallationRef) -> ProductApi {
+        ProductApi::new(self, Api::Platform, installation)
     }
 }

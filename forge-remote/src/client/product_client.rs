@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Url;
 
 use super::api::Api;
-use super::atlassian::{CallOptions, Settings};
+use super::atlassian::{CallOptions, ClientSettings};
 use super::error::{ClientError, Operation};
 use super::product::{ApiTarget, ProductApi};
 use super::token_caches;
@@ -52,7 +52,7 @@ impl ProductApi {
             is_user,
             mismatch: self.mismatch(owner),
             unproven: unproven
-                .filter(|_| self.0.api.knows_tenant_by_token(is_user))
+                .filter(|_| self.0.api.knows_installation_by_token(is_user))
                 .cloned(),
             from_page: unproven.cloned(),
             tokens: None,
@@ -70,7 +70,7 @@ pub struct ProductClient {
     pub(super) is_user: bool,
     /// The reason why the token can't be used for this API.
     pub(super) mismatch: Option<&'static str>,
-    /// The call that carried the token, if the token alone identifies the tenant and may not come
+    /// The call that carried the token, if the token alone identifies the installation and may not come
     /// from the platform.
     pub(super) unproven: Option<VerifiedCall>,
     /// The call that carried the token, if it may not come from the platform.
@@ -153,7 +153,7 @@ impl ProductClient {
     }
 
     /// Returns the settings for the installation's cloud.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(super) fn settings(&self) -> Arc<ClientSettings> {
         let settings = self.target.atlassian.settings();
         match &self.target.isolated_cloud {
             Some(label) => Arc::new(settings.of_cloud(label)),

@@ -1,7 +1,7 @@
 //! Verification that a token from a page's call belongs to this installation, once per token.
 //!
 //! OAuth headers are not signed, so a page's user can send the token of another app or another
-//! site. Where the token alone identifies the tenant, such a call would use that other tenant's data.
+//! site. Where the token alone identifies the installation, such a call would use another installation's data.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::atlassian::Settings;
+use super::atlassian::ClientSettings;
 use super::error::{ClientError, Operation};
 use super::form::{Body, Form};
 use super::hosts;
@@ -503,7 +503,7 @@ impl Request {
     }
 
     /// Returns the request's URL after checking that a token may be sent to it.
-    fn url(&self, settings: &Settings) -> Result<Url, ClientError> {
+    fn url(&self, settings: &ClientSettings) -> Result<Url, ClientError> {
         let refused = |refused: hosts::Refused| ClientError::HostRefused {
             call: self.name(),
             origin: refused.origin,
@@ -535,7 +535,7 @@ impl Request {
     }
 
     /// Returns the request's URL, or the problem that was found while building it.
-    pub(super) fn ready(&self, settings: &Settings) -> Result<Url, ClientError> {
+    pub(super) fn ready(&self, settings: &ClientSettings) -> Result<Url, ClientError> {
         match &self.problem {
             None => self.url(settings),
             Some(Problem::Invalid(reason)) => Err(self.invalid(reason.clone())),

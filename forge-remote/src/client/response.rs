@@ -23,7 +23,7 @@ pub struct Response {
     pub(super) attempts: u32,
 }
 
-/// Omits the body, which is customer data.
+/// Omits the body, which is user data.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -81,7 +81,7 @@ impl Response {
         wanted: &'static str,
         error: &serde_json::Error,
     ) -> ClientError {
-        // serde's message quotes the input, which is customer data, except where it names a missing field
+        // serde's message quotes the input, which is user data, except where it names a missing field
         // or the expected type.
         let text = error.to_string();
         // From the end: a text of the input may have these words too.

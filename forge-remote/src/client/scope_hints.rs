@@ -7,23 +7,23 @@ use super::api::Api;
 /// The scopes for a path and the paths below it: to read, to write and to delete.
 ///
 /// A scope is empty if several scopes are needed or if the call needs an administrator.
-struct Rule {
+struct ScopeHint {
     api: Api,
     /// Whole segments; a variable one is written `{}`.
     path: &'static str,
     scopes: [&'static str; 3],
 }
 
-const fn rule(api: Api, path: &'static str, scopes: [&'static str; 3]) -> Rule {
-    Rule { api, path, scopes }
+const fn hint(api: Api, path: &'static str, scopes: [&'static str; 3]) -> ScopeHint {
+    ScopeHint { api, path, scopes }
 }
 
-const fn jira(path: &'static str, scopes: [&'static str; 3]) -> Rule {
-    rule(Api::Jira, path, scopes)
+const fn jira(path: &'static str, scopes: [&'static str; 3]) -> ScopeHint {
+    hint(Api::Jira, path, scopes)
 }
 
-const fn confluence(path: &'static str, scopes: [&'static str; 3]) -> Rule {
-    rule(Api::Confluence, path, scopes)
+const fn confluence(path: &'static str, scopes: [&'static str; 3]) -> ScopeHint {
+    hint(Api::Confluence, path, scopes)
 }
 
 const WORK: [&str; 3] = ["read:jira-work", "write:jira-work", "write:jira-work"];
@@ -65,7 +65,7 @@ const SPACE: [&str; 3] = [
 ///
 /// Source: the reference pages of each product's REST API below
 /// <https://developer.atlassian.com/cloud/>, and <https://developer.atlassian.com/platform/forge/manifest-reference/scopes-forge/>
-const RULES: &[Rule] = &[
+const HINTS: &[ScopeHint] = &[
     jira("/rest/api/{}/user/properties", ["", "", ""]),
     jira("/rest/api/{}/user/email", ["", "", ""]),
     jira("/rest/api/{}/user", READ_USER),
@@ -206,7 +206,7 @@ const RULES: &[Rule] = &[
             "write:confluence-content",
         ],
     ),
-    rule(
+    hint(
         Api::Bitbucket,
         "/2.0/repositories/{}/{}/pullrequests",
         [
@@ -215,7 +215,7 @@ const RULES: &[Rule] = &[
             "write:pullrequest:bitbucket",
         ],
     ),
-    rule(
+    hint(
         Api::Bitbucket,
         "/2.0/repositories/{}/{}/pipelines",
         [
@@ -224,7 +224,7 @@ const RULES: &[Rule] = &[
             "write:pipeline:bitbucket",
         ],
     ),
-    rule(
+    hint(
         Api::Bitbucket,
         "/2.0/repositories/{}/{}/{}",
         [
@@ -233,7 +233,7 @@ const RULES: &[Rule] = &[
             "write:repository:bitbucket",
         ],
     ),
-    rule(
+    hint(
         Api::Bitbucket,
         "/2.0/repositories",
         [
@@ -242,12 +242,12 @@ const RULES: &[Rule] = &[
             "delete:repository:bitbucket",
         ],
     ),
-    rule(
+    hint(
         Api::Bitbucket,
         "/2.0/workspaces",
         ["read:workspace:bitbucket", "", ""],
     ),
-    rule(Api::Storage, "/", ["storage:app"; 3]),
+    hint(Api::Storage, "/", ["storage:app"; 3]),
 ];
 
 /// Segments of paths that are read with `POST`.
@@ -256,7 +256,7 @@ const READ_BY_POST: [&str; 4] = ["search", "list", "watching", "bulkfetch"];
 /// Returns the scope that this call usually needs. The path is a template with `{}` for variable
 /// segments.
 pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static str> {
-    let rule = RULES
+    let rule = HINTS
         .iter()
         .find(|rule| rule.api == api && has_prefix(path, rule.path))?;
     let [read, write, delete] = rule.scopes;
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn every_scope_exists() {
-        for scope in RULES.iter().flat_map(|rule| rule.scopes) {
+        for scope in HINTS.iter().flat_map(|rule| rule.scopes) {
             let is_valid = scope.is_empty() || forge_remote_schema::scopes::is_known(scope);
             assert!(is_valid, "{scope}");
         }

@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::header::LOCATION;
 use tracing::Instrument as _;
 
-use super::atlassian::Settings;
+use super::atlassian::ClientSettings;
 use super::error::ClientError;
 use super::error::status;
 use super::error::{RateLimit, StatusError};
@@ -117,7 +117,7 @@ impl Request {
     /// Makes an attempt and records it.
     async fn recorded_attempt(
         &self,
-        settings: &Settings,
+        settings: &ClientSettings,
         url: &Url,
         attempts: u32,
         limit: Option<u64>,
@@ -135,7 +135,7 @@ impl Request {
 
     async fn attempt(
         &self,
-        settings: &Settings,
+        settings: &ClientSettings,
         url: &Url,
         attempts: u32,
         limit: Option<u64>,

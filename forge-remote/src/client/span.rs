@@ -8,7 +8,7 @@ use tracing::field::Empty;
 use super::error::Operation;
 use crate::telemetry::http::method_name;
 
-/// Returns the span of an attempt, which is numbered from 1. Its URL is left out: a query may have customers' data.
+/// Returns the span of an attempt, which is numbered from 1. Its URL is left out: a query may have user data.
 pub(super) fn of_attempt(call: &Operation, method: &Method, url: &Url, attempt: u32) -> Span {
     let method = method_name(method);
     tracing::info_span!(

@@ -8,7 +8,8 @@ use super::job_call::JobCall;
 use super::rejection::StateRejection;
 use super::state::AppState;
 use crate::client::{
-    AtlassianClient, DynamicModules, GrantedPermissions, GraphQl, ProductApi, SealedTenant, Storage,
+    AtlassianClient, CalledInstallation, DynamicModules, GrantedPermissions, GraphQl, ProductApi,
+    Storage,
 };
 use crate::credentials::SystemToken;
 use crate::fit::InstallationContext;
@@ -50,7 +51,7 @@ impl FromRequestParts<AppState> for Tokens {
     }
 }
 
-impl SealedTenant for Invocation {
+impl CalledInstallation for Invocation {
     fn installation_id(&self) -> &str {
         self.claims().installation_id()
     }

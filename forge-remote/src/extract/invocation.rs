@@ -23,10 +23,10 @@ const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 
 /// The request extension that verification adds for the extractors.
 #[derive(Clone, Debug)]
-pub(crate) struct Verified(Opaque<Inner>);
+pub(crate) struct Verified(Opaque<CallFacts>);
 
 #[derive(Debug)]
-struct Inner {
+struct CallFacts {
     call: VerifiedCall,
     endpoint: Arc<str>,
     atlassian: AtlassianClient,
@@ -52,7 +52,7 @@ impl Verified {
         provenance: Provenance,
         work: Arc<Work>,
     ) -> Self {
-        Self(Opaque::new(Inner {
+        Self(Opaque::new(CallFacts {
             call: VerifiedCall::new(claims, provenance),
             endpoint,
             atlassian,
@@ -198,7 +198,7 @@ impl Deref for Invocation {
     }
 }
 
-/// Writes the endpoint and the trace id only: claims are customers' data.
+/// Writes the endpoint and the trace id only: claims are user data.
 impl fmt::Debug for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invocation")

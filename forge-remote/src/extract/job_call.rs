@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::invocation::{Invocation, Verified};
 use super::rejection::{ArgsRejection, StateRejection};
-use crate::client::{AtlassianClient, SealedTenant};
+use crate::client::{AtlassianClient, CalledInstallation};
 use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
 /// The installation of a job, as it is stored: a job may have been sent without a call.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct JobTenant {
+pub(crate) struct JobInstallation {
     pub(crate) installation_id: String,
     pub(crate) app_id: String,
     environment_id: Option<String>,
@@ -28,32 +28,32 @@ pub(crate) struct JobTenant {
     isolated_cloud_label: Option<String>,
 }
 
-macro_rules! tenant_of {
+macro_rules! job_installation {
     ($type:ty) => {
-        impl From<&$type> for JobTenant {
-            fn from(tenant: &$type) -> Self {
+        impl From<&$type> for JobInstallation {
+            fn from(installation: &$type) -> Self {
                 let own = |text: Option<&str>| text.map(str::to_owned);
                 Self {
-                    installation_id: tenant.installation_id().to_owned(),
-                    app_id: tenant.app_id().to_owned(),
-                    environment_id: own(tenant.environment_id()),
-                    api_base_url: own(tenant.api_base_url()),
-                    contexts: own(tenant.installation_contexts_json()),
-                    isolated_cloud_label: own(tenant.isolated_cloud_label()),
+                    installation_id: installation.installation_id().to_owned(),
+                    app_id: installation.app_id().to_owned(),
+                    environment_id: own(installation.environment_id()),
+                    api_base_url: own(installation.api_base_url()),
+                    contexts: own(installation.installation_contexts_json()),
+                    isolated_cloud_label: own(installation.isolated_cloud_label()),
                 }
             }
         }
     };
 }
 
-tenant_of!(Claims);
-tenant_of!(Installation);
+job_installation!(Claims);
+job_installation!(Installation);
 
 /// The running job, as an argument of a [`job`](macro@crate::job): the installation that it works for,
 /// and the call that sent it.
 ///
 /// A job that a [background task](crate::App::background) sent has no call, so a job takes this in place of
-/// [`Invocation`]. Calls to Atlassian take it as their tenant:
+/// [`Invocation`]. Calls to Atlassian take it as their installation:
 ///
 /// ```
 /// use forge_remote::jobs::{Args, JobCall};
@@ -70,39 +70,39 @@ tenant_of!(Installation);
 /// }
 /// ```
 #[derive(Clone)]
-pub struct JobCall(Arc<Inner>);
+pub struct JobCall(Arc<JobFacts>);
 
-struct Inner {
-    tenant: JobTenant,
+struct JobFacts {
+    installation: JobInstallation,
     atlassian: AtlassianClient,
     sender: Option<Invocation>,
 }
 
 impl JobCall {
     pub(crate) fn new(
-        tenant: JobTenant,
+        installation: JobInstallation,
         atlassian: AtlassianClient,
         sender: Option<Verified>,
     ) -> Self {
-        Self(Arc::new(Inner {
-            tenant,
+        Self(Arc::new(JobFacts {
+            installation,
             atlassian,
             sender: sender.map(Invocation::from),
         }))
     }
 
-    pub(crate) fn tenant(&self) -> &JobTenant {
-        &self.0.tenant
+    pub(crate) fn installation(&self) -> &JobInstallation {
+        &self.0.installation
     }
 
-    /// Returns the installation's ARI: the tenant.
+    /// Returns the installation's ARI: the key of its data.
     pub fn installation_id(&self) -> &str {
-        &self.0.tenant.installation_id
+        &self.0.installation.installation_id
     }
 
     /// Returns the app's ARI.
     pub fn app_id(&self) -> &str {
-        &self.0.tenant.app_id
+        &self.0.installation.app_id
     }
 
     /// Returns the call whose handler sent the job; `None` for a job that a background task sent. Its
@@ -117,29 +117,29 @@ impl JobCall {
     }
 }
 
-/// Writes the type's name only: the fields are customers' data.
+/// Writes the type's name only: the fields are user data.
 impl fmt::Debug for JobCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobCall").finish_non_exhaustive()
     }
 }
 
-impl SealedTenant for JobCall {
+impl CalledInstallation for JobCall {
     fn installation_id(&self) -> &str {
         self.installation_id()
     }
 
     fn api_base_url(&self) -> Option<&str> {
-        self.0.tenant.api_base_url.as_deref()
+        self.0.installation.api_base_url.as_deref()
     }
 
     fn contexts(&self) -> Vec<InstallationContext> {
-        let json = self.0.tenant.contexts.as_deref();
+        let json = self.0.installation.contexts.as_deref();
         json.map(InstallationContext::read_all).unwrap_or_default()
     }
 
     fn isolated_cloud_label(&self) -> Option<&str> {
-        self.0.tenant.isolated_cloud_label.as_deref()
+        self.0.installation.isolated_cloud_label.as_deref()
     }
 
     fn app_id(&self) -> Option<&str> {
@@ -147,7 +147,7 @@ impl SealedTenant for JobCall {
     }
 
     fn environment_id(&self) -> Option<&str> {
-        self.0.tenant.environment_id.as_deref()
+        self.0.installation.environment_id.as_deref()
     }
 
     fn trace(&self) -> [Option<&str>; 2] {

@@ -16,7 +16,7 @@ pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
 pub(crate) use invocation::{FormerPath, Subpath, Verified, trace_id};
 pub use job_call::{Args, JobCall};
-pub(crate) use job_call::{JobTenant, StoredArgs};
+pub(crate) use job_call::{JobInstallation, StoredArgs};
 pub use json::Json;
 pub(crate) use oauth::StoredCall;
 pub(crate) use state::StateMap;

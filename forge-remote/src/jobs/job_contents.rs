@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::contents::UnreadableContents;
 use super::kept_claims::KeptClaims;
-use crate::extract::{JobTenant, Verified};
+use crate::extract::{JobInstallation, Verified};
 use crate::fit::{Claims, TokenRejection, Verifier};
 
 const VERSION: u8 = 1;
@@ -26,7 +26,7 @@ pub(crate) enum JobSender {
     /// The handler of a verified call.
     Call(SendingCall),
     /// The app, for an installation of which it keeps a token.
-    App(JobTenant),
+    App(JobInstallation),
 }
 
 /// A verified call without its tokens and its body.

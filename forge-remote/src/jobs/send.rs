@@ -20,7 +20,7 @@ use super::policy::JobPolicy;
 use super::report::EngineError;
 use super::sender::{NotStored, Parcel, Sender};
 use crate::extract::rejection::StateRejection;
-use crate::extract::{AppState, JobCall, JobTenant, Verified};
+use crate::extract::{AppState, JobCall, JobInstallation, Verified};
 use crate::fit::BoxFuture;
 use crate::token::{Installation, Presence, Tokens};
 
@@ -199,7 +199,7 @@ impl AppJobs {
     pub fn of(&self, installation: &Installation) -> Jobs {
         self.sent_by(
             installation.installation_id(),
-            JobSender::App(JobTenant::from(installation)),
+            JobSender::App(JobInstallation::from(installation)),
         )
     }
 
@@ -260,7 +260,7 @@ impl FromRequestParts<AppState> for Jobs {
         let fix = "take it as an argument of a handler of Forge's calls, or of a `#[job]`";
         let job = parts.extensions.get::<JobCall>();
         let job = job.ok_or(StateRejection::new("Jobs", fix))?;
-        let sender = JobSender::App(job.tenant().clone());
+        let sender = JobSender::App(job.installation().clone());
         Ok(app.sent_by(job.installation_id(), sender))
     }
 }

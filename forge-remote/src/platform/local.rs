@@ -15,9 +15,9 @@ use crate::registry::BoxFuture;
 
 /// A local Forge platform, which signs Forge Invocation Tokens with its own key.
 #[derive(Clone)]
-pub struct Platform(pub(super) Arc<Inner>);
+pub struct Platform(pub(super) Arc<PlatformState>);
 
-pub(super) struct Inner {
+pub(super) struct PlatformState {
     pub(super) app_id: AppId,
     pub(super) key: Arc<RsaKey>,
     pub(super) kid: String,
@@ -48,7 +48,7 @@ impl Platform {
 
     /// Creates a platform with a clock, for tests.
     pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(PlatformState {
             key: signing_key()?,
             // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),

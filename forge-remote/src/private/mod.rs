@@ -415,7 +415,7 @@ pub trait FallibleReply<T> {
 impl<T> FallibleReply<T> for Returned<T> {}
 
 /// A user's function with the extractors of its arguments and the conversion of its return value.
-struct Mounted<F, A, R> {
+struct TypedHandler<F, A, R> {
     function: F,
     arguments: A,
     needs: Vec<Requirement>,
@@ -453,7 +453,7 @@ macro_rules! mount {
             $($last: 'static)?
         {
             let needs: Vec<Option<Requirement>> = vec![$($part.need,)* $($last.need)?];
-            Arc::new(Mounted {
+            Arc::new(TypedHandler {
                 function,
                 arguments: ($($part,)* $($last,)?),
                 needs: needs.into_iter().flatten().collect(),
@@ -463,7 +463,7 @@ macro_rules! mount {
 
         #[allow(non_snake_case)]
         impl<Function, Output, $($part,)* $($last)?> ErasedHandler
-            for Mounted<Function, ($(Part<$part>,)* $(Last<$last>,)?), Output::Output>
+            for TypedHandler<Function, ($(Part<$part>,)* $(Last<$last>,)?), Output::Output>
         where
             Function: Fn($($part,)* $($last)?) -> Output + Send + Sync + 'static,
             Output: Future + Send + 'static,

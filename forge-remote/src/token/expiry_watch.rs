@@ -6,7 +6,7 @@ use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
 use super::callbacks::{ExpiryCallback, run_callback};
-use super::handle::{AppScope, Inner, Tokens};
+use super::handle::{AppScope, Tokens, TokensState};
 use super::installation::Installation;
 use super::purge::KEPT_AFTER_END;
 use crate::fit::BoxFuture;
@@ -51,7 +51,7 @@ impl Tokens {
 
 impl ExpiryCallback {
     /// Checks the tokens at intervals, until every handle is dropped.
-    pub(super) async fn run(self, tokens: Weak<Inner>) {
+    pub(super) async fn run(self, tokens: Weak<TokensState>) {
         let mut reported: HashMap<String, SystemTime> = HashMap::new();
         while let Some(inner) = tokens.upgrade() {
             let Some(sleeping) = self

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::callbacks::Callbacks;
 use super::installation::About;
 use super::keeper::{Admission, Keeper};
-use super::settings::{MIN_MARGIN, Settings};
+use super::settings::{MIN_MARGIN, TokenSettings};
 #[cfg(feature = "dev")]
 use super::sources::Sources;
 use super::store::TokenStore;
@@ -48,7 +48,7 @@ use crate::fit::{AppId, Clock, ClockHealth, Environment};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Tokens(pub(super) Arc<Inner>, pub(super) AppScope);
+pub struct Tokens(pub(super) Arc<TokensState>, pub(super) AppScope);
 
 /// The app whose installations a handle reaches; by default every app of the backend.
 #[derive(Clone, Default)]
@@ -69,8 +69,8 @@ impl AppScope {
     }
 }
 
-pub(super) struct Inner {
-    pub(super) settings: Mutex<Settings>,
+pub(super) struct TokensState {
+    pub(super) settings: Mutex<TokenSettings>,
     pub(super) keeper: OnceLock<Arc<Keeper>>,
     pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) is_open: watch::Sender<bool>,
@@ -101,7 +101,7 @@ impl<S: TokenStore> From<S> for Tokens {
 }
 
 impl Tokens {
-    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+    pub(super) fn settings(&self) -> MutexGuard<'_, TokenSettings> {
         let settings = self.0.settings.lock();
         settings.unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,8 +113,8 @@ impl Tokens {
     /// [`open`](Self::open).
     pub fn new(store: impl TokenStore) -> Self {
         Self(
-            Arc::new(Inner {
-                settings: Mutex::new(Settings::new(Arc::new(store))),
+            Arc::new(TokensState {
+                settings: Mutex::new(TokenSettings::new(Arc::new(store))),
                 keeper: OnceLock::new(),
                 opening: tokio::sync::Mutex::default(),
                 is_open: watch::Sender::new(false),
@@ -231,7 +231,7 @@ impl Tokens {
     }
 
     /// Changes a setting, unless the tokens are open already.
-    pub(super) fn set(&self, name: &'static str, change: impl FnOnce(&mut Settings)) {
+    pub(super) fn set(&self, name: &'static str, change: impl FnOnce(&mut TokenSettings)) {
         let is_open = self.is_open();
         let mut settings = self.settings();
         if is_open {

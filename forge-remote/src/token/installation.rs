@@ -23,7 +23,7 @@ pub struct Installation {
     pub(super) remaining: Duration,
 }
 
-/// Writes the type's name only: the fields are customers' data.
+/// Writes the type's name only: the fields are user data.
 impl fmt::Debug for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Installation").finish_non_exhaustive()
@@ -31,7 +31,7 @@ impl fmt::Debug for Installation {
 }
 
 impl Installation {
-    /// Returns the installation's ARI: the tenant.
+    /// Returns the installation's ARI: the key of its data.
     pub fn installation_id(&self) -> &str {
         &self.about.installation_id
     }

@@ -60,7 +60,7 @@ impl JobSeal {
         opened.map_err(SealError::from)
     }
 
-    /// Seals the text of an error, which may contain customers' data.
+    /// Seals the text of an error, which may contain user data.
     pub(crate) fn seal_report(&self, call: SealedCall<'_>, text: &str) -> Vec<u8> {
         let plain = Zeroizing::new(text.as_bytes().to_vec());
         let sealed = self

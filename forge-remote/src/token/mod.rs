@@ -18,7 +18,7 @@
 //! async fn sync_all(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
 //!     loop {
 //!         for installation in tokens.installations().await? {
-//!             // No `?` here: a failure for one customer must not stop the others.
+//!             // No `?` here: a failure for one installation must not stop the others.
 //!             if let Err(error) = sync(&installation, &tokens, &atlassian).await {
 //!                 eprintln!("{}: {error}", installation.installation_id());
 //!             }
@@ -88,15 +88,15 @@
 //!
 //! [`Tokens::remove`], which [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls before
 //! an uninstallation, replaces the token with a record of the removal, so that no instance writes the
-//! token back. Delete a customer's data in [`Tokens::on_removed`]: its callbacks run at least once,
-//! after the removal has settled. An installation missing from the list only lacks a token right now;
-//! do not delete its data.
+//! token back. Delete an installation's data in [`Tokens::on_removed`]: its callbacks run at least
+//! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
+//! only lack a token now: do not delete its data.
 //!
 //! # Clocks
 //!
 //! Instances' clocks may disagree. Removals are dated by the clock of the store's server (PostgreSQL,
-//! Redis), if there is one. Expired tokens are purged a day after their expiry, by the earlier of the
-//! server's clock and the machine's own. They are not purged while Forge Invocation Tokens are rejected
+//! Redis), if there is one. Expired tokens are purged a day after expiry, by whichever clock is
+//! behind: the server's or this machine's. They are not purged while Forge Invocation Tokens are rejected
 //! for their dates. If the store has no clock (SQLite, memory), they are purged only once such a token
 //! has shown that the machine's clock is right.
 //!
@@ -111,7 +111,8 @@
 //!
 //! Implement [`TokenStore`] for another one. Each backend needs a separate store. A backend
 //! that serves several apps ([`App::app_ids`](crate::App::app_ids)) uses one store for all of them: each
-//! record names its app, and so do the records of earlier versions. Outside of handlers, [`Tokens::for_app`] selects an app.
+//! record names its app; records of earlier versions do too. Outside of handlers, [`Tokens::for_app`]
+//! selects an app.
 //!
 //! # Keys
 //!

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::callbacks::{RemovalCallbacks, RemovalOutcome, run_callback};
-use super::handle::{AppScope, Inner, Tokens};
+use super::handle::{AppScope, Tokens, TokensState};
 use super::keeper::Keeper;
 use super::limits::PAGE;
 use super::records::Found;
@@ -32,7 +32,7 @@ const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 const RENEW_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 impl Tokens {
-    /// Registers a callback for removed installations, which deletes the app's data for a customer.
+    /// Registers a callback for removed installations, which deletes the app's data of an installation.
     ///
     /// [`remove`](Self::remove) removes an installation;
     /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls it when the app is uninstalled.
@@ -133,7 +133,7 @@ impl RemovalWatch {
     /// Runs until every handle is dropped.
     pub(super) async fn run(
         mut self,
-        tokens: Weak<Inner>,
+        tokens: Weak<TokensState>,
         mut announced: mpsc::UnboundedReceiver<String>,
     ) {
         let mut first = None;

@@ -11,7 +11,7 @@ use crate::fit::{Clock, Environment, SystemClock};
 /// Lower bound on the expiry margin: a token must still be valid when its call arrives.
 pub(super) const MIN_MARGIN: Duration = Duration::from_secs(10);
 
-pub(super) struct Settings {
+pub(super) struct TokenSettings {
     pub(super) store: Arc<dyn TokenStore>,
     pub(super) keys: Option<Zeroizing<String>>,
     pub(super) margin: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Settings {
     pub(super) too_late: Option<&'static str>,
 }
 
-impl Settings {
+impl TokenSettings {
     pub(super) fn new(store: Arc<dyn TokenStore>) -> Self {
         Self {
             store,

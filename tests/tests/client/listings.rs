@@ -59,7 +59,7 @@ async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
                     pages.next().await.is_none(),
                     "the stream ends until the page is retried"
                 );
-                cursors.push(serde_json::to_string(&pages.position()).unwrap());
+                cursors.push(serde_json::to_string(&pages.cursor()).unwrap());
                 assert!(pages.retry_page(), "{error}");
                 assert!(!pages.retry_page());
             }
@@ -67,19 +67,19 @@ async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
         }
     }
     assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(pages.position(), None);
+    assert_eq!(pages.cursor(), None);
     assert!(!pages.retry_page(), "the listing is complete");
     assert_eq!(cursors.len(), 8);
 
     // Another process resumes from a saved cursor.
     for (at, written) in cursors.iter().enumerate() {
-        let position: Cursor = serde_json::from_str(written).unwrap();
+        let cursor: Cursor = serde_json::from_str(written).unwrap();
         assert!(
             !written.contains("127.0.0.1") && !received.is_in(written),
             "{written}"
         );
         let from = 2 * (at as u64 / 2);
-        let rest = collect_numbers(call().resume_from(position)).await.unwrap();
+        let rest = collect_numbers(call().resume_from(cursor)).await.unwrap();
         assert_eq!(rest, (from..8).collect::<Vec<_>>(), "{written}");
     }
 }
@@ -98,8 +98,8 @@ async fn a_cursor_skips_no_item() {
     .await;
     let received = scheduled_call_for(&server).await;
     let client = confluence(&instant_client(&server), &received);
-    let from = |position: &Cursor| {
-        let written = serde_json::to_value(position).unwrap();
+    let from = |cursor: &Cursor| {
+        let written = serde_json::to_value(cursor).unwrap();
         client
             .get("/wiki/x")
             .pages::<u64>()
@@ -114,15 +114,15 @@ async fn a_cursor_skips_no_item() {
         &[3, 4, 5],
         &[5],
     ] {
-        let position = pages.position().unwrap();
-        assert_eq!(collect_numbers(from(&position)).await.unwrap(), rest);
+        let cursor = pages.cursor().unwrap();
+        assert_eq!(collect_numbers(from(&cursor)).await.unwrap(), rest);
         assert!(
-            format!("{position:?}").starts_with("Cursor(after"),
-            "{position:?}"
+            format!("{cursor:?}").starts_with("Cursor(after"),
+            "{cursor:?}"
         );
         pages.next().await.unwrap().unwrap();
     }
-    assert_eq!(pages.position(), None);
+    assert_eq!(pages.cursor(), None);
     assert!(pages.next().await.is_none());
     // A manipulated cursor cannot lead elsewhere.
     let elsewhere = Server::in_turn(vec![respond(200, json!({ "values": [] }))]).await;
@@ -132,10 +132,10 @@ async fn a_cursor_skips_no_item() {
         "/ex/jira/other/x",
         "/../../x",
     ] {
-        let position = json!({ "place": { "at": address }, "seen": 0 });
-        let position: Cursor = serde_json::from_value(position).unwrap();
+        let cursor = json!({ "place": { "at": address }, "seen": 0 });
+        let cursor: Cursor = serde_json::from_value(cursor).unwrap();
         let before = server.lines().len();
-        let found = collect_numbers(client.get("/wiki/x").pages().resume_from(position)).await;
+        let found = collect_numbers(client.get("/wiki/x").pages().resume_from(cursor)).await;
         assert!(found.is_err(), "{address}");
         assert_eq!((server.lines().len(), elsewhere.lines().len()), (before, 0));
     }
@@ -212,9 +212,9 @@ async fn no_item_is_missing_from_a_list_of_any_style() {
                         // Alternately in this process and in another.
                         Some(Err(error)) if seed % 2 == 0 => assert!(pages.retry_page(), "{error}"),
                         Some(Err(_)) => {
-                            let position = serde_json::to_string(&pages.position()).unwrap();
-                            let position: Cursor = serde_json::from_str(&position).unwrap();
-                            pages = call().resume_from(position);
+                            let cursor = serde_json::to_string(&pages.cursor()).unwrap();
+                            let cursor: Cursor = serde_json::from_str(&cursor).unwrap();
+                            pages = call().resume_from(cursor);
                         }
                         None => break,
                     }

@@ -144,7 +144,7 @@ impl Mounted {
             .context
             .atlassian
             .clone()
-            .answered_within(self.forge_timeout);
+            .responding_within(self.forge_timeout);
         let limit = self.limits.body;
         if let Some(rejection) =
             bounds::HANDLERS.too_large(&request, limit, &self.context.log_limits)

@@ -73,7 +73,7 @@ pub enum ClientError {
         reason: &'static str,
     },
 
-    /// The token is not proven to belong to this installation, and it alone identifies the tenant.
+    /// The token is not proven to belong to this installation, and it alone identifies the installation.
     ///
     /// The token came with the call of a page, a web trigger or an agent. Nothing was sent with it. See
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).

@@ -65,7 +65,7 @@ impl StatusError {
 
     /// Returns the first 64 KiB of the body, without the token if the body echoes it.
     ///
-    /// It may contain customer data, so no message contains it. It is empty for calls of
+    /// It may contain user data, so no message contains it. It is empty for calls of
     /// [`Secrets`](crate::client::Secrets).
     pub fn body(&self) -> &Bytes {
         &self.body

@@ -451,7 +451,7 @@ pub struct BatchError {
     pub error: Box<ClientError>,
 }
 
-/// Same as `Display`: keys are customer data.
+/// Same as `Display`: keys are user data.
 impl fmt::Debug for BatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -21,11 +21,11 @@ pub use transaction::Transaction;
 use super::api::Api;
 use super::atlassian::AtlassianClient;
 use super::error::ClientError;
+use super::installation_ref::InstallationRef;
 use super::path::Path;
 use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::request::{Request, Response};
-use super::tenant::Tenant;
 use crate::credentials::SystemToken;
 
 /// Upper bound on the length of a key, in characters.
@@ -41,8 +41,8 @@ impl AtlassianClient {
     /// The token alone identifies the installation. So calls with a token of another installation
     /// fail before anything is sent, and a token from a page's call is
     /// [proven](SystemToken#on-a-pages-call) first.
-    pub fn storage(&self, tenant: &impl Tenant, token: &SystemToken) -> Storage {
-        Storage(ProductApi::new(self, Api::Storage, tenant).as_app(token))
+    pub fn storage(&self, installation: &impl InstallationRef, token: &SystemToken) -> Storage {
+        Storage(ProductApi::new(self, Api::Storage, installation).as_app(token))
     }
 }
 

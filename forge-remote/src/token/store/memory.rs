@@ -18,10 +18,10 @@ use super::{MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, T
 /// # let _ = app;
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryTokens(Arc<Inner>);
+pub struct MemoryTokens(Arc<MemoryRecords>);
 
 #[derive(Default)]
-struct Inner {
+struct MemoryRecords {
     tokens: Mutex<BTreeMap<String, SealedToken>>,
     key_check: Mutex<Option<Vec<u8>>>,
 }

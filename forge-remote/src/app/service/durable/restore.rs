@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use super::runner::{DurableHandler, NotRestored, Restored, Runner, subject};
-use crate::extract::{JobCall, JobTenant, PlatformBody, StoredArgs, Verified, trace_id};
+use crate::extract::{JobCall, JobInstallation, PlatformBody, StoredArgs, Verified, trace_id};
 use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance};
 use crate::jobs::{Contents, Envelope, JobContents, JobSender};
 
@@ -79,7 +79,7 @@ impl Runner {
                     &claims,
                     &EndpointTarget::new(&*call.endpoint, "core:endpoint", AllowedCaller::Page),
                 );
-                let installation = JobTenant::from(&claims);
+                let installation = JobInstallation::from(&claims);
                 let (endpoint, headers) = (call.endpoint.as_str().into(), call.headers());
                 let verified = self.verified(handler, claims, endpoint, &headers, provenance);
                 *request.headers_mut() = headers;
@@ -92,7 +92,7 @@ impl Runner {
             .context
             .atlassian
             .clone()
-            .answered_within(handler.timeout());
+            .responding_within(handler.timeout());
         let call = JobCall::new(installation, atlassian.called_by(handler.calling), sender);
         request.extensions_mut().insert(call);
         let args = StoredArgs(contents.args.into());
@@ -119,7 +119,7 @@ impl Runner {
             .context
             .atlassian
             .clone()
-            .answered_within(handler.timeout());
+            .responding_within(handler.timeout());
         Verified::new(
             claims,
             endpoint,

@@ -7,20 +7,20 @@ use crate::token::Installation;
 ///
 /// Implemented for a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a stored
 /// [`Installation`], and [`InstallationUrls`] of your own.
-pub trait Tenant: sealed::Tenant {}
+pub trait InstallationRef: sealed::CalledInstallation {}
 
-impl<T: sealed::Tenant> Tenant for T {}
+impl<T: sealed::CalledInstallation> InstallationRef for T {}
 
 pub(crate) mod sealed {
     use super::*;
 
     /// The installation's id, URLs and cloud.
-    pub trait Tenant {
+    pub trait CalledInstallation {
         fn installation_id(&self) -> &str;
         fn api_base_url(&self) -> Option<&str>;
         fn contexts(&self) -> Vec<InstallationContext>;
         fn isolated_cloud_label(&self) -> Option<&str>;
-        /// The app's id and environment, if the tenant names them.
+        /// The app's id and environment, if they are known.
         fn app_id(&self) -> Option<&str> {
             None
         }
@@ -38,9 +38,9 @@ pub(crate) mod sealed {
     }
 
     /// For types whose own methods have these names.
-    macro_rules! tenant {
+    macro_rules! called_installation {
         ($type:ty) => {
-            impl Tenant for $type {
+            impl CalledInstallation for $type {
                 fn installation_id(&self) -> &str {
                     self.installation_id()
                 }
@@ -68,10 +68,10 @@ pub(crate) mod sealed {
         };
     }
 
-    tenant!(Claims);
-    tenant!(Installation);
+    called_installation!(Claims);
+    called_installation!(Installation);
 
-    impl Tenant for InstallationUrls {
+    impl CalledInstallation for InstallationUrls {
         fn installation_id(&self) -> &str {
             &self.installation_id
         }
@@ -130,7 +130,7 @@ pub struct InstallationUrls {
     environment_id: Option<String>,
 }
 
-/// Prints only the type's name: the fields are customer data.
+/// Prints only the type's name: the fields are user data.
 impl std::fmt::Debug for InstallationUrls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InstallationUrls").finish_non_exhaustive()
@@ -192,11 +192,11 @@ impl InstallationUrls {
 
 /// Copies the URLs of a call or a stored installation, to add a product that they lack, for example
 /// Bitbucket.
-impl<T: Tenant> From<&T> for InstallationUrls {
-    fn from(tenant: &T) -> Self {
-        let mut contexts = tenant.contexts();
+impl<T: InstallationRef> From<&T> for InstallationUrls {
+    fn from(installation: &T) -> Self {
+        let mut contexts = installation.contexts();
         // A call without contexts has one product.
-        let url = tenant.api_base_url().filter(|_| contexts.is_empty());
+        let url = installation.api_base_url().filter(|_| contexts.is_empty());
         if let Some(url) = url {
             let name = url
                 .split("/ex/")
@@ -207,11 +207,11 @@ impl<T: Tenant> From<&T> for InstallationUrls {
             contexts.push(context);
         }
         Self {
-            installation_id: tenant.installation_id().to_owned(),
+            installation_id: installation.installation_id().to_owned(),
             contexts,
-            isolated_cloud_label: tenant.isolated_cloud_label().map(str::to_owned),
-            app_id: tenant.app_id().map(str::to_owned),
-            environment_id: tenant.environment_id().map(str::to_owned),
+            isolated_cloud_label: installation.isolated_cloud_label().map(str::to_owned),
+            app_id: installation.app_id().map(str::to_owned),
+            environment_id: installation.environment_id().map(str::to_owned),
         }
     }
 }
