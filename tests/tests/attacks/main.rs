@@ -11,5 +11,6 @@ mod module_types;
 mod odd_claims;
 mod serialisation;
 mod signature;
+mod valid_key_sets;
 mod valid_tokens;
 mod vectors;

@@ -1,4 +1,4 @@
-//! Errors of calls to Atlassian name the cause and contain neither tokens nor customer data.
+//! Errors of calls to Atlassian name the cause and contain neither tokens nor user data.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ async fn a_too_large_response_is_an_error() {
     assert_eq!(server.lines().len(), 1);
 }
 
-/// The input is customer data; only the type's part of serde's message is shown.
+/// The input is user data; only the type's part of serde's message is shown.
 #[tokio::test]
 async fn a_value_of_another_type_is_described_without_the_input() {
     #[derive(Debug, serde::Deserialize)]
@@ -184,7 +184,7 @@ async fn atlassians_messages_are_read_in_every_shape_and_truncated() {
     assert!(error.ends_with("502 Bad Gateway"), "{error}");
 }
 
-/// An error about a response of another shape does not quote customer data.
+/// An error about a response of another shape does not quote user data.
 #[tokio::test]
 async fn no_error_quotes_the_response() {
     let server = Server::in_turn(vec![

@@ -89,7 +89,7 @@ async fn a_rate_limit_within_a_response_is_named() {
     assert!(error.to_string().contains("rate limit"), "{error}");
 }
 
-/// The line names the operation, the outcome and the duration, and no customer data.
+/// The line names the operation, the outcome and the duration, and no user data.
 #[tokio::test]
 async fn a_call_logs_one_line() {
     let server = Server::in_turn(vec![respond(503, json!({})), respond(200, json!({}))]).await;

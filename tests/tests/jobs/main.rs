@@ -12,6 +12,8 @@ mod log;
 mod restate;
 mod river;
 mod runs;
+mod schedule_deployments;
+mod schedule_engines;
 mod schedules;
 mod sent;
 mod spans;

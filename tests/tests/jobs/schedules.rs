@@ -14,7 +14,6 @@ use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::testing::{ApiResponse, Harness, TestClock};
 use forge_remote::token::MemoryTokens;
-use forge_remote_tests::engines::{memory, postgres, restate, sqlite};
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{Fit, published};
@@ -23,33 +22,33 @@ use forge_remote_tests::test_app::TestApp;
 use tokio::sync::{Semaphore, watch};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The runs: what ran, for which time; and how many more may end.
 #[derive(Clone)]
-struct Log {
-    lines: Arc<watch::Sender<Vec<String>>>,
-    gate: Arc<Semaphore>,
+pub(crate) struct Log {
+    pub(crate) lines: Arc<watch::Sender<Vec<String>>>,
+    pub(crate) gate: Arc<Semaphore>,
 }
 
 impl Log {
-    fn new(may_end: usize) -> Self {
+    pub(crate) fn new(may_end: usize) -> Self {
         Self {
             lines: Arc::new(watch::Sender::new(Vec::new())),
             gate: Arc::new(Semaphore::new(may_end)),
         }
     }
 
-    fn write(&self, handler: &str, occurrence: Occurrence) {
+    pub(crate) fn write(&self, handler: &str, occurrence: Occurrence) {
         let line = format!("{handler} {}", text(occurrence.scheduled_for()));
         self.lines.send_modify(|lines| lines.push(line));
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
     }
 
-    async fn wait_for(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<String> {
         let mut lines = self.lines.subscribe();
         let waiting = lines.wait_for(|lines| lines.len() >= count);
         let waiting = tokio::time::timeout(Duration::from_secs(20), waiting).await;
@@ -71,7 +70,7 @@ fn text(time: SystemTime) -> String {
 }
 
 /// Monday, 30 November 2026, at this time in UTC.
-fn monday(hour: u64, minute: u64) -> SystemTime {
+pub(crate) fn monday(hour: u64, minute: u64) -> SystemTime {
     let midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_996_800);
     midnight + Duration::from_secs(hour * 3600 + minute * 60)
 }
@@ -90,14 +89,14 @@ async fn report(
 }
 
 #[scheduled_trigger(cron = "*/10 * * * *", key = "often")]
-async fn often(log: State<Log>, occurrence: Occurrence) -> Result<()> {
+pub(crate) async fn often(log: State<Log>, occurrence: Occurrence) -> Result<()> {
     log.write("often", occurrence);
     log.gate.acquire().await?.forget();
     Ok(())
 }
 
 #[scheduled_trigger(cron = "*/10 * * * *", overlap = "allow", key = "overlapping")]
-async fn overlapping(log: State<Log>, occurrence: Occurrence) -> Result<()> {
+pub(crate) async fn overlapping(log: State<Log>, occurrence: Occurrence) -> Result<()> {
     log.write("overlapping", occurrence);
     log.gate.acquire().await?.forget();
     Ok(())
@@ -141,24 +140,8 @@ async fn interrupted(log: State<Log>, occurrence: Occurrence) -> Result<()> {
     Ok(())
 }
 
-/// The handler `often` in another version of the app.
-#[scheduled_trigger(cron = "*/15 * * * *", key = "often")]
-async fn often_changed(log: State<Log>, occurrence: Occurrence) {
-    log.write("changed", occurrence);
-}
-
-/// The handler `often` in another version of the app, without a cron expression.
-#[scheduled_trigger(interval = "hour", durable, key = "often")]
-async fn often_hourly() {}
-
-/// The handler `often` in another version of the app, with another name.
-#[scheduled_trigger(cron = "*/10 * * * *", key = "renamed", also_key = "often")]
-async fn often_renamed(log: State<Log>, occurrence: Occurrence) {
-    log.write("renamed", occurrence);
-}
-
 /// An engine, as one that outlives the process: its jobs are sealed under the configured key.
-struct Lasting(Arc<dyn JobEngine>);
+pub(crate) struct Lasting(pub(crate) Arc<dyn JobEngine>);
 
 impl JobEngine for Lasting {
     fn name(&self) -> String {
@@ -182,32 +165,11 @@ impl JobEngine for Lasting {
     }
 }
 
-struct Full;
-
-impl JobEngine for Full {
-    fn name(&self) -> String {
-        "full".to_owned()
-    }
-
-    fn accept(&self, _: Envelope) -> BoxFuture<Result<Accepted, EngineError>> {
-        Box::pin(std::future::ready(Err(EngineError::new(
-            "the disk is full",
-        ))))
-    }
-
-    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
-        Box::pin(async {
-            context.stop.await;
-            Ok(())
-        })
-    }
-
-    fn guarantees(&self) -> Guarantees {
-        Guarantees::new()
-    }
-}
-
-fn app(handler: forge_remote::registry::Registration, log: &Log, clock: &TestClock) -> App {
+pub(crate) fn app(
+    handler: forge_remote::registry::Registration,
+    log: &Log,
+    clock: &TestClock,
+) -> App {
     App::empty()
         .handler(handler)
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
@@ -216,16 +178,20 @@ fn app(handler: forge_remote::registry::Registration, log: &Log, clock: &TestClo
         .clock(clock.clone())
 }
 
-struct Fixture {
-    harness: Harness,
-    log: Log,
-    clock: TestClock,
-    jobs: MemoryJobs,
-    running: Option<BackgroundTasks>,
+pub(crate) struct Fixture {
+    pub(crate) harness: Harness,
+    pub(crate) log: Log,
+    pub(crate) clock: TestClock,
+    pub(crate) jobs: MemoryJobs,
+    pub(crate) running: Option<BackgroundTasks>,
 }
 
 impl Fixture {
-    fn new(handler: forge_remote::registry::Registration, may_end: usize, now: SystemTime) -> Self {
+    pub(crate) fn new(
+        handler: forge_remote::registry::Registration,
+        may_end: usize,
+        now: SystemTime,
+    ) -> Self {
         let (log, clock, jobs) = (Log::new(may_end), TestClock::new(), MemoryJobs::new());
         clock.set(now);
         let app = app(handler, &log, &clock).jobs(Lasting(Arc::new(jobs.clone())));
@@ -233,7 +199,10 @@ impl Fixture {
     }
 
     /// The handler's calls to Atlassian reach simulated APIs.
-    async fn with_apis(handler: forge_remote::registry::Registration, now: SystemTime) -> Self {
+    pub(crate) async fn with_apis(
+        handler: forge_remote::registry::Registration,
+        now: SystemTime,
+    ) -> Self {
         let (log, clock, jobs) = (Log::new(0), TestClock::new(), MemoryJobs::new());
         clock.set(now);
         let app = app(handler, &log, &clock).jobs(Lasting(Arc::new(jobs.clone())));
@@ -241,7 +210,7 @@ impl Fixture {
         Self::start(harness, log, clock, jobs)
     }
 
-    fn start(harness: Harness, log: Log, clock: TestClock, jobs: MemoryJobs) -> Self {
+    pub(crate) fn start(harness: Harness, log: Log, clock: TestClock, jobs: MemoryJobs) -> Self {
         let running = harness.start_background().unwrap();
         Self {
             harness,
@@ -253,13 +222,13 @@ impl Fixture {
     }
 
     /// The clock's call by Forge.
-    async fn tick(&self) {
+    pub(crate) async fn tick(&self) {
         let response = self.harness.call("cron-clock").send().await;
         assert_eq!(response.status(), 202, "{response:?}");
     }
 
     /// Advances the clock to this time, minute by minute, and lets the engine do all that it can do.
-    async fn until(&self, time: SystemTime) {
+    pub(crate) async fn until(&self, time: SystemTime) {
         while let Ok(rest) = time.duration_since(self.clock.now()) {
             settle().await;
             if rest.is_zero() {
@@ -271,7 +240,7 @@ impl Fixture {
     }
 
     /// Waits until a job's last run has ended for this reason.
-    async fn until_last_run_is(&self, code: ReportCode) {
+    pub(crate) async fn until_last_run_is(&self, code: ReportCode) {
         let jobs = self.jobs.inspector().unwrap();
         for _ in 0..2000 {
             let listed = jobs.list(JobState::ALL.to_vec(), None, 10).await.unwrap();
@@ -288,7 +257,7 @@ impl Fixture {
     }
 
     /// Replaces the app by its next version.
-    async fn deploy(&mut self, handler: forge_remote::registry::Registration) {
+    pub(crate) async fn deploy(&mut self, handler: forge_remote::registry::Registration) {
         if let Some(running) = self.running.take() {
             running.stop(Duration::ZERO).await;
         }
@@ -298,7 +267,7 @@ impl Fixture {
     }
 }
 
-async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
@@ -471,98 +440,6 @@ async fn installations_are_spread_over_the_jitter() {
 }
 
 #[tokio::test]
-async fn occurrences_of_a_former_expression_are_skipped() {
-    let mut fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 31));
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
-    fixture.deploy(forge_remote::handler!(often_changed)).await;
-    fixture.until(monday(9, 31)).await;
-    // 8:30 has run; 9:00 and 9:30 are occurrences of both.
-    assert_eq!(
-        fixture.log.lines(),
-        ["often 08:30", "changed 09:00", "changed 09:30"]
-    );
-    fixture.tick().await;
-    fixture.until(monday(9, 45)).await;
-    assert_eq!(fixture.log.lines().last().unwrap(), "changed 09:45");
-    assert_eq!(fixture.log.lines().len(), 4);
-}
-
-/// In a rolling deployment, an instance of the version that stored it runs it.
-#[tokio::test]
-async fn an_occurrence_waits_for_the_version_that_has_its_expression() {
-    let mut fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 31));
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
-    fixture.deploy(forge_remote::handler!(often_hourly)).await;
-    fixture.until(monday(8, 45)).await;
-    fixture.deploy(forge_remote::handler!(often)).await;
-    fixture.until(monday(8, 49)).await;
-    assert_eq!(fixture.log.lines(), ["often 08:30", "often 08:40"]);
-    fixture.deploy(forge_remote::handler!(often_hourly)).await;
-    // None is waited for longer than occurrences are caught up by default.
-    fixture.until(monday(11, 30)).await;
-    assert_eq!(fixture.jobs.unfinished(), 0);
-    assert_eq!(fixture.log.lines().len(), 2);
-}
-
-#[tokio::test]
-async fn a_renamed_handler_runs_what_is_stored_and_nothing_twice() {
-    let mut fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 31));
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
-    fixture.deploy(forge_remote::handler!(often_renamed)).await;
-    fixture.tick().await;
-    fixture.until(monday(9, 0)).await;
-    let expected = [
-        "often 08:30",
-        "renamed 08:40",
-        "renamed 08:50",
-        "renamed 09:00",
-    ];
-    assert_eq!(fixture.log.lines(), expected);
-}
-
-#[tokio::test]
-async fn a_tick_that_is_not_stored_is_retried_by_forge() {
-    let (log, clock) = (Log::new(9), TestClock::new());
-    clock.set(monday(8, 5));
-    let app = app(forge_remote::handler!(overlapping), &log, &clock).jobs(Full);
-    let harness = Harness::new(app).unwrap();
-    let response = harness.call("cron-clock").send().await;
-    assert_eq!(response.status(), 503);
-    assert!(response.headers().contains_key("retry-after"));
-}
-
-#[tokio::test]
-async fn without_an_engine_what_is_due_runs_after_a_tick() {
-    let (log, clock) = (Log::new(99), TestClock::new());
-    clock.set(monday(8, 5));
-    #[scheduled_trigger(cron = "*/10 * * * *", auth = system, key = "simple")]
-    async fn simple(log: State<Log>, occurrence: Occurrence, token: SystemToken) -> Result<()> {
-        assert!(!token.expose_secret().is_empty());
-        log.write("simple", occurrence);
-        Ok(())
-    }
-    let harness = Harness::new(app(forge_remote::handler!(simple), &log, &clock)).unwrap();
-    let tick = async || {
-        assert_eq!(harness.call("cron-clock").send().await.status(), 202);
-        settle().await;
-    };
-    // The first tick after a start only begins to count.
-    tick().await;
-    assert_eq!(log.lines(), [""; 0]);
-    clock.advance(HOUR);
-    tick().await;
-    // Once for all that were due, and not again by a repetition.
-    assert_eq!(log.wait_for(1).await, ["simple 09:00"]);
-    tick().await;
-    clock.advance(HOUR);
-    tick().await;
-    assert_eq!(log.wait_for(2).await, ["simple 09:00", "simple 10:00"]);
-}
-
-#[tokio::test]
 async fn a_test_calls_a_handler_directly() {
     let fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 7));
     assert_eq!(fixture.harness.call("often").send().await.status(), 202);
@@ -590,66 +467,6 @@ async fn what_is_stored_for_an_installation_that_is_gone_ends_without_a_run() {
     }
     assert_eq!(jobs.unfinished(), 0);
     assert_eq!(log.lines().len(), 1);
-}
-
-/// In real time: the last occurrence of the past hour runs at once, and the coming ones wait.
-#[tokio::test]
-async fn every_engine_stores_an_occurrence_once_and_runs_it() {
-    #[scheduled_trigger(cron = "*/10 * * * *", overlap = "allow", key = "frequent")]
-    async fn frequent(log: State<Log>, occurrence: Occurrence) {
-        log.write("frequent", occurrence);
-    }
-    let servers = postgres().await.into_iter().chain(restate().await);
-    let engines = [memory(), sqlite()].into_iter().chain(servers);
-    for engine in engines {
-        let log = Log::new(0);
-        let app = || {
-            App::empty()
-                .handler(forge_remote::handler!(frequent))
-                .remote(Remote::new("backend").base_url("https://backend.example.com"))
-                .state(log.clone())
-                .token_store(Tokens::new(MemoryTokens::new()).keys(KEYS[0]))
-                .jobs(Lasting(engine.connect()))
-        };
-        let connected = app().connect().await.unwrap();
-        let harness = Harness::new(connected).unwrap();
-        let _running = harness.start_background().unwrap();
-        let minute = || {
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .as_secs()
-                / 60
-        };
-        let started = minute();
-        for _ in 0..2 {
-            assert_eq!(
-                harness.call("cron-clock").send().await.status(),
-                202,
-                "{engine:?}"
-            );
-        }
-        let mut lines = log.lines.subscribe();
-        let first = lines.wait_for(|lines| !lines.is_empty());
-        tokio::time::timeout(Duration::from_secs(30), first)
-            .await
-            .expect("no run")
-            .unwrap();
-        assert_eq!(
-            harness.call("cron-clock").send().await.status(),
-            202,
-            "{engine:?}"
-        );
-        settle().await;
-        // The test may last over a full minute.
-        let runs = log.lines();
-        let distinct: BTreeSet<&String> = runs.iter().collect();
-        assert_eq!(distinct.len(), runs.len(), "{engine:?}: {runs:?}");
-        assert!(
-            runs.len() as u64 <= 1 + minute() - started,
-            "{engine:?}: {runs:?}"
-        );
-    }
 }
 
 /// Only a local platform can call a handler directly.

@@ -2,6 +2,10 @@
 
 mod clocks;
 mod first_fetch;
+mod key_ids;
 mod refresh;
+mod rotation;
+mod unknown_keys;
 mod unusable_keys;
 mod verifier;
+mod weak_keys;

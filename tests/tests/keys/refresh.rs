@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
-use forge_remote_tests::jws::{FIRST_KID, SECOND_KID, key_set, published};
+use forge_remote_tests::jws::{SECOND_KID, key_set, published};
 use forge_remote_tests::report::Report;
 use forge_remote_tests::rsa::{first, second, stranger, third};
 use forge_remote_tests::test_app::{TestApp, eventually};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-const HOUR: Duration = Duration::from_secs(3600);
-const COOLDOWN: Duration = Duration::from_secs(5);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const COOLDOWN: Duration = Duration::from_secs(5);
 /// Time limit for a call whose key is known, which does not wait for the source.
 const AT_ONCE: Duration = Duration::from_millis(900);
-const THIRD_KID: &str = "forge/invocation-token/wf-f641e7a7-0003";
+pub(crate) const THIRD_KID: &str = "forge/invocation-token/wf-f641e7a7-0003";
 
 /// Returns the set after a rotation, with a third key instead of the first.
-fn rotated() -> Value {
+pub(crate) fn rotated() -> Value {
     key_set(&[second().jwk(SECOND_KID), third().jwk(THIRD_KID)])
 }
 
 /// Starts an app that has fetched its keys once.
-async fn app_with_keys() -> TestApp {
+pub(crate) async fn app_with_keys() -> TestApp {
     app_with_keys_from(JwksResponse::Keys(published())).await
 }
 
@@ -38,7 +38,7 @@ async fn app_with_keys_from(response: JwksResponse) -> TestApp {
 }
 
 /// Checks that a valid call is served without delay.
-async fn known_key_works(app: &TestApp) -> Result<(), String> {
+pub(crate) async fn known_key_works(app: &TestApp) -> Result<(), String> {
     let fit = app.fit();
     let started = Instant::now();
     app.accepts(&app.tick(&fit.token()), &fit).await?;
@@ -50,12 +50,12 @@ async fn known_key_works(app: &TestApp) -> Result<(), String> {
     }
 }
 
-fn unknown_key_token(app: &TestApp, kid: &str) -> String {
+pub(crate) fn unknown_key_token(app: &TestApp, kid: &str) -> String {
     app.fit().head("kid", kid).sign(stranger())
 }
 
 /// Waits long enough for an unwanted event to happen.
-async fn pause() {
+pub(crate) async fn pause() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 }
 
@@ -334,338 +334,6 @@ async fn keys_live_as_long_as_the_source_says() {
         );
     }
     report.finish();
-}
-
-#[tokio::test]
-async fn a_rotation_is_noticed_immediately() {
-    let app = app_with_keys().await;
-    app.source.set_response(JwksResponse::Keys(rotated()));
-    // The first call with the new key causes a fetch immediately.
-    let fit = app.fit().head("kid", THIRD_KID);
-    app.accepts(&app.tick(&fit.sign(third())), &fit)
-        .await
-        .unwrap();
-    assert_eq!(app.source.requests(), 2);
-    // The next calls cause none.
-    for _ in 0..5 {
-        let fit = app.fit().head("kid", THIRD_KID);
-        app.accepts(&app.tick(&fit.sign(third())), &fit)
-            .await
-            .unwrap();
-        let fit = app.fit().head("kid", SECOND_KID);
-        app.accepts(&app.tick(&fit.sign(second())), &fit)
-            .await
-            .unwrap();
-    }
-    assert_eq!(app.source.requests(), 2);
-    // The removed key is rejected.
-    assert_eq!(app.status(&app.fit().token()).await, 401);
-    assert_eq!(app.source.requests(), 2);
-}
-
-/// A rotation is also noticed when an attacker has just triggered the cool-down.
-#[tokio::test]
-async fn a_rotation_within_the_cooldown_is_noticed_after_it() {
-    let app = app_with_keys().await;
-    assert_eq!(app.status(&unknown_key_token(&app, "x")).await, 401);
-    assert_eq!(app.source.requests(), 2);
-    app.source.set_response(JwksResponse::Keys(rotated()));
-    let fit = app.fit().head("kid", THIRD_KID);
-    let response = app.send(&app.tick(&fit.sign(third()))).await.unwrap();
-    assert_eq!(response.status, 503, "the key has not been looked up yet");
-    assert!(response.header("retry-after").is_some());
-    // A key that was looked up without success stays rejected.
-    assert_eq!(app.status(&unknown_key_token(&app, "x")).await, 401);
-    assert_eq!(app.source.requests(), 2);
-    app.clock.advance(COOLDOWN);
-    let fit = app.fit().head("kid", THIRD_KID);
-    app.accepts(&app.tick(&fit.sign(third())), &fit)
-        .await
-        .expect("seconds later");
-    assert_eq!(app.source.requests(), 3);
-}
-
-/// A fetch that began before the key was published is followed by another.
-#[tokio::test]
-async fn a_rotation_during_a_fetch_is_noticed() {
-    let app = Arc::new(app_with_keys().await);
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    app.source.set_response(JwksResponse::Held(
-        Arc::clone(&gate),
-        Box::new(JwksResponse::Keys(published())),
-    ));
-    app.clock.advance(HOUR.mul_f64(0.81));
-    app.until_requests(2).await.unwrap();
-    // The keys rotate while the old document is in transit.
-    app.source.set_response(JwksResponse::Keys(rotated()));
-    let fit = app.fit().head("kid", THIRD_KID);
-    let call = app.tick(&fit.sign(third()));
-    let waiting = tokio::spawn({
-        let app = Arc::clone(&app);
-        async move { app.accepts(&call, &fit).await }
-    });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    gate.add_permits(1);
-    waiting.await.unwrap().unwrap();
-    assert_eq!(app.source.requests(), 3);
-}
-
-/// Two hundred concurrent calls with the new key cause one fetch.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_under_load_causes_one_fetch() {
-    let app = Arc::new(app_with_keys().await);
-    app.source.set_response(JwksResponse::Late(
-        Duration::from_millis(100),
-        Box::new(JwksResponse::Keys(rotated())),
-    ));
-    let tokens: Vec<String> = (0..200)
-        .map(|_| app.fit().head("kid", THIRD_KID).sign(third()))
-        .collect();
-    let mut calls = JoinSet::new();
-    for token in tokens {
-        let app = Arc::clone(&app);
-        calls.spawn(async move { app.status(&token).await });
-    }
-    let statuses = calls.join_all().await;
-    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    assert_eq!(app.source.requests(), 2);
-}
-
-/// A withdrawn key is rejected after the next refresh, without a call that names an unknown key.
-#[tokio::test]
-async fn a_removed_key_is_rejected_after_the_refresh() {
-    let app = app_with_keys().await;
-    app.source
-        .set_response(JwksResponse::Keys(key_set(&[second().jwk(SECOND_KID)])));
-    known_key_works(&app).await.unwrap();
-    app.clock.advance(HOUR.mul_f64(0.81));
-    app.until_requests(2).await.unwrap();
-    let started = Instant::now();
-    while app.status(&app.fit().token()).await != 401 {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "a removed key is still accepted"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let fit = app.fit().head("kid", SECOND_KID);
-    app.accepts(&app.tick(&fit.sign(second())), &fit)
-        .await
-        .unwrap();
-}
-
-/// A key is replaced by another under the same kid.
-#[tokio::test]
-async fn a_key_can_be_replaced_under_its_kid() {
-    let app = app_with_keys().await;
-    app.source
-        .set_response(JwksResponse::Keys(key_set(&[third().jwk(FIRST_KID)])));
-    app.clock.advance(HOUR.mul_f64(0.81));
-    app.until_requests(2).await.unwrap();
-    let replaced = until_async(async || app.status(&app.fit().sign(third())).await == 200).await;
-    assert!(replaced);
-    assert_eq!(app.status(&app.fit().token()).await, 401);
-}
-
-async fn until_async(mut condition: impl AsyncFnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while !condition().await {
-        if started.elapsed() > Duration::from_secs(5) {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    true
-}
-
-/// Any number of unknown keys cause one fetch per cool-down. A call with a key that the fetch looked
-/// for gets 401; a later call may get 503.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_unknown_keys_causes_one_fetch_per_cooldown() {
-    let app = Arc::new(app_with_keys().await);
-    for round in 0..4 {
-        for wave in 0..3 {
-            let statuses = flood(&app, &format!("{round}-{wave}")).await;
-            let rejected = statuses.iter().filter(|status| **status == 401).count();
-            let looked_for = usize::from(wave == 0);
-            assert!(
-                statuses.iter().all(|status| [401, 503].contains(status)) && rejected >= looked_for,
-                "{statuses:?}"
-            );
-        }
-        assert_eq!(app.source.requests(), 2 + round, "round {round}");
-        known_key_works(&app).await.unwrap();
-        assert_eq!(app.source.requests(), 2 + round);
-        // Nothing is fetched just before the end of the cool-down.
-        app.clock.advance(COOLDOWN - Duration::from_millis(100));
-        flood(&app, &format!("{round}-early")).await;
-        assert_eq!(
-            app.source.requests(),
-            2 + round,
-            "round {round}, before its end"
-        );
-        app.clock.advance(Duration::from_millis(100));
-    }
-}
-
-/// Sends 60 tokens that name unknown keys.
-async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
-    let mut calls = JoinSet::new();
-    for at in 0..60 {
-        let token = unknown_key_token(app, &format!("unknown-{name}-{at}"));
-        let app = Arc::clone(app);
-        calls.spawn(async move { app.status(&token).await });
-    }
-    calls.join_all().await
-}
-
-/// The same when the fetches fail.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_during_failing_fetches_causes_one_fetch_per_cooldown() {
-    let mut report = Report::new("a flood while fetches fail");
-    for (name, response) in [
-        ("500", JwksResponse::Text(500, "text/plain", "no".into())),
-        ("resetting", JwksResponse::Reset),
-        ("garbage", JwksResponse::json("garbage")),
-        ("no keys", JwksResponse::json("{\"keys\":[]}")),
-    ] {
-        let app = Arc::new(app_with_keys().await);
-        app.source.set_response(response);
-        for round in 0..4 {
-            // The background task retries an unknown number of times; a flood adds one fetch.
-            let before = app.source.requests();
-            for wave in 0..3 {
-                let statuses = flood(&app, &format!("{round}-{wave}")).await;
-                let right = statuses.iter().all(|status| *status == 503);
-                report.holds(
-                    format!("{name}, round {round}.{wave}: statuses"),
-                    right,
-                    format!("{statuses:?}"),
-                );
-            }
-            let fetches = app.source.requests() - before;
-            report.holds(
-                format!("{name}, round {round}: fetches"),
-                fetches <= 2,
-                format!("{fetches} fetches"),
-            );
-            report.case(
-                format!("{name}, round {round}: known keys"),
-                known_key_works(&app).await,
-            );
-            app.clock.advance(COOLDOWN);
-            pause().await;
-        }
-        let all = app.source.requests();
-        report.holds(
-            format!("{name}: fetches in all"),
-            all <= 10,
-            format!("{all} fetches in 20 seconds"),
-        );
-    }
-    report.finish();
-}
-
-/// A flood while the source hangs does not affect other calls, and gets its responses.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_during_a_hanging_fetch_affects_no_known_key() {
-    let app = Arc::new(app_with_keys().await);
-    app.source.set_response(JwksResponse::Hang);
-    let started = Instant::now();
-    let flood = tokio::spawn({
-        let app = Arc::clone(&app);
-        async move { flood(&app, "hanging").await }
-    });
-    app.until_requests(2).await.unwrap();
-    for _ in 0..30 {
-        known_key_works(&app).await.unwrap();
-    }
-    let statuses = flood.await.unwrap();
-    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
-    assert!(
-        started.elapsed() < Duration::from_millis(4800),
-        "{:?}",
-        started.elapsed()
-    );
-    assert_eq!(app.source.requests(), 2);
-    known_key_works(&app).await.unwrap();
-}
-
-/// A call with an unknown key gets a response in Forge's time limit while a refresh hangs.
-#[tokio::test]
-async fn an_unknown_key_during_a_hanging_refresh_gets_a_timely_response() {
-    let app = app_with_keys().await;
-    app.source.set_response(JwksResponse::Hang);
-    app.clock.advance(HOUR.mul_f64(0.81));
-    app.until_requests(2).await.unwrap();
-    let started = Instant::now();
-    assert_eq!(app.status(&unknown_key_token(&app, "unknown")).await, 503);
-    let took = started.elapsed();
-    assert!(took < Duration::from_millis(4800), "{took:?}");
-    known_key_works(&app).await.unwrap();
-}
-
-/// An unknown key does not empty the set, whatever the response to its fetch.
-#[tokio::test]
-async fn an_unknown_key_does_not_empty_the_set() {
-    let mut report = Report::new("an unknown key empties nothing");
-    for (name, response) in [
-        ("the same keys", JwksResponse::Keys(published())),
-        ("no keys", JwksResponse::json("{\"keys\":[]}")),
-        (
-            "unusable keys",
-            JwksResponse::json("{\"keys\":[null,{\"kty\":\"RSA\",\"kid\":\"x\"}]}"),
-        ),
-        ("null", JwksResponse::json("null")),
-        ("500", JwksResponse::Text(500, "text/plain", String::new())),
-    ] {
-        let app = app_with_keys().await;
-        app.source.set_response(response);
-        for kid in ["a", "b"] {
-            let status = app.status(&unknown_key_token(&app, kid)).await;
-            report.holds(
-                format!("{name}: status"),
-                [401, 503].contains(&status),
-                status,
-            );
-            report.case(
-                format!("{name}: the known key"),
-                known_key_works(&app).await,
-            );
-            let fit = app.fit().head("kid", SECOND_KID);
-            report.case(
-                format!("{name}: the other known key"),
-                app.accepts(&app.tick(&fit.sign(second())), &fit).await,
-            );
-            app.clock.advance(COOLDOWN);
-        }
-    }
-    report.finish();
-}
-
-/// A malformed token causes no fetch.
-#[tokio::test]
-async fn malformed_tokens_cause_no_fetch() {
-    let app = app_with_keys().await;
-    for token in [
-        "rubbish".to_owned(),
-        app.fit().head("kid", "x").head("alg", "none").token(),
-        app.fit().head("kid", "x").head("alg", "HS256").token(),
-        app.fit().head("kid", "x").head("crit", Value::Null).token(),
-        app.fit()
-            .head("kid", "x")
-            .head("jku", app.trap.url())
-            .token(),
-        app.fit().headless("kid").token(),
-        app.fit().head("kid", "").token(),
-        app.fit().head("kid", "x".repeat(5000)).token(),
-        format!("{}!", app.fit().head("kid", "x").token()),
-        app.fit().claim("/exp", 0).token(),
-        app.fit().claim("/aud", "x").token(),
-    ] {
-        assert_eq!(app.status(&token).await, 401, "{token}");
-    }
-    assert_eq!(app.source.requests(), 1);
 }
 
 /// Unusable entries of a new document do not hide its valid ones.

@@ -149,8 +149,8 @@ fn events_that_stay_keep_their_comments() {
     let head = "    - key: life\n      endpoint: life-calls\n      events:";
     for (before, after) in [
         (
-            " # our events\n        # creates the tenant\n        - avi:forge:installed:app # keep\n        - avi:forge:uninstalled:app # gone\n",
-            " # our events\n        # creates the tenant\n        - avi:forge:installed:app # keep\n        - avi:forge:upgraded:app\n",
+            " # our events\n        # stores the installation\n        - avi:forge:installed:app # keep\n        - avi:forge:uninstalled:app # gone\n",
+            " # our events\n        # stores the installation\n        - avi:forge:installed:app # keep\n        - avi:forge:upgraded:app\n",
         ),
         (
             " [avi:forge:installed:app] # our events\n",

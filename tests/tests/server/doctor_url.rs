@@ -4,30 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forge_remote::axum::body::Body;
 use forge_remote::axum::http::{HeaderValue, Method, Response, Uri, header};
-use forge_remote_attacks::{Keys, Scene};
-use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
-use forge_remote_tests::report::skipped;
-use forge_remote_tests::stores::{Folder, server_variable};
+use forge_remote_tests::stores::server_variable;
 use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, crypto};
 
+use crate::doctor_keys::keys_for_development;
 use crate::doctor_target::{
     Deployment, Fault, Removed, in_state, manifest, plain_app, stderr, stdout, text,
 };
@@ -431,104 +422,6 @@ async fn a_silent_deployment_is_a_failure_in_bounded_time() {
     assert!(stdout(&output).contains("timed out"), "{}", stdout(&output));
 }
 
-/// The question is asked on a terminal, before the first request.
-#[tokio::test]
-async fn nothing_is_sent_before_the_answer_is_yes() {
-    let deployment = Deployment::start(|_, _| None).await;
-    let doctor = deployment.doctor(&[]);
-    let command = format!(
-        "{} doctor --url {}",
-        env!("CARGO_BIN_EXE_plain_app"),
-        deployment.url()
-    );
-    for (answer, status) in [("n", 2), ("", 2), ("yes please", 2), ("y", 0)] {
-        // `script` gives the command a terminal.
-        let mut script = Command::new("script");
-        script
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-            .current_dir(deployment.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        for (name, value) in doctor.as_std().get_envs() {
-            match value {
-                Some(value) => script.env(name, value),
-                None => script.env_remove(name),
-            };
-        }
-        let Ok(mut script) = script.spawn() else {
-            skipped("`script` is not installed, so no terminal is there to ask at");
-            return;
-        };
-        let mut input = script.stdin.take().unwrap();
-        input
-            .write_all(format!("{answer}\n").as_bytes())
-            .await
-            .unwrap();
-        let output = script.wait_with_output().await.unwrap();
-        drop(input);
-        let text = stdout(&output);
-        assert!(text.contains("Send them? [y/N]"), "{text}");
-        assert_eq!(output.status.code(), Some(status), "{answer:?}: {text}");
-        let sent = deployment.proxy.requests.load(Ordering::Relaxed);
-        assert_eq!(sent > 0, status == 0, "{answer:?}: {sent} requests");
-    }
-}
-
-/// The key set is not read for longer than a key set can be.
-#[tokio::test]
-async fn a_key_set_that_cant_be_fetched_is_a_warning() {
-    let mut large = published();
-    large["padding"] = "x".repeat(2 * 1024 * 1024).into();
-    for keys in [
-        JwksResponse::Text(500, "text/plain", "down".to_owned()),
-        JwksResponse::Keys(large),
-    ] {
-        let keys = JwksServer::start(keys).await;
-        let deployment = Deployment::start(|_, _| None).await;
-        let mut doctor = deployment.attack();
-        doctor.env("FORGE_REMOTE_JWKS_URL", keys.url());
-        assert_eq!(deployment.warnings(doctor).await, ["unfetched-keys"]);
-    }
-}
-
-fn keys_for_development() -> Scene {
-    let keys = Keys::published_for_tests().unwrap();
-    Scene::new(keys, std::time::SystemTime::now())
-}
-
-/// The private half of the vectors' keys is published, so a deployment must not trust them.
-#[tokio::test]
-async fn a_deployment_with_keys_for_development_is_found() {
-    let keys = JwksResponse::Keys(keys_for_development().key_set());
-    let deployment = Deployment::of(plain_app(), keys.clone(), |_, _| None).await;
-    assert_eq!(deployment.codes().await, ["public-key"]);
-
-    // A handler that gets no system token responds with 500, which is not a refusal.
-    let mut app = plain_app();
-    app.env("SYSTEM", "1");
-    let deployment = Deployment::of(app, keys, |_, _| None).await;
-    let mut doctor = deployment.attack();
-    let output = doctor.env("SYSTEM", "1").output().await.unwrap();
-    assert_eq!(deployment.codes_of(&output), ["public-key"]);
-    assert!(
-        stdout(&output).contains("500 Internal Server Error"),
-        "{}",
-        stdout(&output)
-    );
-}
-
-#[tokio::test]
-async fn a_deployment_with_other_keys_is_found() {
-    let keys = keys_for_development().with_key_ids("first", "second");
-    let keys = JwksResponse::Keys(keys.key_set());
-    let deployment = Deployment::of(plain_app(), keys, |_, _| None).await;
-    let atlassian = JwksServer::start(JwksResponse::Keys(published())).await;
-    let mut doctor = deployment.attack();
-    doctor.env("FORGE_REMOTE_JWKS_URL", atlassian.url());
-    let output = doctor.output().await.unwrap();
-    assert_eq!(deployment.codes_of(&output), ["other-keys"]);
-}
-
 /// Where the app's own routes respond to every path, the content decides.
 #[tokio::test]
 async fn an_app_with_a_route_of_every_path_is_checked() {
@@ -554,13 +447,6 @@ async fn an_app_with_a_route_of_every_path_is_checked() {
         assert_eq!(deployment.codes_of(&output), codes, "{}", stdout(&output));
         assert!(stdout(&output).contains("whether it is forwarded is not known"));
     }
-}
-
-#[tokio::test]
-async fn a_deployment_without_atlassians_keys_is_found() {
-    let down = JwksResponse::Text(500, "text/plain", "down".to_owned());
-    let deployment = Deployment::of(plain_app(), down, |_, _| None).await;
-    assert_eq!(deployment.codes().await, ["no-keys"]);
 }
 
 #[tokio::test]
@@ -591,153 +477,6 @@ not sound: 1 check failed
         "{}",
         stdout(&explained)
     );
-}
-
-#[tokio::test]
-async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
-    let deployment = Deployment::start(|_, _| None).await;
-    for (url, problem) in [
-        (
-            "https://other.example.com",
-            "is not a base URL of an endpoint in manifest.yml",
-        ),
-        (
-            "https://weather.example.com",
-            "no endpoint has the remote `weather`: name it as the `remote` of one",
-        ),
-        ("http://eu.example.com", "is not https"),
-        ("eu.example.com", "is not a URL"),
-        (
-            &format!("{}/other", deployment.url()),
-            "is not a base URL of an endpoint in manifest.yml",
-        ),
-        (
-            &format!("http://localhost:{}", deployment.proxy.address.port()),
-            "is not a base URL",
-        ),
-    ] {
-        let output = deployment.run(&["--url", url, "--yes"]).await;
-        assert_eq!(output.status.code(), Some(2), "{url}");
-        assert!(stderr(&output).contains(problem), "{}", stderr(&output));
-    }
-    let output = deployment
-        .run(&["--url", "https://other.example.com", "--yes"])
-        .await;
-    let known = format!(
-        "its base URLs are {}, https://eu.example.com",
-        deployment.url()
-    );
-    assert!(stderr(&output).contains(&known), "{}", stderr(&output));
-
-    let output = deployment.run(&["--url", &deployment.url()]).await;
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("add `--yes`"),
-        "{}",
-        stderr(&output)
-    );
-
-    fs::remove_file(deployment.folder.file("manifest.yml")).unwrap();
-    let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("manifest.yml can't be read"),
-        "{}",
-        stderr(&output)
-    );
-    assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
-}
-
-/// Makes a certificate authority and a certificate of `localhost` that is this many days old and valid for this many
-/// more, with openssl. Returns false where openssl is not installed, except in CI.
-async fn make_certificate(folder: &Folder, age: &str, left: &str) -> bool {
-    let script = "set -e
-        key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-        openssl req -x509 $key -keyout ca.key -subj /CN=Tests -days 90 -out ca.pem
-        openssl req $key -keyout leaf.pem -subj /CN=localhost -out leaf.csr
-        echo subjectAltName=DNS:localhost > names
-        rm -f index* && touch index
-        printf '%s\n' '[ca]' default_ca=own '[own]' new_certs_dir=. database=index rand_serial=yes \
-            default_md=sha256 policy=any '[any]' commonName=supplied > ca.cnf
-        from=$(date -u -d \"$1 days ago\" +%y%m%d%H%M%SZ) until=$(date -u -d \"$2 days\" +%y%m%d%H%M%SZ)
-        openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in leaf.csr -extfile names \
-            -startdate $from -enddate $until -out leaf.crt
-        openssl x509 -in leaf.crt -outform DER -out leaf.der
-        openssl pkcs8 -topk8 -nocrypt -in leaf.pem -outform DER -out leaf.key";
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh", age, left]);
-    let made = shell.current_dir(folder.path()).output().await.unwrap();
-    if !made.status.success() {
-        skipped(&format!("openssl can't be run: {}", stderr(&made)));
-    }
-    made.status.success()
-}
-
-/// Serves TLS with the folder's certificate in front of this address.
-async fn tls(folder: &Folder, upstream: SocketAddr) -> (u16, JoinSet<()>) {
-    let certificate = CertificateDer::from(fs::read(folder.file("leaf.der")).unwrap());
-    let key = PrivateKeyDer::try_from(fs::read(folder.file("leaf.key")).unwrap()).unwrap();
-    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider);
-    let config = config.with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth();
-    let config = config.with_single_cert(vec![certificate], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut server = JoinSet::new();
-    server.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            connections.spawn(async move {
-                // A client that does not trust the certificate ends the handshake.
-                let Ok(mut stream) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let mut upstream = TcpStream::connect(upstream).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
-            });
-        }
-    });
-    (port, server)
-}
-
-#[tokio::test]
-async fn the_certificate_is_checked() {
-    let deployment = Deployment::start(|_, _| None).await;
-    for (age, left, is_trusted, state) in [
-        ("30", "60", true, "passed"),
-        // Some authorities issue for 6 days only.
-        ("4", "2", true, "passed"),
-        ("83", "7", true, "warning"),
-        ("30", "60", false, "failed"),
-    ] {
-        if !make_certificate(&deployment.folder, age, left).await {
-            return;
-        }
-        let (port, _server) = tls(&deployment.folder, deployment.proxy.address).await;
-        let url = format!("https://localhost:{port}");
-        fs::write(deployment.folder.file("manifest.yml"), manifest(&url)).unwrap();
-        let mut command = deployment.doctor(&["--url", &url, "--yes", "--json"]);
-        command.env("NO_PROXY", "localhost,127.0.0.1");
-        if is_trusted {
-            command.env("SSL_CERT_FILE", deployment.folder.file("ca.pem"));
-        }
-        deployment.proxy.requests.store(0, Ordering::Relaxed);
-        let output = command.output().await.unwrap();
-        let text = stdout(&output);
-        let codes = match state {
-            "failed" => vec!["certificate"],
-            _ => vec![],
-        };
-        assert_eq!(deployment.codes_of(&output), codes, "{age} {left} {text}");
-        let report: Value = serde_json::from_str(&text).unwrap();
-        let first = &report["checks"][0];
-        assert_eq!(first["state"], state, "{age} {left} {text}");
-        let code = first["code"].as_str();
-        assert_eq!(code == Some("certificate"), state != "passed", "{text}");
-    }
 }
 
 /// The page of `doctor` has every code of `doctor --url`, and no other; `--explain` explains each.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::modules::{Crate, rust_files};
+use crate::modules::{Crate, all_rust_files, is_test_file, rust_files};
 
-/// The largest number of lines of a source file, without its unit tests.
+/// The largest number of lines of a file; unit tests in the file of their code do not count.
 const MAX_LINES: usize = 600;
 /// Tables, which are looked up and not read.
 const TABLES: &[&str] = &[
@@ -25,6 +25,9 @@ const SOURCES: &[&str] = &[
     "tests/src",
 ];
 
+/// Where integration tests, benchmarks and examples are.
+const TESTS: &[&str] = &["tests/tests", "tests/bench/src", "examples"];
+
 #[test]
 fn no_source_file_is_longer_than_600_lines() {
     let mut long = Vec::new();
@@ -38,6 +41,44 @@ fn no_source_file_is_longer_than_600_lines() {
         }
     }
     assert!(long.is_empty(), "split these by what they hold: {long:#?}");
+}
+
+#[test]
+fn no_file_of_tests_is_longer_than_600_lines() {
+    let root = crate::repository();
+    let files_below = |folder: &&str| {
+        let mut files = Vec::new();
+        all_rust_files(&root.join(folder), &mut files);
+        files
+    };
+    let unit_tests = SOURCES.iter().flat_map(files_below);
+    let unit_tests = unit_tests.filter(|file| is_test_file(file));
+    let files = unit_tests.chain(TESTS.iter().flat_map(files_below));
+    let mut long = Vec::new();
+    for file in files {
+        let lines = std::fs::read_to_string(&file).expect("a readable file");
+        let lines = lines.lines().count();
+        if lines > MAX_LINES {
+            long.push(format!("{}: {lines} lines", file.display()));
+        }
+    }
+    assert!(long.is_empty(), "split these by behaviour: {long:#?}");
+}
+
+/// Each attribute's kind is where its name says.
+#[test]
+fn every_kind_has_its_file() {
+    let kinds = crate::repository().join("forge-remote/src/kinds");
+    let missing: Vec<_> = forge_remote_schema::kinds::KINDS
+        .iter()
+        .filter(|kind| {
+            let file = kinds.join(format!("{}.rs", kind.attribute));
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            !text.contains(&format!("impl Kind for {} {{", kind.runtime))
+        })
+        .map(|kind| kind.attribute)
+        .collect();
+    assert!(missing.is_empty(), "no file of these: {missing:?}");
 }
 
 /// `token/mod.rs`, never `token.rs` beside `token/`.

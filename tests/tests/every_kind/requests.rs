@@ -1,0 +1,231 @@
+//! What handlers receive: bodies, retries, tokens.
+
+use serde_json::json;
+
+use crate::handlers::{harness, response};
+
+#[tokio::test]
+async fn the_local_platforms_call_of_every_kind_is_accepted() {
+    let harness = harness();
+    let mut count = 0;
+    for handler in harness.app().registry().handlers() {
+        let response = harness.call(handler.endpoint()).send().await;
+        let expected = if handler.key().starts_with("unheard-of") {
+            500
+        } else {
+            200
+        };
+        let name = handler.registration().function;
+        assert_eq!(response.status(), expected, "{name}: {}", response.text());
+        count += 1;
+    }
+    assert_eq!(count, 30);
+}
+
+#[tokio::test]
+async fn an_event_is_read_bare_and_wrapped_with_its_retries() {
+    let harness = harness();
+    let event =
+        json!({ "eventType": "avi:jira:deleted:issue", "issue": { "key": "DEV-2" }, "new": [1] });
+    assert_eq!(
+        response(&harness, "follow", event.clone()).await,
+        (200, json!(["deleted", "DEV-2", 0, null]))
+    );
+
+    let again = harness
+        .call("follow")
+        .json(&event)
+        .as_retry(2, "TIMEOUT_ERROR")
+        .send()
+        .await;
+    assert_eq!(
+        again.json(),
+        json!(["deleted", "DEV-2", 2, "TIMEOUT_ERROR"])
+    );
+
+    let mut inner = event.clone();
+    inner["retryContext"] =
+        json!({ "retryCount": 3, "retryReason": "INVALID_REMOTE_INVOCATION_ERROR" });
+    let (status, seen) = response(&harness, "follow", json!({ "payload": inner })).await;
+    assert_eq!(
+        (status, seen),
+        (
+            200,
+            json!(["deleted", "DEV-2", 3, "INVALID_REMOTE_INVOCATION_ERROR"])
+        )
+    );
+
+    // The same for a chunked body of unknown length.
+    let life =
+        json!({ "eventType": "avi:forge:upgraded:app", "id": "x", "app": { "version": "5.2.0" } });
+    assert_eq!(
+        response(&harness, "installed", life).await,
+        (200, json!(["avi:forge:upgraded:app", "5.2.0", false]))
+    );
+    assert_eq!(
+        response(&harness, "installed", json!({})).await,
+        (200, json!([null, null, false]))
+    );
+}
+
+#[tokio::test]
+async fn an_unreadable_body_is_an_error_with_a_reason() {
+    let harness = harness();
+    for (key, body, content_type, status) in [
+        ("follow", "{", "application/json", 400),
+        ("follow", "", "application/json", 400),
+        ("follow", "[]", "application/json", 422),
+        (
+            "follow",
+            r#"{"eventType":"avi:jira:created:issue"}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "follow",
+            r#"{"eventType":"avi:jira:moved:issue"}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "follow",
+            "eventType=x",
+            "application/x-www-form-urlencoded",
+            400,
+        ),
+        // Without an object, the app's own type has no inputs.
+        ("log-time", "[]", "application/json", 422),
+        (
+            "log-time",
+            r#"{"issueKey":"DEV-1"}"#,
+            "application/json",
+            422,
+        ),
+    ] {
+        let call = harness
+            .call(key)
+            .body(body)
+            .header("content-type", content_type);
+        let response = call.send().await;
+        assert_eq!(
+            response.status(),
+            status,
+            "{key} {body}: {}",
+            response.text()
+        );
+        let message = response.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(message.len() > 10, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn null_equals_a_missing_field() {
+    let harness = harness();
+    for (key, body) in [
+        ("installed", json!({ "eventType": null, "app": null })),
+        (
+            "log-time",
+            json!({ "issueKey": "A-1", "hours": 1, "remark": null, "context": null }),
+        ),
+        (
+            "urgent",
+            json!({ "clause": { "type": null, "arguments": null } }),
+        ),
+        (
+            "notify",
+            json!({ "issue": null, "transition": null, "workflow": null }),
+        ),
+        (
+            "even",
+            json!({ "workspace": null, "repository": null, "pullrequest": { "id": 2 }, "trigger": null,
+                "mergeProperties": { "commitMessageTruncated": null, "closeSourceBranch": null } }),
+        ),
+        (
+            "even",
+            json!({ "pullrequest": null, "mergeProperties": null }),
+        ),
+        (
+            "pipelines",
+            json!({ "target": null, "pipelines_configuration": null }),
+        ),
+        ("by-url", json!({ "entity": null, "user": null })),
+        ("design-linked", json!({ "associatedWith": null })),
+        ("workspaces", json!({ "ids": null })),
+        ("render", json!({ "macros": null })),
+        (
+            "render",
+            json!({ "macros": [{ "localId": null, "context": null, "config": null }] }),
+        ),
+        (
+            "triage",
+            json!({ "id": null, "method": "message/stream", "params": null }),
+        ),
+        ("farewell", json!({ "context": {} })),
+        ("start", json!({ "migrationId": null, "location": null })),
+        (
+            "echo",
+            json!({ "method": "GET", "headers": {}, "path": "/x", "body": null, "userPath": null,
+                "queryParameters": null }),
+        ),
+    ] {
+        let (status, response) = response(&harness, key, body.clone()).await;
+        assert_eq!(status, 200, "{key} {body}: {response}");
+    }
+    let (status, _) = response(&harness, "urgent", json!({ "clause": null })).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_users_token_is_accepted_only_in_platform_calls_for_a_user() {
+    let harness = harness();
+    let inputs = json!({ "issueKey": "DEV-1", "hours": 2 });
+    let response = harness.call("log-time").json(&inputs).send().await;
+    assert_eq!(response.json()[4][1], true, "{}", response.text());
+    assert!(response.json()[4][0].is_string(), "{}", response.text());
+
+    let from_a_page = harness.call("log-time").json(&inputs);
+    let from_a_page = from_a_page
+        .fit(|fit| fit.module("xen:macro", "some-page"))
+        .send()
+        .await;
+    assert_eq!(from_a_page.status(), 401);
+    // A handler that never has a user rejects every token with one.
+    let event = harness
+        .call("follow")
+        .fit(|fit| fit.set("/principal", "557058:x".into()));
+    assert_eq!(event.send().await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
+    let harness = harness();
+    let call = |key: &str, module: &str| {
+        let call = harness.call(key).json(&json!({}));
+        call.fit(|fit| fit.module("core:endpoint", module)).send()
+    };
+    for key in ["render", "widget", "overview"] {
+        // The endpoint's own token, and the token of a page that only the manifest knows.
+        for module in [key, "notes", "numbers"] {
+            assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
+        }
+        // Another handler's endpoint, another's module, or neither.
+        for module in ["follow", "follow-trigger", "data-residency", "triage", ""] {
+            assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
+        }
+        let nothing = harness
+            .call(key)
+            .json(&json!({}))
+            .fit(|fit| fit.module("core:endpoint", key).without("/app/module/key"));
+        assert_eq!(nothing.send().await.status(), 401, "{key}");
+    }
+    // A handler with its own module accepts only its two keys.
+    let body = json!({ "queueName": "imports", "body": {} });
+    for (module, status) in [("import", 200), ("import-consumer", 200), ("notes", 401)] {
+        let call = harness.call("import").json(&body);
+        let call = call.fit(|fit| fit.module("core:endpoint", module));
+        assert_eq!(call.send().await.status(), status, "{module}");
+    }
+}

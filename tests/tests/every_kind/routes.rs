@@ -1,0 +1,123 @@
+//! Methods and paths: web triggers, and the functions of a provider.
+
+use forge_remote::testing::Harness;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::handlers::{harness, response};
+
+#[tokio::test]
+async fn a_web_trigger_reads_the_request_and_its_description() {
+    let harness = harness();
+    let described = json!({
+        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1/deeper",
+        "userPath": "/deeper", "queryParameters": { "q": ["1"] },
+    });
+    assert_eq!(
+        response(&harness, "hook", described.clone()).await.1,
+        json!({ "outputKey": "accepted" })
+    );
+    let text = harness.call("echo").json(&described).send().await.json();
+    assert_eq!(text["body"], "PUT b Some(\"1\") /deeper");
+    assert_eq!(text["headers"]["Content-Type"], json!(["text/plain"]));
+
+    let passed_on = harness
+        .call("hook")
+        .body("raw")
+        .header("X-Kind", "right")
+        .send()
+        .await;
+    assert_eq!(passed_on.json(), json!({ "outputKey": "accepted" }));
+    let passed_on = harness
+        .call("echo")
+        .body("raw")
+        .query("q=2")
+        .send()
+        .await
+        .json();
+    assert_eq!(passed_on["body"], "POST raw Some(\"2\") ");
+}
+
+/// Sends a handler's call with another method and path.
+async fn elsewhere(
+    harness: &Harness,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &'static [u8],
+) -> (u16, Value) {
+    let handler = harness.app().registry().find(key).next().unwrap();
+    let call = harness.platform().call(handler).body(body);
+    let mut request = call.into_request();
+    *request.method_mut() = method.parse().unwrap();
+    *request.uri_mut() = path.parse().unwrap();
+    let response = harness.app().router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = forge_remote::axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    (
+        status,
+        serde_json::from_slice(&body.unwrap()).unwrap_or(Value::Null),
+    )
+}
+
+#[tokio::test]
+async fn a_web_trigger_serves_every_method_on_its_path_and_below() {
+    let harness = harness();
+    for (method, path, expected) in [
+        ("GET", "/echo?q=1", "GET b Some(\"1\") "),
+        ("DELETE", "/echo/", "DELETE b None /"),
+        ("PUT", "/echo/a%20b/c?q=2", "PUT b Some(\"2\") /a%20b/c"),
+        ("PROPFIND", "/echo//d/", "PROPFIND b None //d/"),
+        ("OPTIONS", "/echo/e", "OPTIONS b None /e"),
+    ] {
+        let (status, response) = elsewhere(&harness, "echo", method, path, b"b").await;
+        assert_eq!(
+            (status, &response["body"]),
+            (200, &json!(expected)),
+            "{path}"
+        );
+    }
+    // The sent bytes, valid text or not.
+    let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
+    assert_eq!(response["body"], "POST [ff, 00] None /x");
+    // A body that resembles a description, but can't be one, stays a body.
+    let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
+    let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
+    assert!(
+        response["body"].as_str().unwrap().starts_with("POST {"),
+        "{response}"
+    );
+    // A path with the same prefix has no handler, and another handler has only its own method.
+    for (path, status) in [("/echoes", 404), ("/follow/x", 404), ("/urgent", 405)] {
+        assert_eq!(
+            elsewhere(&harness, "echo", "GET", path, b"").await.0,
+            status,
+            "{path}"
+        );
+    }
+    // It still requires a token.
+    let unsigned =
+        forge_remote::http::Request::get("/echo/x").body(forge_remote::axum::body::Body::empty());
+    let response = harness
+        .app()
+        .router()
+        .oneshot(unsigned.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 401);
+}
+
+#[tokio::test]
+async fn a_providers_functions_serve_any_method() {
+    let harness = harness();
+    for method in ["GET", "POST", "PUT"] {
+        let path = "/check-auth?userId=1";
+        assert_eq!(
+            elsewhere(&harness, "check-auth", method, path, b"").await.0,
+            200
+        );
+    }
+    let linked = br#"{"associatedWith":{"id":"1"}}"#;
+    let response = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
+    assert_eq!(response, (200, json!("1")));
+}
