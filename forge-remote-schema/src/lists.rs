@@ -244,9 +244,12 @@ fn property_path(text: &str) -> Result<(), Mistake> {
 }
 
 fn conversation_starter(text: &str) -> Result<(), Mistake> {
-    if text.chars().count() > 85 {
+    let length = text.chars().count();
+    if length > 85 {
         return Err(Mistake::new(
-            "a conversation starter has at most 85 characters",
+            format!(
+                "this conversation starter has {length} characters, and Forge accepts at most 85"
+            ),
             "shorten it",
         ));
     }
@@ -269,9 +272,10 @@ pub fn short_output(text: &str) -> Option<(&str, u16)> {
 
 fn output(text: &str) -> Result<(), Mistake> {
     if let Some((key, _)) = short_output(text) {
-        if key.chars().count() > 255 {
+        let length = key.chars().count();
+        if length > 255 {
             return Err(Mistake::new(
-                "the key of an output has at most 255 characters",
+                format!("this output's key has {length} characters, and Forge accepts at most 255"),
                 "shorten it",
             ));
         }
@@ -374,9 +378,10 @@ fn argument(text: &str) -> Result<(), Mistake> {
             "write its name, with `?` at the end if it is optional: \"limit?\"",
         ));
     }
-    if name.chars().count() > 255 {
+    let length = name.chars().count();
+    if length > 255 {
         return Err(Mistake::new(
-            "an argument's name has at most 255 characters",
+            format!("this argument's name has {length} characters, and Forge accepts at most 255"),
             "shorten it",
         ));
     }

@@ -104,40 +104,43 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
         )
     } else if !path.starts_with('/') {
         wrong(
-            "a path starts with `/`",
+            "`path` does not start with `/`",
             &format!("write `path = \"/{path}\"`"),
         )
     } else if let Some(at) = path.find(['?', '#']) {
+        let part = if path[at..].starts_with('?') {
+            "query"
+        } else {
+            "fragment"
+        };
         let path = &path[..at];
         wrong(
-            "a path has no query and no fragment",
+            &format!("`path` has a {part}"),
             &format!("write `path = \"{path}\"`, and take the query as `Query<T>`"),
         )
     } else if path.contains(['*', '{', '}']) || path.contains("/:") {
         wrong(
-            "a path has no wildcards: Forge calls one fixed path, which is also in the manifest",
+            "`path` has a wildcard, and Forge calls one fixed path, which is also in the manifest",
             "write the whole path; variable parts belong in the query or the body",
         )
     } else if path.contains('%') {
-        wrong("a path has no percent-encoding", PLAIN)
+        wrong("`path` is percent-encoded", PLAIN)
     } else if let Some(odd) = path
         .chars()
         .find(|c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(*c))
     {
-        wrong(
-            &format!("a path cannot contain `{}`", odd.escape_debug()),
-            PLAIN,
-        )
+        wrong(&format!("`path` contains `{}`", odd.escape_debug()), PLAIN)
     } else if path != "/" && path.split('/').skip(1).any(str::is_empty) {
         let parts = path.split('/').filter(|part| !part.is_empty());
         let parts = parts.collect::<Vec<_>>().join("/");
+        let message = match path.contains("//") {
+            true => "`path` has an empty segment",
+            false => "`path` ends with `/`",
+        };
+        wrong(message, &format!("write `path = \"/{parts}\"`"))
+    } else if let Some(part) = path.split('/').find(|part| [".", ".."].contains(part)) {
         wrong(
-            "a path has no empty segments and does not end with `/`",
-            &format!("write `path = \"/{parts}\"`"),
-        )
-    } else if path.split('/').any(|part| part == "." || part == "..") {
-        wrong(
-            "a path has no segments `.` and `..`",
+            &format!("`path` has a segment `{part}`"),
             "write the resolved path",
         )
     } else if RESERVED_PATHS.contains(&path) {
@@ -147,7 +150,10 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
         )
     } else if path.len() > MAX_PATH {
         wrong(
-            &format!("a path has at most {MAX_PATH} characters"),
+            &format!(
+                "`path` has {} characters, and at most {MAX_PATH} are supported",
+                path.len()
+            ),
             "shorten it",
         )
     } else {

@@ -125,7 +125,8 @@ const UNOPENED_TOKENS: Rule = Rule::launch(
 const BAD_TOKENS: Rule = Rule::launch(
     "bad-tokens",
     "The tokens given to `App::token_store` can't be opened with their settings, for example because a setting was changed \
-    after they had been opened.",
+    after they had been opened. \
+    Set everything before the tokens are given to the app.",
 );
 
 pub(super) const NO_TOKENS: Rule = Rule::launch(
@@ -264,7 +265,8 @@ const BAD_REMOTE: Rule = Rule::launch(
 
 const DUPLICATE_REMOTE: Rule = Rule::launch(
     "duplicate-remote",
-    "Two remotes given to the app have the same key. Forge would use the first without a warning.",
+    "Two remotes given to the app have the same key. Forge would use the first without a warning. \
+    Rename one of the two.",
 );
 
 const UNKNOWN_REMOTE: Rule = Rule::launch(

@@ -14,17 +14,20 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_KEY_URL, &BAD_CLOUD_LABEL, &BAD_CLOUD_
 
 const BAD_KEY_URL: Rule = Rule::launch(
     "bad-key-url",
-    "The URL of a key set is not valid. It must be `https://` (or `http://` on this machine) and a host.",
+    "The URL of a key set is not valid. It must be `https://` (or `http://` on this machine) and a host. \
+    Correct FORGE_REMOTE_JWKS_URL, or the URL given to `App::jwks_url` or `IsolatedCloud::new`.",
 );
 
 const BAD_CLOUD_LABEL: Rule = Rule::launch(
     "bad-cloud-label",
-    "The label of an isolated cloud is not valid. It must be 1 to 50 of `a-z`, `0-9`, `_` and `-`.",
+    "The label of an isolated cloud is not valid. It must be 1 to 50 of `a-z`, `0-9`, `_` and `-`. \
+    Correct the label given to `App::isolated_cloud`.",
 );
 
 const BAD_CLOUD_URL: Rule = Rule::launch(
     "bad-cloud-url",
-    "A URL of an isolated cloud is not valid, or belongs to another cloud already.",
+    "A URL of an isolated cloud is not valid, or belongs to another cloud already. Correct the URLs given to \
+    `IsolatedCloud`.",
 );
 
 pub(super) fn key_ring(

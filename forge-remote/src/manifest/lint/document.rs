@@ -100,7 +100,8 @@ fn other_app_id(findings: &mut Findings<'_>) {
 const DUPLICATE_MODULE_KEY: Rule = Rule::lint(
     "duplicate-module-key",
     "All modules of a manifest share one namespace, endpoints and functions among them; `forge deploy` rejects a second \
-    module with the same key.",
+    module with the same key. \
+    Rename one of them.",
 );
 
 fn module_keys(findings: &mut Findings<'_>) {
@@ -130,7 +131,8 @@ fn module_keys(findings: &mut Findings<'_>) {
 
 const DUPLICATE_VARIABLE: Rule = Rule::lint(
     "duplicate-variable",
-    "`environment.variables` declares the variable twice. Forge uses the first declaration, and its default.",
+    "`environment.variables` declares the variable twice. Forge uses the first declaration, and its default. \
+    Remove one of the two.",
 );
 
 fn variables(findings: &mut Findings<'_>) {
@@ -157,7 +159,8 @@ fn variables(findings: &mut Findings<'_>) {
 
 const SEVERAL_REQUIRED_PRODUCTS: Rule = Rule::lint(
     "several-required-products",
-    "At most one product of `app.compatibility` can be required; `forge deploy` rejects a second one.",
+    "At most one product of `app.compatibility` can be required; `forge deploy` rejects a second one. \
+    Remove `required: true` from the others.",
 );
 
 fn products(findings: &mut Findings<'_>) {

@@ -59,7 +59,8 @@ const MISSING_ROUTE: Rule = Rule::lint(
 
 const MALFORMED_ROUTE: Rule = Rule::lint(
     "malformed-route",
-    "`route.path` is appended to baseUrl: it must start with one `/` and have no query.",
+    "`route.path` is appended to baseUrl: it must start with one `/` and have no query. \
+    Correct the path, or remove `route` where pages alone call the endpoint.",
 );
 
 fn route(

@@ -41,7 +41,8 @@ fn place(item: &Node) -> &Node {
 const TOO_MANY_MODULES: Rule = Rule::lint(
     "too-many-modules",
     "An app can have one `migration:dataResidency`, and at most 20 actions in all its `automation:actionProvider` modules; \
-    `forge deploy` rejects more.",
+    `forge deploy` rejects more. \
+    Remove the others, or join them.",
 );
 
 fn data_residency(findings: &mut Findings<'_>) {
@@ -64,7 +65,8 @@ fn data_residency(findings: &mut Findings<'_>) {
 
 const DUPLICATE_JQL_FUNCTION: Rule = Rule::lint(
     "duplicate-jql-function",
-    "The names of an app's JQL functions must differ in more than their case; `forge deploy` rejects the manifest.",
+    "The names of an app's JQL functions must differ in more than their case; `forge deploy` rejects the manifest. \
+    Rename one of them.",
 );
 
 fn jql_functions(findings: &mut Findings<'_>) {
@@ -89,7 +91,7 @@ fn jql_functions(findings: &mut Findings<'_>) {
 const OUTPUTS_OF_RESPONSE: Rule = Rule::lint(
     "outputs-of-response",
     "A web trigger's response has `outputs` if its type is `static`, and none if it is `dynamic`; `forge deploy` rejects the \
-    manifest otherwise.",
+    manifest otherwise. Change the type, or add or remove `outputs`.",
 );
 
 fn web_triggers(findings: &mut Findings<'_>) {
@@ -116,12 +118,14 @@ fn web_triggers(findings: &mut Findings<'_>) {
 
 const OUTPUTS_WITHOUT_CONTEXT: Rule = Rule::lint(
     "outputs-without-context",
-    "An action of a function that has `outputs` needs `outputContext`; `forge deploy` rejects it otherwise.",
+    "An action of a function that has `outputs` needs `outputContext`; `forge deploy` rejects it otherwise. \
+    Add `outputContext`, or remove `outputs`.",
 );
 
 const UNREFERENCED_ACTION: Rule = Rule::lint(
     "unreferenced-action",
-    "No `rovo:agent`, `rovo:skill`, `rovo:mcp` or `automation:actionProvider` names the action, so nothing calls it.",
+    "No `rovo:agent`, `rovo:skill`, `rovo:mcp` or `automation:actionProvider` names the action, so nothing calls it. \
+    Name it there, or remove the action.",
 );
 
 fn actions(findings: &mut Findings<'_>) {
@@ -154,7 +158,8 @@ fn actions(findings: &mut Findings<'_>) {
 
 const SERVICE_ENDPOINT: Rule = Rule::lint(
     "service-endpoint",
-    "An agent connector's endpoint must name a remote; `forge deploy` rejects an endpoint of a container service.",
+    "An agent connector's endpoint must name a remote; `forge deploy` rejects an endpoint of a container service. \
+    Name a remote in the endpoint.",
 );
 
 const OLD_AGENT_VERSION: Rule = Rule::lint(

@@ -24,7 +24,8 @@ pub(super) const TOPIC: Topic = Topic {
 
 const DANGLING_ENDPOINT: Rule = Rule::lint(
     "dangling-endpoint",
-    "A module names an endpoint that the manifest doesn't have, so its calls reach no handler; `forge deploy` rejects it.",
+    "A module names an endpoint that the manifest doesn't have, so its calls reach no handler; `forge deploy` rejects it. \
+    Correct the key, or add the endpoint: `manifest --write` adds those of the code.",
 );
 
 fn dangling(findings: &mut Findings<'_>) {
@@ -71,7 +72,7 @@ fn dangling(findings: &mut Findings<'_>) {
 const DANGLING_REFERENCE: Rule = Rule::lint(
     "dangling-reference",
     "A part of the manifest names a remote, function, resource, service or action that the manifest doesn't have; \
-    `forge deploy` rejects it.",
+    `forge deploy` rejects it. Correct the key, or add the part.",
 );
 
 /// The lists of actions of modules, by the module type.

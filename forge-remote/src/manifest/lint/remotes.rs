@@ -48,7 +48,7 @@ fn remotes(manifest: &Value) -> impl Iterator<Item = (&Value, ManifestPath)> {
 const DUPLICATE_REMOTE_KEY: Rule = Rule::lint(
     "duplicate-remote-key",
     "Two remotes have the same key. Atlassian's validation accepts that, and which of them an endpoint calls is \
-    undefined.",
+    undefined. Rename one of the two.",
 );
 
 fn keys(findings: &mut Findings<'_>) {
@@ -145,7 +145,8 @@ fn address(
 const UNDECLARED_VARIABLE: Rule = Rule::lint(
     "undeclared-variable",
     "Forge replaces `${NAME}` only if `environment.variables` lists NAME; otherwise the text is used unchanged, without \
-    a warning.",
+    a warning. \
+    Declare the variable there.",
 );
 
 /// Checks every text of the file, not only addresses: Forge replaces variables everywhere.
@@ -177,7 +178,8 @@ fn stores_user_data(remote: &Value) -> Option<bool> {
 const STORAGE_WITHOUT_EUD: Rule = Rule::lint(
     "storage-without-eud",
     "A remote with `operations: [storage]` must declare whether it stores end-user data: `storage: { inScopeEUD: true }` \
-    or false.",
+    or false. \
+    Add the one that is true.",
 );
 
 fn storage(findings: &mut Findings<'_>) {
@@ -230,7 +232,7 @@ fn functions(findings: &mut Findings<'_>) {
 const REGIONS_DIFFER: Rule = Rule::lint(
     "regions-differ",
     "All remotes that store end-user data must have URLs for the same regions, because of data residency; `forge \
-    deploy` rejects the manifest otherwise.",
+    deploy` rejects the manifest otherwise. Give each of these remotes a URL for the same regions.",
 );
 
 fn regions(findings: &mut Findings<'_>) {
@@ -263,7 +265,8 @@ fn regions(findings: &mut Findings<'_>) {
 
 const UNUSED_REMOTE: Rule = Rule::lint(
     "unused-remote",
-    "Nothing in the manifest names the remote, and the app has no function or page that could call it.",
+    "Nothing in the manifest names the remote, and the app has no function or page that could call it. \
+    Remove it, or name it in an endpoint.",
 );
 
 /// Collects the remotes that a part of the manifest names.

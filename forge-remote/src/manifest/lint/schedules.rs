@@ -88,7 +88,7 @@ fn token_gap(findings: &mut Findings<'_>) {
 const SCHEDULES_RESET: Rule = Rule::lint(
     "schedules-reset",
     "After any change to any scheduledTrigger, Forge restarts all of them, about five minutes after the deployment, \
-    whatever remained of their intervals.",
+    whatever remained of their intervals. Deploy such a change when an early run does no harm.",
 );
 
 fn reset(findings: &mut Findings<'_>) {

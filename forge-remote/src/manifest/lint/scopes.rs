@@ -36,7 +36,7 @@ fn path_of(scope: &str) -> ManifestPath {
 
 const UNKNOWN_SCOPE: Rule = Rule::lint(
     "unknown-scope",
-    "Forge has no scope of this name; `forge deploy` rejects it.",
+    "Forge has no scope of this name; `forge deploy` rejects it. Correct the name, or remove it.",
 );
 
 fn unknown(findings: &mut Findings<'_>) {
@@ -59,7 +59,8 @@ fn unknown(findings: &mut Findings<'_>) {
 
 const DUPLICATE_SCOPE: Rule = Rule::lint(
     "duplicate-scope",
-    "The scope stands twice in `permissions.scopes`. Atlassian's validation accepts that, and one of the two has no effect.",
+    "The scope stands twice in `permissions.scopes`. Atlassian's validation accepts that, and one of the two has no \
+    effect. Remove one.",
 );
 
 fn duplicates(findings: &mut Findings<'_>) {
@@ -82,7 +83,7 @@ fn duplicates(findings: &mut Findings<'_>) {
 const MODULE_WITHOUT_SCOPE: Rule = Rule::lint(
     "module-without-scope",
     "Atlassian's validation requires this scope for the module: a merge check needs read:pullrequest:bitbucket, an agent \
-    connector needs a scope for each of its product contexts.",
+    connector needs a scope for each of its product contexts. Add it to `permissions.scopes`.",
 );
 
 fn of_modules(findings: &mut Findings<'_>) {

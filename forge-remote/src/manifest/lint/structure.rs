@@ -42,12 +42,13 @@ const UNKNOWN_PROPERTY: Rule = Rule::lint(
 
 const MISSING_PROPERTY: Rule = Rule::lint(
     "missing-property",
-    "Atlassian's validation requires this property, so `forge deploy` rejects the manifest without it.",
+    "Atlassian's validation requires this property, so `forge deploy` rejects the manifest without it. Add it.",
 );
 
 const CONFLICTING_PROPERTIES: Rule = Rule::lint(
     "conflicting-properties",
-    "Atlassian's validation accepts exactly one of these properties, for example `function` or `endpoint`.",
+    "Atlassian's validation accepts exactly one of these properties, for example `function` or `endpoint`. \
+    Remove the others.",
 );
 
 const WRONG_TYPE: Rule = Rule::lint(
@@ -64,7 +65,8 @@ const UNKNOWN_VALUE: Rule = Rule::lint(
 
 const MALFORMED_VALUE: Rule = Rule::lint(
     "malformed-value",
-    "The value has a length, characters or a range that Atlassian's validation rejects.",
+    "The value has a length, characters or a range that Atlassian's validation rejects. Correct it as the \
+    finding says.",
 );
 
 const MISPLACED_SECTION: Rule = Rule::lint(

@@ -190,7 +190,8 @@ fn leading_path(expression: &str) -> String {
 const ON_ERROR_ALONE: Rule = Rule::lint(
     "on-error-alone",
     "`filter.onError` decides what happens to an event when `filter.expression` fails; without an expression it has no \
-    effect, and Atlassian's page requires both.",
+    effect, and Atlassian's page requires both. \
+    Add an expression, or remove `onError`.",
 );
 
 const IGNORE_SELF: Rule = Rule::lint(

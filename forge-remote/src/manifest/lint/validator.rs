@@ -19,7 +19,8 @@ pub(super) const TOPIC: Topic = Topic {
 
 const CRASHES_VALIDATOR: Rule = Rule::lint(
     "crashes-validator",
-    "Atlassian's validator crashes on this shape and then reports nothing, not even the faults elsewhere in the file.",
+    "Atlassian's validator crashes on this shape and then reports nothing, not even the faults elsewhere in the file. \
+    Write a value, or remove the property.",
 );
 
 /// Finds properties without a value.
