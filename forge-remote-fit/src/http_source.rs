@@ -84,7 +84,7 @@ impl KeySource for HttpKeySource {
                 .map_err(|error| failed("the key set's host can't be reached", error))?;
             if response.status() != reqwest::StatusCode::OK {
                 return Err(FetchError::new(format!(
-                    "the key set's host answered {}",
+                    "the key set's host responded with {}",
                     response.status()
                 )));
             }

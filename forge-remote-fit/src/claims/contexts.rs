@@ -13,7 +13,7 @@ use crate::json::{Lenient, Members, repair_str};
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstallationContext {
-    /// `jira`, `confluence`, `bitbucket`, …
+    /// The product: `jira`, `confluence`, `bitbucket`, …
     pub name: String,
     /// Where this product's API is called, e.g. `https://api.atlassian.com/ex/jira/<cloudId>`.
     pub api_base_url: Option<String>,

@@ -27,9 +27,9 @@ pub struct License {
     /// Whether the licence is active. Read from the claim's `active`, or from `isActive` if `active` is
     /// missing; Atlassian announced the removal of `isActive` after 2026-10-17.
     pub active: Option<bool>,
-    /// `MONTHLY`, `ANNUAL`, …
+    /// The billing period: `MONTHLY`, `ANNUAL`, …
     pub billing_period: Option<String>,
-    /// `capabilityStandard` or `capabilityAdvanced`.
+    /// The set of capabilities: `capabilityStandard` or `capabilityAdvanced`.
     pub capability_set: Option<String>,
     /// The entitlement's id in Atlassian's commerce platform: a UUID.
     pub ccp_entitlement_id: Option<String>,
@@ -37,15 +37,15 @@ pub struct License {
     pub ccp_entitlement_slug: Option<String>,
     /// Whether it is an evaluation.
     pub is_evaluation: Option<bool>,
-    /// `USER_ACCESS`, or empty.
+    /// The modes of the licence: `USER_ACCESS`, or empty.
     pub modes: Vec<String>,
     /// When the subscription ends, as ISO 8601.
     pub subscription_end_date: Option<String>,
-    /// Always `null` in the cloud, as Atlassian documents it.
+    /// The number of the support entitlement; always `null` in the cloud, by Atlassian's documentation.
     pub support_entitlement_number: Option<String>,
     /// When the trial ends, as ISO 8601.
     pub trial_end_date: Option<String>,
-    /// `commercial`, `academic`, …; compare without case, since Atlassian's pages disagree about it.
+    /// The type of licence: `commercial`, `academic`, …; compare without case, since Atlassian's pages disagree about it.
     pub license_type: Option<String>,
     /// Every other member.
     pub rest: Map<String, Value>,
@@ -65,7 +65,7 @@ payload!(License {
     license_type: "type",
 });
 
-/// Without the claim's text, which is a customer's data.
+/// Without the claim's text, which is user data.
 impl fmt::Debug for License {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("License").finish_non_exhaustive()

@@ -74,7 +74,7 @@ impl<T: Lenient> Lenient for Option<T> {
 
 /// The unread members of an object.
 #[derive(Default)]
-#[allow(missing_debug_implementations, reason = "a customer's data")]
+#[allow(missing_debug_implementations, reason = "user data")]
 pub struct Members(Map<String, Value>);
 
 impl Members {
@@ -98,7 +98,7 @@ impl Members {
                 None => {}
                 Some(Ok(field)) => taken = taken.or(Some(field)),
                 Some(Err(odd)) => {
-                    // The value is a customer's data, which must not be logged.
+                    // The value is user data, which must not be logged.
                     tracing::debug!(
                         field = name,
                         "a field doesn't have the documented shape and is ignored"

@@ -51,11 +51,10 @@ impl App {
     /// [`keep_tokens_fresh`](Self::keep_tokens_fresh) adds: for a deployed app that has such a schedule
     /// already. The manifest gets nothing.
     ///
-    /// `key` is the key of a scheduled trigger or of its endpoint. Every call of the platform that brings
-    /// a system token is stored anyway; this checks, before the app starts, that the named handler is
-    /// called once an hour or more often (and on sites without a licence too), requests the token
-    /// (`auth = system`), and that the app has a
-    /// [`token_store`](Self::token_store).
+    /// `key` is the key of a scheduled trigger or of its endpoint. The app keeps the system token of every
+    /// call of the platform, with or without this setting. This setting adds a check at launch: the app has
+    /// a [`token_store`](Self::token_store), and the named handler requests the token (`auth = system`) and
+    /// is called at least once an hour, also on sites without a licence.
     ///
     /// An installation's first token then comes with the schedule's first call after the installation,
     /// unless a trigger for `avi:forge:installed:app` requests it too. An uninstallation removes the token

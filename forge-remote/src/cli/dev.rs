@@ -124,6 +124,43 @@ struct Session {
     _platform_task: JoinSet<()>,
 }
 
+/// Updates the manifest, if the command should, and prints what is missing or odd.
+fn update_and_warn(app: &App, options: &Options) -> Result<()> {
+    let settings = app.settings();
+    if options.write {
+        // With `--json`, standard output has only calls.
+        manifest::update(app, options.json)?;
+    } else if !settings.manifest.exists() {
+        print_error(&format!(
+            "note: {} does not exist; `dev --write` writes it",
+            settings.manifest.display()
+        ));
+    }
+    if let Some(problem) = drift(app) {
+        print_error(&problem.into_warning().help(DRIFT_HELP));
+    }
+    for problem in app.unused_samples() {
+        print_error(&problem);
+    }
+    if settings.app_ids() == Err(AppIdError::Missing) {
+        print_error(&format!(
+            "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the listeners of the local platform and of the app, whose address this is.
+async fn listeners(options: &Options, bind: &str) -> Result<(TcpListener, TcpListener)> {
+    // --once is for scripts, so it uses free ports.
+    let port = |wanted: u16| if options.once { 0 } else { wanted };
+    let platform = listen(port(options.port), "--platform-port").await?;
+    let app_port = bind.rsplit_once(':');
+    let app_port = app_port.and_then(|(_, port)| port.parse().ok());
+    let app = listen(port(app_port.unwrap_or(8080)), "FORGE_REMOTE_BIND").await?;
+    Ok((platform, app))
+}
+
 impl Session {
     async fn start(
         app: App,
@@ -131,27 +168,8 @@ impl Session {
         journal: Journal,
         has_log: bool,
     ) -> Result<Self> {
-        let settings = app.settings();
-        if options.write {
-            // With `--json`, standard output has only calls.
-            manifest::update(&app, options.json)?;
-        } else if !settings.manifest.exists() {
-            print_error(&format!(
-                "note: {} does not exist; `dev --write` writes it",
-                settings.manifest.display()
-            ));
-        }
-        if let Some(problem) = drift(&app) {
-            print_error(&problem.into_warning().help(DRIFT_HELP));
-        }
-        for problem in app.unused_samples() {
-            print_error(&problem);
-        }
-        if settings.app_ids() == Err(AppIdError::Missing) {
-            print_error(&format!(
-                "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
-            ));
-        }
+        update_and_warn(&app, options)?;
+        let bind = app.settings().bind;
         let own_paths = app.own_paths();
         let samples = app.samples();
         let comparison = app.comparison();
@@ -165,16 +183,8 @@ impl Session {
             platform.apis().read_fixtures(path)?;
         }
 
-        // --once is for scripts, so it uses free ports.
-        let port = |wanted: u16| if options.once { 0 } else { wanted };
-        let platform_listener = listen(port(options.port), "--platform-port").await?;
+        let (platform_listener, app_listener) = listeners(options, &bind).await?;
         let platform_address = platform_listener.local_addr()?;
-        let app_port = settings
-            .bind
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or(8080);
-        let app_listener = listen(port(app_port), "FORGE_REMOTE_BIND").await?;
         let app_address = app_listener.local_addr()?;
 
         let origin = format!("http://{platform_address}");

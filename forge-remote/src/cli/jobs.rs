@@ -28,7 +28,7 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("state")
                         .long("state")
-                        .help("Only jobs in this state; several times for several")
+                        .help("Only jobs in this state; may be repeated")
                         .action(ArgAction::Append)
                         .value_parser(JobState::ALL.map(JobState::as_str)),
                 )
@@ -41,14 +41,14 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("limit")
                         .long("limit")
-                        .help("The most jobs (default: 50)")
+                        .help("The largest number of jobs (default: 50)")
                         .value_parser(value_parser!(u32).range(1..=10_000)),
                 )
                 .arg(flag("json", "Print JSON, for machines")),
         )
         .subcommand(
             Command::new("show")
-                .about("Show one job with the error of its last run, which may contain customers' data")
+                .about("Show one job with the error of its last run, which may contain user data")
                 .arg(Arg::new("id").help("The id of the job, from `jobs list`").required(true))
                 .arg(flag("json", "Print JSON, for machines")),
         )

@@ -25,11 +25,11 @@ pub struct CronOptions {
     pub jitter: Duration,
     /// How late an occurrence may start (default: an hour).
     pub catch_up: Duration,
-    /// What happens to an occurrence while the one before runs (default: it is skipped).
+    /// What happens to an occurrence while the previous one runs (default: it is skipped).
     pub overlap: Overlap,
 }
 
-/// What happens to an occurrence while the one before of the same installation runs.
+/// What happens to an occurrence while the previous one of the same installation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
     /// It is skipped.

@@ -22,7 +22,7 @@ use tracing_subscriber::{Layer as _, fmt};
 )]
 async fn frc_trigger(call: Invocation, token: SystemToken) -> Result<()> {
     let _authorization = token.authorization();
-    let _tenant = call.installation_id();
+    let _installation = call.installation_id();
     Ok(())
 }
 
