@@ -50,6 +50,9 @@ impl Fixture {
         let running = harness.start_background().unwrap();
         assert_eq!(harness.call("calls").send().await.status(), 202);
         log.wait_for(1).await;
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
         Self {
             harness,
             log,
@@ -59,15 +62,14 @@ impl Fixture {
         }
     }
 
-    /// Advances the clock, and has Forge deliver a newer token.
+    /// Advances the clock minute by minute, and has Forge deliver a newer token each time.
     async fn advance(&self, time: Duration) {
-        for _ in 0..1000 {
-            tokio::task::yield_now().await;
-        }
-        self.clock.advance(time);
-        assert_eq!(self.harness.call("renews").send().await.status(), 200);
-        for _ in 0..1000 {
-            tokio::task::yield_now().await;
+        for _ in 0..time.as_secs() / 60 {
+            self.clock.advance(MINUTE);
+            assert_eq!(self.harness.call("renews").send().await.status(), 200);
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::stage::{
-    Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, SOON, Stage, envelope, id_of_new, report,
-    until_state,
+    Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, Stage, envelope, id_of_new, report, until_state,
 };
 use crate::conformance::{Case, expect, same};
 use crate::jobs::engine::{Accepted, JobEngine, Verdict};
@@ -171,32 +170,24 @@ pub(super) async fn shares_fairly(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -
 pub(super) async fn shares_what_becomes_due(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
     let due = SystemTime::now() + Duration::from_secs(15);
     let mut stage = Stage::start(engine);
-    // As many retries as there is time for, each of a job that did not wait, and delayed jobs.
-    let mut waiting = 0;
-    while waiting < QUEUE && due > SystemTime::now() + Duration::from_secs(6) {
-        let mut delayed = envelope(&format!("delayed-{waiting}"), PLAIN, "ari:long");
-        delayed.not_before = Some(due);
-        engine.accept(delayed).await?;
-        let key = format!("retried-{waiting}");
-        let mut retried = envelope(&key, PLAIN, "ari:long");
-        retried.max_attempts = 2;
-        engine.accept(retried).await?;
-        let after = due.duration_since(SystemTime::now()).unwrap_or_default();
-        let report = report("broken");
-        let run = stage.next_of(&key).await?;
-        run.end(Verdict::Retry { after, report });
-        waiting += 2;
+    let delayed = |key: &str, installation: &str, millis: usize| {
+        let mut delayed = envelope(key, PLAIN, installation);
+        delayed.not_before = Some(due + Duration::from_millis(millis as u64));
+        engine.accept(delayed)
+    };
+    // When one is accepted, all that are due before it are still to come.
+    for number in 0..QUEUE {
+        let key = format!("delayed-{number}");
+        delayed(&key, "ari:long", QUEUE - number).await?;
     }
-    let mut short = envelope("short", PLAIN, "ari:short");
-    short.not_before = Some(due + SOON);
-    engine.accept(short).await?;
+    delayed("short", "ari:short", QUEUE).await?;
     // All that may run at once do.
     let mut running = vec![stage.next().await?];
     while let Some(run) = stage.next_within(Duration::from_secs(1)).await {
         running.push(run);
     }
     let (mut before, mut has_started) = (0, false);
-    for _ in 0..=waiting {
+    for _ in 0..=QUEUE {
         let run = match running.pop() {
             Some(run) => run,
             None => stage.next().await?,
@@ -206,9 +197,9 @@ pub(super) async fn shares_what_becomes_due(engine: &Arc<dyn JobEngine>, _: Conn
         run.end(Verdict::Done);
     }
     expect(
-        before <= waiting / 2,
+        before <= QUEUE / 2,
         format!(
-            "a job that became due started after {before} of {waiting} jobs of another installation"
+            "a job that became due started after {before} of {QUEUE} jobs of another installation"
         ),
     )?;
     stage.stop().await
