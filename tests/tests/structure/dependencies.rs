@@ -94,6 +94,28 @@ fn an_app_and_its_tests_share_one_build_of_the_framework() {
     assert_eq!(features("normal"), features("normal,dev"));
 }
 
+/// Cargo lists a version twice if macros and programs need it with different features.
+#[test]
+fn macros_and_programs_share_one_build_of_each_dependency() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--locked", "--duplicates"])
+        .args(["--depth", "0", "--prefix", "none"])
+        .current_dir(crate::repository())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut listed = BTreeSet::new();
+    let packages = text.lines().filter(|line| line.contains(" v"));
+    // The workspace's own entries there are for a build script, which it does not have.
+    let others = packages.filter(|line| !line.starts_with("forge-remote"));
+    let twice: Vec<&str> = others.filter(|line| !listed.insert(*line)).collect();
+    assert!(
+        twice.is_empty(),
+        "add the features that differ to tests/shared-build/Cargo.toml: {twice:?}"
+    );
+}
+
 /// `configuration.md` lists the versions of sqlx and rusqlite that an app can share with the framework.
 #[test]
 fn sqlx_has_one_range_and_documented_pairs() {
