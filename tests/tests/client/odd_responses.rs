@@ -183,7 +183,7 @@ async fn some_empty_pages_are_followed() {
         } else {
             json!([])
         };
-        if count == 2_999 {
+        if count == 1_199 {
             return respond(200, json!({ "values": values, "isLast": true }));
         }
         respond(
@@ -198,7 +198,7 @@ async fn some_empty_pages_are_followed() {
             .await
             .unwrap()
             .len(),
-        30
+        12
     );
 }
 
