@@ -25,7 +25,7 @@ async fn the_vectors_are_those_of_the_table() {
         .find(|(new, old)| new != old);
     assert!(
         generated == committed,
-        "run `UPDATE_VECTORS=1 cargo test -p forge-remote-tests --test attacks vectors` and review the difference, \
+        "run `UPDATE_VECTORS=1 cargo test --workspace --test attacks vectors` and review the difference, \
          which starts at {differs:?}"
     );
 }
