@@ -155,7 +155,7 @@ mod tests {
             cells: ["endpoint".to_owned(), path.to_owned(), "system".to_owned()],
             details: vec!["A line.".to_owned()],
         };
-        let long = format!("/{}", "x".repeat(80));
+        let long = format!("/{}", "x".repeat(88));
         let text = table(["KIND", "PATH", "TOKENS"], &[row("/short"), row(&long)]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().all(|line| visible(line) <= WIDTH), "{text}");
