@@ -105,7 +105,7 @@ mod tests {
             "{}",
             r#"{"version":1}"#,
             r#"{"version":0,"args":"1"}"#,
-            "[2]",
+            "7",
         ] {
             let error = read(damaged);
             assert!(
