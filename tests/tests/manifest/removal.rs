@@ -242,3 +242,40 @@ fn a_removed_list_takes_only_its_items_comments_along() {
     let error = removed("    # - key: parked\n    #   endpoint: keep\n").unwrap_err();
     assert!(error.contains("about none of its items"), "{error}");
 }
+
+#[action(verb = "GET", description = "Looks something up")]
+async fn look_up() {}
+
+#[web_trigger]
+async fn receive() {}
+
+/// Some options' properties may be set in the manifest instead.
+#[test]
+fn properties_that_may_be_set_by_hand_are_preserved() {
+    let app = App::empty()
+        .handler(forge_remote::handler!(look_up))
+        .handler(forge_remote::handler!(receive))
+        .app_id(forge_remote::testing::TEST_APP_ID)
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let wanted = app.build().unwrap().desired_manifest();
+    let parse = |text: &str| ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    let new = parse("").merged_with(&wanted, Some(forge_remote::testing::TEST_APP_ID));
+    let mut text = new.unwrap();
+    for (key, by_hand) in [
+        ("look-up-action", "name: Look up"),
+        (
+            "receive-webtrigger",
+            "request: { authentication: hmacSharedSecret }",
+        ),
+    ] {
+        let head = format!("- key: {key}\n");
+        let at = text.find(&head).unwrap();
+        let indent = at - text[..at].rfind('\n').unwrap() + 1;
+        text.insert_str(at + head.len(), &format!("{:indent$}{by_hand}\n", ""));
+    }
+    assert_eq!(parse(&text).merged_with(&wanted, None).unwrap(), text);
+    // Others follow the code.
+    let odd = text.replace("actionVerb: GET\n", "actionVerb: CREATE\n");
+    assert_ne!(odd, text);
+    assert_eq!(parse(&odd).merged_with(&wanted, None).unwrap(), text);
+}
