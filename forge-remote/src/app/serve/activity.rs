@@ -1,6 +1,6 @@
 //! The activity of a connection: its own task records it, and the server reads it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
@@ -45,6 +45,10 @@ pub(super) struct Activity {
     close_in_phase: AtomicU64,
     /// The connection closes if it is still in this state of `writes`; 0: no request to close.
     close_in_write: AtomicU64,
+    /// The connection frees its buffers if it is still in this state of `phases`; 0: no request to rest.
+    rest_in_phase: AtomicU64,
+    /// The number of request bodies that handlers hold.
+    bodies: AtomicU32,
     /// The connection ends after its call, or at once without one.
     is_stopping: AtomicBool,
     /// The connection's task, once it has been polled.
@@ -82,6 +86,8 @@ impl Activity {
             writes: AtomicU64::new(2),
             close_in_phase: AtomicU64::new(0),
             close_in_write: AtomicU64::new(0),
+            rest_in_phase: AtomicU64::new(0),
+            bodies: AtomicU32::new(0),
             is_stopping: AtomicBool::new(false),
             task: Mutex::new(None),
         }
@@ -119,6 +125,33 @@ impl Activity {
             self.close_in_phase.store(still.phases, Ordering::Relaxed);
         }
         self.wake();
+    }
+
+    /// Requests that the connection frees its buffers, unless something happens on it first.
+    pub(super) fn rest_if(&self, still: Snapshot) {
+        if self.rest_in_phase.swap(still.phases, Ordering::Relaxed) != still.phases {
+            self.wake();
+        }
+    }
+
+    /// Whether the connection must free its buffers.
+    pub(super) fn must_rest(&self) -> bool {
+        let phases = self.phases.load(Ordering::Relaxed);
+        Phase::of(phases) == Phase::Idle && self.rest_in_phase.load(Ordering::Relaxed) == phases
+    }
+
+    /// Whether a handler holds a request's body. The HTTP layer must then keep the connection: it alone knows where the
+    /// body ends and the next request begins.
+    pub(super) fn has_body(&self) -> bool {
+        self.bodies.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn add_body(&self) {
+        self.bodies.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn remove_body(&self) {
+        self.bodies.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Requests that the connection ends after its call, or at once without one.

@@ -22,15 +22,23 @@ use crate::response;
 
 /// The task that serves one connection.
 pub(super) struct Connection {
-    http: http1::Connection<TokioIo<Socket>, Calls>,
+    builder: Arc<http1::Builder>,
+    state: State,
     activity: Arc<Activity>,
     waker: Option<Waker>,
     is_last_call: bool,
 }
 
+enum State {
+    Http(http1::Connection<TokioIo<Socket>, Calls>),
+    /// The connection waits for a request, without the buffers of the HTTP layer.
+    Resting(Socket, Calls),
+    Ended,
+}
+
 impl Connection {
     pub(super) fn new(
-        http: &http1::Builder,
+        builder: Arc<http1::Builder>,
         stream: TcpStream,
         router: Router,
         activity: Arc<Activity>,
@@ -41,11 +49,41 @@ impl Connection {
             activity: Arc::clone(&activity),
         };
         Self {
-            http: http.serve_connection(TokioIo::new(socket), calls),
+            state: State::Resting(socket, calls),
+            builder,
             activity,
             waker: None,
             is_last_call: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting(..))
+    }
+
+    /// Gives the socket of a resting connection to the HTTP layer.
+    fn resume(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Resting(socket, calls) => {
+                let io = TokioIo::new(socket);
+                State::Http(self.builder.serve_connection(io, calls))
+            }
+            other => other,
+        };
+    }
+
+    /// Takes the socket back from the HTTP layer, with the bytes that it has read and not parsed.
+    fn rest(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Http(http) => {
+                let parts = http.into_parts();
+                let mut socket = parts.io.into_inner();
+                socket.unread(parts.read_buf);
+                State::Resting(socket, parts.service)
+            }
+            other => other,
+        };
     }
 }
 
@@ -60,23 +98,46 @@ impl Future for Connection {
             this.waker = Some(context.waker().clone());
         }
         loop {
-            if let Poll::Ready(ended) = Pin::new(&mut this.http).poll(context) {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+            // Read before the HTTP layer runs, which has then seen that the body was dropped.
+            let has_body = this.activity.has_body();
+            match &mut this.state {
+                State::Http(http) => {
+                    if let Poll::Ready(ended) = Pin::new(http).poll(context) {
+                        if let Err(error) = ended {
+                            tracing::debug!(%error, "a connection ended early");
+                        }
+                        this.state = State::Ended;
+                    }
                 }
-                return Poll::Ready(());
+                State::Resting(socket, _) => {
+                    if socket.poll_readable(context).is_ready() {
+                        this.resume();
+                        continue;
+                    }
+                }
+                State::Ended => return Poll::Ready(()),
             }
             if this.activity.must_close() {
                 return Poll::Ready(());
             }
-            if !this.activity.is_stopping() || this.is_last_call {
+            match &mut this.state {
+                State::Ended => return Poll::Ready(()),
+                _ if !this.activity.is_stopping() => {}
+                _ if matches!(this.activity.phase(), Phase::Idle | Phase::Head) => {
+                    return Poll::Ready(());
+                }
+                State::Http(http) if !this.is_last_call => {
+                    this.is_last_call = true;
+                    Pin::new(http).graceful_shutdown();
+                    continue;
+                }
+                _ => {}
+            }
+            let is_resting = matches!(this.state, State::Resting(..));
+            if is_resting || has_body || !this.activity.must_rest() {
                 return Poll::Pending;
             }
-            if matches!(this.activity.phase(), Phase::Idle | Phase::Head) {
-                return Poll::Ready(());
-            }
-            this.is_last_call = true;
-            Pin::new(&mut this.http).graceful_shutdown();
+            this.rest();
         }
     }
 }
@@ -94,6 +155,8 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
 
     fn call(&self, request: Request<Incoming>) -> Call {
         self.activity.enter(Phase::Call);
+        let activity = &self.activity;
+        let request = request.map(|body| RequestBody::new(body, activity));
         let routed = if has_host(&request) {
             Routed::Route(self.router.clone().call(request))
         } else {
@@ -113,7 +176,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
 /// Returns whether a request has exactly one `Host` header. HTTP/1.0 requests may have none.
 ///
 /// Source: RFC 9112, section 3.2
-fn has_host(request: &Request<Incoming>) -> bool {
+fn has_host(request: &Request<RequestBody>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match hosts.next() {
         Some(_) => hosts.next().is_none(),
@@ -143,6 +206,53 @@ impl Future for Call {
         let Ok(response) = response;
         let activity = Arc::clone(&self.activity);
         Poll::Ready(Ok(response.map(|body| Tracked { body, activity })))
+    }
+}
+
+/// A request's body. While it is incomplete, the rest of the connection's bytes belong to it.
+struct RequestBody {
+    body: Incoming,
+    activity: Option<Arc<Activity>>,
+}
+
+impl RequestBody {
+    fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
+        let is_incomplete = !body.is_end_stream();
+        if is_incomplete {
+            activity.add_body();
+        }
+        Self {
+            body,
+            activity: is_incomplete.then(|| Arc::clone(activity)),
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            activity.remove_body();
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -20,6 +20,8 @@ use crate::work::{BlocksThread, LAST_DROPS};
 const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
 /// How long a new connection may take to send its request before it can be closed to make room.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(100);
+/// How long a connection may wait for a request before it frees its buffers, 16 KiB in the HTTP layer.
+const REST_AFTER: Duration = Duration::from_millis(250);
 /// How long a peer may not read before its connection can be closed to make room.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 /// How long a peer may not read once the server stops.
@@ -27,7 +29,7 @@ const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections that a server has accepted. One task owns them, so there is no lock.
 pub(super) struct Connections {
-    http: http1::Builder,
+    http: Arc<http1::Builder>,
     router: Router,
     limits: Limits,
     max: usize,
@@ -55,7 +57,7 @@ impl Connections {
             // A caller that has sent its request and closed its side still gets its response.
             .half_close(true);
         Self {
-            http,
+            http: Arc::new(http),
             router,
             limits,
             max,
@@ -86,7 +88,8 @@ impl Connections {
             activity: Arc::clone(&activity),
         };
         let router = self.router.clone();
-        let connection = Connection::new(&self.http, stream, router, activity);
+        let http = Arc::clone(&self.http);
+        let connection = Connection::new(http, stream, router, activity);
         let task = self.tasks.spawn(connection);
         self.known.insert(task.id(), known);
     }
@@ -106,13 +109,15 @@ impl Connections {
         self.known.remove(&id);
     }
 
-    /// Closes connections that have exceeded a time limit.
+    /// Closes connections that have exceeded a time limit, and lets idle ones free their buffers.
     pub(super) fn check(&mut self) {
         let now = Instant::now();
         for known in self.known.values_mut() {
             let age = known.refresh(now);
             if age >= self.limits.of(known.seen, self.is_stopping) {
                 known.activity.close_if(known.seen);
+            } else if age >= REST_AFTER && known.seen.phase() == Phase::Idle {
+                known.activity.rest_if(known.seen);
             }
             if self.is_stopping && age >= FIRST_REQUEST_GRACE {
                 known.activity.stop();
@@ -124,7 +129,7 @@ impl Connections {
     pub(super) fn period(&self) -> Duration {
         let limits = &self.limits;
         let shortest = limits.header.min(limits.keep_alive).min(limits.write);
-        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+        (shortest / 4).clamp(Duration::from_millis(10), REST_AFTER)
     }
 
     /// Closes the most expendable connection: the oldest idle one, else the oldest without a

@@ -2,6 +2,8 @@
 
 mod activity;
 mod connection;
+#[cfg(test)]
+mod connection_tests;
 mod connections;
 mod files;
 mod run;

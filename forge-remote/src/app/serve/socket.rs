@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::body::Bytes;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -14,6 +15,8 @@ use super::activity::{Activity, Phase};
 /// A socket that records its reads and writes in an [`Activity`].
 pub(super) struct Socket {
     stream: TcpStream,
+    /// Bytes that were read already and are read again first.
+    unread: Bytes,
     activity: Arc<Activity>,
     is_blocked: bool,
 }
@@ -22,6 +25,7 @@ impl Socket {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
         Self {
             stream,
+            unread: Bytes::new(),
             activity,
             is_blocked: false,
         }
@@ -34,6 +38,19 @@ impl Socket {
             self.activity.toggle_blocked();
         }
         written
+    }
+
+    /// Returns bytes to the socket, which are read next.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
+
+    /// Completes when the peer has sent data, or has closed or reset the connection.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.unread.is_empty() {
+            return Poll::Ready(());
+        }
+        self.stream.poll_read_ready(context).map(drop)
     }
 
     /// Returns whether the peer has reset the connection. Wakes the task when it does, or when it
@@ -60,7 +77,13 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let polled = if self.unread.is_empty() {
+            Pin::new(&mut self.stream).poll_read(context, buffer)
+        } else {
+            let length = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(length));
+            Poll::Ready(Ok(()))
+        };
         if buffer.filled().len() > before && self.activity.phase() == Phase::Idle {
             self.activity.enter(Phase::Head);
         }
