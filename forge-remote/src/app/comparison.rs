@@ -10,8 +10,8 @@ use super::builder::App;
 use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, render, stale_keys,
-    to_yaml,
+    DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, in_parallel, render,
+    stale_keys, to_yaml,
 };
 
 /// The code's side of the comparison, which outlives the app.
@@ -180,22 +180,20 @@ impl Comparison {
         }
         let current = merged.as_ref().unwrap_or(file);
         let left = stale_keys(current, &wanted);
-        let mut text = String::new();
-        if merged.is_some() || !left.is_empty() {
-            text.push_str(&render(
-                current,
-                &check(current, &wanted, &self.allowed),
-                color,
-            ));
-        }
-        text.push_str(&match &merged {
+        let changed = || match &merged {
             None if left.is_empty() => format!("{name} matches the code; nothing was written\n"),
             None => format!("{name} was not changed\n"),
             Some(merged) if file.exists() => {
                 format!("{name} is updated:\n{}", changes(file, merged, &wanted))
             }
             Some(_) => format!("{name} is written\n"),
-        });
+        };
+        let findings = || match merged.is_some() || !left.is_empty() {
+            true => render(current, &check(current, &wanted, &self.allowed), color),
+            false => String::new(),
+        };
+        let (mut text, beside) = in_parallel(findings, changed);
+        text.push_str(&beside.unwrap_or_else(changed));
         if left.is_empty() {
             let end = UpdateEnd::Complete;
             return Ok(Updated { text, end });

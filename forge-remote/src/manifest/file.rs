@@ -6,7 +6,6 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread;
 
 use serde_yaml::{Mapping, Value};
 
@@ -14,6 +13,7 @@ use super::desired::DesiredManifest;
 use super::edit::Unsafe;
 use super::emit::to_yaml;
 use super::error::ManifestError;
+use super::parallel::in_parallel;
 use super::path::{ManifestPath, Step};
 use super::plan::Plan;
 use super::tree::{self, Node};
@@ -452,16 +452,9 @@ impl ManifestFile {
 /// Parses a text with this crate's parser and with serde's, each in its own thread; `None` where it
 /// is not valid.
 fn parse_twice(text: &str) -> (Option<Option<Node>>, Option<Value>) {
-    let serde = || serde_yaml::from_str(text).ok();
-    thread::scope(|scope| {
-        let other = thread::Builder::new().spawn_scoped(scope, serde);
-        let tree = tree::parse(text).ok();
-        let value = match other {
-            Ok(other) => other.join().ok().flatten(),
-            Err(_) => serde(),
-        };
-        (tree, value)
-    })
+    let own = || tree::parse(text).ok();
+    let (tree, value) = in_parallel(own, || serde_yaml::from_str(text).ok());
+    (tree, value.flatten())
 }
 
 /// Returns the position of the first carriage return without a line feed.

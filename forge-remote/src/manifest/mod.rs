@@ -41,6 +41,8 @@ mod owned;
 #[cfg(feature = "cli")]
 mod ownership;
 #[cfg(feature = "cli")]
+mod parallel;
+#[cfg(feature = "cli")]
 mod path;
 #[cfg(feature = "cli")]
 mod plan;
@@ -83,6 +85,8 @@ pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
 pub use owned::OwnedProperties;
+#[cfg(feature = "cli")]
+pub(crate) use parallel::in_parallel;
 #[cfg(feature = "cli")]
 pub use path::ManifestPath;
 pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};

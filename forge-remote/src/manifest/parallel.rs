@@ -1,0 +1,19 @@
+//! Two functions that run at the same time, on manifests where each takes milliseconds.
+
+use std::thread;
+
+/// Runs two functions, the second in a thread of its own if there can be one, and returns their values; `None`
+/// if the second panicked.
+pub(crate) fn in_parallel<A, B: Send>(
+    here: impl FnOnce() -> A,
+    beside: impl Fn() -> B + Sync,
+) -> (A, Option<B>) {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &beside);
+        let value = here();
+        match thread {
+            Ok(thread) => (value, thread.join().ok()),
+            Err(_) => (value, Some(beside())),
+        }
+    })
+}
