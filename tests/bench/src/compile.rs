@@ -98,6 +98,8 @@ pub(crate) fn first() {
     // A server fetches its keys over HTTPS.
     let dependencies = format!(
         "{AXUM}jsonwebtoken = {{ version = \"11\", default-features = false, features = [\"aws_lc_rs\"] }}\n\
+         aws-lc-rs = {{ version = \"1\", default-features = false, features = [\"aws-lc-sys\"] }}\n\
+         base64 = {{ version = \"0.22\", default-features = false, features = [\"std\"] }}\n\
          reqwest = {{ version = \"0.13\", default-features = false, features = [\"rustls\"] }}\n"
     );
     let plain = Workspace::new("first-plain");
@@ -205,7 +207,7 @@ const KINDS: [(&str, &str); 8] = [
     ),
     (
         "#[trigger(events = [\"avi:jira:created:issue\", \"avi:jira:updated:issue\"], ignore_self)]",
-        "(retry: Retry, State(_): State<Db>, Event(body): Event<Body>) -> Result<()> { let _ = (retry, body); Ok(()) }",
+        "(retry: RetryContext, State(_): State<Db>, Event(body): Event<Body>) -> Result<()> { let _ = (retry, body); Ok(()) }",
     ),
     (
         "#[consumer(queue = \"q\")]",

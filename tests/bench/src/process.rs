@@ -61,6 +61,25 @@ impl Server {
         cpu_of(&self.child.id().to_string(), 14)
     }
 
+    /// Waits until the server uses less than a tenth of a core, so that its work in the background has ended.
+    pub(crate) fn settle(&self) {
+        const PERIOD: Duration = Duration::from_millis(200);
+        let started = Instant::now();
+        let mut used = self.cpu();
+        loop {
+            std::thread::sleep(PERIOD);
+            let now = self.cpu();
+            if now - used < PERIOD / 10 {
+                return;
+            }
+            used = now;
+            assert!(
+                started.elapsed() < LONGEST_START,
+                "the server does not settle"
+            );
+        }
+    }
+
     /// Ends the server by SIGTERM, and waits for its end.
     pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
