@@ -321,7 +321,7 @@ mod tests {
         let (url, count) = deployment().await;
         let mut session = Session::new(url, clock.clone(), Duration::from_secs(10)).unwrap();
         session.get(Method::GET, "/").await.unwrap();
-        *clock.0.lock().unwrap() += MAX_TIME;
+        *clock.0.lock().unwrap() += MAX_TIME + INTERVAL;
         let late = session.get(Method::GET, "/").await;
         assert!(matches!(late, Err(SendError::Late)));
         assert_eq!(count.load(Ordering::Relaxed), 1);
