@@ -112,12 +112,12 @@ async fn a_discarded_job_does_not_run_again_after_a_crash() {
     app.kill().await;
 
     let app = fixture.start().await;
-    let (_, text) = fixture.run(&["jobs", "show", &id]).await;
-    assert!(text.contains("state         discarded"), "{text}");
     // A later job runs, and it does not.
     accepted(&app, "later", 1).await;
     until_started(&fixture, "later", 1).await;
     assert_eq!(fixture.count("endless", "start"), 1);
+    let (_, text) = fixture.run(&["jobs", "show", &id]).await;
+    assert!(text.contains("state         discarded"), "{text}");
     app.kill().await;
 }
 

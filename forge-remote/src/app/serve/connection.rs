@@ -30,7 +30,7 @@ pub(super) struct Connection {
 }
 
 enum State {
-    Http(http1::Connection<TokioIo<Socket>, Calls>),
+    Http(Box<http1::Connection<TokioIo<Socket>, Calls>>),
     /// The connection waits for a request, without the buffers of the HTTP layer.
     Resting(Socket, Calls),
     Ended,
@@ -67,7 +67,7 @@ impl Connection {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::Resting(socket, calls) => {
                 let io = TokioIo::new(socket);
-                State::Http(self.builder.serve_connection(io, calls))
+                State::Http(Box::new(self.builder.serve_connection(io, calls)))
             }
             other => other,
         };
