@@ -128,7 +128,7 @@ impl Future for Connection {
                 }
                 State::Http(http) if !this.is_last_call => {
                     this.is_last_call = true;
-                    Pin::new(http).graceful_shutdown();
+                    Pin::new(&mut **http).graceful_shutdown();
                     continue;
                 }
                 _ => {}
