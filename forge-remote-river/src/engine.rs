@@ -184,7 +184,8 @@ impl<D: Database> River<D> {
             let name = self.database.name();
             let look = self.database.look().await?.ok_or_else(|| {
                 EngineError::new(format!(
-                    "{name} does not exist: no job was stored there yet, or its path is relative to another folder"
+                    "{name} does not exist: no job was stored there yet (`dev` keeps its jobs in memory), or its path is \
+                     relative to another folder"
                 ))
             })?;
             if let TableState::Ahead(version) = look.ledger.table_state().await? {
