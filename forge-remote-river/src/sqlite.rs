@@ -94,6 +94,9 @@ impl Database for SqliteFile {
 
     async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
         let path = self.path.display();
+        let unreadable = format!(
+            "{path} can't be read: make it readable for the app's user, or name the file of the jobs if this is another's"
+        );
         let is_wal = match is_wal(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let folder = folder_of(&self.path);
@@ -108,7 +111,7 @@ impl Database for SqliteFile {
                     )),
                 };
             }
-            is_wal => is_wal.map_err(|error| failed(&format!("{path} can't be read"), error))?,
+            is_wal => is_wal.map_err(|error| failed(&unreadable, error))?,
         };
         if let Err(error) = check_file(&self.path) {
             return Err(failed(&format!("{path} can't be written"), error));
@@ -124,8 +127,7 @@ impl Database for SqliteFile {
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_lazy_with(options);
         let migrations = SqliteMigrator::new(pool.clone()).validate(None).await;
-        let migrations =
-            migrations.map_err(|error| failed(&format!("{path} can't be read"), error))?;
+        let migrations = migrations.map_err(|error| failed(&unreadable, error))?;
         let store = SqliteStore {
             pool,
             turn: Arc::new(Semaphore::new(1)),

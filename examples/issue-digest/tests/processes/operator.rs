@@ -105,6 +105,22 @@ async fn a_missing_file_is_not_created_by_a_list() {
 }
 
 #[tokio::test]
+async fn the_error_for_a_file_of_another_program_names_the_fix() {
+    let fixture = Fixture::sqlite().await;
+    let file = fixture.folder.file("jobs.db");
+    std::fs::write(&file, "the notes of another program").unwrap();
+    let (status, text) = fixture.run(&["jobs", "list"]).await;
+    assert!(
+        status != 0 && text.contains("name the file of the jobs"),
+        "{text}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        "the notes of another program"
+    );
+}
+
+#[tokio::test]
 async fn an_empty_file_is_not_migrated_by_a_list() {
     let fixture = Fixture::sqlite().await;
     let path = fixture.folder.file("jobs.db");
