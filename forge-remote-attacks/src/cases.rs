@@ -1,4 +1,4 @@
-//! The cases of a class: a request each, and what must become of it.
+//! The cases of a class: requests with their expected verdicts.
 
 use serde_json::Value;
 
@@ -9,18 +9,18 @@ pub struct Case {
     pub name: String,
     /// The request.
     pub request: Request,
-    /// The token, where the request is nothing but a POST to `/tick` with it.
+    /// The FIT, if the request is a plain POST to `/tick` with it.
     pub token: Option<String>,
-    /// What must become of the request.
+    /// The expected verdict.
     pub verdict: Verdict,
 }
 
-/// What must become of a request.
+/// The expected result of a request.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The handler runs, and sees these claims.
     Accepted(Value),
-    /// The status is one of these, which is 401 where HTTP itself is not at fault.
+    /// The request is rejected with one of these statuses: 401, or another one for an HTTP error.
     Refused(&'static [u16]),
     /// Accepted or refused, but promptly.
     Prompt,
@@ -38,7 +38,7 @@ pub struct Request {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether the length of the body is declared; otherwise `headers` do that.
+    /// Whether `Content-Length` is added; otherwise `headers` has to frame the body.
     pub is_framed: bool,
 }
 

@@ -31,11 +31,11 @@ pub struct RsaKey {
 
 #[derive(Clone)]
 enum Private {
-    /// By the exponent.
+    /// The private exponent.
     Exponent(BigUint),
-    /// Not at all: the key is somebody else's.
+    /// Unknown: only the public key is known.
     Unknown,
-    /// By the Chinese remainder theorem, one `(modulus, exponent)` a factor.
+    /// The factors, for the Chinese remainder theorem: one `(modulus, exponent)` each.
     Factors(Vec<(BigUint, BigUint)>),
 }
 

@@ -10,9 +10,8 @@
 //! forge_remote_build::warn_if_stale();
 //! ```
 //!
-//! A build script runs before the handlers exist, so this reads the sources in the package's `src`,
-//! with the same table of attributes and the same rules for names as the macros and the runtime.
-//! These are its limits:
+//! A build script runs before the handlers are compiled, so `warn_if_stale` parses the package's
+//! `src`. Limitations:
 //!
 //! - It does not see handlers in other crates, handlers that a declarative macro generates, and
 //!   attributes that are imported under another name.
@@ -41,7 +40,7 @@ use sources::Sources;
 const MAX_WARNINGS: usize = 10;
 
 /// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
-/// package's `src`, at most ten. For `build.rs`; elsewhere it does nothing.
+/// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
 /// The file is `FORGE_REMOTE_MANIFEST`, or the one beside `Cargo.toml`. Files that cannot be read
 /// are skipped.

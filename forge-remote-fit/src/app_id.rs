@@ -7,8 +7,7 @@ const PREFIX: &str = "ari:cloud:ecosystem::app/";
 
 /// A Forge app's ARI, `ari:cloud:ecosystem::app/<uuid>`; `app.id` in `manifest.yml`.
 ///
-/// The bare UUID is understood too. Its case does not matter: it is kept in lower case, as Forge
-/// writes it in tokens.
+/// A bare UUID is accepted too. The UUID is case-insensitive, and stored in lower case, as in FITs.
 ///
 /// ```
 /// use forge_remote_fit::AppId;
@@ -20,7 +19,7 @@ const PREFIX: &str = "ari:cloud:ecosystem::app/";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppId(String);
 
-/// A text that is not a Forge app id.
+/// The error of a text that is not a Forge app id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a Forge app id: expected `{PREFIX}` and a UUID, as `forge register` writes it \

@@ -1,4 +1,4 @@
-//! Time, passed in: tests never sleep.
+//! Injected clocks, so that tests do not sleep.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -2,7 +2,7 @@
 
 use super::claims::{Claims, InstallationContext, is_staging};
 
-/// One of Atlassian's clouds: each signs with a key set of its own.
+/// One of Atlassian's clouds, each with a separate key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud<'a> {
     /// Atlassian's commercial cloud.
@@ -14,7 +14,7 @@ pub enum Cloud<'a> {
 }
 
 impl<'a> Cloud<'a> {
-    /// Returns the cloud of claims with this label and base URL: the same two that choose the key set.
+    /// Returns the cloud of this label and API base URL, which also select the key set.
     pub fn of(isolated_cloud_label: Option<&'a str>, api_base_url: Option<&str>) -> Self {
         match isolated_cloud_label {
             Some(label) => Self::Isolated(label),

@@ -1,6 +1,7 @@
-//! Why a request is rejected: precise in the log, silent towards the caller.
+//! The reasons of rejections: detailed in the log, hidden from the caller.
 
-/// Upper bound on a token's length, in bytes; longer ones are rejected. A FIT has about 2 KB; a page's context can grow.
+/// Upper bound on a token's length, in bytes; longer ones are rejected. A FIT has about 2 KB, more with a large page
+/// context.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Why a FIT was rejected.

@@ -1,4 +1,4 @@
-//! Promises of the verifier and of the key sets, held against any bytes.
+//! Properties of the verifier and the key sets, for fuzzing.
 
 use std::borrow::Cow;
 use std::pin::Pin;

@@ -56,7 +56,7 @@ impl Network {
     }
 }
 
-/// Returns whether a URL names this machine.
+/// Returns whether a URL's host is loopback.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost" | "[::1]") => true,
@@ -67,8 +67,8 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A failed build of an HTTP client. A later one may succeed: certificates can be mounted late, and
-/// files be closed.
+/// The error of building an HTTP client. A retry may succeed, for example once certificates are
+/// mounted or files are closed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "the HTTP client could not be built; it is retried: are CA certificates installed (or \

@@ -10,7 +10,7 @@ use super::source::{FetchError, JwksDocument, KeySource, LONGEST_FETCH, PRODUCTI
 /// A key-set document larger than this is rejected, in bytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 
-/// A key set behind a URL: `https`, or `http` on loopback.
+/// A key set that is fetched from a URL: `https`, or `http` on loopback.
 ///
 /// Redirects are not followed, a document has at most 1 MiB, and an HTTP client that could not be
 /// built (certificates that are mounted late, say) is built again with the next fetch. The time is

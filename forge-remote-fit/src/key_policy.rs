@@ -7,7 +7,8 @@ use super::source::LONGEST_FETCH;
 /// The shortest cache lifetime of a fetched set.
 pub(super) const MIN_TTL: Duration = Duration::from_secs(60);
 
-/// How a key set is kept fresh. The defaults suit Atlassian's: keys rotate often, without notice.
+/// The refresh policy of a key set. The defaults suit Atlassian's keys, which rotate often and
+/// without notice.
 #[derive(Clone, Debug)]
 pub struct JwksPolicy {
     pub(super) time_to_live: Duration,

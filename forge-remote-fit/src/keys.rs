@@ -27,7 +27,7 @@ const REQUEST_WAIT: Duration = Duration::from_secs(4);
 /// The background task looks at the wall clock this often: its own sleep stops with the machine's.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// A key set and its upkeep; clones share it.
+/// A key set that is fetched, cached and refreshed. Clones share it.
 #[derive(Clone)]
 pub struct Jwks {
     inner: Arc<JwksState>,
@@ -163,8 +163,8 @@ impl Jwks {
         self.inner.source.name()
     }
 
-    /// Refreshes the set before it expires, until every clone is dropped. Spawn this future as a task;
-    /// without it, requests cause the fetches.
+    /// Returns a future that refreshes the set before it expires, until every clone is dropped. Spawn
+    /// it as a task; otherwise requests trigger the fetches.
     pub fn keep_fresh(&self) -> impl Future<Output = ()> + Send + 'static {
         let weak = Arc::downgrade(&self.inner);
         let clock = Arc::clone(&self.inner.clock);

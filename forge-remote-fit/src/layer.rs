@@ -18,9 +18,9 @@ use super::verifier::Verifier;
 
 /// A [`tower::Layer`](Layer) that lets only calls with a valid FIT for one endpoint through.
 ///
-/// The [`EndpointTarget`] decides which callers are accepted, and there is no default for it. A FIT names no
-/// path, so an app has one layer for each endpoint of its manifest, around that endpoint's route
-/// only; the layers share one [`Verifier`].
+/// The [`EndpointTarget`] declares the accepted callers and has no default. A FIT contains no path, so each
+/// endpoint of the manifest needs its own layer, around its own route. The layers can share one
+/// [`Verifier`].
 ///
 /// - A call that passes carries [`Claims`](crate::Claims) and [`Provenance`] in its request's
 ///   extensions. With the feature `axum` both are extractors.
@@ -28,11 +28,11 @@ use super::verifier::Verifier;
 ///   403 for a page that is not in [`EndpointTarget::pages`], 503 where Atlassian's key set cannot be
 ///   fetched. The reason is logged, ten times a minute at most for each reason, without the token
 ///   and its claims.
-/// - The body is not touched. Limit its size by a layer of your own.
+/// - The layer does not read the body. Limit its size with another layer.
 ///
 /// Browsers send a CORS preflight without a token before a `requestRemote` call: put a CORS layer
-/// outside of this one. If the provenance of a call is not [`Provenance::Platform`], its caller may
-/// have written its OAuth headers.
+/// outside of this one. If a call's [`Provenance`] is not `Platform`, its OAuth headers may have
+/// been written by the caller.
 ///
 /// ```
 /// use forge_remote_fit::{Claims, FitLayer, EndpointTarget, Verifier};

@@ -69,7 +69,7 @@ pub use verifier::{KeyRing, Verifier};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What forge-remote shares with this crate. Not part of the public API: no stability here.
+/// Items for forge-remote. Not part of the public API: they may change in any version.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::clock_health::ClockHealth;
@@ -101,9 +101,8 @@ pub mod __private {
             (claims.payload(), claims.verified_at())
         }
 
-        /// Makes the claims again. Only for what the app itself has stored and authenticated: the
-        /// token's signature is not checked, everything else is. Without a `target`, the claims may be of
-        /// a call of any endpoint of the app.
+        /// Restores claims that the app itself has stored and authenticated. Everything except the
+        /// signature is checked. Without a `target`, any endpoint of the app is accepted.
         ///
         /// # Errors
         ///

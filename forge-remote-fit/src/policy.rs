@@ -1,4 +1,4 @@
-//! The settings of verification. None of them switches it off.
+//! The settings of verification. None disables the checks of signature, issuer, audience and dates.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ impl Environment {
 
 /// The strictness of the check that a FIT was issued for the endpoint it is sent to.
 ///
-/// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
-/// route of a scheduled trigger within its 25 seconds, so handlers that only the platform calls
-/// always reject a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
-/// type counts too: the platform's own calls name `core:endpoint`.
+/// A FIT names no path. A FIT in a user's browser (`requestRemote`) could be sent to the path of a
+/// scheduled trigger within its lifetime of 25 seconds, so handlers that only the platform calls
+/// always reject a FIT with a `principal`. The FIT of an anonymous visitor has no `principal`, so
+/// the module type is checked too: FITs of platform calls have `core:endpoint`.
 ///
 /// A rejected module type is logged once, with the setting that accepts it. `preUninstall` is always
 /// bound by at least [`Key`](Self::Key): its handler deletes an installation's data.
@@ -50,18 +50,18 @@ pub enum EndpointBinding {
     /// the manifest, the code does not know the module's key, and any key is accepted except those of other handlers.
     #[default]
     Key,
-    /// As [`Key`](Self::Key), and handlers that only the platform calls accept `core:endpoint` alone.
+    /// Like [`Key`](Self::Key), but handlers for platform calls accept only `core:endpoint`.
     Strict,
-    /// As [`Key`](Self::Key), and handlers that only the platform calls also accept module types that
-    /// this version does not know as a page's. The headers of these calls are treated as a page's. Use
-    /// it if the platform's own calls have a type that is not documented.
+    /// Like [`Key`](Self::Key), but handlers for platform calls also accept module types that this
+    /// version does not know. Such calls have the provenance of a page's call. Use it if platform
+    /// calls arrive with an undocumented module type.
     UnknownModules,
     /// Checks only the `principal`, and neither type nor key. Use it after a change of the platform that
     /// this version does not know yet.
     PrincipalOnly,
 }
 
-/// The settings by which tokens are verified. Every default is safe.
+/// The settings of FIT verification. Every default is strict.
 ///
 /// ```
 /// use forge_remote_fit::{Environment, VerificationPolicy};
@@ -144,16 +144,16 @@ impl VerificationPolicy {
 pub struct EndpointTarget {
     /// The endpoint's key.
     pub endpoint: String,
-    /// The key of the module that points at the endpoint, where it has one of its own.
+    /// The key of the module that names the endpoint, if it differs from the endpoint's.
     pub module: Option<String>,
     /// The keys that the endpoint and the module have in older major versions of the app, which
     /// installations keep until their admins consent to the upgrade.
     pub former_keys: Vec<String>,
     /// The type of that module, as the manifest has it: `trigger`, `macro`, …
     pub module_type: &'static str,
-    /// The module keys that a token with the module type `core:endpoint` may name.
+    /// The accepted values of `app.module.key` in FITs with the module type `core:endpoint`.
     pub named: AllowedModuleKey,
-    /// Who may call it.
+    /// The accepted callers.
     pub caller: AllowedCaller,
     /// Whether Forge may forward the headers of its own caller.
     pub forwards_headers: bool,
@@ -203,7 +203,8 @@ impl EndpointTarget {
     }
 }
 
-/// The module keys that a token with the module type `core:endpoint` may name.
+/// The values of `app.module.key` that an endpoint accepts in FITs with the module type
+/// `core:endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedModuleKey {
     /// The key of its own endpoint or module.
@@ -215,7 +216,7 @@ pub enum AllowedModuleKey {
     /// registered at run time: Forge generates their keys.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
     OwnOrGenerated(Arc<BTreeSet<String>>),
-    /// Any key: for calls that Forge makes without an endpoint, whose tokens are not documented.
+    /// Any key. For calls without an endpoint, whose FITs are not documented.
     Anything,
 }
 

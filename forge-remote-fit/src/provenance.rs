@@ -8,10 +8,10 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 
 /// Where the headers of a verified call come from.
 ///
-/// The Forge Invocation Token (FIT) is signed, the headers beside it are not: an OAuth token in
-/// `x-forge-oauth-system` or `x-forge-oauth-user` is Forge's only when nobody else could write the
-/// header. [`AllowedCaller`] lists the callers a handler accepts; this is the caller of one verified
-/// call. It decides whether a token is kept, handed out, or must be proven first.
+/// The FIT is signed; the other headers are not. An OAuth token in `x-forge-oauth-system` or
+/// `x-forge-oauth-user` can be trusted only if nobody else could write the header. [`AllowedCaller`]
+/// is the set of callers that a handler accepts; the provenance is the caller of one call. It
+/// determines whether an OAuth token is stored, used, or must be proven first.
 ///
 /// ```
 /// use forge_remote_fit::{Claims, Provenance, EndpointTarget};

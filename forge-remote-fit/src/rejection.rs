@@ -31,8 +31,8 @@ impl VerifyError {
 
     /// Returns the response for the caller: JSON, with `WWW-Authenticate` (401) or `Retry-After` (503).
     ///
-    /// It reveals nothing of the reason, except whether a token arrived: its sender knows that, unless a
-    /// proxy in between has removed it.
+    /// It does not reveal the reason, except whether an `Authorization` header arrived, which shows a
+    /// proxy that removes it.
     ///
     /// ```
     /// use forge_remote_fit::{TokenRejection, VerifyError};
@@ -80,8 +80,8 @@ impl VerifyError {
         self.log_with(limits, || None);
     }
 
-    /// As [`log`](Self::log), with a hint at the cause if there is one. `hint` is called only if the
-    /// line is logged.
+    /// Logs the reason like [`log`](Self::log), with an optional hint at the cause. `hint` is called
+    /// only if the line is logged.
     #[doc(hidden)]
     pub fn log_with(&self, limits: &LogLimits, hint: impl FnOnce() -> Option<String>) {
         let code = self.code();

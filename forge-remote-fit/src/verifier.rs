@@ -73,7 +73,7 @@ impl KeyRing {
     }
 }
 
-/// Verifies FITs for one app.
+/// Verifies FITs for one or several apps.
 pub struct Verifier {
     app_ids: Vec<AppId>,
     keys: KeyRing,
@@ -168,8 +168,8 @@ impl Verifier {
         Ok(Self::new(app_id, KeyRing::new(keys), policy, clock))
     }
 
-    /// The limits on log lines that callers can cause, shared by everything in front of which this
-    /// verifier is.
+    /// Returns the limits on log lines that callers can cause; all users of this verifier share
+    /// them.
     #[doc(hidden)]
     pub fn log_limits(&self) -> LogLimits {
         self.log_limits.clone()

@@ -1,13 +1,14 @@
 //! The attribute macros of forge-remote. Use them through that crate, which documents them.
 //!
-//! One file for each stage, and imports run upwards in this list only:
+//! One file for each stage. A file imports only files above it in this list:
 //!
 //! 1. `parse`, `signature` and `stack`: the attribute's tokens, the function's signature, and its other
 //!    attributes;
 //! 2. `options`: the options by name, with readers for their shapes; `combinations`, `words` and `durable`;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
-//! 5. `expand`: the unchanged function, and its record; `job`: the same for `#[job]`, which is no kind.
+//! 5. `expand`: the unchanged function, and its record; `job`: the same for `#[job]`, which is not a
+//!    kind.
 //!
 //! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
 //! the crate `forge-remote-schema`.
@@ -61,7 +62,7 @@ forge_remote_schema::for_each_kind!(attributes);
 /// | `retries` | the attempts after the first, 0 to 100 | 8 |
 /// | `backoff` | the pause before the first retry, doubled up to a maximum | `"10s..1h"` |
 /// | `timeout` | the time limit of one attempt, `1s` to `1h` | `"2m"` |
-/// | `per_installation` | how many of an installation's run at once, on all machines together, 1 to 100 | no limit |
+/// | `per_installation` | the maximum number of concurrent runs per installation, across all machines, 1 to 100 | no limit |
 #[proc_macro_attribute]
 pub fn job(attribute: TokenStream, item: TokenStream) -> TokenStream {
     job::attribute(attribute.into(), item.into()).into()

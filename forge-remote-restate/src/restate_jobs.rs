@@ -57,8 +57,8 @@ impl RestateJobs {
         }))
     }
 
-    /// Sets the address on which Restate calls the app, and the URL at which it reaches this address, perhaps
-    /// through a load balancer that passes HTTP/2 on.
+    /// Sets the address on which Restate calls the app, and the URL at which it reaches this address,
+    /// possibly through a load balancer that supports HTTP/2.
     ///
     /// Restate runs a job to its end at the URL where it began, so the URL stays the same in all versions of
     /// the app. An address other than loopback needs an [`identity_key`](Self::identity_key).
@@ -81,17 +81,17 @@ impl RestateJobs {
         self.with(|restate| restate.identity_keys.push(key.into()))
     }
 
-    /// Leaves it to you to register the URL of [`listen`](Self::listen). Default: the app registers it when
-    /// it starts. Behind a load balancer that checks the app's health first, register it once, and again
-    /// after an update of this crate, while the app runs:
+    /// Disables the registration of the URL of [`listen`](Self::listen) at launch; register it yourself.
+    /// Behind a load balancer that checks the app's health first, register it once, and again after an
+    /// update of this crate, while the app runs:
     ///
     /// ```text
     /// curl http://restate:9070/deployments -H 'content-type: application/json' \
     ///     -d '{"uri": "http://app:9080", "force": true}'
     /// ```
     ///
-    /// Until it is registered, no job is accepted. The launch does not check then that no other app has
-    /// registered with the server.
+    /// Until the URL is registered, no job is accepted. The launch then does not check whether another
+    /// app uses the server.
     #[must_use]
     pub fn register_by_hand(self) -> Self {
         self.with(|restate| restate.registers = false)

@@ -11,8 +11,8 @@ macro_rules! engine_type {
                 self.with(|settings| settings.workers = workers.max(1))
             }
 
-            /// Sets how long the key of a call or job is remembered, so that Forge's retries, occurrences of a schedule
-            /// and jobs that are sent once are recognised (default and least: 26 hours, the
+            /// Sets how long the key of a call or job is remembered, so that Forge's retries, repeated occurrences and
+            /// `unique` jobs are recognised (default and minimum: 26 hours, the
             /// [longest window](forge_remote::jobs::Repeats::LONGEST_WINDOW)).
             #[must_use]
             pub fn remember(self, time: Duration) -> Self {

@@ -6,7 +6,7 @@ use forge_remote::jobs::{
     Accepted, EngineError, Envelope, JobEngine, MemoryJobs, SendError, SendJob,
 };
 
-/// Sends a job in a transaction of yours: it is sent if, and only if, the transaction commits.
+/// Sends a job in your transaction: the job is sent if and only if the transaction commits.
 ///
 /// The app's engine must be the one of the transaction's database: [`SqliteJobs`](crate::SqliteJobs) on the same
 /// file, or [`PostgresJobs`](crate::PostgresJobs) in the same database; its tables may be in another schema.
@@ -38,9 +38,9 @@ use forge_remote::jobs::{
 /// # fn main() {}
 /// ```
 ///
-/// - After an error, roll the transaction back: the job may be half written.
-/// - Until the transaction ends, another one that sends a job with the same
-///   [`unique`](SendJob::unique) key waits for it. On PostgreSQL, both need the isolation level READ COMMITTED, the default.
+/// - After an error, roll the transaction back: the job may be partially written.
+/// - Another transaction that sends a job with the same [`unique`](SendJob::unique) key waits until this one ends. On
+///   PostgreSQL, both need the isolation level READ COMMITTED, the default.
 /// - SQLite: begin with `BEGIN IMMEDIATE`, because a transaction that reads before it writes fails when
 ///   another one wrote meanwhile. The job is as durable as your own connection's commits
 ///   (`synchronous = FULL` survives a power cut), and starts within half a second after the commit.
@@ -88,7 +88,7 @@ pub enum TransactionError {
     /// The job can't be sent at all.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// The transaction is of another database than the app's engine.
+    /// The transaction belongs to a different database than the app's engine.
     #[error("the app's jobs are in {engine}, and the transaction is of another database: {fix}")]
     OtherDatabase {
         /// The engine's name.
@@ -96,8 +96,8 @@ pub enum TransactionError {
         /// The fix.
         fix: &'static str,
     },
-    /// The job is [`unique`](SendJob::unique), and the transaction does not see what others have committed since it
-    /// began.
+    /// The job is [`unique`](SendJob::unique), and the transaction's isolation level hides commits of other
+    /// transactions.
     #[error(
         "a transaction with the isolation level `{level}` can't send a job with `unique`: begin it with READ COMMITTED"
     )]

@@ -24,30 +24,30 @@
 //! | `postgres` | `PostgresJobs` | several machines |
 //!
 //! The engine is [River](https://docs.rs/riverqueue), pinned to one version. `FORGE_REMOTE_TOKEN_KEY` encrypts
-//! what is stored.
+//! the stored calls.
 //!
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
 //! - A handler runs at least once. If a process is suspended, or can't reach the database, for more than
 //!   30 seconds, a second run may start while the first still runs.
-//! - `per_installation` holds across all processes that share the database; but for such a second run. After a crash, the
-//!   runs of the process count for the limit until they are handed back.
-//! - A job that crashes its process is dead after its last attempt, and the jobs that ran beside it get their attempts
-//!   back. After a crash, all of them are suspects until they have run to their end: one at a time, alone in its
-//!   process for its first 20 seconds. (Where other jobs run for long, a suspect runs beside them after 30 seconds.) A job
-//!   that ran alone in a process that ended has spent the attempt, and each one that it got back. A job that ends with
-//!   its process beside others again and again is taken for the cause at the fourth time.
+//! - `per_installation` holds across all processes that share the database, except during such a second run. After a
+//!   crash, interrupted runs count towards the limit until they are reclaimed.
+//! - A job that crashes its process is dead after its last attempt. The interrupted attempts of jobs that ran at the
+//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they run one
+//!   at a time, each without other jobs for its first 20 seconds (if other jobs are still running after 30 seconds, the
+//!   suspect starts anyway). If the process crashes again while a suspect runs alone, its attempt and its earlier
+//!   uncounted ones are counted. If a job is interrupted together with other jobs four times, its attempts are counted
+//!   too.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
-//! - When the clock is set, by an hour for example, no job is lost, and what waits for a retry does not wait longer. A job
-//!   that runs at that moment may run twice. With PostgreSQL, a machine whose clock differs from the database's by more
-//!   than 5 seconds runs no jobs until they agree. It notices within 5 seconds, and what it hands back until then is due by
-//!   the database's clock.
-//! - If the response to a claim is lost, its jobs are handed back after 10 minutes.
-//! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
-//!   lower the priority of its next call. A job that was sent for later, or waits for its retry, gets its priority when it
-//!   becomes due.
+//! - If the clock is changed, for example by an hour, no job is lost, and retries are not delayed. A job that runs at
+//!   that moment may run twice. With PostgreSQL, a machine whose clock differs from the database's by more than 5
+//!   seconds runs no jobs until they agree. It notices within 5 seconds; until then, jobs that it reschedules are dated
+//!   by the database's clock.
+//! - If the database's response to a claim is lost, the claimed jobs are released after 10 minutes.
+//! - The more jobs of an installation are waiting, the lower the priority of its next one, so a long queue hardly
+//!   delays other installations. A delayed or retried job gets its priority when it becomes due.
 //!
 //! # Transactions
 //!

@@ -33,8 +33,8 @@ const MIGRATION_LOCK: i64 = 0x666f_7267_6572_656d;
 ///
 /// Its tables are in a schema of their own, `forge_remote_jobs`, which is created, or in the one that the
 /// URL names (`?options[search_path]=my_schema`). The URL is that of
-/// [`sqlx`](https://docs.rs/sqlx/latest/sqlx/postgres/struct.PgConnectOptions.html). A connection pooler has to
-/// keep sessions: PgBouncer's transaction mode does not work.
+/// [`sqlx`](https://docs.rs/sqlx/latest/sqlx/postgres/struct.PgConnectOptions.html). A connection pooler must
+/// use session pooling; PgBouncer's transaction pooling does not work.
 ///
 /// ```no_run
 /// use forge_remote::prelude::*;

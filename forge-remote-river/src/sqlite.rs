@@ -43,8 +43,8 @@ const MAX_CONNECTIONS: u32 = 6;
 /// A missing file is created, readable by its owner only. Several processes of one machine may share it;
 /// it must not be on a network file system. A lock file `….lock` beside it shows whether another process
 /// uses it. A job that another process stored, or a [transaction of yours](crate::InTransaction), starts within half
-/// a second. Use a file of its own, not the token store's, which writes with other durability settings; or that
-/// of your own tables, to send jobs in your [transactions](crate::InTransaction).
+/// a second. Use a separate file, not the token store's, which has other durability settings. To send jobs in your
+/// [transactions](crate::InTransaction), use the file of your own tables.
 ///
 /// ```
 /// use forge_remote::prelude::*;

@@ -1,5 +1,4 @@
-//! The texts of a cron schedule: their shape, which is checked at compile time. Their meaning is checked
-//! when the app starts.
+//! Compile-time checks of a cron schedule's syntax. The app checks the meaning at launch.
 
 use crate::durable::seconds;
 use crate::{Mistake, nearest, one_of};
@@ -44,7 +43,7 @@ const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "weekd
 ///
 /// # Errors
 ///
-/// It has another number of fields, or a character that no field has.
+/// The expression does not have five fields, or has an invalid character.
 pub fn check_expression(text: &str) -> Result<(), Mistake> {
     let example = "write `cron = \"30 2 * * 1-5\"`";
     if text.trim_start().starts_with('@') {
@@ -93,7 +92,7 @@ pub fn check_expression(text: &str) -> Result<(), Mistake> {
 ///
 /// # Errors
 ///
-/// It has a character that no name has.
+/// The name has an invalid character.
 pub fn check_zone(text: &str) -> Result<(), Mistake> {
     let is_allowed = |sign: char| sign.is_ascii_alphanumeric() || "/_+-".contains(sign);
     if text.chars().all(is_allowed) {
@@ -109,7 +108,7 @@ pub fn check_zone(text: &str) -> Result<(), Mistake> {
 ///
 /// # Errors
 ///
-/// It is not a time, or out of bounds.
+/// The text is not a time, or is out of bounds.
 pub fn check_time(name: &str, text: &str, (min, max): (&str, &str)) -> Result<u64, Mistake> {
     let bounds = seconds(min).unwrap_or_default()..=seconds(max).unwrap_or_default();
     let found = seconds(text).filter(|seconds| bounds.contains(seconds));

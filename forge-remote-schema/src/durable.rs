@@ -5,7 +5,7 @@ use crate::Mistake;
 /// The options in the parentheses of `durable(…)`.
 pub const OPTIONS: [&str; 4] = ["retries", "backoff", "timeout", "per_installation"];
 
-/// The most retries, and the most calls of one installation at once.
+/// The maximum of `retries` and of `per_installation`.
 pub const MAX_COUNT: u32 = 100;
 const MAX_TIMEOUT: u64 = 3600;
 const MAX_PAUSE: u64 = 24 * 3600;
@@ -38,7 +38,7 @@ pub fn seconds(text: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// It is not a time, or not between a second and an hour.
+/// The text is not a time from `1s` to `1h`.
 pub fn timeout(text: &str) -> Result<u64, Mistake> {
     let found = seconds(text).filter(|seconds| (1..=MAX_TIMEOUT).contains(seconds));
     found.ok_or_else(|| {
@@ -53,7 +53,7 @@ pub fn timeout(text: &str) -> Result<u64, Mistake> {
 ///
 /// # Errors
 ///
-/// It is not two times, the first of them the shorter, from a second to a day.
+/// The text is not two times from `1s` to `24h`, the shorter one first.
 pub fn backoff(text: &str) -> Result<(u64, u64), Mistake> {
     let pauses = text.split_once("..").and_then(|(first, max)| {
         let (first, max) = (seconds(first)?, seconds(max)?);

@@ -53,19 +53,20 @@ pub struct KindSpec {
     pub ends_installation: bool,
     /// The requests that belong to a handler.
     pub routes: RouteScope,
-    /// Whether the caller chooses the method, so that the attribute takes `method`.
+    /// Whether the caller chooses the HTTP method; if so, the attribute has the option `method`.
     pub any_method: bool,
     /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
     pub body_optional: bool,
     /// Whether the handler's options restrict its responses.
     pub checks_responses: bool,
-    /// Whether an app can register such modules at run time, so that the attribute takes `dynamic`.
-    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>
+    /// Whether an app can register such modules at run time; if so, the attribute has the option
+    /// `dynamic`. Source:
+    /// <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>
     pub may_be_dynamic: bool,
     /// Whether a handler can be `durable`.
     pub durable: Durability,
-    /// The members of the body that identify a delivery, as JSON pointers: the first is needed, the
-    /// others belong to it if they are there.
+    /// JSON pointers to the body's members that identify a delivery. The first must be present; the
+    /// others are used if present.
     pub delivery_id: &'static [&'static str],
     /// Alternative sets of scopes, one of which Forge requires for the module.
     pub scopes: &'static [ScopeSet],
@@ -91,7 +92,7 @@ pub enum AllowedCaller {
 pub enum Durability {
     /// Forge ignores the response.
     Allowed,
-    /// They can't be, for this reason.
+    /// Handlers of this kind can't be durable, for this reason.
     Refused(&'static str),
 }
 

@@ -86,7 +86,7 @@ pub struct OptionSpec {
     pub place: Place,
     /// The form of the value there.
     pub form: Form,
-    /// Whether the property may be set in the manifest instead: an update preserves it if the option is absent.
+    /// Whether the property may be set by hand in the manifest: an update preserves it if the option is absent.
     pub or_by_hand: bool,
 }
 
@@ -95,9 +95,9 @@ pub struct OptionSpec {
 pub enum Form {
     /// The same text, flag, number or list; a group is a mapping.
     Same,
-    /// This text, if the flag is on.
+    /// This text, if the flag is set; otherwise no property.
     Text(&'static str),
-    /// `false`, or no value, if the flag is on.
+    /// The inverse: `false` or absent if the flag is set, `true` otherwise.
     Negated,
     /// A list of `name` and `required`, for texts that end with `?` if they are optional.
     Arguments,

@@ -23,7 +23,7 @@ pub struct Class {
     pub about: &'static str,
     /// The reasons for which forge-remote refuses them, as in its log. Empty where all are valid.
     pub codes: &'static [&'static str],
-    /// The case that an attacker without any key of Atlassian's can send.
+    /// The name of the case that needs no private key of Atlassian.
     pub keyless: Option<&'static str>,
     make: fn(&Scene, &mut Cases),
 }

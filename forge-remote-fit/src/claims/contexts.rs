@@ -17,9 +17,9 @@ pub struct InstallationContext {
     pub name: String,
     /// Where this product's API is called, e.g. `https://api.atlassian.com/ex/jira/<cloudId>`.
     pub api_base_url: Option<String>,
-    /// The site, for Jira and Confluence. Left out by the platform until mid-2026.
+    /// The site's cloud id, for Jira and Confluence. Missing in FITs of before mid-2026.
     pub cloud_id: Option<String>,
-    /// The workspace, for Bitbucket; without braces.
+    /// The workspace's UUID, for Bitbucket, without braces.
     pub workspace_id: Option<String>,
 }
 

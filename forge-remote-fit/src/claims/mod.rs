@@ -1,4 +1,4 @@
-//! The claims of a FIT: read once, kept in the token's own text, nothing copied.
+//! The claims of a FIT, as slices of its payload.
 //!
 //! Source of the claims' meaning: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 
@@ -27,7 +27,7 @@ use crate::json::{Lenient as _, repair_str};
 /// The claims of a verified FIT. A claim that the platform may leave out is an `Option`; a claim that
 /// this version does not know is available from [`claim`](Self::claim).
 ///
-/// It has no `Debug` output beyond its name: claims are user data. Clones share the claims.
+/// The `Debug` output is the type's name, because claims are user data. Clones share the claims.
 /// Only a [`Verifier`](crate::Verifier) makes them, so `Claims` are always verified.
 #[derive(Clone)]
 pub struct Claims(Arc<Fields>);
@@ -162,7 +162,7 @@ impl Claims {
             .unwrap_or_default()
     }
 
-    /// Returns the claim's JSON.
+    /// Returns the JSON of the claim `app.installation.contexts`.
     #[doc(hidden)]
     pub fn installation_contexts_json(&self) -> Option<&str> {
         self.optional(&self.0.installation_contexts)
@@ -174,7 +174,7 @@ impl Claims {
         License::read(serde_json::from_str(&claim).ok()?).ok()
     }
 
-    /// Returns a top-level claim as JSON, known to this version or not.
+    /// Returns any top-level claim as JSON.
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
         // Only this one is read: what another claim holds can't hide it.
         let claims: std::collections::HashMap<String, &RawValue> =

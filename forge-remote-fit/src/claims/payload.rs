@@ -1,4 +1,4 @@
-//! The payload of a token as it stands, before anything is checked.
+//! The unchecked payload of a FIT.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The structure of a manifest: the properties and values that Atlassian's validation accepts, in the
 //! parts that a remote depends on.
 //!
-//! The tables are facts of npm @forge/manifest 13.7.0 in a notation of this crate. They are stricter
-//! than Atlassian's schema in two places: an endpoint's item and its `auth` have no further
+//! The tables restate the schema of npm @forge/manifest 13.7.0 in this crate's notation. They are
+//! stricter than Atlassian's schema in two places: an endpoint's item and its `auth` have no further
 //! properties, because a misspelt one has no effect. They leave out what another rule reports: the
 //! length of keys, an empty list of events.
 

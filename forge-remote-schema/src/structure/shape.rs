@@ -19,7 +19,7 @@ pub enum Shape {
     Mapping(&'static MappingShape),
     /// A mapping whose author chooses the names.
     Names(NamesShape),
-    /// Shapes of different types: the one of the value's type counts.
+    /// Alternative shapes; the one with the value's type applies.
     Either(&'static [Shape]),
 }
 
