@@ -1,4 +1,4 @@
-//! A handler's error: its causes are logged, its caller gets a status and at most a message.
+//! A handler's error. Its causes are logged; the caller gets a status and, optionally, a message.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,8 +24,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The caller sees `500` and nothing else; the whole chain is logged with the Forge trace id.
 ///
 /// Forge retries an event after any response but 2xx (up to four times, a minute apart), and a
-/// page's call fails. So return an error when a retry may succeed. For an event that never can
-/// succeed (unreadable, or unknown to the app), log it and return `Ok`.
+/// page's call fails. So return an error when a retry may succeed, and [`Error::permanent`] if an
+/// event can never succeed (unreadable, or unknown to the app).
 ///
 /// For calls from pages, an error can have its own status and message:
 ///
@@ -92,8 +92,8 @@ impl Error {
         }
     }
 
-    /// Creates an error after which a [durable](crate::jobs) handler runs again at a certain time, instead of
-    /// after its `backoff`. The attempt counts. For other handlers it is [`Error::new`].
+    /// Creates an error after which a [durable](crate::jobs) handler is retried after this pause, instead of
+    /// its `backoff`. The attempt counts. For other handlers it is [`Error::new`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -144,10 +144,12 @@ impl Error {
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
     ///   a web trigger: Forge can't read the response, and its reaction is undocumented. Their own
     ///   types express a failure (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
-    /// - a schedule: no retry, if Forge retries at all. Its pages disagree: one gives events and
-    ///   scheduled triggers at a remote 4 retries; another documents for functions that a failed run
-    ///   isn't retried before the next is due. So write a schedule's handler to be idempotent;
-    /// - `pre_uninstall`: no difference to [`Error::new`] but the status: Forge reads no response.
+    /// - a schedule: Forge does not retry it, if it retries schedules at all: one page of
+    ///   Atlassian's documentation lists 4 retries for scheduled triggers of a remote, another says
+    ///   that a function's failed run is not retried. So write a schedule's handler to be
+    ///   idempotent;
+    /// - `pre_uninstall`: the same as [`Error::new`] except for the status, because Forge ignores
+    ///   the response.
     ///
     /// Sources for schedules: <https://developer.atlassian.com/platform/forge/remote/essentials/>,
     /// <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>

@@ -1,4 +1,4 @@
-//! The Forge Invocation Token (FIT): how it is read, verified and bound to an endpoint.
+//! Verification of Forge Invocation Tokens (FIT).
 //!
 //! This is the crate [`forge-remote-fit`](https://docs.rs/forge-remote-fit), which is usable alone.
 

@@ -137,9 +137,9 @@ pub mod prelude {
 
 /// Links crates whose handlers the app serves.
 ///
-/// The linker drops a dependency that no path in the binary names, and its handlers with it, without
-/// a warning. This macro names the crate. A package's own `src/lib.rs` needs it too when its
-/// `src/main.rs` uses nothing else from it.
+/// The linker silently drops a dependency, including its handlers, if the binary does not use it.
+/// This macro uses the crate. The package's own library needs it too, if `main.rs` uses nothing else
+/// from it.
 ///
 /// ```standalone_crate
 /// # extern crate std as billing_handlers;

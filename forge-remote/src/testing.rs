@@ -1,5 +1,5 @@
-//! The test kit (feature `testing`): a local platform that signs real invocations, in process, through
-//! the same verification as in production.
+//! The test kit (feature `testing`): a local platform in the test process, whose calls pass the same
+//! verification as in production.
 //!
 //! ```
 //! use forge_remote::prelude::*;
@@ -134,7 +134,7 @@ impl Clock for TestClock {
     }
 }
 
-/// An app under test together with the platform it trusts.
+/// An app under test, with its local platform.
 #[derive(Clone, Debug)]
 pub struct Harness {
     platform: Platform,
@@ -204,7 +204,7 @@ impl Harness {
     ///
     /// Otherwise as [`new`](Self::new). The [`FakeApis`] of the [`platform`](Self::platform) respond to
     /// the app's calls. (Without them such a call is an error: no test reaches Atlassian.) Tokens are
-    /// kept in memory, whatever store the app has: test tokens are useless in a real store.
+    /// kept in memory instead of the app's store.
     ///
     /// ```
     /// use forge_remote::{path, prelude::*};
@@ -311,7 +311,7 @@ impl Harness {
     ///
     /// # Panics
     ///
-    /// When no handler has this key: a test that calls nothing must not pass.
+    /// Panics if no handler has this key.
     #[track_caller]
     #[allow(clippy::panic)]
     pub fn call(&self, key: &str) -> HarnessCall {
@@ -340,7 +340,7 @@ impl Harness {
     ///
     /// # Panics
     ///
-    /// When no handler has this method and key.
+    /// Panics if no handler has this method and key.
     #[track_caller]
     #[allow(clippy::panic)]
     pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
@@ -445,7 +445,7 @@ impl HarnessCall {
         self
     }
 
-    /// Adds a query, without the `?`.
+    /// Sets the query string, without the `?`.
     pub fn query(mut self, query: &str) -> Self {
         self.call = self.call.query(query);
         self
@@ -457,12 +457,12 @@ impl HarnessCall {
         self
     }
 
-    /// Sends each forged token of `forge-remote-attacks` to this handler, and returns their number. It takes some
+    /// Sends each forged FIT of `forge-remote-attacks` to this handler, and returns their number. This takes some
     /// seconds.
     ///
     /// # Errors
     ///
-    /// The app accepted at least one, because a layer or a route bypasses verification.
+    /// At least one FIT was not rejected, for example because a layer responds before verification.
     ///
     /// ```no_run
     /// # async fn test(harness: forge_remote::testing::Harness) -> forge_remote::Result<()> {
@@ -506,7 +506,7 @@ async fn read(body: Body) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// The app's response.
+/// The response to a test call.
 #[derive(Clone)]
 pub struct TestResponse {
     status: StatusCode,

@@ -24,9 +24,10 @@ use crate::work::{BlocksThread, LAST_DROPS, panic_text};
 /// The longest pause before a failed task is restarted.
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 
-/// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
-/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`AtlassianClient`](crate::client::AtlassianClient),
-/// [`AppJobs`](crate::jobs::AppJobs) or [`Shutdown`]. It returns a [`Result<()>`](crate::Result).
+/// A function for [`App::background`](crate::App::background): an async function with up to six arguments, each
+/// of them a [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
+/// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) or [`Shutdown`]. It
+/// returns a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
     note = "an async function of `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown` that returns `forge_remote::Result<()>` can"
@@ -306,13 +307,13 @@ pub(super) struct Tasks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackgroundError {
-    /// The tasks are already running, for another server or clone of this app.
+    /// The tasks are already running: another server or clone of the service started them.
     #[error(
         "the app's background tasks are already running, started by `Service::serve` or by a \
          `start_background` whose handle is not dropped: start them once"
     )]
     AlreadyRunning,
-    /// There is no Tokio runtime to run the tasks on.
+    /// The function was called outside of a Tokio runtime.
     #[error("background tasks need a Tokio runtime: call `start_background` from async code")]
     NoRuntime,
 }

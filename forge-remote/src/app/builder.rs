@@ -26,7 +26,7 @@ use crate::token::Tokens;
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
 type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 
-/// A Forge remote: its handlers, its state, and how it is served.
+/// The builder of a Forge remote: handlers, state and server settings.
 ///
 /// ```no_run
 /// use forge_remote::prelude::*;
@@ -113,8 +113,8 @@ impl App {
         Self::with_registry(Registry::linked())
     }
 
-    /// Creates an app without handlers: [`handler`](Self::handler) adds them one by one. For tests,
-    /// and for targets where the linker can't collect handlers.
+    /// Creates an app without handlers: [`handler`](Self::handler) adds them one by one. Use it in
+    /// tests, and on targets without support for linker-collected handlers.
     pub fn empty() -> Self {
         Self::with_registry(Registry::default())
     }
@@ -175,7 +175,8 @@ impl App {
         self
     }
 
-    /// Adds a value that handlers take as `State<T>`, a clone for each call. One value for each type.
+    /// Adds a value that handlers take as `State<T>`; each call gets a clone. Add at most one value
+    /// of each type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         if !self.state.insert(value) {
             self.problems
@@ -214,9 +215,10 @@ impl App {
         self
     }
 
-    /// Stores the system tokens that Forge delivers, for work outside of requests and in other
-    /// instances. Handlers take them as [`Tokens`]; other code uses a clone of the `Tokens`
-    /// passed to this method. See [`token`](crate::token) for stores, keys and an overview.
+    /// Sets the token store, which keeps the system tokens that Forge delivers, for work outside of
+    /// requests and in other instances. Handlers take them as [`Tokens`]; other code uses a clone
+    /// of the `Tokens` passed to this method. See [`token`](crate::token) for stores, keys and an
+    /// overview.
     ///
     /// The store is connected when the app starts to serve, and not for commands such as
     /// `manifest`. If it is down, the app serves and retries; the body of `/readyz` reports it, and
@@ -300,18 +302,20 @@ impl App {
         self
     }
 
-    /// Sets the app's id, which is needed where neither the environment nor the manifest has it.
+    /// Sets the app's id. Needed if neither `FORGE_REMOTE_APP_ID` nor the manifest sets it.
     pub fn app_id(self, id: impl Into<String>) -> Self {
         self.app_ids([id])
     }
 
-    /// Sets the ids of several apps that this backend serves, for example variants of one app. Tokens
-    /// of each are accepted; [`Claims::app_id`](crate::fit::Claims::app_id) of a call is the caller's.
+    /// Sets the ids of several apps that this backend serves, for example variants of one app. FITs
+    /// for each of them are accepted; [`Claims::app_id`](crate::fit::Claims::app_id) returns the app
+    /// that a call is for.
     ///
     /// Stored tokens, lists of installations and records of removals are kept apart: in a handler,
-    /// [`Tokens`] has those of the app that called. See [`Tokens::for_app`].
+    /// [`Tokens`] contains only the tokens of the app that the call is for. See
+    /// [`Tokens::for_app`].
     ///
-    /// The first is the app of a new manifest, and of `dev`.
+    /// The first id is used for new manifests and by `dev`.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -347,7 +351,7 @@ impl App {
 
     /// Sets the source of the key set. It overrides [`jwks_url`](Self::jwks_url) and the environment.
     ///
-    /// Every holder of a private key of this set can sign tokens that the app accepts.
+    /// Anyone with a private key of this set can sign FITs that the app accepts.
     pub fn key_source(mut self, source: impl KeySource) -> Self {
         self.key_source = Some(Box::new(source));
         self
@@ -360,8 +364,8 @@ impl App {
         self
     }
 
-    /// Accepts tokens of an isolated cloud, verified with its key set, and calls the APIs of its
-    /// installations there. `label` is the `icLabel` of its tokens; the cloud's onboarding provides
+    /// Accepts tokens of an isolated cloud, verified with its key set, and calls its installations'
+    /// APIs in that cloud. `label` is the `icLabel` of its tokens; the cloud's onboarding provides
     /// these values. One app can serve the commercial cloud and any number of isolated ones.
     ///
     /// The key set's URL is enough for an app that calls no API.

@@ -1,4 +1,4 @@
-//! What an app needs before it is built: its asynchronous state, its token store and its engine.
+//! The connection of an app's asynchronous state, token store and job engine, before it is built.
 
 use axum::http::StatusCode;
 
@@ -6,8 +6,10 @@ use super::builder::{App, duplicate_state};
 use crate::error::{Error, Result};
 
 impl App {
-    /// Runs the futures of [`state_async`](Self::state_async), connects the
-    /// [`token_store`](Self::token_store) and opens the engine of [`jobs`](Self::jobs). `run` and [`serve`](Self::serve) do so; before
+    /// Connects the app's state, token store and job engine.
+    ///
+    /// It runs the futures of [`state_async`](Self::state_async), connects the [`token_store`](Self::token_store) and
+    /// opens the engine of [`jobs`](Self::jobs). `run` and [`serve`](Self::serve) call it; before
     /// [`build`](Self::build), call it yourself.
     pub async fn connect(mut self) -> Result<Self> {
         for (name, pending) in std::mem::take(&mut self.pending_state) {

@@ -31,12 +31,12 @@ static HOURLY: ScheduledTrigger = ScheduledTrigger::every(Interval::Hour);
 static FIVE_MINUTES: ScheduledTrigger = ScheduledTrigger::every(Interval::FiveMinute);
 
 impl App {
-    /// Has Forge call the clock of the handlers with `cron` every five minutes, in place of every hour.
+    /// Makes Forge call the clock of the `cron` handlers every five minutes instead of every hour.
     ///
-    /// With an [engine](Self::jobs) both are accurate to a minute: an hour's clock stores the occurrences
-    /// of the next hour and a half. Every five minutes, a new installation's first occurrence and a changed
-    /// expression come sooner, and less is stored ahead for expressions such as `* * * * *`. Without an
-    /// engine, the handlers are accurate to the clock's interval.
+    /// With an [engine](Self::jobs) both are accurate to a minute: an hourly clock stores the occurrences
+    /// of the next 90 minutes. A five-minute clock serves new installations and changed expressions sooner,
+    /// and stores fewer occurrences ahead. Without an engine, the handlers are accurate to the clock's
+    /// interval.
     ///
     /// Forge accepts one scheduled trigger with `fiveMinute` in an app.
     /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>

@@ -71,7 +71,7 @@ const DUPLICATE_JOB: Rule = Rule::launch(
 
 impl App {
     /// Sets the engine that stores and runs [jobs](macro@crate::job) and the calls of [durable](crate::jobs)
-    /// handlers. Without one, an app with such a function does not start.
+    /// handlers. An app with such functions does not start without an engine.
     ///
     /// The engine is opened when the app starts to serve, and not for commands such as `manifest`. It
     /// runs calls while the app serves, as a [`background`](Self::background) task.

@@ -26,8 +26,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl App {
     /// Adds handlers that let Forge deliver a fresh system token of every installation, as Atlassian
-    /// recommends: an hourly call, one at each installation and major upgrade, and one before an
-    /// uninstallation, which removes the token. The manifest gets the modules
+    /// recommends: an hourly call, a call after each installation and major upgrade, and a call
+    /// before an uninstallation, whose handler removes the token. The manifest gets the modules
     /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
     ///
     /// Forge allows at most five scheduled triggers per app; this is one of them.
@@ -47,9 +47,8 @@ impl App {
         handlers.fold(self, Self::handler)
     }
 
-    /// Declares that a handler of yours keeps the system tokens fresh, in place of the ones that
-    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh) adds: for a deployed app that has such a schedule
-    /// already. The manifest gets nothing.
+    /// Declares that an existing schedule keeps the system tokens fresh, instead of the handlers of
+    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh). The manifest is not changed.
     ///
     /// `key` is the key of a scheduled trigger or of its endpoint. The app keeps the system token of every
     /// call of the platform, with or without this setting. This setting adds a check at launch: the app has

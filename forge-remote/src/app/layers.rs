@@ -15,13 +15,13 @@ impl App {
     /// unknown paths.
     ///
     /// The layer sees requests before they are verified and responses last, so it can trace, count,
-    /// compress or reject, but it can neither switch verification off nor reach what verification
-    /// adds. Of several layers, the last one added is the outermost, as in
+    /// compress or reject requests. It cannot disable verification or read the verified claims. Of
+    /// several layers, the last one added is the outermost, as in
     /// [`Router::layer`](axum::Router::layer). A request for a handler has axum's `MatchedPath`, the
     /// route without its variable parts: a label for metrics.
     ///
-    /// A layer that fails must turn its error into a response itself. One that buffers bodies
-    /// removes the bounds of [`body_timeout`](Self::body_timeout) for what it buffers.
+    /// A layer that fails must turn its error into a response itself.
+    /// [`body_timeout`](Self::body_timeout) does not apply to a body that a layer buffers.
     ///
     /// ```
     /// use forge_remote::axum::middleware::{self, Next};

@@ -10,8 +10,8 @@ impl App {
     /// Calls a function with the span of each call and the head of its request, before the span starts. With it,
     /// the spans continue Forge's traces: the function reads the B3 headers and sets the parent.
     ///
-    /// It is called for the calls of handlers, of your own [`routes`](Self::routes) and, with the head that was
-    /// stored, for the runs of durable calls and of the jobs that a call sent. Requests are **not verified** yet:
+    /// The function is called for calls of handlers and of your own [`routes`](Self::routes), and for runs of
+    /// durable calls and of jobs that a call sent (with the stored head). Requests are **not verified** yet:
     /// anybody can send these headers. So use them for traces only.
     ///
     /// Forge sends `x-b3-traceid` and `x-b3-spanid`, with span ids of 64 or 128 bit; a decision on sampling,

@@ -36,11 +36,11 @@ impl App {
     ///
     /// Handlers take precedence. Several routers behave as one axum router: the most specific route is called.
     /// A route that could never be called, because a handler, another route, `/healthz` or `/readyz` has its
-    /// path, keeps the app from starting. A fallback of one router receives requests for paths that nothing
-    /// else has.
+    /// path, keeps the app from starting. A router's fallback receives the requests that no other route
+    /// matches.
     ///
-    /// At most a quarter of the [calls in flight](Self::max_in_flight), but at least one, are calls of these routes, so that their
-    /// callers can't keep Forge's calls out.
+    /// These routes get at most a quarter of the [calls in flight](Self::max_in_flight), but at least one, so that
+    /// their callers cannot block Forge's calls.
     ///
     /// ```
     /// use forge_remote::axum::{Router, routing::post};

@@ -1,9 +1,9 @@
-//! The scopes of the app beside those of its handlers, and who checks that they are granted.
+//! Scopes in addition to the handlers', and the check that they are granted.
 
 use super::builder::App;
 
 impl App {
-    /// Adds scopes to the manifest that calls outside of handlers need, for example in background
+    /// Adds the scopes of calls outside of handlers to the manifest, for example of background
     /// tasks. A handler lists its scopes in its attribute.
     ///
     /// ```
@@ -43,8 +43,8 @@ impl App {
         self
     }
 
-    /// Requests granular scopes for events (such as `read:issue:jira`) where the manifest has neither
-    /// these nor the classic ones (`read:jira-work`), which Atlassian recommends.
+    /// Adds granular scopes (such as `read:issue:jira`) instead of classic ones (`read:jira-work`,
+    /// Atlassian's recommendation) where the manifest has neither.
     pub fn prefer_granular_scopes(mut self) -> Self {
         self.granular = true;
         self
@@ -54,8 +54,8 @@ impl App {
     /// (`permissions.enforcement: app-managed` in the manifest): Forge may run this version on an
     /// installation whose admin has not approved its scopes yet.
     ///
-    /// Before a handler's call to Atlassian is sent, its scope is compared with the ones that the
-    /// installation has. A missing one is the error
+    /// Before a handler's call to Atlassian is sent, its scope is compared with the installation's
+    /// granted scopes. A missing one is the error
     /// [`ClientError::ScopeNotGranted`](crate::client::ClientError::ScopeNotGranted); the handler's other
     /// calls are sent. See [rolling releases](crate::versions#scopes-that-are-not-granted-yet) for what
     /// is compared, and for the additional request.

@@ -150,7 +150,7 @@ impl AtlassianClient {
         self.change(|settings| settings.hosts.forbid_others());
     }
 
-    /// Allows tokens of **every** installation to be sent to this host too, for example to your own proxy.
+    /// Also allows this host to receive the tokens of **every** installation, for example your own proxy.
     ///
     /// The host's operator can then act as the app.
     pub fn allow_host(self, url: &str) -> Result<Self, InvalidHost> {
@@ -196,7 +196,7 @@ impl AtlassianClient {
 
     /// Sets the clock, for tests.
     ///
-    /// An app sets its own clock. Once the app is built, this has no effect.
+    /// A built app replaces this clock by its own ([`App::clock`](crate::App::clock)).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         if self.settings().are_fixed {

@@ -37,8 +37,8 @@ impl AtlassianClient {
 
 /// The modules that the app registered for one installation at run time.
 ///
-/// Forge generates the key of each. Its calls are accepted by a handler whose attribute has `dynamic`,
-/// and whose endpoint the module names:
+/// Forge generates the key of each. A handler with the option `dynamic` accepts its calls, if the
+/// module names the handler's endpoint:
 ///
 /// ```
 /// use forge_remote::prelude::*;

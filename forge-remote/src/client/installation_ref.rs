@@ -102,8 +102,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// An installation's id and URLs, from your own database for example, rather than from a call or a
-/// stored token.
+/// The id and URLs of an installation, for example from your own database.
 ///
 /// Base URLs are checked like those of a call: tokens are sent only to Atlassian's hosts. The cloud id
 /// in a URL must be a site of the token's installation, if Forge names those sites. Otherwise a call
@@ -140,7 +139,7 @@ impl std::fmt::Debug for InstallationUrls {
 impl InstallationUrls {
     /// Creates an installation from its ARI, as returned by [`Claims::installation_id`].
     ///
-    /// A token of another installation is not used for it.
+    /// Calls with another installation's token fail.
     pub fn new(installation_id: impl Into<String>) -> Self {
         Self {
             installation_id: installation_id.into(),

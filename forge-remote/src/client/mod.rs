@@ -1,5 +1,5 @@
-//! Calls back to Atlassian: Jira, Confluence, Bitbucket, Compass, GraphQL and Forge's storage, as
-//! the app or as a user.
+//! A client for Atlassian's APIs: Jira, Confluence, Bitbucket, Compass, GraphQL and Forge storage,
+//! as the app or as a user.
 //!
 //! In a handler, start from the [`Invocation`](crate::Invocation). The token argument decides who acts;
 //! the compiler checks that the handler requests it:

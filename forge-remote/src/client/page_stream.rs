@@ -46,10 +46,11 @@ use crate::json::repair;
 /// - a page that announces more items but has no cursor, or has a member that may be an unknown cursor;
 /// - a cursor that was used before (cycles of any length);
 /// - 1,000 pages without an item in a row, or 100,000 pages in all;
-/// - a bare list, which does not show whether it is complete: use [`Request::pages_by_offset`].
+/// - a bare JSON array, which does not show whether it is complete: use
+///   [`Request::pages_by_offset`].
 ///
-/// An item may come twice: when items were added in the meantime, or where Jira filters items out of
-/// a page after cutting it.
+/// An item may be returned twice, if items were added during the listing, or if Jira filters a page
+/// after fetching it.
 ///
 /// # After an error
 ///
@@ -88,11 +89,11 @@ pub struct PageStream<T> {
     state: State,
 }
 
-/// A saved cursor of a listing, from [`PageStream::cursor`].
+/// A position in a listing, from [`PageStream::cursor`], which can be saved.
 ///
-/// It can be serialized. It contains query parameters from the API: store it with the listing's items,
-/// and keep it out of logs. It contains no token and no host: used with another installation's
-/// client, it lists that installation.
+/// A cursor implements `Serialize` and `Deserialize`. It contains query parameters from the API: store
+/// it with the listing's items, and keep it out of logs. It contains no token and no host: used with
+/// another installation's client, it lists that installation.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cursor {
     place: PageStart,
@@ -199,7 +200,7 @@ impl<T> PageStream<T> {
 
     /// Makes [`next`](Self::next) retry the page that failed, after an error.
     ///
-    /// Returns `false` if a retry can't help, and if there was no error.
+    /// Returns `false` if there was no error or a retry cannot help.
     ///
     /// ```
     /// use std::time::Duration;

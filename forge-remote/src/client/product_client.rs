@@ -24,7 +24,7 @@ impl ProductApi {
         self.client(token.authorization(), false, token.owner())
     }
 
-    /// Creates a client that acts as the token's user: the current user, or one
+    /// Creates a client that acts as the token's user: the acting user, or a user
     /// [impersonated](Self::impersonate) for this product.
     ///
     /// With a token of another installation, each call fails before anything is sent.

@@ -116,23 +116,22 @@ macro_rules! token {
 token! {
     /// The app's system token (`x-forge-oauth-system`), for calls to Atlassian's APIs as the app.
     ///
-    /// A handler that takes it needs `auth = system`. Forge sends it with at least 2 and at most
-    /// 4 hours of life; it may be kept until it expires. Take `Option<SystemToken>` where it may be
+    /// A handler that takes it needs `auth = system`. When Forge sends it, it is valid for 2 to 4
+    /// more hours. It may be stored until it expires. Take `Option<SystemToken>` where it may be
     /// missing.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
     ///
     /// # On a page's call
     ///
-    /// OAuth headers are not signed. A page's user can call the handler with the token of another
-    /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
-    /// tokens ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever
-    /// its header holds. Without a kept one, the header's token works for Jira and Confluence, whose URLs
-    /// name the site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the installation by the
-    /// token alone: they are called once Atlassian's installation-details API has accepted
-    /// the token for this app and installation, which is checked once per token. Otherwise the call
-    /// fails with [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same
-    /// holds for web triggers and agents. The text that [`expose_secret`](Self::expose_secret) returns
-    /// has not been proven.
+    /// OAuth headers are not signed. A page's user can send a token of another app or another site
+    /// ([`Provenance`](crate::fit::Provenance)). So where the app keeps tokens
+    /// ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever its
+    /// header holds. Without a kept one, the header's token works for Jira and Confluence, whose URLs name
+    /// the site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the installation by the
+    /// token alone: they are called once Atlassian's installation-details API has accepted the token for this
+    /// app and installation, which is checked once per token. Otherwise the call fails with
+    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same applies to web
+    /// triggers and agents. [`expose_secret`](Self::expose_secret) returns the token without this check.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
     ///
     /// It can't be printed:
@@ -148,8 +147,8 @@ token! {
 token! {
     /// The acting user's token (`x-forge-oauth-user`), for calls to Atlassian's APIs as that user.
     ///
-    /// A handler that takes it needs `auth = user`. It lives 4 hours at most, perhaps much less.
-    /// Take `Option<UserToken>` where nobody may be logged in.
+    /// A handler that takes it needs `auth = user`. It is valid for at most 4 hours. Take
+    /// `Option<UserToken>` if the visitor may be anonymous.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
     ///
     /// On a page's call the header may hold another account's token, of another app. Jira, Confluence

@@ -30,15 +30,16 @@ pub struct Check {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum CheckState {
-    /// Nothing is wrong.
+    /// The check passed.
     Passed,
-    /// The next launch of the app will change it, so what is stored is not read before.
+    /// The next launch changes the store, for example by a migration, so `doctor` does not read its
+    /// contents.
     Pending,
-    /// It cannot be found out from here. The fix is where to find it.
+    /// The result cannot be determined here. `fix` describes where to look.
     Unknown,
-    /// Probably wrong.
+    /// A probable problem.
     Warning,
-    /// Wrong.
+    /// A problem.
     Failed,
 }
 

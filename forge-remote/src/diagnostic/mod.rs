@@ -22,9 +22,9 @@ pub use rule::{Rule, RuleKind};
 pub enum Severity {
     /// Information; nothing is wrong.
     Note,
-    /// Probably wrong.
+    /// A probable problem.
     Warning,
-    /// Wrong: the check fails.
+    /// A problem: the check fails.
     Error,
 }
 

@@ -8,8 +8,8 @@ pub enum RuleKind {
     Launch,
     /// A difference between the manifest and the code.
     Difference,
-    /// A property of the manifest that Atlassian's own validation accepts and that fails at run
-    /// time. [`App::allow_lint`](crate::App::allow_lint) turns it off.
+    /// A mistake in the manifest, whether or not Atlassian's validation reports it.
+    /// [`App::allow_lint`](crate::App::allow_lint) turns the rule off.
     Lint,
     /// A change of the manifest, by which Forge chooses between a minor and a major version.
     Version,

@@ -97,9 +97,8 @@ fn payload(body: &[u8]) -> &[u8] {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RetryContext {
-    /// The number of previous deliveries, as Forge counts them: 0 for the first delivery, and for a
-    /// retry after a failure of Forge itself (a queue doesn't count those). See
-    /// [`is_retry`](Self::is_retry).
+    /// Forge's number of previous deliveries. It is 0 for the first delivery, and also for a
+    /// queue's retry after a failure of Forge itself. See [`is_retry`](Self::is_retry).
     pub count: u32,
     /// The reason: `INVALID_REMOTE_INVOCATION_ERROR` (a response that isn't 2xx), `TIMEOUT_ERROR`,
     /// `INVALID_FORGE_INVOCATION_TOKEN` (a response of 401), or another of Forge's values.

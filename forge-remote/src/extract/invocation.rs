@@ -107,7 +107,7 @@ fn hex_header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     hex.then_some(text)
 }
 
-/// The verified call: its caller, its origin and its installation.
+/// The verified call of a handler.
 ///
 /// It derefs to [`Claims`](crate::fit::Claims), the claims of the Forge Invocation Token.
 ///
@@ -149,7 +149,7 @@ impl Invocation {
         self.0.claims()
     }
 
-    /// Runs work that the response does not wait for.
+    /// Spawns work that continues after the response.
     ///
     /// A stopping server waits for it, within
     /// [`App::shutdown_grace`](crate::App::shutdown_grace), and then cancels it. Errors and panics are

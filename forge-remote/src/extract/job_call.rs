@@ -174,8 +174,8 @@ impl<S: Sync> FromRequestParts<S> for JobCall {
 #[derive(Clone)]
 pub(crate) struct StoredArgs(pub(crate) Bytes);
 
-/// The arguments of a [`job`](macro@crate::job), which are its first argument: any type that implements
-/// `Serialize` and `Deserialize`.
+/// The arguments of a [`job`](macro@crate::job), as the job function's first parameter. `T` is any type
+/// that implements `Serialize` and `Deserialize`.
 ///
 /// They are stored as JSON, encrypted. A job may run in a later version of the app: give new fields a
 /// `#[serde(default)]`. Send ids rather than contents, which may have changed when the job runs.

@@ -161,8 +161,8 @@ impl OauthTokenRejection {
     }
 }
 
-/// Why [`Invocation`](crate::Invocation) rejected a request: a route that forge-remote did not mount
-/// has no verified call.
+/// The rejection of [`Invocation`](crate::Invocation) on a route that is not a handler's, where
+/// nothing is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`Invocation` or a Forge token was taken on a route that forge-remote did not mount, so nothing is \
@@ -183,10 +183,10 @@ impl InvocationRejection {
     }
 }
 
-/// Why an extractor of the app's own values rejected a request: the app was not given the value.
+/// The rejection of [`State`](crate::State) and similar extractors: the app does not have the
+/// value.
 ///
-/// For an argument of a handler, that is checked at launch; only an extractor inside another one can
-/// be rejected.
+/// Arguments of handlers are checked at launch, so this occurs only if one extractor calls another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the app has no `{missing}`: {fix}")]
 #[non_exhaustive]
@@ -215,7 +215,7 @@ impl StateRejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgsRejection {
-    /// The handler is no [`job`](macro@crate::job).
+    /// The handler is not a [`job`](macro@crate::job).
     #[error("`Args` was taken where there are none: take it as the first argument of a `#[job]`")]
     Missing,
     /// Another version of the app stored them, with another type.

@@ -34,7 +34,8 @@ pub(crate) struct RunningAttempt {
 }
 
 impl Attempt {
-    /// Returns the number of the attempt, from 1. An attempt that ended with its process counts.
+    /// Returns the number of the attempt, from 1. An attempt that was interrupted by the end of its
+    /// process may count.
     pub fn number(&self) -> u32 {
         self.0.number
     }
@@ -44,13 +45,13 @@ impl Attempt {
         self.0.first_seen
     }
 
-    /// Returns the error of the attempt before, if it is known. It may contain customers' data.
+    /// Returns the error of the previous attempt, if it is known. It may contain user data.
     pub fn last_error(&self) -> Option<&str> {
         self.0.last_error.as_deref()
     }
 }
 
-/// Writes the number only: the error may contain customers' data.
+/// Writes the number only: the error may contain user data.
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")

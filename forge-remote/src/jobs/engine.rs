@@ -1,4 +1,4 @@
-//! The seam between durable handlers and the engine that stores and runs their calls.
+//! The interface between the app and job engines.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::report::{EngineError, Report};
 use crate::diagnostic::Check;
 use crate::fit::{BoxFuture, Clock};
 
-/// An engine: it stores the calls of durable handlers and runs them.
+/// A job engine: it stores the calls of durable handlers and jobs, and runs them.
 ///
 /// [`App::jobs`](crate::App::jobs) takes one. The app seals a call into an [`Envelope`], and responds
 /// to Forge once [`accept`](Self::accept) has stored it. The engine cannot open envelopes: it passes
@@ -32,17 +32,17 @@ pub trait JobEngine: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// They end the launch.
+    /// An error aborts the launch.
     fn open(&self) -> BoxFuture<Result<(), EngineError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Stores an envelope. It is durable when this returns.
+    /// Stores an envelope. When this returns, the envelope is stored durably.
     ///
     /// # Errors
     ///
-    /// The response is then 503, and Forge retries the call. An error may hide that the envelope was
-    /// stored: the retry has the same key.
+    /// After an error the app responds with 503, and Forge retries the call with the same key. The
+    /// envelope may have been stored despite an error.
     fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>>;
 
     /// Runs envelopes until `context.stop` completes, and then for at most `context.grace`. Envelopes
@@ -50,20 +50,20 @@ pub trait JobEngine: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// They are logged, and the app calls this again after a pause.
+    /// The app logs an error, and calls this again after a pause.
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>>;
 
     /// Returns the guarantees that the engine enforces. The launch fails if a handler or
     /// [`App::require_guarantees`](crate::App::require_guarantees) needs one that is missing.
     fn guarantees(&self) -> Guarantees;
 
-    /// Ends the envelopes of an installation that wait, without a run, and returns their number: the app was
-    /// uninstalled there. Running ones are left. The keys of the ended ones are forgotten: the app may be installed again.
+    /// Discards the waiting envelopes of an uninstalled installation, and returns their number. Running envelopes are
+    /// not affected. The keys of the discarded envelopes are forgotten, because the app may be installed again.
     ///
-    /// The app calls it in each instance once a removal has
-    /// [settled](crate::Tokens::removal_delay), and again after an error. For 28 hours after a removal, the app ends
-    /// such envelopes when the engine runs them. With this default, jobs that are due later still run, so an engine that
-    /// keeps it must not declare [`ends_installations`](Guarantees::ends_installations).
+    /// Each instance of the app calls it once a removal has [settled](crate::Tokens::removal_delay), and again after an
+    /// error. Independently, for 28 hours after a removal, the app discards such envelopes when the engine runs them.
+    /// With the default implementation, jobs due later still run, so an engine that keeps it must not declare
+    /// [`ends_installations`](Guarantees::ends_installations).
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ pub trait JobEngine: Any + Send + Sync {
     /// only if none of its checks [failed](crate::diagnostic::CheckState::Failed) or is
     /// [pending](crate::diagnostic::CheckState::Pending), also before `open`.
     ///
-    /// The default has no checks.
+    /// The default implementation returns no checks.
     fn checks(&self) -> BoxFuture<Vec<Check>> {
         Box::pin(std::future::ready(Vec::new()))
     }
@@ -115,13 +115,13 @@ pub type LastAccepted = BTreeMap<String, SystemTime>;
 /// The result of [`JobEngine::accept`], with the engine's id of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is stored.
+    /// The envelope was stored.
     New(String),
-    /// It repeats this job, which is stored already, and is ignored.
+    /// The envelope repeats this stored job, and was ignored.
     Repeated(String),
 }
 
-/// What [`JobEngine::serve`] needs from the app.
+/// The app's interface for [`JobEngine::serve`].
 #[non_exhaustive]
 pub struct EngineContext {
     /// Runs envelopes.
@@ -197,20 +197,21 @@ impl PastAttempts {
     }
 }
 
-/// What an engine does with an envelope that the runner has run.
+/// The result of a run: what the engine must do with the envelope.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is done.
+    /// The run succeeded: the job is done.
     Done,
-    /// It failed: it runs again after this time, if it has attempts left; otherwise it is dead.
+    /// The run failed: the envelope runs again after this pause if it has attempts left; otherwise
+    /// it is dead.
     Retry {
         /// The pause.
         after: Duration,
         /// The reason.
         report: Report,
     },
-    /// It cannot run now: it runs again after this time, and the attempt is given back.
+    /// The envelope cannot run now: it runs again after this pause, and the attempt does not count.
     Later {
         /// The pause.
         after: Duration,
@@ -219,8 +220,8 @@ pub enum Verdict {
         /// Whether other envelopes of the same handler and installation wait for that time too.
         pauses_installation: bool,
     },
-    /// It cannot succeed: it is dead. With [`ReportCode::Uninstalled`](super::ReportCode::Uninstalled), its key is
-    /// forgotten.
+    /// The envelope cannot succeed: it is dead. With [`ReportCode::Uninstalled`](super::ReportCode::Uninstalled),
+    /// its key is forgotten.
     Dead {
         /// The reason.
         report: Report,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::{Report, ReportCode};
 
-/// A sealed call of a durable handler, and what an engine needs to know about it.
+/// A sealed call or job with the data that an engine needs.
 ///
 /// An engine may store it with serde, in a form that later versions read:
 ///
@@ -33,7 +33,7 @@ use super::report::{Report, ReportCode};
 pub struct Envelope {
     /// Equal for a delivery and its retries: letters, digits, `-` and `_`.
     pub key: String,
-    /// Which earlier envelopes with the same key make this one a repetition.
+    /// The earlier envelopes with the same key of which this one is a duplicate.
     pub repeats: Repeats,
     /// The handler's key.
     pub handler: String,
@@ -70,7 +70,7 @@ impl Envelope {
         }
     }
 
-    /// Returns when it is due: at the earliest time of its run, or when the call arrived.
+    /// Returns the due time: `not_before`, or else `accepted_at`.
     pub fn due(&self) -> SystemTime {
         self.not_before.unwrap_or(self.accepted_at)
     }
@@ -79,16 +79,17 @@ impl Envelope {
 /// Which stored envelopes with the same key make an [`Envelope`] a repetition. The engine ignores a
 /// repetition, and returns [`Accepted::Repeated`](crate::jobs::Accepted::Repeated).
 ///
-/// An engine that [outlives the process](crate::jobs::Guarantees::outlives_process) forgets no key of an envelope that
-/// waits or runs, and none that was accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), whether its job
-/// is done, dead or discarded; but for one that ended because the app was
+/// An engine that [outlives the process](crate::jobs::Guarantees::outlives_process) must remember the key of each
+/// waiting or running envelope, and of each one accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), even if its
+/// job is done, dead or discarded. It forgets the key of an envelope that ended because the app was
 /// [uninstalled](crate::jobs::JobEngine::end_installation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeats {
-    /// No stored envelope: this one is always new. For a delivery without Forge's retry context.
+    /// The envelope is always new. Used for deliveries without Forge's retry context.
     Never,
-    /// An envelope that was accepted within this time before this one. For a retry by Forge.
+    /// The envelope repeats one that was accepted within this time before it. Used for retries by
+    /// Forge.
     Within(Duration),
     /// An envelope that still waits or runs, however old, or one that was accepted within this time. For
     /// work that is not a call of Forge and must be stored only once.
@@ -111,9 +112,9 @@ impl Repeats {
 }
 
 impl Envelope {
-    /// Returns how long an envelope waits for an instance of the app that has its handler, after a run with
-    /// this report: the longer, the older it is. `None` if it has waited before and is a week old, or if it is
-    /// two weeks old: it is dead then, so that the work of a handler that was removed ends.
+    /// Returns the pause before the next attempt to find an instance with the envelope's handler. It grows
+    /// with the envelope's age. `None` means that the envelope is dead: it is a week old and has waited
+    /// before, or is two weeks old.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};

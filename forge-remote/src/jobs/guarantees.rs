@@ -2,7 +2,7 @@
 
 macro_rules! guarantees {
     ($($(#[$docs:meta])* $name:ident;)*) => {
-        /// What a [`JobEngine`](super::JobEngine) enforces, and what an app
+        /// The guarantees that a [`JobEngine`](super::JobEngine) enforces, or that an app
         /// [requires](crate::App::require_guarantees).
         ///
         /// ```
@@ -46,17 +46,18 @@ macro_rules! guarantees {
 }
 
 guarantees! {
-    /// Accepted envelopes survive the process. They are then sealed under `FORGE_REMOTE_TOKEN_KEY`.
+    /// Accepted envelopes survive the process. The app then seals them under
+    /// `FORGE_REMOTE_TOKEN_KEY`.
     outlives_process;
     /// `per_installation` is enforced.
     limits_installations;
     /// Several machines share the work, and every guarantee holds across them.
     spans_machines;
-    /// A long queue of one installation delays the jobs of others little.
+    /// A long queue of one installation hardly delays other installations' jobs.
     shares_fairly;
-    /// The envelopes of an installation that wait end when the app is uninstalled, however late they are due.
+    /// Waiting envelopes of an uninstalled installation are discarded, regardless of their due time.
     ends_installations;
-    /// A job can be stored in a transaction of the app's own, with the interface of the engine's crate.
+    /// A job can be stored in the app's own database transaction, with an API of the engine's crate.
     joins_transactions;
     /// [`JobInspector::retry`](super::JobInspector::retry) starts a waiting job before its time.
     retries_early;

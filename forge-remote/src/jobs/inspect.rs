@@ -33,13 +33,13 @@ pub trait JobInspector: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobState {
-    /// It waits: for its time, its turn, a token or a retry.
+    /// The job waits for its due time, a worker, a token or a retry.
     Waiting,
-    /// It runs.
+    /// The job is running.
     Running,
-    /// It succeeded.
+    /// The job succeeded.
     Done,
-    /// It failed at its last attempt, or cannot succeed.
+    /// The last attempt failed, or the job cannot succeed.
     Dead,
     /// An operator discarded it, or it waited when the app was uninstalled.
     Discarded,
@@ -93,7 +93,7 @@ pub struct JobRecord {
     pub accepted_at: SystemTime,
     /// When a waiting job runs next.
     pub due: Option<SystemTime>,
-    /// The report of the last run that was not done.
+    /// The report of the last unsuccessful run.
     pub last: Option<Report>,
 }
 

@@ -1,9 +1,9 @@
 //! Durable work: calls that are acknowledged once they are stored, and jobs that the app sends itself.
 //!
-//! Forge waits 5 seconds for the response to an event, a schedule or a queue's event, and retries a
-//! failed one four times, a minute apart; then the call is lost. A handler with `durable` in its
-//! attribute is acknowledged as soon as its call is stored. It runs afterwards, as long and as often as
-//! its options say:
+//! Forge waits 5 seconds for the response to an event, a schedule or a queue's event. It retries a
+//! failed event of a product four times, a minute apart; then the event is lost. A handler with
+//! `durable` in its attribute is acknowledged as soon as its call is stored. It runs afterwards;
+//! its options set the retries and timeouts:
 //!
 //! ```
 //! use forge_remote::jobs::{Attempt, MemoryJobs};
@@ -28,7 +28,7 @@
 //! | `retries` | the attempts after the first | 8 | 0 to 100 |
 //! | `backoff` | the pause before the first retry, doubled up to a maximum | `"10s..1h"` | `1s` to `24h` |
 //! | `timeout` | the time limit of one attempt | `"2m"` | `1s` to `1h` |
-//! | `per_installation` | how many of an installation's calls run at once, on all machines together | no limit | 1 to 100 |
+//! | `per_installation` | the maximum number of concurrent runs per installation, across all machines | no limit | 1 to 100 |
 //!
 //! The kinds whose response Forge ignores can be durable: `trigger`, `scheduled_trigger`, `consumer`
 //! and `workflow_post_function`.
@@ -38,11 +38,11 @@
 //!
 //! # Outcomes
 //!
-//! | the handler | then |
+//! | the handler | the stored call |
 //! | --- | --- |
 //! | returns `Ok`, or a response of 2xx or 3xx | it is done |
 //! | returns an error or another response, panics, or exceeds `timeout` | it is retried after the `backoff`, and dead after its last attempt |
-//! | returns [`Error::retry_after`](crate::Error::retry_after) | it is retried at that time; the attempt counts |
+//! | returns [`Error::retry_after`](crate::Error::retry_after) | it is retried after that pause; the attempt counts |
 //! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then, for 1 second to 24 hours; the attempt does not count for the first 24 hours |
 //! | returns [`Error::permanent`](crate::Error::permanent) | it is dead, with the error as its reason |
 //! | is not in this version of the app, or the app does not accept the call any more | it is retried for a week, by instances of any version, and then dead |
@@ -52,11 +52,13 @@
 //! A durable handler takes the same arguments as any other, and [`Attempt`]. Its
 //! [`Invocation`](crate::Invocation) has the claims that were verified when the call arrived. Its
 //! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
-//! when it runs: while the store has no token, the call waits for up to 24 hours, no attempt counts, and it is dead after that (but not within two hours of a start of the process). To act for a
-//! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
+//! when it runs: while the store has no token, the call waits without counting attempts. After 24 hours it is dead, but
+//! at the earliest two hours after the process started. To act for a user, see
+//! [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
 //!
-//! A job takes [`Args`] with what was sent, and [`JobCall`] in place of `Invocation`: the installation
-//! that it works for, and the call that sent it, if one did. Everything else is as for a durable handler.
+//! A job takes [`Args`] with the sent arguments, and [`JobCall`] in place of `Invocation`: the
+//! installation that it works for, and the call that sent it, if one did. Everything else is as for a
+//! durable handler.
 //!
 //! # Guarantees
 //!
@@ -66,8 +68,9 @@
 //!   Write handlers to be idempotent.
 //! - A retry by Forge of a stored call is ignored. A call is recognised as a retry only by Forge's retry
 //!   context, so two events with equal bodies both run. A retry is recognised for
-//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute schedule). Of two
-//!   events with equal bodies, a retry of the second then counts as one of the first, even if the second was not stored.
+//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute
+//!   schedule). If two events have equal bodies, a retry of the second may be taken for a retry of the first and
+//!   ignored, even if the second was not stored.
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.
 //! - Jobs start in no particular order.

@@ -68,8 +68,8 @@ impl Report {
 }
 
 impl Report {
-    /// Returns the report that an engine stores after this one, which is the last: a wait for a handler, a
-    /// key or a token does not replace the report of a run that started and was given back.
+    /// Returns the report to store: this one, or `previous` if this one only reports a wait (for a
+    /// handler, a key or a token) and `previous` a started run.
     ///
     /// ```
     /// use forge_remote::jobs::{Report, ReportCode};

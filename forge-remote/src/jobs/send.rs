@@ -110,7 +110,8 @@ pub struct NewJob {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The arguments can't be written as JSON, for example because a map has keys that are no texts.
+    /// The arguments can't be written as JSON, for example because a map has keys that are not
+    /// strings.
     #[error("the arguments of the job `{key}` can't be written as JSON")]
     Arguments {
         /// The job's key.
@@ -127,7 +128,8 @@ pub enum SendError {
         /// The job's key.
         key: &'static str,
     },
-    /// The app was uninstalled. A handler that Forge calls does not get it: a job that still runs does, and a task.
+    /// The app was uninstalled. Only running jobs and background tasks get this error, because Forge does not call
+    /// handlers of an uninstalled app.
     #[error(
         "the job `{key}` is not sent: the app was uninstalled from the installation `{installation_id}`; end the work \
          for it"
@@ -138,8 +140,8 @@ pub enum SendError {
         /// The installation's ARI.
         installation_id: String,
     },
-    /// The engine did not store it. It may have: sent again with the same [`unique`](SendJob::unique)
-    /// key, it runs once.
+    /// The engine returned an error; the job may have been stored nevertheless. If you send it again
+    /// with the same [`unique`](SendJob::unique) key, it runs once.
     #[error("the job `{key}` is not stored")]
     NotStored {
         /// The job's key.
@@ -214,8 +216,8 @@ impl AppJobs {
 }
 
 impl Jobs {
-    /// Returns the sending of a job: awaiting it stores the job, which then runs even if the caller fails
-    /// later.
+    /// Returns a future that sends a job. Await it to store the job, which then runs even if the caller
+    /// fails later.
     pub fn send(&self, job: NewJob) -> SendJob {
         SendJob {
             jobs: self.clone(),
@@ -297,8 +299,8 @@ impl SendJob {
         self
     }
 
-    /// Sends the job once: it is ignored if one of the same function, installation and key waits or runs,
-    /// or was sent within 24 hours, whatever became of it.
+    /// Sends the job at most once: it is ignored if a job with the same function, installation and key is
+    /// waiting or running, or was sent within the last 24 hours.
     ///
     /// Use this in handlers that may run twice. The key may be any text; the engine stores its
     /// hash.
@@ -306,9 +308,9 @@ impl SendJob {
         self.unique_within(key, UNIQUE_FOR)
     }
 
-    /// Sends the job once, as [`unique`](Self::unique), with another time than 24 hours, which is the
-    /// longest. With [`Duration::ZERO`], it is ignored only while one waits or runs: one that runs may
-    /// have read the state before the change that this one is for.
+    /// Like [`unique`](Self::unique), with a time of at most 24 hours. With [`Duration::ZERO`], the
+    /// job is ignored only while an equal one waits or runs. A running one may have read the state
+    /// before your latest change.
     pub fn unique_within(mut self, key: impl Into<String>, time: Duration) -> Self {
         self.unique = Some((key.into(), time.min(UNIQUE_FOR)));
         self
@@ -319,8 +321,8 @@ impl SendJob {
         self.jobs.app.sender.engine()
     }
 
-    /// Returns the sealed job, to store it otherwise than by awaiting this: for engines, which may offer to
-    /// store it in a transaction of yours.
+    /// Returns the sealed job without storing it. For engines that can store a job in the app's
+    /// transaction.
     ///
     /// # Errors
     ///

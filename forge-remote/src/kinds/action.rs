@@ -45,7 +45,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// it is inferred that a remote receives the same body as a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The type of operation: `CREATE`, `UPDATE`, `DELETE`, `TRIGGER` or `GET`.
+    /// The operation type: `CREATE`, `UPDATE`, `DELETE`, `TRIGGER` or `GET`.
     pub verb: &'static str,
     /// The name shown to users.
     pub name: Option<&'static str>,

@@ -14,8 +14,8 @@ use crate::json::{Lenient, payload, repair};
 ///
 /// An invalid request gets a JSON-RPC error (`-32700`, `-32600`, `-32602`) with status 200, like every
 /// JSON-RPC error: Atlassian documents no other status, and Forge treats any status other than 2xx as a
-/// failed call. `Json<AgentRequest>` rejects only a body that isn't JSON, with 400; `raw_method` may
-/// then be empty.
+/// failed call. `Json<AgentRequest>` accepts any JSON (`raw_method` may be empty), and rejects other
+/// bodies with 400.
 #[derive(Clone, Debug, Default)]
 pub struct AgentRequest {
     /// The request's id, which the response repeats.

@@ -38,15 +38,15 @@ use crate::registry::{Kind, Module, SampleCall};
 /// # Streaming
 ///
 /// With `streaming`, Jira sends `SendStreamingMessage` instead of `SendMessage`, and so does `dev`.
-/// The response is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes. Jira
-/// resumes it with `SubscribeToTask` after the connection broke. A single
+/// The response is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes. If the
+/// connection breaks, Jira resumes it with `SubscribeToTask`. A single
 /// [`AgentResponse::result`](super::AgentResponse::result) for one of these two methods becomes a 500,
 /// and the reason is logged.
 ///
 /// # Versions
 ///
-/// The module is generally available since 2026-09-28, with version 1.0 of the protocol only. Agents
-/// of version 0.3 were accepted in development environments before.
+/// The module is generally available since 2026-09-28, with version 1.0 of the protocol only. Before
+/// that, agents of version 0.3 were accepted in development environments.
 ///
 /// # Tokens
 ///

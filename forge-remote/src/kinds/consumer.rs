@@ -14,7 +14,8 @@ use crate::registry::{Kind, Module, SampleCall};
 /// The options of `#[consumer]`.
 ///
 /// The manifest's schema allows an endpoint here, but Atlassian's page documents only functions. So
-/// the body is that of functions, and Forge's timeout is unknown: respond quickly.
+/// it is assumed that the body is the same as for functions; Forge's timeout is unknown, so respond
+/// quickly.
 ///
 /// To have an event retried later, return an error. A response other than 2xx is the only known way
 /// for a remote. It is documented for events; for queues, only failing functions are documented to be

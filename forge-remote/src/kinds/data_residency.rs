@@ -171,7 +171,7 @@ impl ResidencyStatus {
     }
 }
 
-/// The reason why a move is not possible. It ends the move.
+/// The reason for rejecting a move, which ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResidencyFailure(&'static str);
 

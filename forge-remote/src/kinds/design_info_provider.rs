@@ -24,8 +24,8 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// Atlassian does not document this contract for Forge. The bodies are those of Connect, as used by
-/// `atlassian/figma-for-jira`, and every member is optional. Connect calls `checkAuth` by GET with
+/// Atlassian does not document the bodies for Forge. The payload follows Connect's bodies, as used
+/// by `atlassian/figma-for-jira`; every member is optional. Connect calls `checkAuth` by GET with
 /// `?userId=` and no body, and reports links by PUT. Forge's methods are unknown, so any method is
 /// accepted: take `Query` or no argument for `checkAuth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

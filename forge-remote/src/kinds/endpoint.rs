@@ -14,12 +14,11 @@ use crate::registry::{Kind, SampleCall};
 /// OAuth tokens: a handler for both takes `Option<UserToken>`. A CORS preflight is accepted from any
 /// origin, because the call itself needs a token; Atlassian does not document any requirement for it.
 ///
-/// The module that refers to it (`resolver.endpoint`) is a UI module and hand-written. It does not
-/// restrict callers: a page can request any path, so each page of the app can call each `#[endpoint]`,
-/// and a page for administrators protects no handler. `pages` restricts a handler to the pages with
-/// these module keys; calls from other pages get a 403 and are logged. Modules created at run time
-/// (dynamic modules) get their keys from the server, so they can't be listed. Calls of the app's own
-/// functions are not restricted.
+/// The module that names the endpoint (`resolver.endpoint`) is a hand-written UI module. It does not
+/// restrict callers: every page of the app can call every `#[endpoint]`, so an administrators' page
+/// does not protect a handler. `pages` restricts a handler to the pages with these module keys; calls
+/// from other pages get a 403 and are logged. Forge generates the keys of dynamic modules, so these
+/// cannot be listed. Calls of the app's own functions are not restricted.
 ///
 /// ```
 /// use forge_remote::prelude::*;

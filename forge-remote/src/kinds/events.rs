@@ -29,7 +29,7 @@ pub struct LifecycleEvent {
     pub event_type: Option<String>,
     /// The installation's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
-    /// The site's ARI, in all known calls.
+    /// The context; a site's ARI in all calls seen so far.
     pub context: Option<Value>,
     /// The account id of the user who installed the app.
     pub installer_account_id: Option<String>,

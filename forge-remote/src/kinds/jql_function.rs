@@ -30,7 +30,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jql-function/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JqlFunction {
-    /// The name in queries: unique among the app's functions, ignoring case.
+    /// The name in queries. It must be unique in the app, ignoring case.
     pub name: &'static str,
     /// The arguments' names, with a `?` after the optional ones.
     pub arguments: &'static [&'static str],

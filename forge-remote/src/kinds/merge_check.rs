@@ -80,8 +80,8 @@ pub struct MergeCheckRequest {
     pub repository: UuidRef,
     /// The pull request.
     pub pullrequest: PullRequest,
-    /// The trigger of the check. One of Atlassian's examples has the wrong trigger, so rather test
-    /// whether `merge_properties` is set.
+    /// The trigger of the check. One of Atlassian's examples has a wrong trigger, so check
+    /// `merge_properties` instead.
     pub trigger: MergeTrigger,
     /// The properties of the merge; set only for `on-merge`.
     pub merge_properties: Option<MergeProperties>,

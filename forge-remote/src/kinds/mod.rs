@@ -19,7 +19,7 @@
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
 //! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentRequest`] | [`AgentResponse`], [`AgentStream`] |
 //! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one per hook | [`ResidencyRequest`] | [`ResidencyStatus`] |
-//! | any page (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | the page's request | the page's response |
+//! | a page's module (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | the page's request | the page's response |
 //!
 //! A page's module (its `resource`, its title) is hand-written, and so are `macro` and
 //! `dashboards:widget`. `manifest --write` generates all other modules in the table.
@@ -31,10 +31,11 @@
 //! payloads here may be missing, unknown members are preserved (`rest`), and [`Event<T>`] accepts the
 //! body as it is or under a `payload`. The documentation of each payload names its source.
 //!
-//! A handler that takes one of these payloads accepts any JSON body. If a field does not have the
-//! documented shape, it is empty and its value is in `rest`. An invalid list entry is left out; the
-//! other entries are preserved. A body that is not an object has no fields. An unpaired surrogate (text
-//! that was cut inside an emoji) becomes U+FFFD, and the content type is ignored.
+//! A handler that takes one of these payload types accepts any JSON body, except for the parts of your
+//! own type `T`. If a field does not have the documented shape, it is empty and its value is in `rest`.
+//! An invalid list entry is left out; the other entries are preserved. A body that is not an object has
+//! no fields. An unpaired surrogate (text that was cut inside an emoji) becomes U+FFFD, and the content
+//! type is ignored.
 //!
 //! A type of your own (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit the
 //! body: otherwise the response is 422. Forge treats it as a failure, like any response other than 2xx,

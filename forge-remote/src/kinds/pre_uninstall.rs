@@ -12,8 +12,8 @@ use crate::registry::{Kind, Module, SampleCall};
 
 /// The kind of `#[pre_uninstall]`: the last call of an installation.
 ///
-/// A function has 55 seconds, and its response does not affect the removal. For a remote neither is
-/// documented.
+/// For functions, Atlassian documents a timeout of 55 seconds, and that the response does not
+/// affect the removal. For remotes neither is documented.
 ///
 /// ```
 /// use forge_remote::prelude::*;

@@ -12,7 +12,7 @@ use crate::registry::{Kind, SampleCall};
 /// The kind of `#[static_macro]`: renders a Confluence macro where its page can't run.
 ///
 /// The macro is hand-written in the manifest, with `static: { endpoint: KEY }`. The feature is in early
-/// access; the body is that of functions.
+/// access. It is assumed that the body is the same as for functions.
 ///
 /// ```
 /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
@@ -70,7 +70,8 @@ impl MacrosRequest {
         }
     }
 
-    /// Renders each macro in turn with an async function. A macro that returns `None` keeps its page.
+    /// Renders each macro in turn with an async function. A macro for which the function returns
+    /// `None` is shown as its page.
     ///
     /// ```
     /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
@@ -138,7 +139,8 @@ impl MacroRequest {
     }
 }
 
-/// The response of a static macro: the rendered macros. A macro that is left out keeps its page.
+/// The response of a static macro: the rendered macros. A macro that is left out is shown as its
+/// page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RenderedMacros {

@@ -58,10 +58,11 @@ use crate::registry::{Kind, Module, SampleCall};
 pub struct Trigger {
     /// The events.
     pub events: &'static [&'static str],
-    /// Events that this version does not know. Their scopes are not added. An event that a later
-    /// version knows may stay here; `manifest --check` then reports that it can move to `events`.
+    /// Events that this version does not know. Their scopes are not added. If a later version knows
+    /// the event, it still works here, and `manifest --check` reports that it can be moved to
+    /// `events`.
     pub unknown_events: &'static [&'static str],
-    /// Events that each have their own conditions, instead of all other options:
+    /// Events with separate conditions. They replace all other options of the attribute:
     /// `filtered_events = [(event = "avi:jira:updated:issue", filter = "…", ignore_self), …]`.
     pub filtered_events: &'static [FilteredEvent],
     /// The conditions of `events` and `unknown_events`, each a separate option: `filter`, `on_error`,

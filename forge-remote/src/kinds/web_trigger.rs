@@ -28,15 +28,15 @@ use crate::registry::{Kind, Module, SampleCall};
 /// makes Forge require an HMAC with a shared secret; the option is in the manifest's schema, but not
 /// documented.
 ///
-/// A [`SystemToken`](crate::SystemToken) on such a call may not come from Forge: where Forge forwards
-/// the caller's headers, the caller may have set it. So it is never [stored](crate::token). If the
-/// app stores tokens, the handler gets the stored one. Otherwise the token is
-/// [proven](crate::SystemToken#on-a-pages-call) before it is used where it alone identifies the installation.
+/// The [`SystemToken`](crate::SystemToken) of such a call may be forged, because Forge may forward the
+/// caller's headers. So it is never [stored](crate::token). If the app stores tokens, the handler gets the
+/// stored one. Otherwise the token is [proven](crate::SystemToken#on-a-pages-call) before it is used where it
+/// alone identifies the installation.
 ///
 /// It is not documented whether a remote receives the request itself or Forge's description of it:
-/// [`WebTriggerRequest`] accepts both. The request itself has the caller's method, and the caller's
-/// sub-path after the trigger's path. So the handler serves every method, on `path` and every path
-/// below it, and no other handler can be there.
+/// [`WebTriggerRequest`] accepts both. In the first case, the request has the caller's method and
+/// sub-path. So the handler serves every method on `path` and on all paths below it, and no other
+/// handler can have such a path.
 ///
 /// Without `outputs` the response is a [`WebTriggerResponse`]; with `outputs` it is a
 /// [`WebTriggerOutput`] with one of their keys. An output without a body is `"KEY=STATUS"`; other

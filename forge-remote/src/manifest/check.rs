@@ -19,8 +19,7 @@ pub fn find_rule(code: &str) -> Option<&'static Rule> {
     rules().find(|rule| rule.code == code)
 }
 
-/// Checks a manifest: its differences from the code and the findings of the lints, in the order of
-/// its lines.
+/// Checks a manifest: its differences from the code and the findings of the lints, ordered by line.
 ///
 /// A lint's finding is left out if its code is in `allowed`, or if its line or the line above has a
 /// comment `# forge-remote: allow(CODE)`.

@@ -65,7 +65,7 @@ pub struct ScopeAlternatives {
 /// All items and scopes that the code declares for the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredManifest {
-    /// The ids of the apps that the environment or the code sets; empty if the manifest's counts.
+    /// The configured app ids; empty if the manifest's `app.id` is used.
     pub app_ids: Vec<String>,
     /// The modules by type, without `endpoint`.
     pub modules: BTreeMap<&'static str, Vec<Entry>>,
@@ -89,7 +89,7 @@ pub struct DesiredManifest {
     pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
     /// The endpoints of this app's remotes that other services serve.
     pub foreign: BTreeSet<String>,
-    /// The keys whose entries an update may remove if the code does not declare them.
+    /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,

@@ -191,7 +191,7 @@ impl ManifestFile {
         self.value.get("app")?.get("id")?.as_str()
     }
 
-    /// Returns the position of a path, or of the closest part that would contain it.
+    /// Returns the position of a path, or of its closest existing ancestor.
     pub fn position(&self, place: &ManifestPath) -> Position {
         self.locate(place).0
     }

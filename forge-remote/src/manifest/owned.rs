@@ -1,7 +1,6 @@
 //! The properties of a manifest's item that the code decides.
 
-/// The properties of an item that the code decides. The others are the user's, and an edit leaves
-/// them alone.
+/// The properties of an item that the code owns. An edit preserves all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnedProperties {
     /// Every property.

@@ -43,7 +43,7 @@ impl Remote {
     /// trailing slash. Forge appends an endpoint's path to it.
     ///
     /// With a path, such as an API gateway's stage, the remote's handlers are served at their own path
-    /// and beneath the URL's, so it does not matter whether the gateway removes its prefix.
+    /// and beneath the URL's, so the gateway may or may not strip the prefix.
     ///
     /// Default: the manifest's `baseUrl` is preserved, for example a `${VARIABLE}`.
     #[must_use]
@@ -85,8 +85,8 @@ impl Remote {
     /// # let _ = remote;
     /// ```
     ///
-    /// Default: the manifest's `operations` are preserved. A remote without any counts as one that
-    /// stores end-user data.
+    /// Default: the manifest's `operations` are preserved. A remote without `operations` counts as
+    /// one that stores end-user data.
     #[must_use]
     pub fn operations(mut self, operations: impl IntoIterator<Item = RemoteOperation>) -> Self {
         self.operations = Some(operations.into_iter().collect());
@@ -101,11 +101,10 @@ impl Remote {
         self
     }
 
-    /// Serves the remote's handlers beneath this path too, in addition to the paths of its base URLs:
-    /// `/functions/v1`.
+    /// Also serves the remote's handlers below this path, such as `/functions/v1`.
     ///
-    /// Needed only if neither the code nor the manifest has the URL where the app runs, for example
-    /// because it is a `${VARIABLE}` that only `forge deploy` knows.
+    /// Needed only if neither the code nor the manifest has the app's URL, for example because it
+    /// is a `${VARIABLE}` that is set only for `forge deploy`.
     #[must_use]
     pub fn base_path(mut self, path: impl Into<String>) -> Self {
         self.base_path = Some(path.into());

@@ -98,12 +98,13 @@ impl Handler {
         &self.former_keys
     }
 
-    /// Returns the method of its calls; it may accept others too, see [`reach`](Self::reach).
+    /// Returns the HTTP method of its calls. With some [`RouteScope`]s it accepts other methods
+    /// too.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Returns whether the app's clock calls it by a cron expression, and Forge does not.
+    /// Returns whether the app's clock calls it (by a cron expression) instead of Forge.
     pub fn is_cron(&self) -> bool {
         self.registration.kind.cron().is_some()
     }

@@ -14,8 +14,8 @@ use crate::schedules::CronOptions;
 
 /// A kind of invocation with a handler's options for it.
 ///
-/// The properties that all handlers of a kind share are a row of the table, its
-/// [`spec`](Self::spec). The other methods depend on the options.
+/// The common properties of a kind's handlers are its row of the table, [`spec`](Self::spec). The
+/// other methods depend on the options.
 pub trait Kind: fmt::Debug + Send + Sync + 'static {
     /// Returns the kind's row in the table.
     fn spec(&self) -> &'static KindSpec;
@@ -36,7 +36,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the method, if it is neither POST nor the page's choice.
+    /// Returns the HTTP method, if it is fixed and not POST.
     fn method(&self) -> Option<Method> {
         None
     }
@@ -46,7 +46,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns the events it is called for that this version does not know, nor their scopes.
+    /// Returns the handler's events that this version does not know. Their scopes are unknown too.
     fn unknown_events(&self) -> Vec<&'static str> {
         Vec::new()
     }

@@ -1,5 +1,5 @@
 //! The registrations of handlers: written by the macros, read by everything else (routes, manifest,
-//! simulator, route table).
+//! local platform, route table).
 
 mod checks;
 mod collect;

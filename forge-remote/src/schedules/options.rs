@@ -25,16 +25,16 @@ pub struct CronOptions {
     pub jitter: Duration,
     /// How late an occurrence may start (default: an hour).
     pub catch_up: Duration,
-    /// What happens to an occurrence while the previous one runs (default: it is skipped).
+    /// The policy for an occurrence that is due while the previous one runs (default: skip).
     pub overlap: Overlap,
 }
 
-/// What happens to an occurrence while the previous one of the same installation runs.
+/// The policy for an occurrence that is due while the previous one of the same installation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// It is skipped.
+    /// The later occurrence is skipped.
     Skip,
-    /// It runs too.
+    /// Both run.
     Allow,
 }
 

@@ -31,7 +31,7 @@ pub struct Metric {
     pub kind: Kind,
     /// The unit.
     pub unit: Unit,
-    /// The names of the labels. A series lacks a label that does not apply to it.
+    /// The names of the labels. A label that does not apply to a series is omitted.
     pub labels: &'static [&'static str],
     /// The description, as exporters show it.
     pub description: &'static str,

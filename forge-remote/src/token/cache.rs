@@ -40,13 +40,13 @@ pub struct TokenStats {
     /// Tokens dropped unwritten, because more than
     /// [`Tokens::memory_limit`](super::Tokens::memory_limit) were waiting.
     pub dropped: u64,
-    /// Kept tokens that were read but didn't open with the app's keys.
+    /// Stored tokens that could not be decrypted with the app's keys.
     pub unreadable: u64,
     /// Expired tokens that were purged.
     pub purged: u64,
     /// Tokens that the store had lost, written again from memory.
     pub restored: u64,
-    /// Tokens that were not kept: delivered just after their installation was removed, or in a call
+    /// Tokens that were rejected: delivered just after their installation was removed, or in a call
     /// that another cloud signed.
     pub refused: u64,
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::seal::InvalidKeys;
 use super::store::StoreError;
 
-/// An error of reading a kept token.
+/// The error of reading a stored token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The tokens were not opened.
+    /// The token store has not been opened.
     #[error(
         "these kept tokens are not open: pass them to `App::token_store` and let the app serve, or call \
          `Tokens::open` first"

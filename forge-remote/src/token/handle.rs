@@ -109,8 +109,8 @@ impl Tokens {
 
 /// Settings, which have no effect after the tokens are opened.
 impl Tokens {
-    /// Creates a handle to the tokens in this store. It connects when the app serves, or with
-    /// [`open`](Self::open).
+    /// Creates a handle to the tokens in this store. The store is connected when the app starts to
+    /// serve, or by [`open`](Self::open).
     pub fn new(store: impl TokenStore) -> Self {
         Self(
             Arc::new(TokensState {
@@ -183,8 +183,8 @@ impl Tokens {
         self
     }
 
-    /// Keeps tokens of pages' calls too; tokens of a web trigger's or an agent's calls are never kept,
-    /// see the [module](super#kept-tokens).
+    /// Also keeps system tokens that arrive in calls of pages. Tokens in calls of web triggers and
+    /// agents are never kept, see the [module](super#kept-tokens).
     ///
     /// A page's `invokeRemote` goes through Atlassian, which adds the token. But its `requestRemote`
     /// comes straight from the browser: the user has a valid Forge Invocation Token, can send any
@@ -192,8 +192,9 @@ impl Tokens {
     /// only for apps without a schedule or event, whose users are all trusted with the app's
     /// permissions.
     ///
-    /// A kept token then no longer proves a token of a page's call. A page's handler gets the token of the
-    /// header, which is proven as described at [`SystemToken`](crate::SystemToken#on-a-pages-call).
+    /// With this setting, a stored token is no proof for the token of a page's call: the handler gets the
+    /// header's token, which is proven as described at
+    /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[must_use]
     pub fn accept_from_pages(self) -> Self {
         self.settings().accept_from_pages = true;

@@ -20,9 +20,9 @@ impl Tokens {
     /// Returns every installation with a token that can be handed out, sorted by id, for background
     /// work. Apps with many installations use [`installation_stream`](Self::installation_stream).
     ///
-    /// A missing installation has no token *now*, but need not be uninstalled: only
-    /// [`on_removed`](Self::on_removed) reports that. While the store is down, the installations whose
-    /// tokens are in this process's memory are listed, and a warning is logged.
+    /// An installation that is not listed has no token *now*. It may still exist: only
+    /// [`on_removed`](Self::on_removed) reports an uninstallation. While the store is down, the
+    /// installations whose tokens are in this process's memory are listed, and a warning is logged.
     pub async fn installations(&self) -> Result<Vec<Installation>, TokenError> {
         let mut stream = self.installation_stream();
         let mut all = Vec::new();
@@ -32,8 +32,8 @@ impl Tokens {
         Ok(all)
     }
 
-    /// Returns the [`installations`](Self::installations) one after the other: however many there are,
-    /// only some hundreds are in memory at a time.
+    /// Returns the [`installations`](Self::installations) as a stream, with at most some hundreds in
+    /// memory at a time.
     ///
     /// ```
     /// # use forge_remote::token::{MemoryTokens, Tokens};

@@ -107,11 +107,12 @@ impl Tokens {
     /// Removes an installation's token, here and in the store, when the app is uninstalled. The
     /// callbacks of [`on_removed`](Self::on_removed) run once the removal has settled.
     ///
-    /// After an error the token is forgotten here, and removed from the store once that is back.
+    /// Even after an error, the token is removed from memory, and from the store once it is
+    /// available.
     ///
     /// In the store a sealed record of the removal replaces the token for 28 hours, so that no
     /// instance writes back a token it still has cached. Tokens delivered within two minutes of the
-    /// removal are ignored; a later delivery means that the app was not uninstalled after all.
+    /// removal are ignored; a later delivery revokes the removal.
     pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
         let keeper = self.keeper().await?;
         // No token is kept for such an id.
@@ -160,8 +161,8 @@ impl Tokens {
         Ok(keeper.remove(claims.installation_id(), products).await?)
     }
 
-    /// Waits until every token and removal so far is in the store. After an error they are still
-    /// written by the task that retries. A stopping server does this automatically.
+    /// Waits until every pending token and removal is written to the store. After an error, the
+    /// background task keeps retrying. A stopping server does this automatically.
     ///
     /// Call it before a handler returns where the platform freezes the CPU after the response (AWS
     /// Lambda, Google Cloud Run without "CPU always allocated"): the writing task does not run there.

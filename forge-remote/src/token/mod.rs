@@ -55,10 +55,10 @@
 //!
 //! # Kept tokens
 //!
-//! - The newest token of each installation is kept: a later expiry wins, in whatever order requests
-//!   arrive and whichever instance they reach. A request without a token changes nothing.
+//! - The token with the latest expiry of each installation is kept, regardless of the order of
+//!   requests and of the instances that receive them. A request without a token changes nothing.
 //! - A token that Atlassian rejected (401) is replaced by the next one, whatever its expiry; other
-//!   instances learn of it from the store. Until then it is still handed out, because a 401 may also
+//!   instances read this from the store. Until then the token is still used, because a 401 may also
 //!   mean that a scope is missing.
 //! - An installation's token comes from the Atlassian cloud that signed its first call. A call that
 //!   another cloud signed neither replaces nor removes it.
@@ -95,10 +95,10 @@
 //! # Clocks
 //!
 //! Instances' clocks may disagree. Removals are dated by the clock of the store's server (PostgreSQL,
-//! Redis), if there is one. Expired tokens are purged a day after expiry, by whichever clock is
-//! behind: the server's or this machine's. They are not purged while Forge Invocation Tokens are rejected
-//! for their dates. If the store has no clock (SQLite, memory), they are purged only once such a token
-//! has shown that the machine's clock is right.
+//! Redis), if there is one. Expired tokens are purged a day after their expiry, by the slower of the two
+//! clocks: the server's and this machine's. They are not purged while Forge Invocation Tokens are
+//! rejected for their dates. If the store has no clock (SQLite, memory), they are purged only once such a
+//! token has shown that the machine's clock is right.
 //!
 //! # Stores
 //!

@@ -46,8 +46,9 @@ impl Tokens {
     /// callback retries it after its restart. (With a store that lost its data, or
     /// [`MemoryTokens`](super::MemoryTokens), removals are lost at a restart.)
     ///
-    /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): an
-    /// installation that Forge calls for in the meantime was not uninstalled, and is not reported.
+    /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): if Forge
+    /// makes another call for the installation before that, the removal is revoked and not
+    /// reported.
     ///
     /// Forge doesn't guarantee the `preUninstall` call: an installation that has had no token for days may
     /// have been uninstalled too. Atlassian doesn't document whether Forge also makes this call when the app

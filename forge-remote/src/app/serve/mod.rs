@@ -51,8 +51,8 @@ impl Service {
     /// After `shutdown`, the app serves for [`App::drain`](crate::App::drain) with `/readyz` at
     /// 503, and then closes its listener and every connection that has no call. Calls in flight,
     /// handlers that continue without their caller, and [spawned](crate::Invocation::spawn) work
-    /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cancelled:
-    /// no task of the app runs after this has returned, unless another server of the app is still running.
+    /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cancelled: when
+    /// this returns, no task of the app is running, unless another of its servers is.
     ///
     /// A task that blocks its thread cannot be cancelled: the result is then an error, and dropping the
     /// runtime waits for the task. [`App::run`](crate::App::run) ends the process.
@@ -115,8 +115,8 @@ impl Service {
         Ok(connections.and(work).and(background_ended)?)
     }
 
-    /// Shuts down gracefully if your own server serves the [`router`](Self::router): call it after
-    /// that server has sent its last response. [`serve`](Self::serve) does the same.
+    /// Shuts down an app whose [`router`](Self::router) your own server serves. Call it after that
+    /// server has sent its last response. [`serve`](Self::serve) does the same.
     ///
     /// Handlers that continue without their caller and [spawned](crate::Invocation::spawn) work may
     /// finish within [`App::shutdown_grace`](crate::App::shutdown_grace); the rest is cancelled.

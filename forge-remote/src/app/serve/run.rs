@@ -22,7 +22,7 @@ pub enum ServeError {
     /// A state or the token store could not be connected.
     #[error("error: {0:?}")]
     Connect(Error),
-    /// The address can't be listened on.
+    /// Listening on the address failed.
     #[error(
         "error: can't listen on `{address}`: {source}\n  help: set FORGE_REMOTE_BIND to a free address such as \
          127.0.0.1:8081"

@@ -7,8 +7,8 @@ use crate::app::builder::App;
 impl App {
     /// Sets the largest request body, in bytes (default: 1 MiB). A larger one gets 413.
     ///
-    /// Forge sends at most 500 KB from a page and 200 kB with an event, but `requestRemote` comes straight
-    /// from the browser. A handler can have another limit: `#[endpoint(body_limit = "20MiB")]`.
+    /// Forge sends at most 500 kB from a page and 200 kB with an event, but calls by `requestRemote` come
+    /// directly from the browser. A handler can have another limit: `#[endpoint(body_limit = "20MiB")]`.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.limits.body = bytes;
         self
@@ -36,8 +36,8 @@ impl App {
         self
     }
 
-    /// Sets how long a peer may read nothing of its response (default: 30 seconds). After that,
-    /// the connection is closed.
+    /// Sets how long sending a response may make no progress (default: 30 seconds). After that, the
+    /// connection is closed.
     pub fn write_timeout(mut self, time: Duration) -> Self {
         self.limits.write = time;
         self

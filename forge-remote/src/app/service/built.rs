@@ -85,7 +85,7 @@ impl Service {
         &self.0.verifier
     }
 
-    /// Returns the manifest sections that the code declares.
+    /// Returns the manifest items that the code declares.
     pub fn desired_manifest(&self) -> DesiredManifest {
         self.0.desired.clone()
     }
@@ -94,8 +94,8 @@ impl Service {
         &self.0.work
     }
 
-    /// Starts the app's [`background`](crate::App::background) tasks if your own server serves the
-    /// [`router`](Self::router); `serve` starts them automatically.
+    /// Starts the app's [`background`](crate::App::background) tasks. Needed only if your own
+    /// server serves the [`router`](Self::router); `serve` starts them automatically.
     ///
     /// They run once for all clones of the service, and are cancelled when the returned handle is
     /// dropped. Stop them with [`BackgroundTasks::stop`] before [`Tokens::flush`].

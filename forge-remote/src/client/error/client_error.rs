@@ -73,7 +73,8 @@ pub enum ClientError {
         reason: &'static str,
     },
 
-    /// The token is not proven to belong to this installation, and it alone identifies the installation.
+    /// The token is not proven to belong to this installation, and the API identifies the installation
+    /// by the token alone.
     ///
     /// The token came with the call of a page, a web trigger or an agent. Nothing was sent with it. See
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
@@ -136,8 +137,8 @@ pub enum ClientError {
 
     /// The response's status is a success, but the response can't be used.
     ///
-    /// It is too large, was cut off, or is a page without a cursor. Atlassian may have performed the
-    /// operation.
+    /// The body is too large, was truncated, or is a page of a listing without a cursor. Atlassian
+    /// may have performed the operation.
     #[error("{call}: the response ({status}) can't be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
     Unusable {
         /// The call.

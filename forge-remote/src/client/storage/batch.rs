@@ -28,7 +28,7 @@ impl Storage {
         }
     }
 
-    /// Sets many keys independently, with one call for each 25 keys or 4 MB. See [`SetBatch::send`].
+    /// Sets many keys independently, with one call per 25 keys or 4 MB. See [`SetBatch::send`].
     pub async fn set_all<T: Serialize>(
         &self,
         items: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -164,7 +164,7 @@ impl SetBatch {
         self.call.problem = self.call.problem.or(Some(problem));
     }
 
-    /// Sends the batch, with one call for each 25 keys or 4 MB.
+    /// Sends the batch, with one call per 25 keys or 4 MB.
     ///
     /// A failed key is not an error: see [`BatchOutcome::failed_keys`]. A failed call ends the batch
     /// with an error that lists what was done. A duplicate key is an error before anything is sent.

@@ -109,7 +109,7 @@ impl Storage {
         StorageQuery::new(self.call("/v1/query", &[]), Map::new(), "after")
     }
 
-    /// Returns the encrypted values, which can't be queried.
+    /// Returns the storage of encrypted values (secrets), which has no queries.
     pub fn secrets(&self) -> Secrets {
         Secrets(self.clone())
     }

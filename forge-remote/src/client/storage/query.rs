@@ -70,7 +70,7 @@ impl<T: DeserializeOwned> StorageQuery<T> {
         }
     }
 
-    /// Sets the number of items per page. Atlassian allows fewer than 100.
+    /// Sets the number of items per page, at most 99.
     pub fn limit(mut self, limit: u32) -> Self {
         self.body.insert("limit".to_owned(), limit.into());
         self

@@ -40,7 +40,7 @@ use crate::client::error::ClientError;
 pub struct Transaction {
     call: Call,
     parts: [Vec<Value>; 3],
-    /// The part that contains the last operation.
+    /// The index of the part that contains the last operation.
     last: Option<usize>,
 }
 

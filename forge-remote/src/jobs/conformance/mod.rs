@@ -22,14 +22,14 @@ use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 
 /// Checks that a [`JobEngine`] meets the trait's requirements.
 ///
-/// `connect` returns an engine on the same jobs, as another process has: an engine in a database
-/// connects again, one in memory is cloned. The jobs must be empty at first, and used by this test only.
-/// The first unmet requirement is returned as an error. It takes a minute or two, because an engine's
-/// waiting is real. What an engine does not [guarantee](JobEngine::guarantees) is not checked; whether it
-/// [joins transactions](super::Guarantees::joins_transactions) is for its own tests to show.
+/// `connect` returns another handle to the same jobs, as a second process would have: a new connection to
+/// the database, or a clone of an in-memory engine. There must be no jobs at first, and no other user.
+/// The first unmet requirement is returned as an error. It takes one to two minutes, because it waits in
+/// real time. Only [declared guarantees](JobEngine::guarantees) are checked, and
+/// [transactions](super::Guarantees::joins_transactions) not at all: test these yourself.
 ///
-/// What happens when a process is killed can't be checked within one: start your app as a process, and
-/// kill it at any moment, over and over.
+/// The suite cannot kill its own process: also test your engine in a separate process that you kill
+/// repeatedly at random moments.
 ///
 /// ```no_run
 /// use forge_remote::jobs::MemoryJobs;

@@ -14,8 +14,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 ///
 /// These are the precedence of records, the atomic operations, listing by pages, the index by site,
 /// purging and the key check. The store must be empty and used by this test only: every record is
-/// deleted. The first unmet requirement is returned as an error; with a store that isn't empty, this
-/// does nothing and returns an error.
+/// deleted. The first unmet requirement is returned as an error; if the store is not empty, nothing
+/// is changed and an error is returned.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -143,7 +143,7 @@ pub type StoreFuture<T> = BoxFuture<Result<T, StoreError>>;
 ///
 /// Several processes may share it. Callers limit the time of each call.
 pub trait TokenStore: Send + Sync + 'static {
-    /// Returns its name in messages, without a password.
+    /// Returns the store's name for messages, without secrets.
     fn name(&self) -> String;
 
     /// Connects and migrates the schema. Several instances may do so at once.
@@ -156,7 +156,7 @@ pub trait TokenStore: Send + Sync + 'static {
     /// [failed](CheckState::Failed) or is [pending](CheckState::Pending), `doctor` then calls [`list`](Self::list),
     /// also before `open`.
     ///
-    /// The default has no checks.
+    /// The default implementation returns no checks.
     fn checks(&self) -> BoxFuture<Vec<Check>> {
         Box::pin(std::future::ready(Vec::new()))
     }
@@ -165,8 +165,8 @@ pub trait TokenStore: Send + Sync + 'static {
     /// current one. The comparison and the write are atomic.
     ///
     /// With the key check, a starting app detects whether its keys are those of the other instances.
-    /// A store without such a record returns `new`, as this default does: then a missing key is
-    /// detected by the tokens only.
+    /// A store without such a record returns `new`, as the default implementation does. Different
+    /// keys are then detected only when a token cannot be decrypted.
     fn compare_and_swap_key_check(
         &self,
         expected: Option<Vec<u8>>,
@@ -176,7 +176,8 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(new)))
     }
 
-    /// Returns whether its records outlive the process, so that a configured key is needed.
+    /// Returns whether its records outlive the process; if so, `FORGE_REMOTE_TOKEN_KEY` is
+    /// required.
     fn outlives_process(&self) -> bool {
         true
     }
@@ -187,8 +188,8 @@ pub trait TokenStore: Send + Sync + 'static {
     /// lost, and never replaced by one with an earlier expiry. The records are independent: after an
     /// error some may have been written.
     ///
-    /// A corrupt row, or one that expires more than 2 days after the new record (no token lives longer
-    /// than one day), must not block the write: it is replaced.
+    /// A corrupt row, or one that expires more than 2 days after the new record (no token is valid for
+    /// more than a day), must be replaced, not block the write.
     ///
     /// A write that returned an error, or whose caller stopped waiting, should not be executed
     /// afterwards: set a time limit at the server below the caller's 10 seconds.

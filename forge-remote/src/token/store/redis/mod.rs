@@ -26,10 +26,10 @@ const KEPT_AFTER_END_MILLIS: i64 = 24 * 3600 * 1000;
 ///
 /// Each token's key has a TTL that ends one day after its expiry. The server must not evict keys: with
 /// a `maxmemory`, its `maxmemory-policy` has to be `noeviction` (the `volatile-` policies evict tokens
-/// first, because they have a TTL). A server that loses its data at a restart gets its tokens again
-/// from the instances that have them in memory; the others are delivered with Forge's next hourly
-/// calls. With `appendonly yes` only the tokens of the last second are lost (with `appendfsync always`,
-/// no token). Redis Cluster isn't supported.
+/// first, because they have a TTL). If the server loses its data, instances write the tokens that they
+/// have in memory again; Forge delivers the others with its next hourly calls. With `appendonly yes`,
+/// at most the tokens of the last second are lost; with `appendfsync always`, none. Redis Cluster
+/// isn't supported.
 ///
 /// When the app starts, the server's version is checked, and every operation of the store is tried on
 /// separate keys: a missing permission aborts the launch, not the first write.
