@@ -1,4 +1,4 @@
-//! Cargo wants a build script beside `links`; there is nothing to build.
+//! Cargo requires a build script if `links` is set; there is nothing to build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

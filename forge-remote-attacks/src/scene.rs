@@ -1,4 +1,4 @@
-//! What attacks are made from: the keys, the time, and the claims of valid tokens.
+//! The scene of the attacks: the keys, the time, and the claims of valid FITs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

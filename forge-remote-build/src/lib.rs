@@ -42,7 +42,7 @@ const MAX_WARNINGS: usize = 10;
 /// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
 /// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
-/// The file is `FORGE_REMOTE_MANIFEST`, or the one beside `Cargo.toml`. Files that cannot be read
+/// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. Files that cannot be read
 /// are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {

@@ -255,8 +255,8 @@ fn check_claims(claims: &Claims, payload: &[u8]) {
 
 /// A key-set document, read by another reader as well.
 ///
-/// - Every key that can verify RS256, and that the document gives a `kid`, is there, whatever stands
-///   beside it.
+/// - Every key that can verify RS256, and that the document gives a `kid`, is there, regardless of
+///   the other entries.
 /// - Every key that is there is an entry of the document.
 /// - None of them verifies what it has not signed.
 pub fn key_set(input: &[u8]) {

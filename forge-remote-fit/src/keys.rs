@@ -15,7 +15,8 @@ use super::key_policy::{JwksPolicy, MIN_TTL};
 use super::source::KeySource;
 use super::unknown_keys::UnknownKeys;
 
-/// With no keys at all, a request may cause a fetch this soon after the last one failed.
+/// The shortest time from a failed fetch to the next one by a request, while there are no keys at
+/// all.
 const COLD_RETRY: Duration = Duration::from_secs(1);
 /// The background task's longest wait between two failing fetches: without keys, and with stale ones.
 const MAX_RETRY_COLD: Duration = Duration::from_secs(5);

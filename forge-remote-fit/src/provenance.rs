@@ -16,10 +16,9 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 /// ```
 /// use forge_remote_fit::{Claims, Provenance, EndpointTarget};
 ///
-/// /// Whether an OAuth header beside these claims is Forge's own.
-/// fn may_keep_token(claims: &Claims, target: &EndpointTarget) -> bool {
-///     Provenance::of(claims, target) == Provenance::Platform
-/// }
+/// /// Whether an OAuth header next to these claims is set by Forge. fn may_keep_token(claims:
+/// &Claims, target: &EndpointTarget) -> bool { Provenance::of(claims, target) ==
+/// Provenance::Platform }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

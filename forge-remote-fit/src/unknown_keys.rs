@@ -16,7 +16,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct UnknownKeys {
     hasher: RandomState,
-    /// By a hash of the id: how many fetches had been started, and when.
+    /// The number of fetches that had been started, and the time, by a hash of the id.
     seen: HashMap<u64, (u64, Duration)>,
 }
 

@@ -1,5 +1,5 @@
-//! What some attributes expand to. After a change, refresh with
-//! `UPDATE_GOLDEN=1 cargo test -p forge-remote-macros golden` and read the difference.
+//! The expansions of some attributes. After a change, refresh with `UPDATE_GOLDEN=1 cargo test -p
+//! forge-remote-macros golden` and read the difference.
 
 use std::fs;
 use std::path::Path;

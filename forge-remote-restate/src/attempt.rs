@@ -24,8 +24,8 @@ const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
 /// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
 /// have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
-/// In how many processes an attempt may end beside others, without an end of the job's own in between, until the job is
-/// taken for the one that ends them: the attempts that it got back are taken again.
+/// The number of processes in which an attempt may end together with others, without a complete run in between, until
+/// the job is taken for the one that ends them: the attempts that it got back are taken again.
 const MAX_GIVEN_BACK: u32 = 3;
 
 /// What an invocation does once: Restate stores the result.
@@ -52,7 +52,7 @@ pub(crate) enum Start {
     /// This process has the attempt.
     Begun {
         process: String,
-        /// Nothing else runs beside it.
+        /// Nothing else runs at the same time.
         is_alone: bool,
     },
     /// The outcome of an app that lacks the handler.
@@ -70,7 +70,7 @@ pub(crate) enum Outcome {
     Later {
         wait: u64,
         report: StoredReport,
-        /// Until when the handler pauses for the installation.
+        /// The end of the handler's pause for the installation.
         paused_until: Option<u64>,
     },
     Dead {
@@ -179,7 +179,7 @@ pub(crate) struct Attempt {
     step: u32,
     call: Envelope,
     attempts: StoredAttempts,
-    /// From the first step to the second, and until the pause that the attempt asks for is stored.
+    /// The permit, from the first step to the second, and until the requested pause is stored.
     place: Arc<Mutex<Option<Place>>>,
     _unfinished: TaskTrackerToken,
 }

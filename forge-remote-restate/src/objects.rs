@@ -93,7 +93,7 @@ pub(crate) struct Record {
     pub(crate) attempts: StoredAttempts,
     pub(crate) max_attempts: u32,
     pub(crate) is_dead: bool,
-    /// In milliseconds since 1970.
+    /// The due time, in milliseconds since 1970.
     pub(crate) due: u64,
     /// Restate's name of the promise that ends the wait.
     pub(crate) wake: String,
@@ -103,7 +103,7 @@ pub(crate) struct Record {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RecordRequest {
     record: Record,
-    /// With the first request for a job.
+    /// The call, in the first request for a job.
     call: Option<Envelope>,
 }
 

@@ -1,4 +1,4 @@
-//! What the invocations of one serving process share: the app's runner, the places, the stop.
+//! The shared state of a process that runs jobs: the app's runner, the workers, the shutdown.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub(crate) struct Serving {
     pub(crate) attempts: TaskTracker,
     places: Arc<Semaphore>,
     workers: u32,
-    /// The turn of a job that may have ended a process: two of them never run beside each other.
+    /// The turn of a job that may have ended a process: two of them never run at the same time.
     suspects: Arc<Semaphore>,
     /// The attempts that began in this process and whose end Restate may not have.
     begun: Mutex<HashSet<(String, u32)>>,

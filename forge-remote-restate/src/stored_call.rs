@@ -1,4 +1,4 @@
-//! What Restate stores of a call beside its envelope: the names by which it is found, and its attempts.
+//! The data that Restate stores with an envelope: the look-up names and the attempts.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -51,10 +51,10 @@ pub(crate) struct IdempotencyKey {
 /// Why Restate stores a job as new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// It is new whatever is stored: accepted at this time, with a random number.
+    /// The call is new regardless of the stored ones: accepted at this time, with a random number.
     Always { accepted_at: u64, nonce: String },
-    /// It is the first after this invocation, of those with its object key. Two that are accepted at once have
-    /// the same predecessor: Restate stores one of them.
+    /// The call is the first after this invocation among the calls with its object key. Two that are accepted
+    /// at once have the same predecessor: Restate stores one of them.
     After(Option<String>),
 }
 
@@ -95,7 +95,7 @@ impl IdempotencyKey {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct StoredReport {
     code: String,
-    /// In base64.
+    /// The sealed text, in base64.
     sealed: String,
 }
 

@@ -18,7 +18,7 @@ struct Row {
     id: String,
     object: String,
     idempotency_key: Option<String>,
-    /// In milliseconds since 1970.
+    /// The time of creation, in milliseconds since 1970.
     created: i64,
     scheduled_at: Option<i64>,
     /// The text of a [`JobState`]; another one if an operator deleted the dead job.

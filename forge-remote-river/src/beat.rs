@@ -6,7 +6,7 @@ use crate::ledger::{Ledger, Store, database_failed, execute};
 use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
 
-/// By how much the database's clock may be set back unnoticed, in milliseconds.
+/// The largest step back of the database's clock that is ignored, in milliseconds.
 const MAX_STEP: i64 = 10_000;
 /// How long before its clock was set the database may have had the last beat, in milliseconds.
 const LAST_BEAT: i64 = 15_000;

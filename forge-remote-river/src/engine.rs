@@ -73,7 +73,7 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
         GUARANTEES
     }
 
-    /// Reads the database without changing it, or anything beside it; `None` if it does not exist.
+    /// Reads the database without changing it, or any file next to it; `None` if it does not exist.
     fn look(&self) -> impl Future<Output = Result<Option<Look<Self::Store>>, EngineError>> + Send;
 
     /// Opens the database, and migrates it.
@@ -126,12 +126,12 @@ impl<S: Store> Look<S> {
 
 /// Whether a stored call survives a power cut.
 pub(crate) enum Durability {
-    /// By these settings.
+    /// Commits are durable by these settings.
     Durable(String),
     /// Once the engine has opened the database, which has these settings.
     #[cfg(feature = "sqlite")]
     DurableAfterLaunch(String),
-    /// It does not, by these settings, and the fix.
+    /// Commits are not durable by these settings, and the fix.
     #[cfg(feature = "postgres")]
     Lost(String, &'static str),
 }

@@ -1,4 +1,4 @@
-//! What the types of both engines have in common: the settings, and the app's interface to them.
+//! The common part of both engine types: the settings, and the app's interface to them.
 
 /// Implements the settings of an engine, and its [`JobEngine`](forge_remote::jobs::JobEngine). The engine is a struct
 /// around an `Arc<River<…>>`.

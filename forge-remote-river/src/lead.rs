@@ -8,7 +8,8 @@ use forge_remote::jobs::EngineError;
 /// The largest difference: River dates retries by this machine's clock, and claims jobs by the database's.
 const MAX_SKEW: Duration = Duration::from_secs(5);
 
-/// By how much this machine's clock is ahead of the database's, in seconds; negative if it is behind.
+/// The offset of this machine's clock from the database's, in seconds: positive if it is ahead,
+/// negative if it is behind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lead(pub(crate) f64);
 

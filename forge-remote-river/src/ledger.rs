@@ -1,4 +1,5 @@
-//! What this crate stores beside River's jobs: keys of deliveries, slots and pauses of installations.
+//! The data that this crate stores in addition to River's jobs: keys of deliveries, slots and pauses
+//! of installations.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

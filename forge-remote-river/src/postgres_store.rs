@@ -23,7 +23,7 @@ const UPKEEP_CONNECTIONS: u32 = 2;
 #[derive(Clone)]
 pub(crate) struct PostgresStore {
     pub(crate) pool: PgPool,
-    /// By which the tables are found in a transaction of the app's.
+    /// The search path, by which the tables are found in the app's own transaction.
     pub(crate) search_path: String,
     /// A random text, by which such a transaction is known to be of this database and schema.
     pub(crate) identity: Option<String>,

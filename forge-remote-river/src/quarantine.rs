@@ -13,11 +13,12 @@ pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(61);
 /// How long a suspect runs alone. One that has run for longer does not hold up the others; if it ends the process after
 /// all, they wait for a process of their own as well.
 pub(crate) const ALONE_FOR: Duration = Duration::from_secs(20);
-/// In how many processes a job may end beside others, without an end of its own in between, until it is taken for the one
-/// that ends them: the attempts that it got back are taken again.
+/// The number of processes in which a job may end together with others, without a complete run in between, until it is
+/// taken for the one that ends them: the attempts that it got back are taken again.
 pub(crate) const MAX_GIVEN_BACK: i64 = 3;
 
-/// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects never run beside each other.
+/// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects never run at the same
+/// time.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     places: RwLock<()>,
@@ -63,7 +64,7 @@ impl Place<'_> {
         matches!(self.guard, Some(Guard::Alone(_)))
     }
 
-    /// Lets others run beside it.
+    /// Lets others run at the same time.
     pub(crate) fn share(&mut self) {
         if let Some(Guard::Alone(guard)) = self.guard.take() {
             self.guard = Some(Guard::Shared(guard.downgrade()));
@@ -83,7 +84,8 @@ impl Quarantine {
             // It waits outside of its worker then, which others need.
             let waited = tokio::time::timeout(SUSPECT_WAIT, self.suspects.acquire()).await;
             turn = Some(waited.ok()?.ok()?);
-            // Where long jobs overlap, the process is never empty: the suspect then runs beside them.
+            // Where long jobs overlap, the process is never empty: the suspect then runs together
+            // with them.
             let alone = tokio::time::timeout(wait, self.alone()).await;
             if let Ok(guard) = alone {
                 return Some(self.place(guard, turn));

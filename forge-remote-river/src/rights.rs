@@ -76,7 +76,7 @@ pub(crate) async fn lacking(
     }
 }
 
-/// Returns the names of the tables beside River's.
+/// Returns the names of this crate's tables, without River's.
 fn table_names() -> Vec<&'static str> {
     let tables = MIGRATIONS
         .concat()

@@ -41,9 +41,9 @@ const MAX_CONNECTIONS: u32 = 6;
 /// Jobs in an SQLite file, for apps on one machine (feature `sqlite`).
 ///
 /// A missing file is created, readable by its owner only. Several processes of one machine may share it;
-/// it must not be on a network file system. A lock file `….lock` beside it shows whether another process
-/// uses it. A job that another process stored, or a [transaction of yours](crate::InTransaction), starts within half
-/// a second. Use a separate file, not the token store's, which has other durability settings. To send jobs in your
+/// it must not be on a network file system. A lock file `….lock` next to it shows whether another process uses it. A
+/// job that another process stored, or a [transaction of yours](crate::InTransaction), starts within half a second.
+/// Use a separate file, not the token store's, which has other durability settings. To send jobs in your
 /// [transactions](crate::InTransaction), use the file of your own tables.
 ///
 /// ```
@@ -225,7 +225,7 @@ impl Database for SqliteFile {
 }
 
 impl SqliteFile {
-    /// Returns the path of a file beside it.
+    /// Returns the path of a file next to it.
     fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);

@@ -31,7 +31,7 @@ impl JobArgs for StoredCall {
 #[derive(Deserialize, Serialize)]
 struct StoredReport {
     code: String,
-    /// In base64.
+    /// The sealed text, in base64.
     sealed: String,
 }
 

@@ -1,4 +1,4 @@
-//! The tables beside River's, in both databases, and their version.
+//! The tables in addition to River's, in both databases, and their version.
 
 use forge_remote::jobs::EngineError;
 

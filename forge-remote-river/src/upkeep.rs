@@ -1,5 +1,5 @@
-//! What an engine does beside running jobs: it admits them, notes how they ended, and takes over those of
-//! processes that died.
+//! The maintenance of an engine: it admits jobs, records their results, and reclaims the jobs of ended
+//! processes.
 
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
@@ -22,7 +22,7 @@ const MAX_APPLICATIONS: usize = 100;
 /// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
-/// By how much the database's clock may run fast or slow in a beat, in milliseconds.
+/// The largest drift of the database's clock between two heartbeats, in milliseconds.
 const MAX_DRIFT: i64 = 10_000;
 
 /// Shows that this process lives, and takes over the jobs of processes that do not. Ends with an error if this machine's

@@ -1,4 +1,4 @@
-//! What suites of requirements share: for token stores, and for engines of jobs.
+//! The common part of the conformance suites for token stores and job engines.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -203,7 +203,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `main` prints it: the error, then its causes, line by line.
+/// Writes the error and its causes, line by line, as `main` prints them.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;

@@ -1,7 +1,8 @@
-//! What the fuzz targets run (feature `fuzzing`, which is not for apps): one function for each reader
-//! of foreign input. Each takes any bytes and panics where a promise is broken.
+//! The functions of the fuzz targets (feature `fuzzing`, which is not for apps), one for each reader
+//! of foreign input. Each takes any bytes and panics if a property does not hold.
 //!
-//! The functions stand beside what they examine. `fuzz/README.md` has the list, and how to run them.
+//! The functions are next to the code that they test. `fuzz/README.md` has the list, and how to run
+//! them.
 
 pub use crate::client::fuzzing::{dates, pages, paths, retry_after};
 pub use crate::kinds::fuzzing::{payloads, web_trigger};

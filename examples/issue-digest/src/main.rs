@@ -88,7 +88,7 @@ async fn daily(occurrence: Occurrence, jobs: Jobs) -> Result<()> {
 /// A digest to be mailed.
 #[derive(Deserialize, Serialize)]
 struct Mail {
-    /// In days since 1970.
+    /// The day, in days since 1970.
     day: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Background tasks: work that runs beside requests.
+//! Background tasks: work that runs concurrently with requests.
 
 use std::fmt;
 use std::future::Future;

@@ -52,8 +52,8 @@ impl AppSettings {
     }
 }
 
-/// Returns the manifest's path: in the working directory, else beside Cargo.toml when cargo runs the
-/// app.
+/// Returns the manifest's path: in the working directory, else next to Cargo.toml when cargo runs
+/// the app.
 fn find_manifest() -> PathBuf {
     let here = PathBuf::from("manifest.yml");
     let Some(package) = variable("CARGO_MANIFEST_DIR") else {

@@ -9,7 +9,7 @@ use crate::log::one_line;
 
 /// The maximum of bytes that wait to be written.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
-/// The overhead of a queued line beside its text, in bytes.
+/// The overhead of a queued line in addition to its text, in bytes.
 const LINE_OVERHEAD: usize = 64;
 /// How long [`LogWriter::flush`] waits for a reader.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);

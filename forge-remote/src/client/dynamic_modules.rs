@@ -188,7 +188,7 @@ async fn sent(
     Ok(module)
 }
 
-/// A page of a listing. Atlassian's example is a list, and its text has a `nextPageToken` beside it.
+/// A page of a listing. Atlassian's example is a list, and its text also has a `nextPageToken`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Page {

@@ -37,7 +37,7 @@ pub(crate) mod sealed {
         }
     }
 
-    /// For types whose own methods have these names.
+    /// Implements the trait for types whose own methods have these names.
     macro_rules! called_installation {
         ($type:ty) => {
             impl CalledInstallation for $type {

@@ -1,5 +1,5 @@
-//! The console: a page that `dev` serves beside the local platform. It shows the calls as they happen, and makes
-//! others.
+//! The console: a page that `dev` serves on the local platform's port. It shows the calls as they happen, and
+//! makes others.
 //!
 //! `dev` prints its link, `http://127.0.0.1:8079/console#SECRET`. The page reads the secret of this start from
 //! the link's fragment, which no request contains, and sends it with each request of the API. `guard.rs` has

@@ -1,4 +1,4 @@
-//! What the console shows.
+//! The data that the console shows.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -61,7 +61,7 @@ struct CronView {
 #[derive(Serialize)]
 struct NextCallView {
     at: u64,
-    /// In the schedule's time zone.
+    /// The time in the schedule's time zone.
     local: Option<String>,
 }
 

@@ -36,9 +36,9 @@ pub(crate) struct Owner {
 /// The way a token reached this process.
 #[derive(Clone)]
 enum Source {
-    /// In a header of this call.
+    /// A header of this call.
     Call(VerifiedCall),
-    /// From the app's own store.
+    /// The app's token store.
     Kept { cloud_ids: Vec<String> },
 }
 

@@ -1,4 +1,4 @@
-//! What a running job knows of its installation and its sender.
+//! The installation and the sender of a running job.
 
 use std::fmt;
 use std::sync::Arc;

@@ -243,7 +243,7 @@ impl ArgsRejection {
     }
 }
 
-/// As an error of the handler, so that the job's report has it.
+/// Responds as with an error of the handler, so that the job's report contains it.
 impl IntoResponse for ArgsRejection {
     fn into_response(self) -> Response {
         crate::error::Error::new(self).into_response()

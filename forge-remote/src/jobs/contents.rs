@@ -1,4 +1,4 @@
-//! What an envelope contains: a verified call without its tokens.
+//! The contents of an envelope: a verified call without its tokens.
 
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +33,7 @@ pub(crate) struct Contents {
     method: String,
     uri: String,
     headers: Vec<(String, String)>,
-    /// In base64.
+    /// The body, in base64.
     body: String,
     /// The occurrence of a cron schedule, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What identifies a delivery of Forge, so that its retries are recognised.
+//! The identification of deliveries by Forge, by which retries are recognised.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const BY_ID: Duration = Duration::from_secs(24 * 3600);
 /// Source: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
 const BY_BODY: Duration = Duration::from_secs(15 * 60);
 
-/// By how much a retry can be later than the interval allows, before it could be of the next call.
+/// The latest arrival of a retry after its interval; a later one could belong to the next call.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// The identity of a delivery.

@@ -67,7 +67,7 @@ pub trait JobEngine: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// They are logged.
+    /// The app logs the error.
     fn end_installation(&self, installation_id: &str) -> BoxFuture<Result<u64, EngineError>> {
         let _ = installation_id;
         Box::pin(std::future::ready(Ok(0)))
@@ -83,7 +83,7 @@ pub trait JobEngine: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// They are logged.
+    /// The app logs the error.
     fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
         Box::pin(std::future::ready(Ok(None)))
     }

@@ -183,7 +183,7 @@ struct StoredEnvelope {
     #[serde(default)]
     not_before: Option<i64>,
     max_attempts: u32,
-    /// In base64.
+    /// The sealed contents, in base64.
     sealed: String,
 }
 

@@ -1,4 +1,4 @@
-//! What an engine enforces.
+//! The guarantees of an engine.
 
 macro_rules! guarantees {
     ($($(#[$docs:meta])* $name:ident;)*) => {

@@ -1,4 +1,4 @@
-//! What an envelope of a job contains: its arguments, and who sent it.
+//! The contents of a job's envelope: its arguments and its sender.
 
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 #[derive(Serialize, Deserialize)]
 pub(crate) struct JobContents {
     version: u8,
-    /// In JSON.
+    /// The arguments, in JSON.
     pub(crate) args: String,
     pub(crate) sender: JobSender,
 }

@@ -84,7 +84,7 @@ pub(super) struct Queue {
     pub(super) ended: VecDeque<(u64, Job, JobState)>,
     /// The newest job of each key, and when it was accepted.
     keys: HashMap<String, (u64, SystemTime)>,
-    /// Until when nothing of a handler and an installation runs.
+    /// The end of the pause of each handler and installation.
     pauses: HashMap<Group, SystemTime>,
 }
 

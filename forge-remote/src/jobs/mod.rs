@@ -79,8 +79,8 @@
 //!   A job that runs at that moment is not interrupted, and not retried. Later ones are
 //!   [not sent](SendError::Uninstalled).
 //!
-//! What differs between engines is in their [`Guarantees`]. The launch fails if a handler needs one that the engine
-//! lacks, or if the app [requires](crate::App::require_guarantees) it.
+//! The differences between engines are in their [`Guarantees`]. The launch fails if a handler needs one that the
+//! engine lacks, or if the app [requires](crate::App::require_guarantees) it.
 //!
 //! # Engines
 //!

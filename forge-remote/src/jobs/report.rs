@@ -1,4 +1,4 @@
-//! What engines and runs report: errors, and the reasons of jobs that are not done.
+//! Reports of engines and runs: errors, and the reasons of unfinished jobs.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -102,7 +102,7 @@ pub struct AppJobs {
 pub struct NewJob {
     key: &'static str,
     policy: JobPolicy,
-    /// In JSON.
+    /// The arguments, in JSON.
     args: Result<String, serde_json::Error>,
 }
 

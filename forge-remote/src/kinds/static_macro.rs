@@ -1,4 +1,4 @@
-//! `macro`: the static rendering of a hand-written macro, beside the page's resolver.
+//! `macro`: the static rendering of a hand-written macro, in addition to the page's resolver.
 
 use std::time::Duration;
 

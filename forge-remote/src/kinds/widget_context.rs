@@ -1,4 +1,4 @@
-//! `dashboards:widget`: the context of a hand-written widget, beside the page's resolver.
+//! `dashboards:widget`: the context of a hand-written widget, in addition to the page's resolver.
 
 use forge_remote_schema::{KindSpec, kinds};
 

@@ -1,4 +1,4 @@
-//! What an update changes in a manifest, with the consequences of the next deployment.
+//! The changes of an update to a manifest, with the consequences for the next deployment.
 
 use std::fmt::Write as _;
 

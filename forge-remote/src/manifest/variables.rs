@@ -20,7 +20,7 @@ pub(crate) enum VariableError {
     /// `environment.variables` does not list it.
     #[error("`${{{0}}}` is not declared in `environment.variables`")]
     Undeclared(String),
-    /// It has no value in the environment, and no default.
+    /// The variable has no value in the environment, and no default.
     #[error("the manifest variable `{0}` is not set and has no default")]
     Unset(String),
 }

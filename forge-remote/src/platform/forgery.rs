@@ -12,15 +12,15 @@ use super::Platform;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Forgery {
-    /// It expired an hour ago.
+    /// The token expired an hour ago.
     Expired,
-    /// It is another app's.
+    /// The token belongs to another app.
     OtherApp,
     /// The key set has no key with its id.
     UnknownKey,
     /// Its key id is the platform's, and its signature is another key's.
     OtherSigner,
-    /// It is missing.
+    /// The token is missing.
     NoToken,
     /// There are two.
     TwoTokens,

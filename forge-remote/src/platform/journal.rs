@@ -20,7 +20,7 @@ const MAX_LINES: usize = 500;
 const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
 /// The longest text of a line, in bytes.
 const MAX_TEXT: usize = 16 * 1024;
-/// What a call, a line or a header counts for beside its texts, in bytes.
+/// The overhead of a call, a line or a header in addition to its texts, in bytes.
 const OVERHEAD: usize = 128;
 /// How the message of a handler's error begins.
 const FAILED: &str = "the handler failed";

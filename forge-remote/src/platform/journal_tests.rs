@@ -1,4 +1,4 @@
-//! What is kept of calls is bounded in number and in bytes; what grows is announced.
+//! Kept calls are bounded in number and in bytes, and their growth is announced.
 
 #![allow(clippy::unwrap_used)]
 

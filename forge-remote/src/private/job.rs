@@ -10,8 +10,8 @@ use crate::extract::Args;
 use crate::jobs::{JobPolicy, NewJob};
 use crate::registry::{ErasedHandler, JobRegistration};
 
-/// The items that `#[job]` emits beside a function: its record, and a type of the same name, which has
-/// the function that makes a job of arguments.
+/// The items that `#[job]` emits next to a function: its record, and a type of the same name, which
+/// has the function that makes a job of arguments.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forge_remote_job {

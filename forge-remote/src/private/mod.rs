@@ -42,7 +42,7 @@ use crate::token::Tokens;
 // An expansion only calls functions of this module, so a handler's types are its only compile-time
 // cost.
 
-/// The item that a macro emits beside a function. It holds the other items, so that one in the wrong
+/// The item that a macro emits next to a function. It holds the other items, so that one in the wrong
 /// place causes one error. It is a function, not a static, which the compiler would have to evaluate.
 #[doc(hidden)]
 #[macro_export]

@@ -1,4 +1,4 @@
-//! What a handler requests from Forge, as types: the compiler checks its arguments against them.
+//! A handler's requests to Forge as types, against which the compiler checks the arguments.
 
 use std::marker::PhantomData;
 

@@ -28,9 +28,9 @@ pub(crate) struct Timetable {
 /// Why an occurrence does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Skipped {
-    /// It is not an occurrence of the handler's expression any more.
+    /// The time is no longer an occurrence of the handler's expression.
     Changed,
-    /// It is later than `catch_up` allows.
+    /// The run is later than `catch_up` allows.
     Late,
     /// The next one is due as well.
     Superseded,

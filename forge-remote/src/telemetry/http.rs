@@ -1,4 +1,4 @@
-//! What spans and metrics say about HTTP: OpenTelemetry's semantic conventions.
+//! The attributes of spans and metrics for HTTP, by OpenTelemetry's semantic conventions.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/semconv/http/http-metrics/>
 

@@ -1,4 +1,4 @@
-//! What an operator's tools read: the names of metrics and spans, and the recording of metrics.
+//! Telemetry for operators: the names of metrics and spans, and the recording of metrics.
 //!
 //! Metrics are recorded by [`record`]. Without the feature `metrics` its functions are empty.
 

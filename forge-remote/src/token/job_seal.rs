@@ -23,9 +23,9 @@ pub(crate) struct SealedCall<'a> {
 /// Why a record does not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SealError {
-    /// It was sealed under the key with this id, which is not configured.
+    /// The text was sealed under the key with this id, which is not configured.
     OtherKey(String),
-    /// It was changed or moved, or a newer version wrote it.
+    /// The text was changed or moved, or a newer version wrote it.
     Damaged,
 }
 

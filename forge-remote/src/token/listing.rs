@@ -150,7 +150,7 @@ struct Listing {
     after: Option<String>,
     /// The entries in memory beyond `after`, by id.
     cached: Peekable<std::vec::IntoIter<Entry>>,
-    /// By the clock's `elapsed`.
+    /// The start of the listing, by the clock's `elapsed`.
     began: Duration,
     is_over: bool,
 }

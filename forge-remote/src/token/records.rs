@@ -35,7 +35,7 @@ pub(super) enum Peeked {
     },
     /// The installation was removed, or belongs to another app or environment.
     NotOurs,
-    /// It can't be opened.
+    /// The token cannot be decrypted.
     Shut,
 }
 

@@ -98,7 +98,7 @@ impl Tokens {
 
 /// A removal whose callbacks have not all succeeded.
 struct Pending {
-    /// By the clock's `elapsed`.
+    /// The due time, by the clock's `elapsed`.
     due: Duration,
     pause: Duration,
     /// The callbacks that have succeeded, by number.
@@ -118,7 +118,7 @@ impl Pending {
 pub(super) struct RemovalWatch {
     callbacks: RemovalCallbacks,
     pending: BTreeMap<String, Pending>,
-    /// By the clock's `elapsed`.
+    /// The time of the next sweep, by the clock's `elapsed`.
     sweep_at: Duration,
 }
 

@@ -73,9 +73,9 @@ pub enum InvalidKeys {
 /// An error of opening a sealed record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shut {
-    /// It was sealed under a key that is not configured.
+    /// The text was sealed under a key that is not configured.
     OtherKey(KeyId),
-    /// It was changed, truncated, moved, or sealed by a newer version.
+    /// The text was changed, truncated, moved, or sealed by a newer version.
     Damaged,
 }
 

@@ -1,4 +1,4 @@
-//! What a store holds, read without changing anything: for the command `doctor`.
+//! The contents of a store, read without changing anything, for the command `doctor`.
 
 use std::time::SystemTime;
 

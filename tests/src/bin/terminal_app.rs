@@ -1,5 +1,5 @@
 //! An app whose commands print each kind of line: successes, failures with their causes, schedules, jobs, long paths.
-//! What they print is in `tests/terminal`.
+//! Their output is in `tests/terminal`.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What handlers take as arguments.
+//! The arguments of handlers.
 
 use forge_remote::fit::{Claims, Provenance};
 use forge_remote::prelude::*;

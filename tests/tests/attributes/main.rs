@@ -1,4 +1,4 @@
-//! What the attributes accept compiles, and is served. What they reject is in `messages` and
+//! Accepted attributes compile, and their handlers are served. Rejected ones are in `messages` and
 //! `tests/ui`.
 
 #![allow(clippy::unwrap_used, clippy::panic)]

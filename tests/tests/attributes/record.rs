@@ -1,4 +1,4 @@
-//! What the record says.
+//! The contents of the record.
 #![allow(unreachable_pub, reason = "each visibility is tried")]
 
 use forge_remote::prelude::*;

@@ -1,4 +1,4 @@
-//! What handlers receive: bodies, retries, tokens.
+//! Requests to handlers: bodies, retries, tokens.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What Forge reads of responses.
+//! The parts of responses that Forge reads.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is stored of a call, and what an app accepts of it later.
+//! The stored part of a call, and its acceptance by an app later.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What engines enforce: in the documentation's table, and at launch.
+//! The guarantees of engines: in the documentation's table, and at launch.
 
 use forge_remote::jobs::{Guarantees, JobEngine, MemoryJobs};
 use forge_remote::prelude::*;

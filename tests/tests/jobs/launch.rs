@@ -1,4 +1,4 @@
-//! What keeps an app with durable handlers from starting.
+//! Problems that keep an app with durable handlers from starting.
 
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{

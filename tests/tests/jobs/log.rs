@@ -1,4 +1,4 @@
-//! What the handlers of a test did, and what they may do.
+//! The log of a test's handlers, and their limits.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

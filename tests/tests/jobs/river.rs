@@ -1,4 +1,4 @@
-//! What the engines on River do beyond the conformance suite: versions of their tables, sessions, and ends under load.
+//! The engines on River, beyond the conformance suite: versions of their tables, sessions, and shutdown under load.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What the console of `dev` records of calls, and tells apart.
+//! The calls that the console of `dev` records, and their assignment to handlers.
 
 #![allow(clippy::unwrap_used)]
 

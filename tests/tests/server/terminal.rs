@@ -1,4 +1,5 @@
-//! What the commands print, compared with `tests/terminal`. `UPDATE_GOLDEN=1` rewrites the files: review the difference.
+//! The output of the commands, compared with `tests/terminal`. `UPDATE_GOLDEN=1` rewrites the files: review the
+//! difference.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What crates.io and docs.rs show of the published crates.
+//! The data of the published crates on crates.io and docs.rs.
 
 use std::fs;
 use std::path::Path;

@@ -15,7 +15,7 @@ const HOUR: i64 = 3600;
 struct StepClock {
     library: String,
     file: PathBuf,
-    /// By how much it is ahead, in seconds.
+    /// The lead of the clock, in seconds.
     lead: i64,
 }
 

@@ -103,7 +103,7 @@ impl Service {
         self.0.background.start()
     }
 
-    /// Records that this app's own server takes care of everything beside requests.
+    /// Records that this app's own server takes care of everything except requests.
     pub(crate) fn is_served(&self) {
         self.0.by_hand.is_served();
     }

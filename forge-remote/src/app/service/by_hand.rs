@@ -1,4 +1,4 @@
-//! What an app needs beside its routes if a server of your own serves them.
+//! The tasks of an app whose routes are served by your own server.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Once, OnceLock};
 use crate::app::background::Tasks;
 use crate::token::Tokens;
 
-/// Watches over what [`Service::serve`](crate::Service::serve) does beside serving requests: it starts
-/// what needs no owner, and logs what only the owner of the server can do.
+/// Watches over what [`Service::serve`](crate::Service::serve) does in addition to serving requests:
+/// it starts what needs no owner, and logs what only the owner of the server can do.
 pub(super) struct ByHand {
     first_request: Once,
     tokens: Option<Tokens>,

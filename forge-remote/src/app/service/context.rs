@@ -1,4 +1,4 @@
-//! What all calls of a service share.
+//! The state that all calls of a service share.
 
 use std::sync::Arc;
 

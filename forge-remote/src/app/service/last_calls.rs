@@ -17,7 +17,8 @@ pub(super) struct LastCalls(BTreeMap<String, Arc<LastCall>>);
 pub(super) struct LastCall {
     interval: Duration,
     clock: Arc<dyn Clock>,
-    /// By the clock's `elapsed`, in milliseconds; at first the start of the process.
+    /// The time of the last call, by the clock's `elapsed`, in milliseconds; at first the start of
+    /// the process.
     at: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! What a handler requires of a token.
+//! The requirements of a handler on a FIT.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

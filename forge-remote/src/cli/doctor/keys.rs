@@ -1,4 +1,5 @@
-//! What `doctor` checks of the app's key sets, and of this machine's clock by that of their hosts.
+//! The checks of `doctor` on the app's key sets, and on this machine's clock by comparison with the
+//! key sets' hosts.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,9 +39,9 @@ enum Origin {
 
 /// The time of a key set's host.
 enum HostTime {
-    /// It could not be fetched.
+    /// The key set could not be fetched.
     Unreached,
-    /// Its response had no date.
+    /// The response had no date.
     Dateless,
     /// Its time, and this machine's at the same moment.
     At(SystemTime, SystemTime),

@@ -1,4 +1,4 @@
-//! What `doctor` checks of a deployment from where it runs.
+//! The checks of `doctor` that run on the deployment's own machine.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What `doctor` checks of the token store and the engine of jobs: by what these report of themselves, and by
-//! reading what they hold. Nothing is created, migrated or written.
+//! The checks of `doctor` on the token store and the job engine: their own reports, and their contents.
+//! Nothing is created, migrated or written.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an engine guarantees to installations.
+//! The guarantees of an engine to installations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

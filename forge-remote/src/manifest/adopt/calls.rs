@@ -35,7 +35,7 @@ pub(super) struct Hooks {
 /// The calls of a manifest's modules.
 #[derive(Default)]
 pub(super) struct Calls {
-    /// By the endpoint's key, in the file's order.
+    /// The calls by the endpoint's key, in the file's order.
     pub(super) of_endpoints: BTreeMap<String, Vec<Call>>,
     pub(super) hooks: Vec<Hooks>,
     /// The endpoints that a module without an attribute names.

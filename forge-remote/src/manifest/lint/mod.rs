@@ -1,7 +1,7 @@
 //! Rules about manifests: the mistakes that Atlassian's own validation rejects, in the parts that a remote
 //! depends on, and mistakes that it accepts and that fail at run time.
 //!
-//! Each file is a topic: its rules, each as a `const` beside its check, and one `TOPIC` that lists
+//! Each file is a topic: its rules, each as a `const` next to its check, and one `TOPIC` that lists
 //! them. The rules look at the whole file, hand-written parts included. To add a rule, write it and
 //! its check in a topic's file and list it there; a new topic is a new file and a line in [`TOPICS`].
 

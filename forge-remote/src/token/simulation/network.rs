@@ -47,11 +47,11 @@ pub(super) const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
 /// The clock of a process: its machine's wall clock may be wrong, and may be set.
 #[derive(Clone)]
 pub(super) struct SimulatedClock {
-    /// In virtual time, of the process's runtime.
+    /// The start, in the virtual time of the process's runtime.
     started: Instant,
     /// The true time when it started, since the beginning.
     started_at: Duration,
-    /// In milliseconds.
+    /// The offset, in milliseconds.
     wrong_by: Arc<Mutex<i64>>,
 }
 

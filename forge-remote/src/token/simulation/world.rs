@@ -29,11 +29,11 @@ const MAX_DURATION: Duration = Duration::from_secs(16 * 3600);
 /// The course of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It stays.
+    /// The installation stays.
     Stays,
-    /// It is removed.
+    /// The installation is removed.
     Leaves,
-    /// It is removed, and Forge calls for it later.
+    /// The installation is removed, and Forge calls for it later.
     Returns,
 }
 

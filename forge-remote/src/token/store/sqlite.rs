@@ -144,7 +144,7 @@ impl SqliteTokens {
         }
     }
 
-    /// Reads the file without changing it, or anything beside it; `None` if it does not exist.
+    /// Reads the file without changing it, or any file next to it; `None` if it does not exist.
     async fn look(&self) -> Result<Option<Look>, StoreError> {
         let unreadable = |error| {
             StoreError::new("the file can't be read: check its permissions").with_source(error)

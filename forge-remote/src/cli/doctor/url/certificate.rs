@@ -8,7 +8,7 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// From when until when a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) from: SystemTime,
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(seconds("20261129000000"), None);
     }
 
-    /// Of `openssl req -x509`, which names the end itself: Jan  3 03:48:34 2028 GMT.
+    /// A certificate by `openssl req -x509`, which reports its end as Jan 3 03:48:34 2028 GMT.
     const CERTIFICATE: &str = "MIIBkTCCATegAwIBAgIUMpOsrqc6Iq0KqxGwCak/pmlA6fkwCgYIKoZIzj0EAwIwHjEcMBoGA1UEAwwTYmFja2VuZC5leGFtcGxl \
         LmNvbTAeFw0yNjExMjkwMzQ4MzRaFw0yODAxMDMwMzQ4MzRaMB4xHDAaBgNVBAMME2JhY2tlbmQuZXhhbXBsZS5jb20wWTATBgcq \
         hkjOPQIBBggqhkjOPQMBBwNCAASZ6RhAYxbm/YVgj/j/Dw6kpEl5lYk4FJeP6QIOATZlBuym1Fjol8faBBMOdRWy2zxP4bknB7QU \

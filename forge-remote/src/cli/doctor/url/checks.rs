@@ -1,4 +1,4 @@
-//! The checks beside forged tokens: reach, proxy, exposure, time, drift.
+//! The checks other than forged FITs: reach, proxy, exposure, time, drift.
 
 use std::time::{Duration, SystemTime};
 
@@ -125,7 +125,7 @@ pub(super) async fn reach(session: &mut Session, plan: &Plan) -> Reach {
 }
 
 impl Reach {
-    /// Returns the line of the paths beside the handlers', whose calls reach the app or do not.
+    /// Returns the line about paths other than the handlers', whose calls reach the app or do not.
     pub(super) fn other_paths(&mut self, do_reach: bool) -> Option<Line> {
         let doubt = self.doubt.take()?;
         Some(match do_reach {

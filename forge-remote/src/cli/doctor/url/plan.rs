@@ -1,4 +1,4 @@
-//! What to attack: the routes of the app, and the tokens that are forged for one of them.
+//! The plan of the attacks: the routes of the app, and the FITs that are forged for one of them.
 
 use std::time::SystemTime;
 
