@@ -124,10 +124,13 @@ fn check_table(page: &str, head: &str, expected: &str) {
 #[test]
 fn the_configuration_page_has_every_variable_and_feature() {
     let page = docs("configuration.md");
-    let named = |what: &str| -> BTreeSet<&str> {
-        let all = rows(&page);
-        let rows = all.iter().filter(|row| row[1].starts_with(what));
-        rows.flat_map(|row| quoted(row[0])).collect()
+    let named = |section: &str| -> BTreeSet<&str> {
+        let (_, section) = page.split_once(section).expect("a section");
+        let (section, _) = section.split_once("\n# ").expect("the next section");
+        rows(section)
+            .iter()
+            .flat_map(|row| quoted(row[0]))
+            .collect()
     };
 
     let mut sources = Vec::new();
@@ -163,7 +166,7 @@ fn the_configuration_page_has_every_variable_and_feature() {
     // Set by cargo; the settings of one test.
     read.retain(|name| name != "CARGO_MANIFEST_DIR" && !name.contains("SIMULATION"));
     let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
-    assert_eq!(named("variable"), read);
+    assert_eq!(named("# Environment variables"), read);
 
     let manifest = fs::read_to_string(crate::repository().join("forge-remote/Cargo.toml"));
     let manifest: toml::Table = manifest.expect("a manifest").parse().expect("TOML");
@@ -172,7 +175,7 @@ fn the_configuration_page_has_every_variable_and_feature() {
         .map(String::as_str)
         .filter(|name| !["default", "fuzzing"].contains(name))
         .collect();
-    assert_eq!(named("feature"), features);
+    assert_eq!(named("# Features"), features);
 }
 
 /// The variables that libraries read, each with the call of ours by which they do.
