@@ -14,7 +14,7 @@ use crate::rsa::{self, RsaKey};
 /// The keys of a [`Scene`].
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// The key that signs valid tokens. An attacker who has none signs with a key of their own.
+    /// The key that signs valid tokens. An attacker without it signs with another key.
     pub first: Arc<RsaKey>,
     /// Another published key.
     pub second: Arc<RsaKey>,
@@ -84,7 +84,7 @@ impl Keys {
     }
 }
 
-/// What attacks are made from: the keys, the time, and the claims of valid tokens.
+/// The scene of the attacks: the keys, the time, and the claims of valid FITs.
 ///
 /// ```
 /// use std::time::SystemTime;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 const CONFIRMED: u8 = 1;
 const DOUBTFUL: u8 = 2;
 
-/// What the last invocation token with a valid signature showed about the machine's clock.
+/// The state of the machine's clock, by the dates of the last FIT with a valid signature.
 ///
 /// The verifier records it; code that deletes by date reads it.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ impl ClockHealth {
         self.0.store(DOUBTFUL, Ordering::Relaxed);
     }
 
-    /// Whether the last token's dates were accepted.
+    /// Returns whether the last FIT's dates were accepted.
     pub fn is_confirmed(&self) -> bool {
         self.0.load(Ordering::Relaxed) == CONFIRMED
     }
 
-    /// Whether the last token was rejected for its dates.
+    /// Returns whether the last FIT was rejected for its dates.
     pub fn is_doubtful(&self) -> bool {
         self.0.load(Ordering::Relaxed) == DOUBTFUL
     }

@@ -152,8 +152,8 @@ fn bearer(token: &str) -> HeaderValue {
 /// - No token without the key's signature is accepted.
 /// - A signed one is accepted if and only if its header and its claims each pass, and both say what
 ///   another JSON reader finds in them.
-/// - A handler that only the platform calls gets no token with a principal, and none of another
-///   module type than `core:endpoint` and its own.
+/// - A handler that only the platform calls accepts no FIT with a principal, and none with a module
+///   type other than `core:endpoint` and its own.
 pub fn verifier(input: &[u8]) {
     if input.len() > MAX_INPUT {
         return;
@@ -219,9 +219,9 @@ fn check_header(header: &[u8]) {
     }
 }
 
-/// What accepted claims say is what another reader finds.
+/// Accepted claims have the values that another reader finds.
 fn check_claims(claims: &Claims, payload: &[u8]) {
-    // Each can be read, whatever the others hold.
+    // Each can be read, regardless of the others.
     let _ = (claims.context(), claims.context_as::<Value>());
     let _ = (claims.installation_contexts(), claims.license());
     assert!(claims.expires_at() > Still.now());

@@ -22,7 +22,7 @@ pub(super) struct Compact<'a> {
     pub(super) header: &'a [u8],
     pub(super) payload: &'a [u8],
     pub(super) signature: &'a [u8],
-    /// What is signed: header, dot, payload.
+    /// The signed text: header, dot, payload.
     pub(super) signed: &'a [u8],
 }
 
@@ -79,7 +79,7 @@ pub(super) fn kid(header: &[u8]) -> Result<Cow<'_, str>, TokenRejection> {
     header.check()
 }
 
-/// Returns what is before and after the byte at `dot`.
+/// Returns the parts before and after the byte at `dot`.
 fn split_at(text: &[u8], dot: Option<usize>) -> Option<(&[u8], &[u8])> {
     let (before, rest) = text.split_at_checked(dot?)?;
     Some((before, rest.get(1..)?))

@@ -367,7 +367,7 @@ impl JwksState {
             upkeep.started += 1;
             let number = upkeep.started;
             let inner = Arc::clone(self);
-            // A task of its own: a caller that goes away doesn't take the fetch along.
+            // A separate task, so that the fetch continues if its caller disconnects.
             tokio::spawn(async move {
                 let mut landing = Landing {
                     inner: Arc::clone(&inner),

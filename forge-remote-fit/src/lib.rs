@@ -96,7 +96,8 @@ pub mod __private {
 
         use crate::{Claims, EndpointTarget, TokenRejection, Verifier};
 
-        /// Returns what to store: the payload's JSON, and the time as of which it was verified.
+        /// Returns the claims to store: the payload's JSON, and the time as of which it was
+        /// verified.
         pub fn parts(claims: &Claims) -> (&str, SystemTime) {
             (claims.payload(), claims.verified_at())
         }

@@ -13,7 +13,7 @@ pub const PRODUCTION_KEYS: &str = "https://forge.cdn.prod.atlassian-dev.net/.wel
 /// The URL of the key set of Atlassian's staging cloud, which only Atlassian's own developers use.
 pub const STAGING_KEYS: &str = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json";
 
-/// No fetch takes longer than this, whatever the caller allows.
+/// The limit on every fetch, regardless of the caller's limit.
 pub(super) const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
 /// A key-set document with the cache lifetime that its source sent.

@@ -80,7 +80,7 @@ impl VerifiedTime {
     }
 }
 
-/// What the monotonic clock counts for, in milliseconds.
+/// Returns the part of the monotonic clock's time that counts, in milliseconds.
 fn counted(elapsed: Duration) -> i64 {
     millis(elapsed - elapsed / DRIFT)
 }

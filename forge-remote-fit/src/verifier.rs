@@ -25,7 +25,7 @@ use super::provenance::Provenance;
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
 
-/// What precedes the token in its header, in any case.
+/// The scheme before the token in its header, in any case.
 const SCHEME: &[u8] = b"Bearer ";
 
 /// How many rejected module types are logged, and how much of each.
@@ -255,7 +255,8 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// Makes the claims of a call that this app verified, and then stored where nobody else can write.
+    /// Restores the claims of a call that this app verified, and then stored where nobody else can
+    /// write.
     ///
     /// The token itself is not stored, so its signature is not checked again: the caller has proven
     /// that the payload is the app's own record. Everything else is checked as for a call, the dates
@@ -328,7 +329,7 @@ impl Verifier {
         if binding == EndpointBinding::PrincipalOnly {
             return check_page(claims, target);
         }
-        // Endpoint and module keys share one name space, so either names this endpoint alone.
+        // Endpoint and module keys share one namespace, so either names this endpoint alone.
         let ours = |key: &str| {
             key == target.endpoint
                 || target.module.as_deref() == Some(key)

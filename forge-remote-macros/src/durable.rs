@@ -1,4 +1,4 @@
-//! Stage 2d: the option `durable`, alone or with options of its own in parentheses.
+//! Stage 2d: the option `durable`, alone or with its own options in parentheses.
 
 use forge_remote_schema::durable::{self, MAX_COUNT, OPTIONS};
 use forge_remote_schema::{Durability, KindSpec, Mistake};

@@ -313,7 +313,7 @@ mod tests {
     use super::*;
     use forge_remote_schema::kinds::{ENDPOINT, SCHEDULED_TRIGGER};
 
-    /// An editor sees the function whatever errors the attribute has.
+    /// An editor sees the function even if the attribute has errors.
     #[test]
     fn the_item_comes_first_and_unchanged() {
         let items = [

@@ -168,7 +168,7 @@ fn former_names(handler: &Handler, errors: &mut Errors) {
     }
 }
 
-/// What is wrong with a signature: the place, the message and the fix.
+/// A fault of a signature: the place, the message and the fix.
 type Fault = (Place, String, &'static str);
 
 fn signature(signature: &Signature, errors: &mut Errors) {

@@ -25,10 +25,10 @@ const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
 /// have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
 /// The number of processes in which an attempt may end together with others, without a complete run in between, until
-/// the job is taken for the one that ends them: the attempts that it got back are taken again.
+/// the job is taken for the cause: its uncounted attempts are then counted.
 const MAX_GIVEN_BACK: u32 = 3;
 
-/// What an invocation does once: Restate stores the result.
+/// A step that an invocation does once: Restate stores the result.
 pub(crate) struct Step<T>(BoxFuture<HandlerResult<T>>);
 
 impl<T> Step<T> {
@@ -122,8 +122,8 @@ impl Outcome {
         }
     }
 
-    /// Returns whether the job may have ended its process, by this outcome and by what was known before. An attempt that
-    /// ended clears it, also one that Atlassian limited; one that did not begin or was handed back does not.
+    /// Returns whether the job may have ended its process, by this outcome and by what was known before. A completed
+    /// attempt clears it, even one that Atlassian limited; one that did not begin or was interrupted does not.
     pub(crate) fn is_suspect(&self, before: bool) -> bool {
         match self {
             Self::Interrupted { .. } => true,
@@ -269,7 +269,7 @@ impl Attempt {
             };
             serving.forget(&id, step);
             if outcome.pauses() {
-                // What waits for the place would begin before the pause is stored.
+                // A job that waits for the permit would begin before the pause is stored.
                 *hold() = Some(place);
             }
             Ok(Json(outcome))

@@ -37,7 +37,7 @@ pub(crate) struct Restate {
 }
 
 impl Restate {
-    /// Returns what Restate calls.
+    /// Returns the endpoint that Restate calls.
     fn endpoint(&self, serving: Option<Arc<Serving>>) -> Result<Endpoint, EngineError> {
         if self.identity_keys.is_empty() && !self.address.ip().is_loopback() {
             return Err(EngineError::new(
@@ -199,7 +199,7 @@ impl Restate {
                 let _ = tokio::time::timeout(LAST_OUTCOMES, serving.attempts.wait()).await;
             }
         };
-        // What is left are jobs that wait. Restate continues them elsewhere.
+        // The remaining jobs wait. Restate continues them elsewhere.
         tokio::select! {
             () = running => {}
             () = async {

@@ -38,8 +38,8 @@
 //! without a request after 20 seconds.
 //!
 //! The app registers the listener's URL with the server when it starts, or you do it
-//! ([`RestateJobs::register_by_hand`]). Restate runs a job to its end at the URL where it began. So the URL stays the
-//! same in all versions of the app; for several machines, use a load balancer's URL.
+//! ([`RestateJobs::register_by_hand`]). Restate runs a job to completion at the URL where it started. So the URL
+//! stays the same in all versions of the app; for several machines, use a load balancer's URL.
 //!
 //! # Objects
 //!

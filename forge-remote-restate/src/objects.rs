@@ -30,12 +30,12 @@ const ABORT_AFTER: Duration = Duration::from_secs(65 * 60);
 const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LAST_RESTART: Duration = Duration::from_secs(5);
 
-/// Returns the key of what a handler does for an installation.
+/// Returns the key of the calls of one handler for one installation.
 pub(crate) fn group(call: &Envelope) -> String {
     format!("{} {}", call.handler, call.installation_id)
 }
 
-/// What every object has.
+/// The common part of all objects.
 #[derive(Clone)]
 struct Shared {
     serving: Option<Arc<Serving>>,
@@ -69,8 +69,8 @@ pub(crate) struct TurnRequest {
     attempts: StoredAttempts,
 }
 
-/// How a turn gets the call. The job's journal keeps every request to a turn, so a job that waits again and again
-/// does not send the call itself each time.
+/// How a turn gets the call. The job's journal keeps every request to a turn, so a job that waits repeatedly does
+/// not send the call itself each time.
 #[derive(Debug, Deserialize, Serialize)]
 enum TurnCall {
     Whole(Envelope),
@@ -99,7 +99,7 @@ pub(crate) struct Record {
     pub(crate) wake: String,
 }
 
-/// What a record is to store.
+/// The contents that a record stores.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RecordRequest {
     record: Record,
@@ -400,7 +400,8 @@ impl ForgeRemoteRecord {
     }
 }
 
-/// Returns what Restate calls. Without `serving`, it shows its objects and runs nothing.
+/// Returns the endpoint that Restate calls. Without `serving`, it shows its objects and runs
+/// nothing.
 pub(crate) fn endpoint(
     serving: Option<Arc<Serving>>,
     remember: Duration,

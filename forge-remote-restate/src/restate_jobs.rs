@@ -17,7 +17,7 @@ use crate::server::Server;
 
 /// Jobs on a [Restate](https://restate.dev) server, for several machines.
 ///
-/// Restate stores the jobs, and calls the app to run them: on a listener of its own, which must not be
+/// Restate stores the jobs, and calls the app to run them: on a separate listener, which must not be
 /// reachable from the internet. The app's public port does not serve it.
 ///
 /// ```
@@ -60,8 +60,8 @@ impl RestateJobs {
     /// Sets the address on which Restate calls the app, and the URL at which it reaches this address,
     /// possibly through a load balancer that supports HTTP/2.
     ///
-    /// Restate runs a job to its end at the URL where it began, so the URL stays the same in all versions of
-    /// the app. An address other than loopback needs an [`identity_key`](Self::identity_key).
+    /// Restate runs a job to completion at the URL where it started, so the URL stays the same in all
+    /// versions of the app. An address other than loopback needs an [`identity_key`](Self::identity_key).
     #[must_use]
     pub fn listen(self, address: impl Into<SocketAddr>, url: impl Into<String>) -> Self {
         self.with(|restate| {

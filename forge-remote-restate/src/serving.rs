@@ -32,7 +32,7 @@ pub(crate) struct Serving {
     pub(crate) process: String,
     /// The app stops: no attempt begins.
     pub(crate) stopping: CancellationToken,
-    /// The grace is over: running attempts are handed back.
+    /// The grace period is over: running attempts are interrupted and not counted.
     pub(crate) over: CancellationToken,
     /// The attempts whose outcome Restate has not stored.
     pub(crate) attempts: TaskTracker,
@@ -121,8 +121,8 @@ impl Serving {
         })
     }
 
-    /// Notes that an attempt begins; `false` if it began before: its connection broke, and the attempt
-    /// with it.
+    /// Records that an attempt begins; `false` if it began before: its connection broke, and the
+    /// attempt with it.
     pub(crate) fn begin(&self, id: &str, step: u32) -> bool {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.insert((id.to_owned(), step))

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use forge_remote::jobs::{Envelope, PastAttempts, Report, ReportCode};
 use serde::{Deserialize, Serialize};
 
-/// The key of the virtual object of a job: what an operator sees in Restate's UI, also before the job's
+/// The key of the virtual object of a job, which an operator sees in Restate's UI even before the job's
 /// first attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectKey<'a> {
@@ -126,7 +126,8 @@ pub(crate) struct StoredAttempts {
     pub(crate) last: Option<StoredReport>,
     /// The last one may have ended its process: the next one runs alone, if it can.
     pub(crate) is_suspect: bool,
-    /// How many attempts it got back since it last came to its end: their processes ended, perhaps by another job.
+    /// The number of uncounted attempts since the last complete run: their processes ended, perhaps because of
+    /// another job.
     pub(crate) given_back: u32,
 }
 
@@ -161,7 +162,7 @@ pub(crate) fn nonce() -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Restate compares what a job sends again with what it stored, byte by byte, also from an earlier version.
+    /// Restate compares what a job sends again with what it stored, byte by byte, even from an earlier version.
     #[test]
     fn a_call_is_written_as_earlier_versions_wrote_it() {
         let mut envelope = Envelope::new("k", "index", "ari:1", b"\0\xff".to_vec());

@@ -12,11 +12,12 @@ pub(crate) const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admitted,
-    /// The installation has as many running as it may. This many of its calls wait ahead of this one.
+    /// The installation is at its limit of running calls. `ahead` is the number of its calls that
+    /// wait before this one.
     Full {
         ahead: i64,
     },
-    /// Another process decides about the installation, and does not come to an end.
+    /// Another process holds the lock on the installation for too long.
     Busy,
     /// The installation is paused for this time, in milliseconds.
     Paused {
@@ -35,15 +36,15 @@ pub(crate) struct Applicant {
 }
 
 impl Applicant {
-    /// Returns the name of what is limited; `None` without a limit.
+    /// Returns the name of the limited group; `None` without a limit.
     pub(crate) fn group(&self) -> Option<String> {
         let (handler, installation) = (&self.handler, &self.installation);
         self.limit.map(|_| format!("{handler} {installation}"))
     }
 }
 
-/// Decides whether a call may run, and notes that it starts. `counted` has how many wait ahead of a refused
-/// one, by handler and installation.
+/// Decides whether a call may run, and records that it starts. `counted` has how many wait ahead of a
+/// refused one, by handler and installation.
 pub(crate) async fn decide<'a>(
     connection: &mut impl Statements,
     applicant: &'a Applicant,

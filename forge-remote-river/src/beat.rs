@@ -1,4 +1,4 @@
-//! The beats of processes that run jobs, and the database's clock, which they follow when it is set back.
+//! The heartbeats of processes that run jobs, and corrections after the database's clock is set back.
 
 use forge_remote::jobs::EngineError;
 
@@ -8,16 +8,16 @@ use crate::stored_call::QUEUE;
 
 /// The largest step back of the database's clock that is ignored, in milliseconds.
 const MAX_STEP: i64 = 10_000;
-/// How long before its clock was set the database may have had the last beat, in milliseconds.
+/// The largest age of the last heartbeat when the database's clock was set, in milliseconds.
 const LAST_BEAT: i64 = 15_000;
 
 impl<S: Store> Ledger<S> {
-    /// Notes that this process lives, and returns the database's time. If its clock was set back, also while no
-    /// process ran, the first process to see it has the jobs follow.
+    /// Records a heartbeat of this process, and returns the database's time. If its clock was set back, even
+    /// while no process ran, the first process that detects it moves the jobs.
     pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
         let mut writing = self.begin().await?;
         let transaction = &mut writing.transaction;
-        // One process at a time compares the clock with the last beat of all.
+        // One process at a time compares the clock with the last heartbeat of all.
         S::lock(transaction, "forge_remote_clock")
             .await
             .map_err(database_failed)?;

@@ -1,4 +1,4 @@
-//! The worker of River's jobs: it hands calls to the app, and does what the verdicts say.
+//! The worker of River's jobs: it passes calls to the app, and applies the verdicts.
 
 use std::fmt;
 use std::pin::pin;
@@ -133,11 +133,11 @@ impl<S: Store> Dispatch<S> {
     }
 
     fn note_finished(&self, job: &Job<StoredCall>) {
-        // Nobody receives it once the engine has ended; the next sweep notes the job.
+        // Nobody receives it once the engine has ended; the next sweep records the job.
         let _ = self.finished.send(job.row.id);
     }
 
-    /// Notes that a run does not count, before River hands the job back.
+    /// Records that a run does not count, before River releases the job.
     async fn hand_back(&self, job: &Job<StoredCall>) {
         let (id, attempt) = (job.row.id, i64::from(job.row.attempt));
         if let Err(error) = self.ledger.hand_back(id, attempt).await {

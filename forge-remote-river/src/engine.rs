@@ -32,7 +32,7 @@ const ELECT_INTERVAL: Duration = Duration::from_secs(2);
 const SCHEDULER_INTERVAL: Duration = Duration::from_secs(1);
 const RESCUER_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the engine enforces on each of the databases.
+/// The guarantees of the engine on each of the databases.
 pub(crate) const GUARANTEES: Guarantees = Guarantees::new()
     .outlives_process()
     .limits_installations()
@@ -68,7 +68,7 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     /// Returns the engine's name, for messages.
     fn name(&self) -> String;
 
-    /// Returns what the engine enforces.
+    /// Returns the engine's guarantees.
     fn guarantees(&self) -> Guarantees {
         GUARANTEES
     }
@@ -93,7 +93,7 @@ pub(crate) struct Look<S> {
     pub(crate) migrations_left: usize,
     /// The number of tables that this database alone has, and which are missing.
     pub(crate) missing_tables: usize,
-    /// What the app's process may not do there, although the engine needs it.
+    /// The permissions that the engine needs and the app's process lacks.
     pub(crate) lacking: Option<Lacking>,
     /// How calls are stored.
     pub(crate) durability: Durability,
@@ -106,7 +106,8 @@ pub(crate) struct Lacking {
 }
 
 impl<S: Store> Look<S> {
-    /// Returns what the app has to migrate before it runs jobs; `None` if the schema is current.
+    /// Returns the migrations that are left before the app runs jobs; `None` if the schema is
+    /// current.
     async fn left_to_do(&self) -> Result<Option<String>, EngineError> {
         let missing = self.missing_tables + self.ledger.missing_tables().await?;
         let left = self.migrations_left;
@@ -314,7 +315,7 @@ impl<D: Database> River<D> {
         }
     }
 
-    /// Stores a call in a transaction of the app's.
+    /// Stores a call in the app's own transaction.
     pub(crate) async fn accept_in(
         &self,
         transaction: &mut Transaction<'_, <D::Store as Store>::Database>,
@@ -324,7 +325,7 @@ impl<D: Database> River<D> {
         Ledger::<D::Store>::accept_in(transaction, client, envelope).await
     }
 
-    /// Returns the database, without opening it: a transaction of the app's may have locked it.
+    /// Returns the database, without opening it: a transaction of the app may have locked it.
     pub(crate) fn already_opened(&self) -> Result<&Opened<D::Store>, EngineError> {
         self.opened.get().ok_or_else(|| {
             EngineError::new("the engine is not open yet: `App::run` and `App::connect` open it")
@@ -397,8 +398,8 @@ impl<D: Database> River<D> {
                 }
             } => ended.map_err(|error| failed("River ended", error)),
             error = life => {
-                // What still runs at the end of the grace is handed back, and starts again elsewhere, or once the clocks
-                // agree.
+                // A job that still runs at the end of the grace period is released, and starts again elsewhere, or once
+                // the clocks agree.
                 tokio::select! {
                     _ = run.stop() => {}
                     never = only_beat(&upkeep, &process) => match never {},

@@ -47,7 +47,7 @@ use forge_remote::jobs::{
 /// - PostgreSQL: the job is as durable as your own transaction: with `synchronous_commit = off`, a power cut may lose both.
 /// - With [`MemoryJobs`], which `dev` and the test kit use, the job is sent at once.
 pub trait InTransaction: sealed::Sealed + Sized {
-    /// Sends the job in this transaction of sqlx's. It runs after the commit.
+    /// Sends the job in this sqlx transaction. It runs after the commit.
     ///
     /// # Errors
     ///

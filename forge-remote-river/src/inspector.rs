@@ -117,7 +117,8 @@ impl<D: Database> River<D> {
             return Ok(false);
         }
         let (ledger, client) = self.inspected().await?;
-        // A sweep before River's change notes the job as finished again, and this process may end after the change.
+        // A sweep before River's change records the job as finished again, and this process may end after the
+        // change.
         ledger.reopen(row.id).await?;
         client.jobs().retry(row.id).await.map_err(river_failed)?;
         ledger.reopen(row.id).await?;
@@ -135,7 +136,7 @@ impl<D: Database> River<D> {
             _ => client.jobs().cancel(row.id).await,
         }
         .map_err(river_failed)?;
-        // A run that has not ended yet counts until it has; the sweep notes its end.
+        // A run that has not ended yet counts until it has; the sweep records its end.
         if row.state != RiverState::Running {
             ledger.finish(&[row.id]).await?;
         }

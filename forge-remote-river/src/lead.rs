@@ -40,7 +40,7 @@ struct Comparison {
 }
 
 impl MachineClock {
-    /// Notes the difference, which was measured a moment ago.
+    /// Records the difference, which was measured a moment ago.
     pub(crate) fn note(&self, lead: Lead) {
         self.note_at(lead, SystemTime::now(), Instant::now());
     }

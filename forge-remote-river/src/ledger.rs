@@ -19,8 +19,8 @@ use crate::stored_call::{QUEUE, StoredCall, from_millis, millis, to_millis};
 const NEVER: i64 = -1;
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
-/// How long a released job waits at least: until River has stored what it knows of the run, which would be taken for the end
-/// of the next one.
+/// The shortest wait of a released job: until River has stored the run's end, which would otherwise be taken for the
+/// end of the next run.
 const SHORTEST_RELEASE: Duration = Duration::from_secs(1);
 
 /// Which running jobs are abandoned.
@@ -35,7 +35,7 @@ pub(crate) enum Abandoned<'a> {
     Lost(&'a [i64]),
 }
 
-/// An abandoned job that was handed back, or is dead.
+/// An abandoned job that was released, or is dead.
 #[derive(Debug)]
 pub(crate) struct Reclaimed {
     pub(crate) job: i64,
@@ -65,7 +65,7 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Selects the earliest time of a waiting job in the queue `$1`, in milliseconds since 1970; -1 without one.
     const OLDEST_DUE: &'static str;
 
-    /// Has waiting jobs in the queue `$2` run `$1` milliseconds earlier, but for those whose first run is due after
+    /// Makes waiting jobs in the queue `$2` run `$1` milliseconds earlier, except jobs whose first run is due after
     /// `$3`.
     const ADVANCE_WAITING: &'static str;
     /// Cancels waiting jobs of the installation `$1`, at most `$2` of them.
@@ -79,13 +79,13 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// `$6`.
     const RANK: &'static str;
 
-    /// Has the job `$1`, which runs its attempt `$2`, wait for `$4` milliseconds, with `$3` spent attempts. `None` for a
-    /// database that has this machine's clock.
+    /// Makes the job `$1`, which runs its attempt `$2`, wait for `$4` milliseconds, with `$3` counted attempts. `None`
+    /// for a database that has this machine's clock.
     const RELEASE: Option<&'static str>;
 
     /// Selects the process and the id of each running job.
     const RUNNING: &'static str;
-    /// Has the running job `$1` belong to no process.
+    /// Makes the running job `$1` belong to no process.
     const DISOWN: &'static str;
 
     /// Compares this machine's clock with the database's.
@@ -93,8 +93,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         std::future::ready(Ok(Lead::default()))
     }
 
-    /// Returns the store with connections of its own, so that what keeps a process alive does not wait for the calls that
-    /// it accepts.
+    /// Returns the store with separate connections, so that a process's heartbeat does not wait for the calls that it
+    /// accepts.
     fn apart(&self) -> Self {
         self.clone()
     }
@@ -129,7 +129,7 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         async move { Self::lock(transaction, name).await.map(|()| true) }
     }
 
-    /// Inserts a job of River's, and returns its id.
+    /// Inserts a River job, and returns its id.
     fn insert(
         client: &Client,
         transaction: &mut Transaction<'_, Self::Database>,
@@ -212,7 +212,7 @@ impl<S: Store> Ledger<S> {
             }
         }
         let due = to_millis(envelope.due());
-        // What is due later is ranked when it becomes due.
+        // A later job is ranked when it becomes due.
         let backlog = transaction
             .integer(
                 "SELECT count(*) FROM (
@@ -254,8 +254,8 @@ impl<S: Store> Ledger<S> {
         Ok(Accepted::New(job.to_string()))
     }
 
-    /// Decides which of the calls may run, and notes that these start: until then, a process that ends
-    /// costs them no attempt.
+    /// Decides which of the calls may run, and records that these start: until then, a process that
+    /// ends costs them no attempt.
     pub(crate) async fn admit(
         &self,
         applicants: &[Applicant],
@@ -306,8 +306,8 @@ impl<S: Store> Ledger<S> {
         writing.commit().await
     }
 
-    /// Releases a job in place of River, which dates by this machine's clock what the database's decides about. River
-    /// leaves a job alone that does not run any more.
+    /// Releases a job instead of River, which would compute its due time by this machine's clock, although the
+    /// database's clock decides. River leaves a job alone that does not run any more.
     pub(crate) async fn release(&self, job: i64, release: Release) -> Result<(), EngineError> {
         let Some(statement) = S::RELEASE else {
             return Ok(());
@@ -322,7 +322,7 @@ impl<S: Store> Ledger<S> {
             .await
     }
 
-    /// Notes that the finished jobs do not run again.
+    /// Records that the finished jobs do not run again.
     pub(crate) async fn finish(&self, jobs: &[i64]) -> Result<(), EngineError> {
         let mut writing = self.begin().await?;
         for job in jobs {
@@ -333,8 +333,8 @@ impl<S: Store> Ledger<S> {
         writing.commit().await
     }
 
-    /// Notes that the run of a job's attempt is handed back. Before River's row is: the same attempt may
-    /// start again at once, in another process.
+    /// Records that the run of a job's attempt is not counted. This comes before the release of River's
+    /// row: the same attempt may start again at once, in another process.
     pub(crate) async fn hand_back(&self, job: i64, attempt: i64) -> Result<(), EngineError> {
         self.write(&[(
             "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1 AND slot = $2",
@@ -343,8 +343,8 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Releases the key of a job that ended because the app was uninstalled: what is sent once it is installed again is no
-    /// repetition.
+    /// Releases the key of a job that ended because the app was uninstalled: a job that is sent once it is installed
+    /// again is not a duplicate.
     pub(crate) async fn release_key(&self, job: i64) -> Result<(), EngineError> {
         self.write(&[(
             "UPDATE forge_remote_call SET delivery_key = '' WHERE job_id = $1",
@@ -353,7 +353,7 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Notes that a job runs again after all.
+    /// Records that a job runs again after all.
     pub(crate) async fn reopen(&self, job: i64) -> Result<(), EngineError> {
         self.write(&[(
             "UPDATE forge_remote_call SET unfinished = 1 WHERE job_id = $1",
@@ -381,7 +381,7 @@ impl<S: Store> Ledger<S> {
     ) -> Result<Vec<Reclaimed>, EngineError> {
         let mut writing = self.begin().await?;
         let silent_since = match abandoned {
-            // No beat is so far in the future.
+            // No heartbeat is so far in the future.
             #[cfg(feature = "sqlite")]
             Abandoned::All => i64::MAX,
             Abandoned::Lost(jobs) => {
@@ -420,7 +420,7 @@ impl<S: Store> Ledger<S> {
         Ok(reclaimed)
     }
 
-    /// Notes every job that ended unnoticed, and deletes pauses that are over.
+    /// Records every job whose end was missed, and deletes pauses that are over.
     pub(crate) async fn sweep(&self) -> Result<(), EngineError> {
         let mut writing = self.begin().await?;
         let now = self.now(&mut writing).await?;
@@ -454,7 +454,8 @@ impl<S: Store> Ledger<S> {
         writing
             .transaction
             .execute(
-                // No call has the empty key: what is sent once the app is installed again is no repetition.
+                // No call has the empty key: a job that is sent once the app is installed again is not a
+                // duplicate.
                 "UPDATE forge_remote_call SET unfinished = 0, delivery_key = ''
                  WHERE installation = $1 AND unfinished = 1 AND EXISTS (
                      SELECT 1 FROM river_job AS job

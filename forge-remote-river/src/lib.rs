@@ -51,14 +51,14 @@
 //!
 //! # Transactions
 //!
-//! A [`job`](macro@forge_remote::job) can be sent in a transaction of yours, if its tables are in your database:
-//! [`InTransaction`].
+//! A [`job`](macro@forge_remote::job) can be sent in your own transaction, if the engine's tables are in your
+//! database: [`InTransaction`].
 //!
 //! # Tables
 //!
-//! River's tables begin with `river_`, and those of this crate with `forge_remote_`. In PostgreSQL they are
-//! in a schema of their own. Several instances may start at once: one of them migrates. A version of this crate does not
-//! open tables that a newer one has migrated.
+//! River's tables begin with `river_`, and those of this crate with `forge_remote_`. In PostgreSQL they are in a
+//! separate schema. Several instances may start at once: one of them migrates. A version of this crate does not open
+//! tables that a newer one has migrated.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

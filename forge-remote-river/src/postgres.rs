@@ -31,8 +31,8 @@ const MIGRATION_LOCK: i64 = 0x666f_7267_6572_656d;
 
 /// Jobs in PostgreSQL, for apps on several machines (feature `postgres`).
 ///
-/// Its tables are in a schema of their own, `forge_remote_jobs`, which is created, or in the one that the
-/// URL names (`?options[search_path]=my_schema`). The URL is that of
+/// Its tables are in the separate schema `forge_remote_jobs`, which is created, or in the one that the URL
+/// names (`?options[search_path]=my_schema`). The URL is that of
 /// [`sqlx`](https://docs.rs/sqlx/latest/sqlx/postgres/struct.PgConnectOptions.html). A connection pooler must
 /// use session pooling; PgBouncer's transaction pooling does not work.
 ///
@@ -199,8 +199,8 @@ impl PostgresUrl {
             }
             options = options.options([("search_path", schema)]);
         }
-        // Whatever the defaults of the database or the role are: a call is acknowledged once it is stored, and what waits for
-        // a lock then sees what its holder has committed.
+        // Regardless of the defaults of the database or the role, a call is acknowledged once it is stored, and a
+        // transaction that waited for a lock sees the commit of its holder.
         options = options.options([
             ("synchronous_commit", "on"),
             ("default_transaction_isolation", "read committed"),

@@ -16,7 +16,7 @@ use crate::stored_call::StoredCall;
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The connections of the beats and the admissions of a process that runs jobs.
+/// The connections for heartbeats and admissions of a process that runs jobs.
 const UPKEEP_CONNECTIONS: u32 = 2;
 
 /// The tables in the schema.
@@ -25,7 +25,7 @@ pub(crate) struct PostgresStore {
     pub(crate) pool: PgPool,
     /// The search path, by which the tables are found in the app's own transaction.
     pub(crate) search_path: String,
-    /// A random text, by which such a transaction is known to be of this database and schema.
+    /// A random text that identifies this database and schema in such a transaction.
     pub(crate) identity: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl Store for PostgresStore {
 
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
         let mut transaction = riverqueue::database::begin_postgres(&self.pool).await?;
-        // A transaction of the app's that sends a job once can hold the lock of its key for long.
+        // A transaction of the app that sends a `unique` job can hold the lock of its key for long.
         sqlx::query("SET LOCAL lock_timeout = '3s'")
             .execute(&mut *transaction)
             .await?;

@@ -11,10 +11,10 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The longest time that [`Quarantine::enter`] takes.
 pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(61);
 /// How long a suspect runs alone. One that has run for longer does not hold up the others; if it ends the process after
-/// all, they wait for a process of their own as well.
+/// all, they wait for a separate process as well.
 pub(crate) const ALONE_FOR: Duration = Duration::from_secs(20);
 /// The number of processes in which a job may end together with others, without a complete run in between, until it is
-/// taken for the one that ends them: the attempts that it got back are taken again.
+/// taken for the cause: its uncounted attempts are then counted.
 pub(crate) const MAX_GIVEN_BACK: i64 = 3;
 
 /// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects never run at the same

@@ -25,7 +25,7 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    /// Ranks the jobs that become due, again and again.
+    /// Ranks the jobs that become due, repeatedly.
     pub(crate) async fn run<S: Store>(mut self, ledger: &Ledger<S>) -> Infallible {
         loop {
             self.pass(ledger).await;

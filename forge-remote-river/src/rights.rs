@@ -1,13 +1,13 @@
-//! The rights of the role in PostgreSQL.
+//! The privileges of the PostgreSQL role.
 
 use sqlx::PgConnection;
 
 use crate::engine::Lacking;
 use crate::tables::{CREATE_VERSION_TABLE, IDENTITY, MIGRATIONS};
 
-/// Returns what the role may not do, although the engine needs it: `CREATE TABLE IF NOT EXISTS` at each launch needs the
-/// right to create, also where everything is there; a migration needs the ownership of the tables, as does River when it
-/// builds an index again.
+/// Returns the privileges that the engine needs and the role lacks: `CREATE TABLE IF NOT EXISTS` at each launch needs
+/// the privilege to create, even where everything exists; a migration needs the ownership of the tables, as does River
+/// when it builds an index again.
 pub(crate) async fn lacking(
     schema: Option<&str>,
     connection: &mut PgConnection,

@@ -16,7 +16,7 @@ impl RunTimes {
         self.averages().get(handler).copied().unwrap_or(FIRST_GUESS)
     }
 
-    /// Notes a run. The handlers are those of the app, so they are few.
+    /// Records a run. The handlers are those of the app, so they are few.
     pub(crate) fn note(&self, handler: &str, took: Duration) {
         let mut averages = self.averages();
         match averages.get_mut(handler) {

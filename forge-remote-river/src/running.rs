@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a row may name this process without a run, before it is handed back: River retries to store results for
+/// How long a row may name this process without a run, before it is released: River retries to store results for
 /// minutes while the database is away.
 const LOST_AFTER: Duration = Duration::from_secs(600);
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const QUEUE: &str = "forge_remote";
 /// The metadata key of the last report.
 const REPORT: &str = "forge_remote:report";
-/// The metadata key of the number of ended processes after which a run of the job came to its end.
+/// The metadata key of the number of ended processes after which a run of the job completed.
 const CLEARED: &str = "forge_remote:cleared";
 
 /// The metadata key of the number of attempts that the job got back from ended processes; the statements that hand jobs
@@ -52,12 +52,12 @@ pub(crate) fn read_report(metadata: &JobMetadata) -> Option<Report> {
     Some(Report::new(code, BASE64.decode(stored.sealed).ok()?))
 }
 
-/// Returns whether a process ended while the job ran, and it has not run to its end since.
+/// Returns whether a process ended while the job ran, and the job has not completed a run since.
 pub(crate) fn is_suspect(metadata: &JobMetadata) -> bool {
     ended_processes(metadata) > number(metadata, CLEARED)
 }
 
-/// Notes that the job has run to its end.
+/// Records that the job has completed a run.
 pub(crate) fn clear_suspicion(context: &WorkContext, metadata: &JobMetadata) {
     if is_suspect(metadata) {
         // Numbers are always JSON.

@@ -8,7 +8,7 @@ use crate::statements::{Statements as _, Value, values};
 /// The steps of the migration of the tables: only ever appended to. Each statement may run again, so that a table or an index
 /// that was dropped by hand is created again.
 ///
-/// These are no migrations of sqlx's, whose table an app that sends jobs in its own transactions may have for its own.
+/// These are not sqlx migrations, whose table an app that sends jobs in its own transactions may have for its own.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE IF NOT EXISTS forge_remote_call (
         job_id BIGINT NOT NULL PRIMARY KEY,
@@ -34,7 +34,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
         until BIGINT NOT NULL,
         PRIMARY KEY (handler, installation)
     )",
-    // The database's time at the last beat of any process.
+    // The database's time at the last heartbeat of any process.
     "CREATE TABLE IF NOT EXISTS forge_remote_clock (
         one BIGINT NOT NULL PRIMARY KEY,
         time BIGINT NOT NULL
@@ -46,7 +46,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
     )",
 ]];
 
-/// PostgreSQL alone: a random text, by which a transaction of the app's is known to be of this database and schema.
+/// PostgreSQL alone: a random text that identifies this database and schema in a transaction of the app.
 #[cfg(feature = "postgres")]
 pub(crate) const IDENTITY: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS forge_remote_database (id TEXT NOT NULL PRIMARY KEY)",
@@ -55,7 +55,7 @@ pub(crate) const IDENTITY: &[&str] = &[
      WHERE NOT EXISTS (SELECT 1 FROM forge_remote_database)",
 ];
 
-/// Has a row for each step that is done. The token store, which may be in the same database, has a table of its own.
+/// Has a row for each step that is done. The token store, which may be in the same database, has a separate table.
 const VERSION_TABLE: &str = "forge_remote_jobs_version";
 pub(crate) const CREATE_VERSION_TABLE: &str =
     "CREATE TABLE IF NOT EXISTS forge_remote_jobs_version (

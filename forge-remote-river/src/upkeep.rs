@@ -15,7 +15,7 @@ use crate::running::{Lost, Running};
 use crate::stored_call::{StoredCall, to_millis};
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long finished jobs are collected before they are noted together.
+/// How long finished jobs are collected before they are recorded together.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The most applications that are decided in one transaction.
 const MAX_APPLICATIONS: usize = 100;
@@ -101,7 +101,7 @@ impl ClockReading {
     }
 }
 
-/// Notes the jobs that have finished, and deletes what is not needed any more.
+/// Records the jobs that have finished, and deletes rows that are no longer needed.
 pub(crate) async fn tidy<S: Store>(
     ledger: &Ledger<S>,
     remember: Duration,
@@ -189,7 +189,7 @@ pub(crate) async fn decide<S: Store>(
     }
 }
 
-/// Notes the jobs that have finished. If the database fails, the next sweep notes them.
+/// Records the jobs that have finished. If the database fails, the next sweep records them.
 pub(crate) async fn note_finished<S: Store>(
     ledger: &Ledger<S>,
     first: Option<i64>,

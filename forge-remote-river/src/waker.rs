@@ -1,4 +1,4 @@
-//! The waking of River's client after a commit of this process.
+//! Wakes River's client after a commit of this process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use riverqueue::{Client, QueueConfig};
 
 use crate::stored_call::QUEUE;
 
-/// Has a client look for jobs. River wakes it for inserts in transactions of its own only.
+/// Makes a client look for jobs. River wakes it only for inserts in River's own transactions.
 ///
 /// A client looks for jobs when its queue's configuration changes, and River passes on a configuration that
 /// differs from the one before. So each wake has another cooldown, of nanoseconds more.
@@ -29,7 +29,7 @@ impl Waker {
         }
     }
 
-    /// Has the client look for jobs, at the end of its cooldown. Wakes until then are one.
+    /// Makes the client look for jobs, at the end of its cooldown. Wakes until then count as one.
     pub(crate) fn wake(&self) {
         let number = self.wakes.fetch_add(1, Ordering::Relaxed) % 1_000_000;
         let cooldown = Self::FETCH_COOLDOWN + Duration::from_nanos(number);

@@ -1,7 +1,7 @@
 //! Forge's events, with the scopes that each needs.
 //!
 //! The events of Atlassian's package are generated, in `atlassian.rs`. The events that only
-//! Atlassian's pages name are the rows of [`DOCUMENTED`].
+//! Atlassian's documentation names are the rows of [`DOCUMENTED`].
 
 use crate::atlassian::EVENTS;
 pub use crate::event::{Event, ScopeSet};
@@ -15,7 +15,7 @@ const fn documented(name: &'static str, scopes: &'static [ScopeSet]) -> Event {
     }
 }
 
-/// The events that only Atlassian's pages name, with the scopes that the pages require.
+/// The events that only Atlassian's documentation names, with the scopes that it requires.
 #[rustfmt::skip]
 pub const DOCUMENTED: &[Event] = &[
     // https://developer.atlassian.com/platform/forge/events-reference/life-cycle/

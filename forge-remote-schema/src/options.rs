@@ -82,7 +82,7 @@ pub struct OptionSpec {
     /// A valid value, for messages.
     pub example: &'static str,
     /// The place of the value in the module's item in the manifest; empty for an option that the item
-    /// does not have as a property of its own. Options with the same place share its list.
+    /// does not have as a separate property. Options with the same place share its list.
     pub place: Place,
     /// The form of the value there.
     pub form: Form,

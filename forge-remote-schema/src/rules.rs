@@ -32,7 +32,7 @@ pub fn is_key_char(c: char) -> bool {
 ///
 /// # Errors
 ///
-/// A key that is empty, too long, or has other characters than letters, digits, `_` and `-`.
+/// The key is empty, too long, or has characters other than letters, digits, `_` and `-`.
 pub fn check_key(option: &str, key: &str, max: usize, otherwise: &str) -> Result<(), Mistake> {
     if key.is_empty() {
         Err(Mistake::new(format!("`{option}` is empty"), otherwise))

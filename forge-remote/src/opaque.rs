@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// An `Arc` that is `Send` and `Sync` whatever is inside. Handlers' arguments hold one: otherwise the
-/// compiler checks every type inside, again for each handler's future.
+/// An `Arc` that is `Send` and `Sync` regardless of its contents. Handlers' arguments hold one:
+/// otherwise the compiler checks every type inside, again for each handler's future.
 pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
 
 trait Holds<T>: Send + Sync {

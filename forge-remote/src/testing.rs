@@ -539,8 +539,8 @@ impl TestResponse {
     /// Returns the reason why a page's `invokeRemote` rejects this response of an `#[endpoint]`;
     /// `None` if it accepts it, and for handlers that pages do not call.
     ///
-    /// `invokeRemote` accepts only JSON with the content type `application/json`, whatever the status.
-    /// `requestRemote` accepts any response.
+    /// `invokeRemote` accepts only JSON with the content type `application/json`, regardless of the
+    /// status. `requestRemote` accepts any response.
     ///
     /// ```
     /// use forge_remote::prelude::*;

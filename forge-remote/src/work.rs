@@ -28,7 +28,7 @@ type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// Time limit for dropping cancelled work: work that never awaits cannot be cancelled.
 pub(crate) const LAST_DROPS: Duration = Duration::from_secs(2);
 
-/// What to do about a handler that takes longer than its caller waits.
+/// The fix for a handler that takes longer than its caller waits.
 pub(crate) const RESPOND_FIRST: &str = "respond first, and work after that: see `durable`, `Invocation::spawn` and the chapter `long_work`";
 
 /// Work of the app still runs after its cancellation.
@@ -89,7 +89,7 @@ impl Work {
 
     /// Runs a handler under these log limits; `None` if the limit of running handlers is reached.
     ///
-    /// A handler that has begun runs to its end: when its caller disconnects, or when it has not
+    /// A handler that has begun runs to completion: when its caller disconnects, or when it has not
     /// responded after `timeout`, it continues as a separate task.
     pub(crate) fn handle(
         self: &Arc<Self>,

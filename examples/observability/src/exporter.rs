@@ -1,4 +1,4 @@
-//! The exporter of metrics, on a port of its own that only this machine reaches.
+//! The exporter of metrics, on a separate port, which only this machine can reach.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub async fn serve(State(handle): State<PrometheusHandle>, shutdown: Shutdown) -
     }
 }
 
-/// Compacts what was recorded, so that it does not grow when nobody scrapes.
+/// Compacts the recorded samples, so that memory does not grow without scrapes.
 async fn compact(handle: &PrometheusHandle) {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -67,13 +67,13 @@ struct ForgeHeaders<'a>(&'a HeaderMap);
 impl Extractor for ForgeHeaders<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name).and_then(|value| value.to_str().ok());
-        // Without a decision of Forge's on sampling, the parent would count as not sampled.
+        // Without a decision by Forge on sampling, the parent would count as not sampled.
         if name == "x-b3-sampled" {
             return value.or(Some("1"));
         }
         let value = value?;
         match name {
-            // OpenTelemetry's span ids have 64 bit, some of Forge's 128.
+            // OpenTelemetry's span ids have 64 bits, some span ids of Forge have 128.
             "x-b3-spanid" => value.get(value.len().saturating_sub(16)..),
             _ => Some(value),
         }

@@ -1,5 +1,5 @@
-//! The app of Atlassian's page "Configuring scheduled triggers to invoke a remote backend":
-//! Forge calls `/frc-trigger` every hour and sends a system token.
+//! The app of Atlassian's guide "Configuring scheduled triggers to invoke a remote backend": Forge
+//! calls `/frc-trigger` every hour and sends a system token.
 
 use forge_remote::prelude::*;
 

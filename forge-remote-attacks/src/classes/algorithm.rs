@@ -1,4 +1,4 @@
-//! The algorithm that a token names, and other signatures than RS256.
+//! The algorithm that a token names, and signatures other than RS256.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;

@@ -19,7 +19,7 @@ use crate::{Case, Cases, Scene};
 pub struct Class {
     /// The short name.
     pub id: &'static str,
-    /// What is wrong with the requests.
+    /// The fault of the requests.
     pub about: &'static str,
     /// The reasons for which forge-remote refuses them, as in its log. Empty where all are valid.
     pub codes: &'static [&'static str],

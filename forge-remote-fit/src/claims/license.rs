@@ -45,7 +45,8 @@ pub struct License {
     pub support_entitlement_number: Option<String>,
     /// When the trial ends, as ISO 8601.
     pub trial_end_date: Option<String>,
-    /// The type of licence: `commercial`, `academic`, …; compare without case, since Atlassian's pages disagree about it.
+    /// The type of licence: `commercial`, `academic`, …; compare without case, since Atlassian's documentation is
+    /// inconsistent.
     pub license_type: Option<String>,
     /// Every other member.
     pub rest: Map<String, Value>,

@@ -315,7 +315,7 @@ impl Claims {
 }
 
 impl<'a> RawClaims<'a> {
-    /// Reads the claims of a payload, whatever they say.
+    /// Reads the claims of a payload, without checking them.
     fn read(text: &'a str) -> Result<Self, TokenRejection> {
         if is_too_deep(text) {
             return Err(bad_claims("nested too deep"));

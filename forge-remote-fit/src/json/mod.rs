@@ -1,5 +1,5 @@
-//! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields of
-//! another shape than documented. Tokens and keys are read by `strict`.
+//! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields with
+//! an undocumented shape. Tokens and keys are read by `strict`.
 
 mod lenient;
 pub(crate) mod strict;

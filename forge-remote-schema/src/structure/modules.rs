@@ -511,7 +511,7 @@ const MACRO: MappingShape = open(&[
     optional("resolver", RESOLVER),
     optional("static", STATIC_EXPORT),
     optional("adfExport", FUNCTION_RESOLVER),
-    // The frontend's, without a resolver of its own.
+    // The frontend's, without a separate resolver.
     optional("config", Shape::Any),
 ]);
 
@@ -536,7 +536,7 @@ const WIDGET: MappingShape = closed(&[
     ),
 ]);
 
-/// Atlassian's page shows `resolver.endpoint`; its validation accepts only a function.
+/// Atlassian's documentation shows `resolver.endpoint`; its validation accepts only a function.
 const CUSTOM_CONTENT: MappingShape = open(&[
     required("key", KEY),
     optional("resolver", FUNCTION_RESOLVER),

@@ -250,8 +250,8 @@ impl Task {
         }
     }
 
-    /// Runs the task to its end, and restarts it after a failure with growing pauses until the app
-    /// stops.
+    /// Runs the task to completion, and restarts it after a failure with growing pauses until the
+    /// app stops.
     async fn run(self, context: TaskContext, clock: Arc<dyn Clock>) {
         let mut wait = Duration::from_secs(1);
         loop {

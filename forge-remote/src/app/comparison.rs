@@ -32,7 +32,7 @@ pub(crate) struct ManifestReport {
 
 /// The result of an update.
 pub(crate) struct Updated {
-    /// What was changed, or the reason why nothing was, for people.
+    /// A message about the changes, or the reason why there are none.
     pub(crate) text: String,
     pub(crate) end: UpdateEnd,
 }

@@ -96,7 +96,7 @@ impl AppSettings {
 
 #[cfg(feature = "cli")]
 impl AppSettings {
-    /// Returns what is wrong with the app's ids, which ends the launch.
+    /// Returns the problem of the app's ids that aborts the launch.
     pub(crate) fn app_id_finding(&self, file: &ManifestFile) -> Option<Diagnostic> {
         let error = match self.parsed_app_ids() {
             Ok(ids) if ids.is_empty() => manifest_app_id(file.value()).err()?,

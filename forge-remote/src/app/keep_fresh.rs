@@ -53,7 +53,7 @@ impl App {
     /// `key` is the key of a scheduled trigger or of its endpoint. The app keeps the system token of every
     /// call of the platform, with or without this setting. This setting adds a check at launch: the app has
     /// a [`token_store`](Self::token_store), and the named handler requests the token (`auth = system`) and
-    /// is called at least once an hour, also on sites without a licence.
+    /// is called at least once an hour, even on sites without a licence.
     ///
     /// An installation's first token then comes with the schedule's first call after the installation,
     /// unless a trigger for `avi:forge:installed:app` requests it too. An uninstallation removes the token
@@ -90,7 +90,7 @@ impl App {
         problems.collect()
     }
 
-    /// Returns what the calls of `keep_tokens_fresh_by` need, with their places.
+    /// Returns the requirements of the calls of `keep_tokens_fresh_by`, with their places.
     pub(super) fn fresh_token_needs(&self) -> impl Iterator<Item = (Requirement, Location)> {
         let places = self.kept_fresh_by.iter();
         places.map(|(_, place)| (Requirement::Tokens, *place))

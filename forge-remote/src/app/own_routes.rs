@@ -1,4 +1,4 @@
-//! The routes of your own, and the check that each of them can be called.
+//! The app's own routes, and the check that each of them can be called.
 
 use axum::Router;
 use forge_remote_schema::rules::RESERVED_PATHS;
@@ -25,8 +25,8 @@ impl App {
         RouteTable::new(&self.own_routes).0.route_of(path).is_some()
     }
 
-    /// Adds routes of your own to the server: webhooks of other services, callbacks of OAuth, health
-    /// checks. They share the handlers' limits ([`body_limit`](Self::body_limit),
+    /// Adds your own routes to the server: webhooks of other services, callbacks of OAuth, health checks.
+    /// They share the handlers' limits ([`body_limit`](Self::body_limit),
     /// [`max_in_flight`](Self::max_in_flight), …), shutdown, logs and [layers](Self::layer); `routes` and
     /// `dev` list them.
     ///
@@ -62,7 +62,7 @@ impl App {
         self
     }
 
-    /// Returns a problem for each route of your own that could never be called.
+    /// Returns a problem for each of the app's own routes that could never be called.
     pub(crate) fn own_route_problems(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for routes in &self.own_routes {
@@ -95,7 +95,7 @@ impl App {
 
 #[cfg(feature = "cli")]
 impl App {
-    /// Returns the paths of the [`routes`](Self::routes) of your own.
+    /// Returns the paths of the app's own [`routes`](Self::routes).
     pub(crate) fn own_paths(&self) -> Vec<String> {
         let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
         paths.cloned().collect()

@@ -1,10 +1,10 @@
-//! The routers of your own, and the paths of their routes.
+//! The app's own routers, and the paths of their routes.
 
 use std::sync::Arc;
 
 use axum::Router;
 
-/// A router of your own, with the paths of its routes.
+/// One of the app's own routers, with the paths of its routes.
 pub(crate) struct OwnRoutes {
     pub(super) router: Router,
     /// The routes' patterns, sorted; empty if they can't be read.

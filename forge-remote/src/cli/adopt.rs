@@ -39,7 +39,7 @@ pub(super) fn run(app: &App) -> i32 {
     }
 }
 
-/// Prints what the program lacks, and returns the exit status.
+/// Prints the parts that the program lacks, and returns the exit status.
 fn report(path: &Path, adopted: &Adopted) -> i32 {
     let file = path.display();
     let parts = |count: usize, one: &str| {

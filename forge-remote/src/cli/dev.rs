@@ -124,7 +124,7 @@ struct Session {
     _platform_task: JoinSet<()>,
 }
 
-/// Updates the manifest, if the command should, and prints what is missing or odd.
+/// Updates the manifest, if the command should, and prints warnings.
 fn update_and_warn(app: &App, options: &Options) -> Result<()> {
     let settings = app.settings();
     if options.write {

@@ -26,7 +26,7 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Logs to standard error: text on a terminal, JSON elsewhere; `RUST_LOG` filters, default: `info`.
 /// An app that has set a subscriber keeps it.
 ///
-/// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
+/// Each event is one line, regardless of its values. If nobody reads standard error, lines are
 /// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
     let writer = LogWriter::stderr(color_of_errors());

@@ -159,14 +159,14 @@ fn occasion(handler: &Handler, now: SystemTime) -> Option<String> {
     interval(handler).map(|interval| format!("interval: {interval}"))
 }
 
-/// A row of `routes --json` for a route of your own, which is not verified.
+/// A row of `routes --json` for one of the app's own routes, which is not verified.
 #[derive(serde::Serialize)]
 struct OwnRow {
     kind: &'static str,
     path: String,
 }
 
-/// Returns the handlers, the jobs, and the routes of your own, as JSON.
+/// Returns the handlers, the jobs, and the app's own routes, as JSON.
 fn json(app: &App) -> String {
     let base_paths = app.base_paths();
     let handlers = app.registry().handlers().iter();
@@ -205,10 +205,10 @@ impl JobRow {
 /// The kind of a job, in lists.
 const JOB: &str = "job";
 
-/// The kind of a route of your own, in lists.
+/// The kind of the app's own routes, in lists.
 const OWN: &str = "(own, not verified)";
 
-/// Returns the handlers, the jobs and the routes of your own as a table. With `details`, the doc comment's first line,
+/// Returns the handlers, the jobs and the app's own routes as a table. With `details`, the doc comment's first line,
 /// the events or the schedule, further paths, the scopes and the place in the code are below each.
 pub(super) fn table(app: &App, details: bool) -> String {
     let (base_paths, now) = (app.base_paths(), app.clock.now());

@@ -60,9 +60,9 @@ impl AtlassianClient {
 /// }
 /// ```
 ///
-/// An installation has at most 100 such modules; a further one fails with status 422. Atlassian's page
-/// lists the types of modules that can be registered. Forge delivers an event only if the app has
-/// its scopes: list them in the handler's `events` or `scopes`.
+/// An installation has at most 100 such modules; a further one fails with status 422. Atlassian's
+/// documentation lists the types of modules that can be registered. Forge delivers an event only if
+/// the app has its scopes: list them in the handler's `events` or `scopes`.
 /// Sources: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>,
 /// <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
 #[derive(Clone, Debug)]

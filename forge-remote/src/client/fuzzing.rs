@@ -39,7 +39,7 @@ static CLIENTS: LazyLock<[ProductClient; 3]> = LazyLock::new(|| {
 /// - No response causes a panic.
 /// - The request for the next page goes to the installation's own host, below its base URL.
 /// - A cursor is the same after serialization.
-/// - The URL of a `Link` header's `rel="next"` is found, whatever precedes it.
+/// - The URL of a `Link` header's `rel="next"` is found, regardless of the text before it.
 pub fn pages(input: &[u8]) {
     let (Some(which), rest) = first_line(input) else {
         return;

@@ -30,7 +30,7 @@ const UNDECLARED: &str = "the app declares no scopes for impersonated users: lis
 
 /// A token is not used within this time before its expiry, or within a tenth of its lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Upper bound on a token's lifetime, whatever the response says.
+/// Upper bound on a token's lifetime, regardless of the response.
 const MAX_TOKEN_LIFE: Duration = Duration::from_secs(4 * 3600);
 
 impl ProductApi {

@@ -6,7 +6,7 @@ use crate::token::Installation;
 /// An installation that can be called.
 ///
 /// Implemented for a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a stored
-/// [`Installation`], and [`InstallationUrls`] of your own.
+/// [`Installation`], and your own [`InstallationUrls`].
 pub trait InstallationRef: sealed::CalledInstallation {}
 
 impl<T: sealed::CalledInstallation> InstallationRef for T {}

@@ -28,12 +28,12 @@ use crate::credentials::SystemToken;
 pub(super) const DETAILS: &str = "/forge/installation/v1/{}/{}/installation/{}";
 /// Timeout of the request: a handler's call may wait for it.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Lifetime of the scopes of an installation that lacks one of the app's. An approval is seen after
-/// this time. Atlassian allows one request in 5 minutes for each installation, and a few a minute for
-/// the app, and recommends far fewer.
+/// Lifetime of the scopes of an installation that lacks one of the app's scopes. An approval is seen
+/// after this time. Atlassian allows one request in 5 minutes for each installation, and a few a
+/// minute for the app, and recommends far fewer.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/#rate-limit>
 const INCOMPLETE_LIFE: Duration = Duration::from_secs(10 * 60);
-/// Lifetime of the scopes of an installation that has all of the app's.
+/// Lifetime of the scopes of an installation that has all of the app's scopes.
 const COMPLETE_LIFE: Duration = Duration::from_secs(60 * 60);
 /// After a failure, the next request for the same installation is sent after this time.
 const FAILED_LIFE: Duration = Duration::from_secs(60);
@@ -204,7 +204,7 @@ async fn fetch(client: ProductClient, number: u64) -> Result<Timed<KnownScopes>,
         }
         Err(error) => Arc::new(error),
     };
-    // These say nothing about the installation: a token of somebody else, or no environment to ask for.
+    // These say nothing about the installation: another party's token, or an unknown environment.
     if let ClientError::UnprovenToken { source: None, .. } | ClientError::Invalid { .. } = &*error {
         finish(None);
         return Err(error);

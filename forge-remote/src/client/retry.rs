@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-/// Upper bound on one wait, whatever the policy or `Retry-After` says.
+/// Upper bound on one wait, regardless of the policy and of `Retry-After`.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// A policy for retrying failed calls.
@@ -13,7 +13,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// marked with [`Request::idempotent`](super::Request::idempotent). They are retried after a 429, 502,
 /// 503 or 504 and when there was no response. The wait is the response's `Retry-After`, or else an
 /// exponential back-off with full jitter. A call whose connection was never established is always
-/// retried, whatever its method.
+/// retried, regardless of its method.
 ///
 /// # Deadline of the invocation
 ///

@@ -16,7 +16,7 @@ use super::request::Request;
 use super::scope_hints;
 
 impl AtlassianClient {
-    /// Has the calls of this client checked before they are sent.
+    /// Makes this client check its calls before they are sent.
     pub(crate) fn called_by(mut self, handler: Option<CallingHandler>) -> Self {
         self.options.handler = handler;
         self

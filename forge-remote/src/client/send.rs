@@ -58,7 +58,7 @@ impl FailedAttempt {
     }
 }
 
-/// What spans and metrics record of an attempt: its status, and the type of its failure.
+/// The data of an attempt for spans and metrics: its status, and the type of its failure.
 fn outcome<T>(
     attempt: &Result<(Response, T), FailedAttempt>,
 ) -> (Option<StatusCode>, Option<Cow<'static, str>>) {

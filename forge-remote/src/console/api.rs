@@ -1,4 +1,4 @@
-//! The console's API: what the page shows, and what it can do.
+//! The console's API: the data and the actions of the page.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

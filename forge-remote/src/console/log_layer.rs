@@ -77,7 +77,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
     }
 }
 
-/// Returns whether a span can be that of a call: a span of the app may have a trace id of its own.
+/// Returns whether a span can be that of a call: a span of the app may have another trace id.
 fn is_of_a_call(span: &Metadata<'_>) -> bool {
     let (first, _) = span
         .target()

@@ -19,7 +19,7 @@
 //! | `GET calls` | lists the last 500 calls, oldest first |
 //! | `GET calls/{id}` | returns one call: request, claims, response, outgoing calls, log lines, as a command and as a test, or why not |
 //! | `POST calls/{id}/again` | makes the same call with a new FIT; `retry` makes it a retry |
-//! | `GET events` | streams server-sent events: `call` (at its start and its end), `log` (that of a call grew, also after its end: read the call again, 0.3 s later), `handlers` (a schedule changed), `missed` (read the list again) |
+//! | `GET events` | streams server-sent events: `call` (at its start and its end), `log` (that of a call grew, even after its end: read the call again, 0.3 s later), `handlers` (a schedule changed), `missed` (read the list again) |
 //! | `GET tokens` | lists the installations whose tokens are kept, without the tokens |
 //! | `GET jobs?state=dead` | lists the newest 200 stored jobs, and counts all; the state `failed` is that of jobs that wait for another attempt; `POST jobs/{id}/retry` and `jobs/{id}/discard` |
 //! | `GET manifest` | compares the manifest with the code; `POST manifest/write` updates it |

@@ -83,7 +83,7 @@ impl Schedules {
         }
     }
 
-    /// Notes the time of the next tick, and returns whether this one calls the handler.
+    /// Records the time of the next tick, and returns whether this one calls the handler.
     fn begin_tick(&self, key: &str) -> bool {
         let mut all = self.all();
         let Some(schedule) = all.get_mut(key) else {

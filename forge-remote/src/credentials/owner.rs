@@ -70,7 +70,7 @@ impl Owner {
         }
     }
 
-    /// Returns the call with the token, if the token may come from somebody other than the platform.
+    /// Returns the call with the token, if the token may come from a caller other than the platform.
     pub(crate) fn unproven(&self) -> Option<&VerifiedCall> {
         match &self.source {
             // A token is proven before it is exchanged.

@@ -125,11 +125,11 @@ token! {
     ///
     /// OAuth headers are not signed. A page's user can send a token of another app or another site
     /// ([`Provenance`](crate::fit::Provenance)). So where the app keeps tokens
-    /// ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever its
-    /// header holds. Without a kept one, the header's token works for Jira and Confluence, whose URLs name
-    /// the site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the installation by the
-    /// token alone: they are called once Atlassian's installation-details API has accepted the token for this
-    /// app and installation, which is checked once per token. Otherwise the call fails with
+    /// ([`App::token_store`](crate::App::token_store)), a page's call gets the stored token, regardless of
+    /// its header. Without a kept one, the header's token works for Jira and Confluence, whose URLs name the
+    /// site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the installation by the token
+    /// alone: they are called once Atlassian's installation-details API has accepted the token for this app
+    /// and installation, which is checked once per token. Otherwise the call fails with
     /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same applies to web
     /// triggers and agents. [`expose_secret`](Self::expose_secret) returns the token without this check.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>

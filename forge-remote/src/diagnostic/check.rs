@@ -17,11 +17,11 @@
 pub struct Check {
     /// The state.
     pub state: CheckState,
-    /// What was checked, in a word: `migrations`, `durability`.
+    /// The subject of the check, in a word: `migrations`, `durability`.
     pub subject: &'static str,
     /// The finding, with the name of the store. It has no secret.
     pub detail: String,
-    /// What to do about it; `None` for a passed check.
+    /// The fix; `None` for a passed check.
     pub fix: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::rejection::{BodyRejection, JsonRejection};
 use crate::json::repair_bytes;
 
-/// Marks a request of the platform: its body is read as JSON, whatever its content type.
+/// Marks a request of the platform: its body is read as JSON, regardless of its content type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlatformBody {
     /// Whether an empty body is read as `{}`, because Atlassian does not document the body.

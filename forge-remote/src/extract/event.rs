@@ -17,7 +17,7 @@ use crate::json::repair;
 /// The body of an event, an action or a check, as your own `T` or a type of [`kinds`](crate::kinds).
 ///
 /// Works as [`Json`](crate::Json), and accepts the payload both bare and under `payload`: Atlassian's
-/// pages show both, but every request seen so far is bare.
+/// documentation shows both, but every request seen so far is bare.
 ///
 /// ```
 /// use forge_remote::prelude::*;

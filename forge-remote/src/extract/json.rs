@@ -24,11 +24,11 @@ use crate::response;
 /// | 415 | a page's request, with a `Content-Type` that isn't JSON; a missing header is accepted |
 /// | 422 | JSON that doesn't fit `T` |
 ///
-/// For the platform's calls (every attribute but `endpoint`), the body is read whatever its content
-/// type, since Atlassian documents none. Half a surrogate pair in it (text that was cut inside an
-/// emoji) is read as U+FFFD. Forge counts every response that isn't 2xx as a failure, 422 included,
-/// and retries an event up to four times. Where Atlassian does not document the body of a remote's
-/// call (`scheduled_trigger`, `pre_uninstall`, `widget_context`), an empty one is read as `{}`.
+/// For the platform's calls (every attribute but `endpoint`), the content type is ignored, since
+/// Atlassian documents none. Half a surrogate pair in it (text that was cut inside an emoji) is
+/// read as U+FFFD. Forge counts every response that isn't 2xx as a failure, 422 included, and
+/// retries an event up to four times. Where Atlassian does not document the body of a remote's call
+/// (`scheduled_trigger`, `pre_uninstall`, `widget_context`), an empty one is read as `{}`.
 ///
 /// ```
 /// use forge_remote::prelude::*;

@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::envelope::Repeats;
 use crate::extract::{RetryContext, read_event};
 
-/// How far back a retry can be, where the body has an id of its own. Forge keeps a queue's event for up
-/// to 96 hours, and an engine remembers finished jobs for a day.
+/// The longest time from a delivery to its retry, if the body has an id. Forge keeps a queue's event
+/// for up to 96 hours, and an engine remembers finished jobs for a day.
 /// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
 const BY_ID: Duration = Duration::from_secs(24 * 3600);
 /// How far back a retry can be, where only the body identifies it: four retries, a minute apart. A later
-/// event may have the same body, and its own retries must not be taken for repetitions of this one.
+/// event may have the same body, and its own retries must not be taken for retries of this one.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
 const BY_BODY: Duration = Duration::from_secs(15 * 60);
 

@@ -91,7 +91,7 @@ pub trait JobEngine: Any + Send + Sync {
     /// Checks the engine for the command `doctor`: its schema, its settings for durability. It changes nothing: it
     /// creates no file and no table, and works before [`open`](Self::open). `doctor` reads the jobs of an engine
     /// only if none of its checks [failed](crate::diagnostic::CheckState::Failed) or is
-    /// [pending](crate::diagnostic::CheckState::Pending), also before `open`.
+    /// [pending](crate::diagnostic::CheckState::Pending), even before `open`.
     ///
     /// The default implementation returns no checks.
     fn checks(&self) -> BoxFuture<Vec<Check>> {
@@ -185,7 +185,8 @@ pub struct PastAttempts {
 }
 
 impl PastAttempts {
-    /// Returns whether the envelope's handler has started before, also in an attempt that was given back.
+    /// Returns whether the envelope's handler has started before, even in an attempt that was not
+    /// counted.
     pub(crate) fn has_started(&self) -> bool {
         let last = self.last.as_ref();
         self.count > 0 || last.is_some_and(|report| report.code.is_of_given_back_run())

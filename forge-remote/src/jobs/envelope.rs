@@ -163,7 +163,7 @@ impl Envelope {
     }
 }
 
-/// Writes the handler and the key: the rest is of a customer.
+/// Writes the handler and the key: the rest may be user data.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")

@@ -354,7 +354,7 @@ impl JobEngine for MemoryJobs {
     }
 }
 
-/// A guard of a server: jobs whose runs it cancels are handed back.
+/// A guard of a server: jobs whose runs it cancels are released.
 struct Running(Arc<Shared>);
 
 impl Drop for Running {

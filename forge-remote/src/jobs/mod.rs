@@ -33,7 +33,7 @@
 //! The kinds whose response Forge ignores can be durable: `trigger`, `scheduled_trigger`, `consumer`
 //! and `workflow_post_function`.
 //!
-//! A [`job`](macro@crate::job) is a function that no call of Forge's reaches: handlers send it with
+//! A [`job`](macro@crate::job) is a function that Forge does not call: handlers send it with
 //! [`Jobs`], background tasks with [`AppJobs`]. It has the same options, outcomes and guarantees.
 //!
 //! # Outcomes
@@ -67,10 +67,9 @@
 //! - A handler runs **at least once**: if a process dies during a run, the call is run again.
 //!   Write handlers to be idempotent.
 //! - A retry by Forge of a stored call is ignored. A call is recognised as a retry only by Forge's retry
-//!   context, so two events with equal bodies both run. A retry is recognised for
-//!   24 hours where the body has an id of its own, and for 15 minutes where it has none (4.5 minutes for a five-minute
-//!   schedule). If two events have equal bodies, a retry of the second may be taken for a retry of the first and
-//!   ignored, even if the second was not stored.
+//!   context, so two events with equal bodies both run. A retry is recognised for 24 hours if the body has an id, and
+//!   for 15 minutes otherwise (4.5 minutes for a five-minute schedule). If two events have equal bodies, a retry of
+//!   the second may be taken for a retry of the first and ignored, even if the second was not stored.
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.
 //! - Jobs start in no particular order.
@@ -89,7 +88,7 @@
 //! | [`SqliteJobs`](https://docs.rs/forge-remote-river) | an SQLite file | one; several processes may share it |
 //! | [`PostgresJobs`](https://docs.rs/forge-remote-river) | PostgreSQL | several |
 //! | [`RestateJobs`](https://docs.rs/forge-remote-restate) | a Restate server | several |
-//! | [`MemoryJobs`] | memory: they end with the process | for tests; `dev` uses it, whatever engine the app has |
+//! | [`MemoryJobs`] | memory: they end with the process | for tests; `dev` uses it regardless of the app's engine |
 //!
 //! [`App::jobs`](crate::App::jobs) takes any [`JobEngine`].
 

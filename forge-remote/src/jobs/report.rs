@@ -50,7 +50,7 @@ impl StdError for EngineError {
 }
 
 /// The reason of a [`Verdict`](super::Verdict), for the operator: a code, and an encrypted text that may contain
-/// customers' data.
+/// user data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -95,7 +95,7 @@ impl Report {
 }
 
 impl ReportCode {
-    /// Returns whether the handler had started, and its attempt was given back.
+    /// Returns whether the handler had started, and its attempt was not counted.
     pub(crate) fn is_of_given_back_run(self) -> bool {
         matches!(self, Self::Interrupted | Self::RateLimited)
     }

@@ -24,7 +24,7 @@ use crate::extract::{AppState, JobCall, JobInstallation, Verified};
 use crate::fit::BoxFuture;
 use crate::token::{Installation, Presence, Tokens};
 
-/// How long a key of [`SendJob::unique`] counts, also when its job is done.
+/// How long a key of [`SendJob::unique`] counts, even when its job is done.
 const UNIQUE_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long a call of Forge shows that the app is installed. A handler may hand its `Jobs` to work that lasts longer.
 const CALL_SHOWS: Duration = Duration::from_secs(60);
@@ -165,7 +165,7 @@ impl fmt::Debug for AppJobs {
     }
 }
 
-/// Writes the key only: the arguments may be customers' data.
+/// Writes the key only: the arguments may be user data.
 impl fmt::Debug for NewJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewJob")
@@ -277,7 +277,7 @@ pub struct SendJob {
     unique: Option<(String, Duration)>,
 }
 
-/// Writes the key of the job only: the rest may be customers' data.
+/// Writes the key of the job only: the rest may be user data.
 impl fmt::Debug for SendJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendJob")

@@ -23,7 +23,7 @@ pub(crate) struct Sender {
     clock: Arc<dyn Clock>,
 }
 
-/// What is sent: contents for a handler and an installation.
+/// The parcel to send: contents for a handler and an installation.
 pub(crate) struct Parcel<'a> {
     pub(crate) handler: &'a str,
     pub(crate) installation_id: &'a str,

@@ -37,7 +37,8 @@ payload!(AgentRequest {
 impl AgentRequest {
     /// Returns the method in the spelling with a slash.
     ///
-    /// Atlassian's pages use both this spelling and the one of their headings (`SendMessage`).
+    /// Atlassian's documentation uses both this spelling and the one of its headings
+    /// (`SendMessage`).
     pub fn method(&self) -> &str {
         match self.raw_method.as_str() {
             "SendMessage" => "message/send",
@@ -49,7 +50,7 @@ impl AgentRequest {
         }
     }
 
-    /// Whether the response must be a stream: for `message/stream` and `tasks/resubscribe`.
+    /// Returns whether the response must be a stream: for `message/stream` and `tasks/resubscribe`.
     pub fn wants_stream(&self) -> bool {
         matches!(self.method(), "message/stream" | "tasks/resubscribe")
     }

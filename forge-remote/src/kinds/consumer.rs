@@ -13,8 +13,8 @@ use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[consumer]`.
 ///
-/// The manifest's schema allows an endpoint here, but Atlassian's page documents only functions. So
-/// it is assumed that the body is the same as for functions; Forge's timeout is unknown, so respond
+/// The manifest's schema allows an endpoint here, but Atlassian documents only functions. So it is
+/// assumed that the body is the same as for functions; Forge's timeout is unknown, so respond
 /// quickly.
 ///
 /// To have an event retried later, return an error. A response other than 2xx is the only known way

@@ -4,7 +4,7 @@
 //! | module | attribute | payload | response |
 //! | --- | --- | --- | --- |
 //! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | none, or [`ScheduledEvent`] | none |
-//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or a type of your own | none |
+//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or your own type | none |
 //! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | none |
 //! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | none |
 //! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebTriggerRequest`] | [`WebTriggerResponse`], [`WebTriggerOutput`] |
@@ -37,9 +37,9 @@
 //! no fields. An unpaired surrogate (text that was cut inside an emoji) becomes U+FFFD, and the content
 //! type is ignored.
 //!
-//! A type of your own (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit the
-//! body: otherwise the response is 422. Forge treats it as a failure, like any response other than 2xx,
-//! and retries an event up to four times, a minute apart. So give fields that may be missing a default.
+//! Your own type (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit the body:
+//! otherwise the response is 422. Forge treats it as a failure, like any response other than 2xx, and
+//! retries an event up to four times, a minute apart. So give fields that may be missing a default.
 //!
 //! # Timeouts
 //!
@@ -53,10 +53,10 @@
 //! # Retries
 //!
 //! Forge retries an event if the response is not 2xx or takes longer than 5 seconds: up to four times,
-//! a minute apart. Atlassian's pages disagree on whether schedules are retried, so make a schedule's
-//! handler safe to run twice. Returning an error makes Forge retry; [`Error::permanent`] does not: it
-//! is logged as an error, and the response is 204. Take [`RetryContext`](crate::RetryContext) to detect
-//! retries.
+//! a minute apart. Atlassian's documentation is inconsistent on whether schedules are retried, so make
+//! a schedule's handler safe to run twice. Returning an error makes Forge retry; [`Error::permanent`]
+//! does not: it is logged as an error, and the response is 204. Take
+//! [`RetryContext`](crate::RetryContext) to detect retries.
 //!
 //! [`Error::permanent`]: crate::Error::permanent
 //!

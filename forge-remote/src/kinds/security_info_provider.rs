@@ -31,7 +31,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// Atlassian's page documents the bodies but not the method, so any method is accepted.
+/// Atlassian documents the bodies but not the method, so any method is accepted.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jira-software-security-info/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityInfoProvider {

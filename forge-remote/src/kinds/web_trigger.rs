@@ -252,7 +252,8 @@ impl WebTriggerRequest {
         std::str::from_utf8(&self.body)
     }
 
-    /// Parses the body as JSON, whatever its content type. An unpaired surrogate becomes U+FFFD.
+    /// Parses the body as JSON, regardless of its content type. An unpaired surrogate becomes
+    /// U+FFFD.
     pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&repair(&self.body))
     }
@@ -265,7 +266,7 @@ pub(super) fn is_description(body: &[u8]) -> bool {
 
 /// Forge's description of a request, as functions receive it.
 ///
-/// Atlassian's page documents `method`, `path` and `userPath` as required. A description without
+/// Atlassian documents `method`, `path` and `userPath` as required. A description without
 /// `userPath` but with `headers` is accepted too: that was the format before `userPath` was added.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

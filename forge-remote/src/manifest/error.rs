@@ -64,7 +64,7 @@ pub enum ManifestError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Returns what to do about a file that can't be read, if its error shows it.
+/// Returns the fix for a file that cannot be read, if its error shows it.
 fn read_help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::IsADirectory => ": name the file in it, such as manifest.yml",

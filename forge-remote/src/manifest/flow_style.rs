@@ -1,6 +1,6 @@
 //! Edits of lists and mappings in flow style: `[…]` and `{…}`.
 //!
-//! Between two items are only blanks, one comma and comments. An item on lines of its own is edited as an
+//! Between two items are only blanks, one comma and comments. An item on separate lines is edited as an
 //! item in block style: its comments go with it, and the comments of its neighbours stay.
 
 use std::ops::Range;
@@ -232,7 +232,7 @@ mod tests {
         edited
     }
 
-    /// Returns what is wrong with an edited list.
+    /// Returns the fault of an edited list.
     fn mistake(edited: &str, expected: &[&str]) -> Option<String> {
         let value: Result<Vec<String>, _> = serde_yaml::from_str(edited);
         if !value.as_ref().is_ok_and(|found| found == expected) {

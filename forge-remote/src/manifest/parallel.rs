@@ -2,8 +2,8 @@
 
 use std::thread;
 
-/// Runs two functions, the second in a thread of its own if there can be one, and returns their values; `None`
-/// if the second panicked.
+/// Runs two functions, the second in a separate thread if possible, and returns their values; `None` if the
+/// second panicked.
 pub(crate) fn in_parallel<A, B: Send>(
     here: impl FnOnce() -> A,
     beside: impl Fn() -> B + Sync,

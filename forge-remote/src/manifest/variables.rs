@@ -62,7 +62,7 @@ impl<'a> Variables<'a> {
         self.resolve_in(text, environment::value)
     }
 
-    /// Returns the text with each variable replaced by its default, whatever the environment has.
+    /// Returns the text with each variable replaced by its default, regardless of the environment.
     #[cfg(feature = "cli")]
     pub(crate) fn resolve_defaults<'t>(
         &self,

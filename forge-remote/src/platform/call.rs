@@ -23,7 +23,7 @@ const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
 pub enum SentTokens {
     /// The tokens that the handler requests, as Forge sends them.
     AsDeclared,
-    /// Exactly these tokens, whatever the handler requests.
+    /// Exactly these tokens, regardless of the handler's options.
     Exactly(Auth),
 }
 

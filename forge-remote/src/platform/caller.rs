@@ -178,7 +178,7 @@ impl PlatformClient {
         Exchanged::receive(response).await.map_err(without_url)
     }
 
-    /// Returns what is recorded of a request.
+    /// Returns the record of a request.
     fn sent(
         &self,
         handler: &Handler,

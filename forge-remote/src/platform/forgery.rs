@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Platform;
 
-/// What is wrong with a call's Forge Invocation Token.
+/// The fault of a call's FIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Forgery {
@@ -72,7 +72,7 @@ impl Forgery {
 }
 
 impl Platform {
-    /// Returns what attacks on a handler are made from, where a valid token has these claims.
+    /// Returns the scene of attacks on a handler, for which a valid FIT has these claims.
     pub(super) fn scene(&self, claims: &Value) -> Scene {
         let keys = Keys::of((*self.0.key).clone());
         Scene::new(keys, self.0.clock.now())

@@ -12,7 +12,8 @@ use super::outcome::Outcome;
 
 /// The number of calls that are kept.
 pub(crate) const MAX_CALLS: usize = 500;
-/// What is kept of all calls, in bytes. The newest call is kept whatever its size, which the next limits bound.
+/// The limit on the kept data of all calls, in bytes. The newest call is always kept; the next limits bound its
+/// size.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The number of lines, and of outgoing calls, that are kept of one call.
 const MAX_LINES: usize = 500;
@@ -67,7 +68,7 @@ pub(crate) struct Record {
     pub(crate) outgoing: Vec<OutgoingCall>,
 }
 
-/// What was sent.
+/// The sent call.
 pub(crate) struct Sent {
     /// The handler's unique name.
     pub(crate) handler: String,

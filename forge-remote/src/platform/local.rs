@@ -40,8 +40,8 @@ impl fmt::Debug for Platform {
 }
 
 impl Platform {
-    /// Creates a platform for one app, with a key id of its own. The first platform of a process generates
-    /// the RSA key of all of them, which takes about 50 ms.
+    /// Creates a platform for one app, with its own key id. The first platform of a process generates the
+    /// RSA key of all of them, which takes about 50 ms.
     pub fn new(app_id: AppId) -> Result<Self, PlatformError> {
         Self::with_clock(app_id, Arc::new(SystemClock::default()))
     }

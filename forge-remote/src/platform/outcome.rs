@@ -27,11 +27,12 @@ pub(crate) struct Outcome {
     pub(crate) from_page: bool,
     /// Whether Forge repeats a call that fails.
     pub(crate) is_retried: bool,
-    /// Whether the call has an interval. Atlassian's pages disagree on whether Forge repeats such a call.
+    /// Whether the call has an interval. Atlassian's documentation is inconsistent on whether Forge
+    /// retries such a call.
     pub(crate) is_scheduled: bool,
     /// The number of the retry; 0 for a first delivery.
     pub(crate) retry: u32,
-    /// What was wrong with the call on purpose.
+    /// The deliberate fault of the call.
     pub(crate) forgery: Option<Forgery>,
     /// The reason why `invokeRemote` rejects the response of a page's call.
     pub(crate) invoke_remote_error: Option<&'static str>,
@@ -144,7 +145,7 @@ impl Outcome {
         }
     }
 
-    /// Returns what Forge would do after this outcome; `None` if nothing follows.
+    /// Returns Forge's next step after this outcome; `None` if nothing follows.
     pub(crate) fn consequence(&self) -> Option<String> {
         if self.forgery.is_some() {
             let text = match self.verdict() {
@@ -174,7 +175,7 @@ impl Outcome {
         })
     }
 
-    /// Returns what is kept of the response, in bytes.
+    /// Returns the size of the kept part of the response, in bytes.
     pub(super) fn response_size(&self) -> usize {
         let texts = [Some(&self.key), Some(&self.path), self.event.as_ref()];
         let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
@@ -246,7 +247,7 @@ impl Outcome {
         line
     }
 
-    /// Returns what is to be known about the outcome, a line each.
+    /// Returns notes about the outcome, one per line.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.is_undeclared_event {

@@ -12,7 +12,7 @@ use forge_remote_attacks::rsa::RsaKey;
 pub struct PlatformError;
 
 /// Returns the key of this process. It is generated with the first platform, because that takes as long as
-/// a hundred calls; each platform publishes it under an id of its own.
+/// a hundred calls; each platform publishes it under its own id.
 pub(super) fn signing_key() -> Result<Arc<RsaKey>, PlatformError> {
     static KEY: Mutex<Option<Arc<RsaKey>>> = Mutex::new(None);
     let mut known = KEY.lock().unwrap_or_else(PoisonError::into_inner);

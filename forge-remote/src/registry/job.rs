@@ -30,11 +30,11 @@ impl From<&JobRegistration> for CodeLocation {
     }
 }
 
-/// What [`handler!`](crate::handler) returns: the registration of a handler or of a job.
+/// The result of [`handler!`](crate::handler): the registration of a handler or of a job.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Registered {
-    /// A handler of Forge's calls.
+    /// A handler of calls by Forge.
     Handler(Registration),
     /// A job.
     Job(JobRegistration),

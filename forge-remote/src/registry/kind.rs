@@ -57,7 +57,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         self.spec().scopes
     }
 
-    /// Returns a name that no other module of the kind may have, whatever the case.
+    /// Returns a name that no other module of the kind may have, ignoring case.
     fn unique_name(&self) -> Option<&'static str> {
         None
     }
@@ -73,7 +73,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the options of a cron schedule: the app's clock calls the handler, and it has neither a
-    /// module nor an endpoint of its own.
+    /// module nor an endpoint.
     fn cron(&self) -> Option<CronOptions> {
         None
     }
@@ -123,8 +123,8 @@ impl dyn Kind {
     }
 
     /// Returns whether the call ends an installation, so that its handler deletes the installation's
-    /// data. Such a handler accepts only tokens that the platform is known to send, whatever the
-    /// settings.
+    /// data. Such a handler accepts only tokens that the platform is known to send, regardless of
+    /// the settings.
     pub fn ends_installation(&self) -> bool {
         self.spec().ends_installation
     }

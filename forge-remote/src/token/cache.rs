@@ -61,7 +61,7 @@ pub(super) struct Entry {
     /// The last time that a request delivered it to this process, by the fleet's time; `None` for a
     /// token that was read from the store.
     pub(super) delivered: Option<SystemTime>,
-    /// Upper bound on its expiry whatever the wall clock, by the clock's `elapsed`.
+    /// Upper bound on its expiry, by the clock's `elapsed`, regardless of the wall clock.
     pub(super) ends_by: Duration,
     /// Whether it waits to be written.
     pub(super) unwritten: bool,

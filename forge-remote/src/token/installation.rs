@@ -105,7 +105,7 @@ pub(super) struct About {
 /// Atlassian's acceptance of a kept token, as far as an instance knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Atlassian rejected it (401): the next token replaces it, whatever its expiry.
+    /// Atlassian rejected it (401): the next token replaces it, regardless of its expiry.
     pub(super) refused: bool,
     /// The [`fingerprint`] of the rejected token that it replaced.
     pub(super) supersedes: Option<String>,

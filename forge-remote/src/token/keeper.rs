@@ -292,8 +292,8 @@ impl Keeper {
     }
 
     /// Records that Atlassian rejected a token (401). It is still handed out until there is another,
-    /// because a scope may be missing; but the next one replaces it, whatever its expiry, here and in
-    /// the store.
+    /// because a scope may be missing; but the next one replaces it here and in the store, regardless
+    /// of its expiry.
     pub(super) fn doubt(self: &Arc<Self>, installation_id: &str, token: &str) {
         let mut memory = self.memory();
         let entry = memory.entries.get_mut(installation_id);

@@ -73,7 +73,7 @@ impl Tokens {
     }
 
     /// Returns how many installations have no token that lasts this long, whichever instance got the newest one.
-    /// The store is read, and nothing is noted in memory. `None` until the tokens are open.
+    /// The store is read, and nothing is recorded in memory. `None` until the tokens are open.
     pub(crate) async fn expiring_within(&self, time: Duration) -> Result<Option<u64>, StoreError> {
         let Some(keeper) = self.0.keeper.get() else {
             return Ok(None);

@@ -48,9 +48,9 @@ impl Tokens {
         is_ours.then(|| kept_token(&entry))
     }
 
-    /// Returns whether a call's installation is known to be in another cloud than the one that signed
-    /// the call. The store is read only with `read_store`. Apps are not compared: a FIT is bound to its app,
-    /// and an installation id belongs to one app.
+    /// Returns whether a call's installation is known to be in a cloud other than the one that signed the
+    /// call. The store is read only with `read_store`. Apps are not compared: a FIT is bound to its app, and
+    /// an installation id belongs to one app.
     pub(crate) async fn is_of_another_cloud(&self, claims: &Claims, read_store: bool) -> bool {
         let Some(keeper) = self.0.keeper.get() else {
             return false;
@@ -74,7 +74,7 @@ impl Tokens {
         let delay = self.settings().removal_delay;
         let mut has_settled = keeper.has_settled(installation_id, delay);
         if has_settled.is_none() && keeper.remembered(installation_id).is_none() {
-            // It notes the record of a removal. Without the store, the installation counts as present.
+            // It records a removal. Without the store, the installation counts as present.
             let _ = keeper.look_up(installation_id).await;
             has_settled = keeper.has_settled(installation_id, delay);
         }
@@ -122,7 +122,7 @@ impl Tokens {
         Ok(keeper.remove(installation_id, None).await?)
     }
 
-    /// Returns whether an installation is known to belong to another app of the backend than this
+    /// Returns whether an installation is known to belong to an app of the backend other than this
     /// handle's. The store is read only if there are several.
     async fn is_of_another_app(&self, installation_id: &str) -> bool {
         let Some(keeper) = self.0.keeper.get() else {

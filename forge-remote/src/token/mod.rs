@@ -57,9 +57,9 @@
 //!
 //! - The token with the latest expiry of each installation is kept, regardless of the order of
 //!   requests and of the instances that receive them. A request without a token changes nothing.
-//! - A token that Atlassian rejected (401) is replaced by the next one, whatever its expiry; other
-//!   instances read this from the store. Until then the token is still used, because a 401 may also
-//!   mean that a scope is missing.
+//! - A token that Atlassian rejected (401) is replaced by the next one, regardless of its expiry;
+//!   other instances read this from the store. Until then the token is still used, because a 401
+//!   may also mean that a scope is missing.
 //! - An installation's token comes from the Atlassian cloud that signed its first call. A call that
 //!   another cloud signed neither replaces nor removes it.
 //! - The expiry is read from the token, if possible; otherwise it is assumed to be in 2 hours. No

@@ -284,9 +284,10 @@ impl Keeper {
         Opened::Removed
     }
 
-    /// Returns whether this entry must replace the store's record whatever the expiry of that: a
-    /// removal before Forge's last call, a rejected token, or an expiry that is corrupt in comparison
-    /// with this one's. Any other record may be newer, and is left to the store's own comparison.
+    /// Returns whether this entry must replace the store's record regardless of the record's expiry:
+    /// a removal before Forge's last call, a rejected token, or an expiry that is corrupt in
+    /// comparison with this one's. Any other record may be newer, and is left to the store's own
+    /// comparison.
     pub(super) fn is_replaced_by(&self, sealed: &SealedToken, entry: &Entry) -> bool {
         // Independent of clocks: one that has jumped must not lose a valid record.
         if sealed.expires_at > entry.expires_at + MAX_PLAUSIBLE_LIFE {

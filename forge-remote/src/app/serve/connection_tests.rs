@@ -111,7 +111,7 @@ async fn a_connection_with_an_incomplete_body_does_not_rest() {
         std::future::ready("held")
     };
     let mut served = Served::new(Router::new().route("/", post(hold))).await;
-    // The handler responds before the body is complete, and a task of its own reads it later.
+    // The handler responds before the body is complete, and a separate task reads it later.
     served.exchange(&format!("{REQUEST}tw"), "held").await;
     assert!(!served.rests().await);
     let body = held.lock().unwrap().take().unwrap();

@@ -11,7 +11,7 @@ use crate::response;
 /// suppress the lines about Forge's calls.
 pub(super) struct Bounds {
     too_large: &'static str,
-    /// What to raise for larger bodies.
+    /// The setting to raise for larger bodies.
     fix: &'static str,
     overloaded: &'static str,
     places: &'static str,

@@ -39,7 +39,7 @@ impl ByHand {
         let _ = self.tasks.set(Arc::clone(tasks));
     }
 
-    /// Handles a request: the first one finds what is not running.
+    /// Handles a request: the first one checks for tasks that are not running.
     pub(super) fn on_request(&self) {
         self.first_request.call_once(|| {
             // The app may have been built outside of the runtime.
@@ -61,7 +61,7 @@ impl ByHand {
         self.first_request.call_once(|| {});
     }
 
-    /// Records that nobody misses the background tasks: in tests.
+    /// Records that the background tasks are not needed, for tests.
     #[cfg(feature = "testing")]
     pub(super) fn needs_no_tasks(&self) {
         self.needs_tasks.store(false, Ordering::Relaxed);

@@ -66,7 +66,7 @@ impl CallPlan {
         Schedules::new(handlers.collect(), interval, self.sender.clone(), shared)
     }
 
-    /// Returns what stores the calls of a handler; `None` if they are not stored.
+    /// Returns the intake that stores the calls of a handler; `None` if they are not stored.
     pub(super) fn intake(&self, handler: &Handler) -> Option<Arc<Intake>> {
         let policy = self.policies.get(handler.key())?;
         let intake = Intake::new(handler, policy, self.sender.as_ref()?);

@@ -13,7 +13,7 @@ use crate::log::LogLimits;
 use crate::token::Tokens;
 use crate::work::Work;
 
-/// What all calls of a service share, whether they are run at once or stored first.
+/// The state that all calls of a service share, whether they are run at once or stored first.
 #[derive(Clone)]
 pub(super) struct ServiceContext {
     pub(super) verifier: Arc<Verifier>,

@@ -60,7 +60,7 @@ struct Inner {
     shared: Shared,
 }
 
-/// What schedules share with the rest of the service.
+/// The state that schedules share with the rest of the service.
 pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runs: Arc<Runs>,
@@ -74,7 +74,7 @@ pub(super) struct Shared {
 /// A handler with `cron`.
 pub(super) struct CronHandler {
     key: String,
-    /// The first key that it ever had, so that a new one does not repeat what is stored.
+    /// The first key that it ever had, so that a new one does not repeat stored occurrences.
     first_key: String,
     timetable: Arc<Timetable>,
     max_attempts: u32,
@@ -159,7 +159,7 @@ impl Schedules {
     }
 }
 
-/// What a local platform shows and does.
+/// The interface for a local platform.
 #[cfg(feature = "dev")]
 impl Schedules {
     /// Returns the timetable of a handler with `cron`.
@@ -411,7 +411,7 @@ impl Tick {
 }
 
 impl Inner {
-    /// Returns an installation's last tick, and notes this one.
+    /// Returns an installation's last tick, and records this one.
     fn last_tick(&self, installation_id: &str, now: SystemTime) -> Option<SystemTime> {
         let mut ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
         if ticks.len() >= TICKS_KEPT {

@@ -22,7 +22,7 @@ use crate::work::Work;
 /// The prefix of the headers that hold OAuth tokens.
 const OAUTH_HEADERS: &str = "x-forge-oauth-";
 
-/// What the framework serves itself, and the routes of your own for all other paths.
+/// The framework's own routes, and the app's own routes for all other paths.
 pub(super) struct FixedRoutes {
     pub(super) own_routes: Arc<ServedRoutes>,
     pub(super) former: Arc<FormerCalls>,

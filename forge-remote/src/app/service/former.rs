@@ -45,7 +45,7 @@ impl FormerCalls {
         ))
     }
 
-    /// Returns the hint at a rejected token, if it names another endpoint than the called one.
+    /// Returns the hint at a rejected token, if it names an endpoint other than the called one.
     pub(super) fn at_handler(
         &self,
         error: &VerifyError,

@@ -20,7 +20,7 @@ use crate::extract::{FormerPath, Subpath};
 use crate::fit::AllowedCaller;
 use crate::registry::{Handler, RouteScope};
 
-/// What the routes of handlers are made from.
+/// The parts from which the routes of handlers are built.
 pub(super) struct HandlerRoutes<'a> {
     pub(super) app: &'a App,
     pub(super) context: &'a ServiceContext,

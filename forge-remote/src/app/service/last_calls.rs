@@ -23,7 +23,7 @@ pub(super) struct LastCall {
 }
 
 impl LastCalls {
-    /// Starts to note the calls, if metrics are recorded.
+    /// Starts to record the calls, if metrics are recorded.
     pub(super) fn new(registry: &Registry, clock: &Arc<dyn Clock>) -> Self {
         if !record::ENABLED {
             return Self(BTreeMap::new());
@@ -54,7 +54,7 @@ impl LastCalls {
 }
 
 impl LastCall {
-    /// Notes a call.
+    /// Records a call.
     pub(super) fn note(&self) {
         self.at
             .store(millis(self.clock.elapsed()), Ordering::Relaxed);

@@ -48,8 +48,8 @@ pub(super) struct Mounted {
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
-    /// Whether tokens of several clouds or apps are accepted: each call is compared with what is known of its
-    /// installation's cloud, and the token keeper then knows its app.
+    /// Whether tokens of several clouds or apps are accepted: each call is compared with the known cloud of
+    /// its installation, and the token keeper then knows its app.
     binds_installations: bool,
     /// Stores the call, if the handler is durable.
     pub(super) intake: Option<Arc<Intake>>,

@@ -1,4 +1,4 @@
-//! The routes of your own in the service, with the limits of the handlers.
+//! The app's own routes in the service, with the limits of the handlers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 /// Anybody can call these routes: they get one of this many parts of the calls in flight.
 const SHARE: usize = 4;
 
-/// The routes of your own as they are served, with the limits of the handlers.
+/// The app's own routes as they are served, with the limits of the handlers.
 pub(super) struct ServedRoutes {
     routes: Vec<OwnRoutes>,
     table: RouteTable,

@@ -22,7 +22,7 @@ pub(super) async fn checked(mut app: App, timeout: Duration) -> Vec<Line> {
     lines
 }
 
-/// Checks what a launch checks of the code.
+/// Does the checks of a launch on the code.
 fn code(app: &App) -> Line {
     let problems = app.declaration_problems();
     let Some(first) = problems.first() else {

@@ -26,7 +26,7 @@ struct Schedule {
     brings_every_token: bool,
 }
 
-/// What the stores show of calls.
+/// The calls that are visible in the stores.
 #[derive(Default)]
 pub(super) struct Seen {
     /// When the newest system token was issued.

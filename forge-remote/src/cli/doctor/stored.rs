@@ -19,7 +19,7 @@ const SURVEY_FACTOR: u32 = 6;
 /// The number of jobs that are listed where the engine does not count them.
 const MAX_LISTED: u32 = 1000;
 
-/// What an app stores, and the schedules that are seen in it.
+/// The stored data of an app, and the schedules that are visible in it.
 pub(super) struct Stored {
     tokens: Option<Tokens>,
     engine: Option<Arc<dyn JobEngine>>,
@@ -64,7 +64,7 @@ impl Stored {
     }
 }
 
-/// Returns what a store or an engine reports of itself, and whether it can be read without changing it.
+/// Returns the report of a store or an engine, and whether it can be read without changing it.
 async fn own_checks(
     name: &str,
     timeout: Duration,

@@ -235,7 +235,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the response was a 404.
+    /// Returns whether the response was a 404.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }

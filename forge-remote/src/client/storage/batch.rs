@@ -167,7 +167,8 @@ impl SetBatch {
     /// Sends the batch, with one call per 25 keys or 4 MB.
     ///
     /// A failed key is not an error: see [`BatchOutcome::failed_keys`]. A failed call ends the batch
-    /// with an error that lists what was done. A duplicate key is an error before anything is sent.
+    /// with an error that lists the state of each key. A duplicate key is an error before anything
+    /// is sent.
     pub async fn send(mut self) -> Result<BatchOutcome, BatchError> {
         let mut seen = BTreeSet::new();
         if !self
@@ -421,7 +422,7 @@ pub struct BatchOutcome {
 }
 
 impl BatchOutcome {
-    /// Whether every key succeeded.
+    /// Returns whether every key succeeded.
     pub fn is_complete(&self) -> bool {
         self.failed_keys.is_empty()
     }
@@ -430,7 +431,7 @@ impl BatchOutcome {
 /// The error of a batch that ended early, with the state of each key.
 ///
 /// To continue, send the keys in [`unsure`](Self::unsure) and [`not_tried`](Self::not_tried). It
-/// converts into [`ClientError`], also with `?`.
+/// converts into [`ClientError`], including by `?`.
 #[derive(thiserror::Error)]
 #[error(
     "{error} (of a batch: {} done, {} failed, {} perhaps done, {} not tried)",

@@ -39,8 +39,8 @@ pub struct Item<T> {
 }
 
 impl<T> Item<T> {
-    /// Whether the value had expired at this time. Treat an expired value as missing, although
-    /// storage still returns it.
+    /// Returns whether the value had expired at this time. Treat an expired value as missing,
+    /// although storage still returns it.
     pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expire_time.is_some_and(|end| end <= now)
     }

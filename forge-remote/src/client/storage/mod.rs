@@ -317,7 +317,8 @@ fn problem_of(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the code means a missing key: Atlassian's pages and its own package use different codes.
+/// Whether the code means a missing key: Atlassian's documentation and its own package use
+/// different codes.
 fn is_missing(code: &str) -> bool {
     matches!(code, "NOT_FOUND" | "KEY_NOT_FOUND")
 }

@@ -145,7 +145,7 @@ impl Stage {
         next.ok().flatten()
     }
 
-    /// Has a delayed job run, and expects that no other starts before it.
+    /// Makes a delayed job run, and expects that no other starts before it.
     pub(super) async fn expect_rest(&mut self, engine: &Arc<dyn JobEngine>, key: &str) -> Case {
         let mut probe = envelope(key, PLAIN, "ari:probe");
         probe.not_before = Some(SystemTime::now() + Duration::from_secs(1));

@@ -116,7 +116,7 @@ impl Chain {
         self.broken(indent)
     }
 
-    /// Returns the chain with each call on a line of its own.
+    /// Returns the chain with each call on a separate line.
     fn broken(&self, indent: usize) -> String {
         let inner = indent + 4;
         let mut text = self.value.clone();

@@ -87,7 +87,7 @@ impl Literal {
     }
 }
 
-/// Returns items in delimiters, each on a line of its own.
+/// Returns items in delimiters, each on a separate line.
 fn lines(open: &str, items: impl Iterator<Item = String>, close: &str, indent: usize) -> String {
     let mut text = format!("{open}\n");
     for item in items {

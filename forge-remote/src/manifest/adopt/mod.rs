@@ -42,7 +42,7 @@ pub(crate) struct Adopted {
 pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
     let manifest = file.value();
     let (functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
-    // A part that Forge itself would reject may be read in another way than its author meant.
+    // A part that Forge itself would reject may be read differently than its author meant.
     let mistakes: Vec<Diagnostic> = lint(file, &DesiredManifest::default())
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)

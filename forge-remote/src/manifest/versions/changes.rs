@@ -35,7 +35,8 @@ pub struct VersionChange {
     pub manifest: Position,
     /// Advice.
     pub help: Option<String>,
-    /// What installations on the older version still call.
+    /// The effect on installations on the older version: the handlers and paths that they still
+    /// call.
     #[serde(skip)]
     pub(crate) former: Former,
 }

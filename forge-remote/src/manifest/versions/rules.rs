@@ -17,7 +17,7 @@ pub enum VersionLevel {
 }
 
 impl VersionLevel {
-    /// Returns what a version of this level means for installations, with or without
+    /// Returns the consequence of a version of this level for installations, with or without
     /// [app-managed permissions](super::is_app_managed).
     pub(crate) fn consequence(self, is_app_managed: bool) -> &'static str {
         match self {

@@ -21,8 +21,8 @@ const MAX_CALLS: usize = 1000;
 /// comment, search) and `myself`. Confluence's v2 API has pages (list, get, create), v1 the current
 /// user. GraphQL has the exchange for users' tokens, for an app that declares
 /// [`App::impersonation_scopes`](crate::App::impersonation_scopes). A search returns every issue,
-/// whatever its JQL; scopes and permissions are not checked. Other calls get 501: add responses with
-/// [`respond`](Self::respond), and failures with [`fail_next`](Self::fail_next).
+/// regardless of its JQL; scopes and permissions are not checked. Other calls get 501: add responses
+/// with [`respond`](Self::respond), and failures with [`fail_next`](Self::fail_next).
 ///
 /// The modules that an app registers at run time are kept for each installation, with generated keys;
 /// Forge's calls of them are those of a `dynamic` handler. The installation's details have every scope

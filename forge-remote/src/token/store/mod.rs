@@ -154,7 +154,7 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Checks the store for the command `doctor`: its schema, its settings for durability. It changes nothing: it
     /// creates no file and no table, and works before [`open`](Self::open). If none of its checks
     /// [failed](CheckState::Failed) or is [pending](CheckState::Pending), `doctor` then calls [`list`](Self::list),
-    /// also before `open`.
+    /// even before `open`.
     ///
     /// The default implementation returns no checks.
     fn checks(&self) -> BoxFuture<Vec<Check>> {

@@ -38,7 +38,8 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS forge_remote_schema (version BI
 /// The limits are local to the transaction, because a proxy may share the connection.
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
-/// Whatever the default of the database or the role is, what waited for a lock sees what its holder has committed.
+/// Regardless of the defaults of the database or the role, a transaction that waited for a lock sees what its
+/// holder has committed.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The id of the key check, which is a row among the tokens: deleting all rows, because the key is lost,
 /// deletes it as well.
@@ -274,7 +275,7 @@ async fn version(executor: impl PgExecutor<'_>) -> Result<i64, StoreError> {
         .map_err(failed)
 }
 
-/// Returns what the role may not do with a schema of this version, although the store needs it, and the fix.
+/// Returns the privileges on a schema of this version that the store needs and the role lacks, and the fix.
 async fn lacking_rights(
     pool: &PgPool,
     done: i64,

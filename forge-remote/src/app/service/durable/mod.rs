@@ -1,4 +1,4 @@
-//! Durable handlers and jobs: what they run is stored first.
+//! Durable handlers and jobs: their calls are stored before they run.
 
 mod intake;
 mod removals;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::jobs::{EngineError, JobEngine};
 use crate::token::Tokens;
 
-/// Has the engine end the jobs of each installation that is removed. The record of a removal, by which a run is
+/// Makes the engine discard the jobs of each removed installation. The record of a removal, by which a run is
 /// refused, lasts 28 hours; a job may wait longer.
 pub(in crate::app::service) fn end_removed_installations(
     tokens: &Tokens,

@@ -48,7 +48,7 @@ const REMOVAL_LASTS: Duration = Duration::from_secs(3600);
 /// The longest text of a report, in bytes.
 const MAX_REPORT: usize = 4096;
 
-/// What all durable handlers need to run.
+/// The state that all durable handlers need.
 pub(in crate::app::service) struct Runner {
     pub(super) seal: JobSeal,
     pub(super) context: ServiceContext,
@@ -62,7 +62,7 @@ pub(in crate::app::service) struct Runner {
 #[derive(Clone)]
 pub(in crate::app::service) struct DurableHandler {
     policy: JobPolicy,
-    /// What a call has to be bound to; `None` for a job.
+    /// The endpoint to which a call must belong; `None` for a job.
     pub(super) target: Option<EndpointTarget>,
     pub(super) endpoint: Arc<str>,
     mount: Arc<dyn ErasedHandler>,
@@ -208,7 +208,7 @@ pub(super) struct NotDone {
     then: Then,
 }
 
-/// What happens to a run that is not done.
+/// The outcome of an unsuccessful run.
 pub(super) enum Then {
     Retry(Duration),
     Later(Duration),
@@ -266,7 +266,7 @@ impl Runner {
         }
     }
 
-    /// Notes that the engine starts to run calls.
+    /// Records that the engine starts to run calls.
     pub(in crate::app::service) fn starts(&self) {
         self.started
             .store(self.context.clock.elapsed().as_secs(), Relaxed);
@@ -404,8 +404,8 @@ impl Runner {
         Err(NotDone::new(code, text, Then::Retry(backoff)))
     }
 
-    /// Notes the run of an occurrence until the returned guard is dropped, or returns why it is skipped.
-    /// What has started once is not skipped any more.
+    /// Records the run of an occurrence until the returned guard is dropped, or returns why it is
+    /// skipped. An occurrence that has started once is no longer skipped.
     fn admit(
         &self,
         handler: &DurableHandler,
@@ -446,7 +446,7 @@ impl Runner {
         Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text))
     }
 
-    /// Returns what happens to a call that this version of the app can't read or would not accept: another version may
+    /// Returns the outcome of a call that this version of the app cannot read or would not accept: another version may
     /// have stored it a moment ago.
     fn not_restored(
         &self,

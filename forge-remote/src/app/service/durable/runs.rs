@@ -34,8 +34,8 @@ impl Runs {
         }
     }
 
-    /// Notes that a run of an occurrence starts, until the returned guard is dropped. Returns `None` if
-    /// another occurrence's was running at `due`, or is running.
+    /// Records that a run of an occurrence starts, until the returned guard is dropped. Returns `None`
+    /// if another occurrence's was running at `due`, or is running.
     pub(in crate::app::service) fn start(
         self: &Arc<Self>,
         handler: &str,
@@ -78,7 +78,7 @@ impl Runs {
     }
 }
 
-/// A run that has started. Dropping it notes its end.
+/// A run that has started. Dropping it records its end.
 pub(in crate::app::service) struct RunGuard {
     runs: Arc<Runs>,
     group: Group,

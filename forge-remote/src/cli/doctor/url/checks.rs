@@ -70,13 +70,13 @@ pub(super) fn fault<'a>(answer: &Answer, own: &'a Rule) -> (&'a Rule, &'static s
     }
 }
 
-/// What the base URL responds.
+/// The responses of the base URL.
 pub(super) struct Reach {
     pub(super) lines: Vec<Line>,
     /// Whether other requests have a meaning.
     pub(super) is_reachable: bool,
-    /// The failed line of a path that something else than the app refused, unless the handlers' paths reach the app:
-    /// a front end may forward these alone.
+    /// The failed line of a path that something other than the app rejected, unless the handlers' paths reach the
+    /// app: a front end may forward these alone.
     pub(super) doubt: Option<Line>,
     /// The app's own response, which has its digest.
     pub(super) own: Option<Answer>,
@@ -165,7 +165,7 @@ fn certificate(validity: &Validity) -> Line {
     Line::warning(check, detail, "renew it, and repair the automatic renewal").code(&CERTIFICATE)
 }
 
-/// What the handlers' paths respond to calls without a token.
+/// The responses of the handlers' paths to calls without a FIT.
 pub(super) struct Routes {
     pub(super) lines: Vec<Line>,
     /// Whether the app got a token nevertheless, of something in front of it.
@@ -296,7 +296,7 @@ fn limited(
     trouble(check, rule, detail, RAISE_LIMIT)
 }
 
-/// Sends a path with `%2F`, which is another path for the app than the one with slashes.
+/// Sends a path with `%2F`, which for the app differs from the path with slashes.
 pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
     let check = "paths";
     let route = plan.escapable();
@@ -359,11 +359,12 @@ pub(super) async fn methods(session: &mut Session, plan: &Plan) -> Line {
     }
 }
 
-/// What a deployment does not serve.
+/// A path that a deployment must not serve.
 struct Exposure {
     path: &'static str,
     rule: &'static Rule,
-    /// Whether a successful response is what is looked for. Some services respond to every path.
+    /// Returns whether a successful response is the searched one. Some services respond to every
+    /// path.
     is_it: fn(&Answer) -> bool,
     fix: &'static str,
 }
@@ -380,7 +381,7 @@ const EXPOSURES: [Exposure; 5] = [
     Exposure { path: "/manifest.yml", rule: &EXPOSED_FILE, is_it: is_manifest, fix: NO_FOLDER },
 ];
 
-/// Requests what a deployment does not serve.
+/// Requests paths that a deployment must not serve.
 pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
     let check = "exposure";
     let mut lines = Vec::new();

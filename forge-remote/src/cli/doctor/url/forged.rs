@@ -17,7 +17,7 @@ const CHECK: &str = "tokens";
 /// before it may do so again.
 const INVENTED_KEYS: usize = 3;
 
-/// What is known of the tokens on their way to the app.
+/// The result of sending FITs to the app.
 pub(super) struct Arrival {
     pub(super) lines: Vec<Line>,
     /// Whether the app gets the tokens that are sent.
@@ -40,7 +40,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
             Ok(answer) if answer.is_without_token() => return lost(check, "removes"),
             Ok(answer) if answer.is_without_key() => without_key += 1,
             Ok(answer) if answer.is_refusal() => refused += 1,
-            // The next checks name what is wrong.
+            // The next checks name the problem.
             Ok(_) => return arrived(Vec::new()),
             Err(error) => return arrived(vec![not_sent(check, &error)]),
         }
@@ -114,7 +114,7 @@ async fn send_with_key_id(
     send(session, plan, &Request::post("/tick").bearer(&token)).await
 }
 
-/// Sends a case of each class that needs no key of Atlassian's.
+/// Sends a case of each class that needs no private key of Atlassian.
 pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     let (mut sent, mut wrong) = (0, Vec::new());
     for class in CLASSES {

@@ -1,7 +1,8 @@
 //! `doctor --url`: attacks a deployment of this app's own from outside.
 //!
 //! At most 60 requests are sent, 2 a second, only to a base URL of the app's manifest, and only after
-//! a question. The forged tokens are those of `forge-remote-attacks` that need no key of Atlassian's.
+//! a question. The forged FITs are the cases of `forge-remote-attacks` that need no private key of
+//! Atlassian.
 
 mod certificate;
 mod checks;

@@ -19,7 +19,7 @@ const MAX_ROUTES: usize = 16;
 /// The body that is sent at most, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// What to attack.
+/// The plan of the attacks.
 pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     /// The number of further paths, which are not called.
@@ -59,7 +59,7 @@ pub(super) enum PlanError {
 }
 
 impl Plan {
-    /// Returns what to attack, with a key of the set with this name.
+    /// Returns the plan, with a key of the set with this name.
     pub(super) fn new(
         app: &App,
         key_set: String,
@@ -101,7 +101,7 @@ impl Plan {
         })
     }
 
-    /// Returns what an attacker makes tokens from at this time: a token is valid for seconds.
+    /// Returns the scene of the attacks at this time: a FIT is valid for seconds.
     pub(super) fn scene(&self, now: SystemTime) -> Scene {
         let claims = self.claims(now);
         let scene = match &self.published {

@@ -204,7 +204,7 @@ impl Answer {
         self.status == expected.status() && self.body == expected.body().as_bytes()
     }
 
-    /// Returns whether the response has the header of the app's refusals.
+    /// Returns whether the response has the header of the app's rejections.
     pub(super) fn has_challenge(&self) -> bool {
         let expected = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
         let name = header::WWW_AUTHENTICATE;

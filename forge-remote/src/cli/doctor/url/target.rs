@@ -80,7 +80,7 @@ fn parse(url: &str) -> Result<Url, TargetError> {
 /// A base URL of a manifest's remote.
 struct BaseUrl<'a> {
     remote: &'a str,
-    /// Whether an endpoint has the remote. Others are services of somebody else.
+    /// Whether an endpoint has the remote. Others are another party's services.
     is_of_endpoint: bool,
     /// The URL, or its text if a variable in it has no value.
     url: String,

@@ -90,8 +90,8 @@ impl RedisTokens {
         format!("{}:by-end", self.prefix)
     }
 
-    /// Returns what the server says about itself; empty if the user lacks the permission for `INFO`. An error
-    /// for a version that is too old.
+    /// Returns the server's `INFO`; empty if the user lacks the permission for `INFO`. An error for a version
+    /// that is too old.
     async fn info(&self) -> Result<HashMap<String, String>, StoreError> {
         let mut commands = redis::pipe();
         for section in ["server", "memory", "persistence"] {
