@@ -78,7 +78,7 @@ export async function follow({ connected, received, changed }) {
   }
 }
 
-/** Whether an error is that of a broken connection, in the words of each browser. */
+/** Returns whether an error is a broken connection; each browser has its own message. */
 const isLost = (error) =>
   error instanceof ApiError || error.name === 'AbortError' || /network|load failed|input stream/i.test(error.message);
 

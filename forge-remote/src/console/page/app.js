@@ -105,7 +105,7 @@ function refuse(title, ...text) {
   notice(h.div({ class: 'notice', role: 'alert' }, empty(title, text)));
 }
 
-/** Shows a text in place of the views. */
+/** Shows a text instead of the views. */
 function notice(vnode) {
   main.replaceChildren();
   draw(place, vnode);
@@ -192,7 +192,7 @@ function pressed(event) {
   }
   const isControl = target instanceof HTMLElement && target.matches('button, a, summary');
   if (isControl && (key === 'Enter' || key === ' ')) return;
-  // Arrow keys scroll where the focus is in a detail.
+  // Arrow keys scroll if the focus is in a detail.
   if (key.startsWith('Arrow') && target instanceof HTMLElement && target.closest('.detail, dialog')) return;
   const tab = tabs.children[Number(key) - 1];
   if (key === '?') showKeys();
@@ -219,7 +219,7 @@ async function run() {
       'Open the link that dev prints',
       'The console needs the secret that is in the link. ',
       h.code('cargo run -- dev'),
-      ' prints it at its start.',
+      ' prints it at launch.',
     );
     return;
   }

@@ -20,14 +20,14 @@ export function callDetail({ announce, select }) {
   let summary = null;
   // The call as the API has it, once it is fetched.
   let call = null;
-  // The fetched call that is shown: until the open one is here, there is no blank moment between two.
+  // The fetched call that is shown: until the open one is fetched, the former one stays visible.
   let shown = null;
   let failure = null;
   let note = null;
   let request = new AbortController();
-  // The call that the user repeats: its repetition is opened as soon as it starts.
+  // The call that the user repeats: the new call is opened as soon as it starts.
   let repeated = null;
-  // The wait for the next reading of the open call, and the calls whose logs grew in the last moment.
+  // The timer of the next fetch of the open call, and the calls whose logs grew in the last moment.
   let rereading = null;
   let grown = [];
 
@@ -39,8 +39,8 @@ export function callDetail({ announce, select }) {
     select(repetition);
   });
 
-  // The log grows, line by line, also of a stored call that runs after its response. An event stands for the lines of
-  // the moment after it too, so a call that is opened in this moment is read once more.
+  // The log grows line by line, even after the response if a stored call runs. An event stands for the lines of the
+  // next moment too, so a call that is opened in that moment is fetched a second time.
   subscribe('log', (id) => {
     const now = performance.now();
     grown = [...grown.filter((one) => now - one.at < LOG_DELAY), { id, at: now }];
@@ -61,7 +61,7 @@ export function callDetail({ announce, select }) {
     [failure, note] = [null, null];
     update();
     if (isOther && content.current) content.current.scrollTop = 0;
-    // The user opens a call again to see its newest state.
+    // The user opens a call a second time to see its newest state.
     if (isOther || !isUpdate || call?.outcome !== known?.outcome) load(id);
     if (isOther && grown.some((one) => one.id === id)) reread();
   }
@@ -75,7 +75,7 @@ export function callDetail({ announce, select }) {
       if (signal.aborted) return;
       [summary, call, shown] = [loaded, loaded, loaded];
     } catch (error) {
-      // What is shown of it stays, when `dev` has forgotten the call since.
+      // The shown state stays if `dev` no longer has the call.
       if (error.name === 'AbortError' || call?.id === id) return;
       [call, shown, failure] = [null, null, error.message];
     }

@@ -1,5 +1,5 @@
-// The view of calls: a list that follows along, and one call beside it. Rows have one height, so that nothing moves
-// while calls arrive.
+// The view of calls: a list that follows new calls, and one call next to it. All rows have the same height, so that
+// nothing moves while calls arrive.
 
 import { callDetail } from './call.js';
 import { button, clock, container, draw, empty, h, millis } from './dom.js';
@@ -7,7 +7,7 @@ import { outcomeOf, forgery, status } from './labels.js';
 import { model, subscribe } from './model.js';
 
 const ROW = 28;
-/** What distinguishes a call from its handler's others. */
+/** The text that distinguishes a call from its handler's others. */
 function subject(call) {
   const tags = [
     call.fires && `fires ${call.fires}`,
@@ -43,7 +43,7 @@ export function callsView({ navigate, announce }) {
   let terms = [];
   // The calls that have arrived below the visible rows.
   let unseen = 0;
-  // The scroll position that this code has set: another one is the user's.
+  // The scroll position that this code has set; any other one is the user's.
   let ownScroll = 0;
 
   const element = container('section', { class: 'split', 'aria-label': 'Calls' });
@@ -95,7 +95,7 @@ export function callsView({ navigate, announce }) {
           'aria-label': 'Filter calls',
           'aria-keyshortcuts': '/',
           oninput: ({ target }) => filterBy(target.value),
-          title: 'Words that a call must have: its key, event, path, status, outcome or origin',
+          title: 'Words that the listed calls have: key, event, path, status, outcome or origin',
         }),
         h.span({ class: 'dim count' }, terms.length === 0 ? rows.length : `${shown.length} of ${rows.length}`),
         button(isFollowing ? 'Following' : unseen > 0 ? `Follow (${unseen})` : 'Follow', () => follow(true), {
@@ -147,7 +147,7 @@ export function callsView({ navigate, announce }) {
     // The oldest rows end above the visible ones, which must not move.
     if (removed > 0 && !isFollowing) scrollTo(top - removed * ROW);
     if (ids.has(selected)) detail.update(model.calls.get(selected));
-    // A newcomer sees the first call without a click.
+    // The first call is selected, so that it shows without a click.
     if (selected === null && drawn.size > 0 && !element.hidden) open([...drawn.keys()].at(-1));
   });
 
@@ -180,7 +180,7 @@ export function callsView({ navigate, announce }) {
     if (row) select(Number(row.dataset.id));
   }
 
-  /** Selects a call as the user does: the list then stays where it is. */
+  /** Selects a call as the user does: the list then does not scroll. */
   function select(id) {
     isFollowing = false;
     unseen = 0;

@@ -10,7 +10,7 @@ import { Component } from './preact.js';
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-// Apps share this origin, so the app's id is a part of the name.
+// Apps share this origin, so the name contains the app's id.
 const place = (id) => `forge-remote.body ${model.app.app_ids[0] ?? ''} ${id}`;
 
 function remembered(id) {
@@ -27,11 +27,11 @@ function remember(id, event, body) {
   try {
     sessionStorage.setItem(place(id), JSON.stringify({ event, bodies: { ...bodies, [event ?? '']: body } }));
   } catch {
-    // A full storage only forgets.
+    // If the storage is full, nothing is remembered.
   }
 }
 
-/** A text as a text area has it: the browser changes line ends. */
+/** Returns a text with the line ends of a text area, which the browser changes. */
 const shown = (bytes) => indent(bytes).replace(/\r\n?/g, '\n');
 
 /**
@@ -95,7 +95,7 @@ export class Composer extends Component {
     if (method === 'GET') return 'A GET request has no body.';
     if (this.isSample() && this.sample(event).is_guess)
       return 'Atlassian documents no body for this call; this one is a guess.';
-    if (text !== '' && !isJson(text)) return 'Not JSON. It is sent as it is.';
+    if (text !== '' && !isJson(text)) return 'Not JSON. It is sent unchanged.';
     return this.isSample() || initial ? null : 'Your last body, not the sample.';
   }
 

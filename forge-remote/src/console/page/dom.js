@@ -23,7 +23,7 @@ export function container(name, properties = {}) {
   return element;
 }
 
-/** Makes the children of an element as they are described; what has not changed stays as it is. */
+/** Makes the children of an element as described; unchanged ones are not replaced. */
 export const draw = (element, ...children) => render(createElement(Fragment, null, ...children), element);
 
 /** Opens a dialog with these children, until it is closed. Returns the element. */
@@ -55,7 +55,7 @@ export const heads = (...names) =>
 /** A label with its control, as one cell of a form. */
 export const field = (label, control, props) => h.label({ class: 'field', ...props }, h.span(label), control);
 
-/** A pair of term and description of a `dl`; nothing where the description is empty. */
+/** A pair of term and description of a `dl`; nothing if the description is empty. */
 export const fact = (term, ...description) =>
   description.every((part) => part === null || part === undefined || part === '')
     ? null
@@ -65,7 +65,7 @@ export const fact = (term, ...description) =>
 export const prose = (text) =>
   text.split(/(`[^`\n]+`)/).map((part) => (/^`.+`$/.test(part) ? h.code(part.slice(1, -1)) : part));
 
-/** What a view shows where it has nothing to list. */
+/** The text that a view shows if it has nothing to list. */
 export const empty = (title, ...text) => h.div({ class: 'empty' }, h.h2(title), h.p(...text));
 
 const CLOCK = new Intl.DateTimeFormat(undefined, {
@@ -83,7 +83,7 @@ const DAY = new Intl.DateTimeFormat(undefined, {
 
 export const clock = (time) => CLOCK.format(new Date(time));
 
-/** The time of a day near now: with the weekday where it is not within 12 hours. */
+/** A time of day; with the weekday if it is not within 12 hours from now. */
 export const moment = (time) =>
   Math.abs(new Date(time) - Date.now()) < 12 * 3600e3 ? clock(time) : DAY.format(new Date(time));
 

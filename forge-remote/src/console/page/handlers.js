@@ -134,7 +134,7 @@ function facts(one) {
   ];
 }
 
-/** The result beside the button, so that the form stays for another call. */
+/** The result next to the button, so that the form stays for another call. */
 function result(id) {
   const call = model.calls.get(id);
   return h.a(

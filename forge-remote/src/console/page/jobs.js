@@ -6,9 +6,9 @@ import { model } from './model.js';
 
 const STATES = ['waiting', 'running', 'failed', 'dead'];
 const EMPTY = {
-  waiting: 'Calls of durable handlers wait here until they run.',
+  waiting: 'Stored calls and jobs wait here until they run.',
   running: 'No stored call runs at the moment.',
-  failed: 'A job whose attempt failed waits here for the next one.',
+  failed: 'A job whose attempt failed waits here for a retry.',
   dead: 'A job is dead after its last attempt failed.',
 };
 const REFRESH = 2000;

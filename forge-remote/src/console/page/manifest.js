@@ -1,4 +1,4 @@
-// The view of the manifest: how the file differs from the code, and what is to be known about it.
+// The view of the manifest: its differences from the code, and the findings.
 
 import { get, post } from './api.js';
 import { button, container, draw, empty, h, prose } from './dom.js';
@@ -62,7 +62,7 @@ function comparison({ is_same, diff, findings }) {
     diff !== '' && h.section({ class: 'diff', 'aria-label': 'Difference', tabindex: '0' }, lines(diff)),
     is_same &&
       findings.length === 0 &&
-      empty('Nothing to write', 'The sections that the code declares are in the file as they should be.'),
+      empty('Nothing to write', 'The file has everything that the code declares.'),
   ];
 }
 

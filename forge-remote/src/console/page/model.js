@@ -1,4 +1,4 @@
-// What the page knows: the app, its handlers and the last calls. Views subscribe to the changes.
+// The page's data: the app, its handlers and the last calls. Views subscribe to the changes.
 
 import { get } from './api.js';
 

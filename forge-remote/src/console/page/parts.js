@@ -1,4 +1,4 @@
-// The parts of one call: what is known of it, drawn.
+// The parts of one call's detail.
 
 import { bytes, h, millis, prose } from './dom.js';
 import { body, tree } from './json.js';
@@ -92,7 +92,7 @@ export function log({ log: lines, left_out }) {
   );
   return [
     h.div({ class: 'log', role: 'table', 'aria-label': 'Log lines of this call' }, rows),
-    left_out > 0 && dim(`The call has ${left_out} more, which are not kept.`),
+    left_out > 0 && dim(`The call has ${left_out} more lines, which are not kept.`),
   ];
 }
 

@@ -105,7 +105,7 @@ export function schedulesView() {
   subscribe('handlers', updateIfShown);
   subscribe('calls', updateIfShown);
 
-  // The countdown has come to its end: the next occurrence is a new one.
+  // The countdown has ended: the next occurrence is a new one.
   const isDue = () => model.handlers.some((one) => !one.is_paused && one.next_calls[0]?.at < Date.now() - 500);
 
   return {
