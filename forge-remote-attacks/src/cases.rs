@@ -43,7 +43,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns a request without a token.
+    /// Returns a request without a FIT.
     pub fn post(target: &str) -> Self {
         Self {
             target: target.to_owned(),
@@ -53,7 +53,7 @@ impl Request {
         }
     }
 
-    /// Adds `Authorization: Bearer` with this token.
+    /// Adds `Authorization: Bearer` with this FIT.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
@@ -120,12 +120,12 @@ impl Cases {
         self.all
     }
 
-    /// Adds a token that must be refused.
+    /// Adds a FIT that must be refused.
     pub(crate) fn refused(&mut self, name: impl Into<String>, token: impl FnOnce() -> String) {
         self.token(name, Verdict::Refused(&[401]), token);
     }
 
-    /// Adds a token that must be accepted, with the claims that the handler sees.
+    /// Adds a FIT that must be accepted, with the claims that the handler sees.
     pub(crate) fn accepted(
         &mut self,
         name: impl Into<String>,
@@ -135,7 +135,7 @@ impl Cases {
         self.token(name, Verdict::Accepted(fit.claims.clone()), token);
     }
 
-    /// Adds a token whose refusal or acceptance must not take long.
+    /// Adds a FIT whose refusal or acceptance must not take long.
     pub(crate) fn harmless(&mut self, name: impl Into<String>, token: impl FnOnce() -> String) {
         self.token(name, Verdict::Prompt, token);
     }

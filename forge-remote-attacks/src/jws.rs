@@ -73,7 +73,7 @@ pub fn unique_id() -> String {
 }
 
 impl Fit {
-    /// Returns a token of this header and these claims.
+    /// Returns a FIT of this header and these claims.
     pub fn new(header: Value, claims: Value) -> Self {
         Self {
             header,
@@ -89,7 +89,7 @@ impl Fit {
         self
     }
 
-    /// Returns the token of a call by the platform, for the endpoint with this key.
+    /// Returns the FIT of a call by the platform, for the endpoint with this key.
     pub fn backend(now: SystemTime, endpoint: &str) -> Self {
         let mut fit = Self::page(now);
         fit = fit
@@ -98,7 +98,7 @@ impl Fit {
         fit.without("/context").without("/principal")
     }
 
-    /// Returns the token of a call by a page with a user, with all claims that Atlassian documents.
+    /// Returns the FIT of a call by a page with a user, with all claims that Atlassian documents.
     pub fn page(now: SystemTime) -> Self {
         let issued = seconds(now);
         let site = "d0d52620-3203-4cfa-8db5-f2587155f0dd";
@@ -182,7 +182,7 @@ impl Fit {
         self
     }
 
-    /// Sets the time of issue; the token expires 25 seconds later.
+    /// Sets the time of issue; the FIT expires 25 seconds later.
     #[must_use]
     pub fn issued(self, at: SystemTime) -> Self {
         let issued = seconds(at);

@@ -14,7 +14,7 @@ use crate::rsa::{self, RsaKey};
 /// The keys of a [`Scene`].
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// The key that signs valid tokens. An attacker without it signs with another key.
+    /// The key that signs valid FITs. An attacker without it signs with another key.
     pub first: Arc<RsaKey>,
     /// Another published key.
     pub second: Arc<RsaKey>,
@@ -41,7 +41,7 @@ impl Keys {
     }
 
     /// Returns the fixed keys of the vectors. Their private halves are published: a deployment that
-    /// trusts them accepts anybody's tokens.
+    /// trusts them accepts anybody's FITs.
     pub fn published_for_tests() -> Option<Self> {
         let read = |base64: &str| {
             let base64: String = base64.split_whitespace().collect();
@@ -58,7 +58,7 @@ impl Keys {
         })
     }
 
-    /// Returns the keys around this one, which signs valid tokens.
+    /// Returns the keys around this one, which signs valid FITs.
     pub fn of(first: RsaKey) -> Self {
         let stranger = Arc::new(rsa::stranger().clone());
         let first = Arc::new(first);
@@ -104,7 +104,7 @@ pub struct Scene {
     second_kid: String,
     trap_url: String,
     key_set_url: String,
-    /// Where the ids of tokens start, if they are not random.
+    /// Where the ids of FITs start, if they are not random.
     ids: Option<AtomicU64>,
 }
 
@@ -124,7 +124,7 @@ impl Scene {
         }
     }
 
-    /// Replaces the claims of valid tokens: of a call by the platform, and of one by a page.
+    /// Replaces the claims of valid FITs: of a call by the platform, and of one by a page.
     #[must_use]
     pub fn with_claims(mut self, fit: Value, page: Value) -> Self {
         (self.fit.claims, self.page.claims) = (fit, page);
@@ -148,7 +148,7 @@ impl Scene {
         self
     }
 
-    /// Counts the ids of tokens instead of choosing random ones, so that the same tokens are made again.
+    /// Counts the ids of FITs instead of choosing random ones, so that the same FITs are made again.
     #[must_use]
     pub fn with_counted_ids(mut self) -> Self {
         self.ids = Some(AtomicU64::new(1));
@@ -164,17 +164,17 @@ impl Scene {
         jws::seconds(self.now)
     }
 
-    /// Returns a valid token for `/tick`, unsigned.
+    /// Returns a valid FIT for `/tick`, unsigned.
     pub fn fit(&self) -> Fit {
         self.numbered(&self.fit)
     }
 
-    /// Returns a valid token for `/ui`, unsigned.
+    /// Returns a valid FIT for `/ui`, unsigned.
     pub fn page(&self) -> Fit {
         self.numbered(&self.page)
     }
 
-    /// Returns the platform's token for the endpoint with this key, unsigned.
+    /// Returns the platform's FIT for the endpoint with this key, unsigned.
     pub(crate) fn endpoint(&self, key: &str) -> Fit {
         self.fit().claim("/app/module/key", key)
     }

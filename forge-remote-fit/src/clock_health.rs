@@ -1,4 +1,4 @@
-//! Whether the machine's clock agrees with Atlassian's, as invocation tokens show it.
+//! Whether the machine's clock agrees with Atlassian's, as FITs show it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -12,12 +12,12 @@ const DOUBTFUL: u8 = 2;
 pub struct ClockHealth(AtomicU8);
 
 impl ClockHealth {
-    /// Records a token whose dates were accepted.
+    /// Records a FIT whose dates were accepted.
     pub fn confirm(&self) {
         self.0.store(CONFIRMED, Ordering::Relaxed);
     }
 
-    /// Records a token that was rejected for its dates.
+    /// Records a FIT that was rejected for its dates.
     pub fn doubt(&self) {
         self.0.store(DOUBTFUL, Ordering::Relaxed);
     }

@@ -1,13 +1,13 @@
 //! The reasons of rejections: detailed in the log, hidden from the caller.
 
-/// Upper bound on a token's length, in bytes; longer ones are rejected. A FIT has about 2 KB, more with a large page
+/// Upper bound on a FIT's length, in bytes; longer ones are rejected. A FIT has about 2 KB, more with a large page
 /// context.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Why a FIT was rejected.
 ///
 /// The reason is for the log only. The caller gets a 401, or a 403 for [`WrongPage`](Self::WrongPage), where
-/// the token itself is valid. No message contains a token or a claim.
+/// the FIT itself is valid. No message contains a FIT or a claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -117,7 +117,7 @@ impl TokenRejection {
     }
 }
 
-/// Why no key was available to verify a token.
+/// Why no key was available to verify a FIT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysUnavailable {
@@ -128,7 +128,7 @@ pub enum KeysUnavailable {
          the key set's URL (see the log of the last fetch)?"
     )]
     NotFetched,
-    /// The token names a key that is not in the set, and the set may not be fetched again yet.
+    /// The FIT names a key that is not in the set, and the set may not be fetched again yet.
     #[error(
         "the token's key is not in the key set, which was fetched for another unknown key within \
          `JwksPolicy::unknown_key_cooldown`; it is looked for again after that"
@@ -146,13 +146,13 @@ impl KeysUnavailable {
     }
 }
 
-/// Why a request could not be verified: its token was rejected (401 or 403), or no key was available (503).
+/// Why a request could not be verified: its FIT was rejected (401 or 403), or no key was available (503).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// The token is rejected: 401, or 403 for [`TokenRejection::WrongPage`].
+    /// The FIT is rejected: 401, or 403 for [`TokenRejection::WrongPage`].
     #[error(transparent)]
     Rejected(#[from] TokenRejection),
-    /// No key is available to verify the token, which may be valid: 503.
+    /// No key is available to verify the FIT, which may be valid: 503.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
 }

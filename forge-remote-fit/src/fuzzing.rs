@@ -38,7 +38,7 @@ const NOW: u64 = 1_800_000_000;
 const KID: &str = "k";
 /// The header of inputs that are a payload alone.
 const HEADER: &[u8] = br#"{"alg":"RS256","kid":"k","typ":"JWT"}"#;
-/// Tokens of larger inputs are rejected for their length.
+/// FITs of larger inputs are rejected for their length.
 const MAX_INPUT: usize = 32 * 1024;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -149,7 +149,7 @@ fn bearer(token: &str) -> HeaderValue {
 
 /// A header and a payload, a line each; or a payload alone, or an `Authorization` header.
 ///
-/// - No token without the key's signature is accepted.
+/// - No FIT without the key's signature is accepted.
 /// - A signed one is accepted if and only if its header and its claims each pass, and both say what
 ///   another JSON reader finds in them.
 /// - A handler that only the platform calls accepts no FIT with a principal, and none with a module

@@ -27,7 +27,7 @@ pub(super) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits a token. Its characters are checked when a part is decoded.
+    /// Splits a FIT. Its characters are checked when a part is decoded.
     pub(super) fn split(token: &'a [u8]) -> Result<Self, TokenRejection> {
         let (signed, signature) = split_at(token, memrchr(b'.', token))
             .ok_or(TokenRejection::NotCompact("it has one part, not three"))?;
@@ -99,7 +99,7 @@ struct Header<'a> {
     forbidden: Option<&'static str>,
 }
 
-/// Members that change how a token is read, or bring key material along.
+/// Members that change how a FIT is read, or bring key material along.
 const FORBIDDEN: [&str; 12] = [
     "crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "p2c",
 ];

@@ -46,7 +46,7 @@ impl JwksPolicy {
     }
 
     /// Sets the shortest time between two fetches that unknown keys cause (default: 5 seconds, at
-    /// least 1), however many tokens name such keys. If no fetch is allowed yet, the request gets 503,
+    /// least 1), however many FITs name such keys. If no fetch is allowed yet, the request gets 503,
     /// not 401: the key may have been published meanwhile.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.unknown_key_cooldown = cooldown.max(Duration::from_secs(1));

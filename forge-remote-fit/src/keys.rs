@@ -199,13 +199,13 @@ impl Jwks {
         }
     }
 
-    /// The keys that may have signed a token with this `kid`.
+    /// The keys that may have signed a FIT with this `kid`.
     pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
         let inner = &self.inner;
         if let Some(keys) = inner.fresh(kid) {
             return Ok(keys);
         }
-        // Twice: a fetch that was under way already may be older than the token.
+        // Twice: a fetch that was under way already may be older than the FIT.
         for _ in 0..2 {
             let Some(snapshot) = inner.usable() else {
                 inner.wait_for_any_keys().await?;
@@ -240,7 +240,7 @@ impl JwksState {
     }
 
     /// Why a key that is not in the set can't be used: it is known to be unpublished only if the
-    /// set was fetched since a token first named it.
+    /// set was fetched since a FIT first named it.
     fn missing(&self, upkeep: &mut Upkeep, kid: &str) -> VerifyError {
         let now = self.clock.elapsed();
         let first_seen = upkeep.unknown.first_seen(kid, upkeep.started, now);

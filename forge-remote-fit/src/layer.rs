@@ -26,11 +26,11 @@ use super::verifier::Verifier;
 ///   extensions. With the feature `axum` both are extractors.
 /// - Any other call never reaches the inner service. The response is JSON and reveals nothing: 401,
 ///   403 for a page that is not in [`EndpointTarget::pages`], 503 where Atlassian's key set cannot be
-///   fetched. The reason is logged, ten times a minute at most for each reason, without the token
+///   fetched. The reason is logged, ten times a minute at most for each reason, without the FIT
 ///   and its claims.
 /// - The layer does not read the body. Limit its size with another layer.
 ///
-/// Browsers send a CORS preflight without a token before a `requestRemote` call: put a CORS layer
+/// Browsers send a CORS preflight without a FIT before a `requestRemote` call: put a CORS layer
 /// outside of this one. If a call's [`Provenance`] is not `Platform`, its OAuth headers may have
 /// been written by the caller.
 ///

@@ -46,7 +46,7 @@ impl Environment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
     /// Default: handlers that only the platform calls accept `core:endpoint` and the type of their
-    /// own module, and the token's key must be the handler's. If a handler's module is hand-written in
+    /// own module, and the FIT's key must be the handler's. If a handler's module is hand-written in
     /// the manifest, the code does not know the module's key, and any key is accepted except those of other handlers.
     #[default]
     Key,
@@ -104,7 +104,7 @@ impl VerificationPolicy {
         self
     }
 
-    /// Accepts tokens of these environments only, so that a development installation never
+    /// Accepts FITs of these environments only, so that a development installation never
     /// reaches production data. Default: all are accepted.
     pub fn environments(mut self, environments: impl IntoIterator<Item = Environment>) -> Self {
         self.environments = Some(environments.into_iter().collect());
@@ -125,14 +125,14 @@ impl VerificationPolicy {
     }
 }
 
-/// The endpoint a token is verified for, and who may call it.
+/// The endpoint a FIT is verified for, and who may call it.
 ///
 /// ```
 /// use forge_remote_fit::EndpointTarget;
 ///
 /// // A schedule's endpoint: no user, no browser.
 /// let mut refresh = EndpointTarget::platform("refresh-index");
-/// // The key of the module that points at the endpoint, should a token name that one.
+/// // The key of the module that points at the endpoint, should a FIT name that one.
 /// refresh.module = Some("refresh-index-trigger".into());
 ///
 /// // An endpoint for one of the app's pages.
@@ -184,14 +184,14 @@ impl EndpointTarget {
         }
     }
 
-    /// Creates the target of an endpoint that only the platform calls: schedules, events. A token
+    /// Creates the target of an endpoint that only the platform calls: schedules, events. A FIT
     /// must name `core:endpoint` and this endpoint's key, and no user.
     pub fn platform(endpoint: impl Into<String>) -> Self {
         Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::Platform)
     }
 
     /// Creates the target of an endpoint that the platform calls because of what a user did: actions,
-    /// JQL functions. A token must name `core:endpoint` and this endpoint's key, and may name a user.
+    /// JQL functions. A FIT must name `core:endpoint` and this endpoint's key, and may name a user.
     pub fn platform_for_user(endpoint: impl Into<String>) -> Self {
         Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::PlatformForUser)
     }

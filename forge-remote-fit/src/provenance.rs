@@ -42,7 +42,7 @@ impl Provenance {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
-            // No browser holds a token of this type.
+            // No browser holds a FIT of this type.
             (AllowedCaller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
             (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
             (AllowedCaller::Page, _) => false,

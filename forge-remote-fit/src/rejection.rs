@@ -1,4 +1,4 @@
-//! The response to a token that is not accepted, and its line in the log.
+//! The response to a FIT that is not accepted, and its line in the log.
 
 use http::{HeaderValue, Response, StatusCode, header};
 

@@ -1,4 +1,4 @@
-//! Token ids that were seen, for as long as their tokens live.
+//! FIT ids that were seen, for as long as their FITs live.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 /// More live ids than this are never kept: 25 seconds at 40,000 calls a second.
 const MAX_IDS: usize = 1_000_000;
 
-/// An id is kept this much longer than its token: the time that expiry is judged by can be set back
+/// An id is kept this much longer than its FIT: the time that expiry is judged by can be set back
 /// by as much, see [`VerifiedTime`](super::verified_time::VerifiedTime).
 const KEPT_LONGER: Duration = Duration::from_secs(60);
 
@@ -23,7 +23,7 @@ struct Seen {
 }
 
 impl ReplayGuard {
-    /// True when `id` is new; it is then remembered until its token has expired.
+    /// True when `id` is new; it is then remembered until its FIT has expired.
     pub(crate) fn first_use(&self, id: &str, expires: SystemTime, now: SystemTime) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let due = seen

@@ -1,4 +1,4 @@
-//! The ids of keys that tokens named and no set had.
+//! The ids of keys that FITs named and no set had.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -12,12 +12,12 @@ const TOLERANCE: Duration = Duration::from_secs(10);
 /// The monotonic clock counts for this much less than it shows, in parts: it may run fast.
 const DRIFT: u32 = 1000;
 
-/// The earliest time that it can be, as signed tokens prove: a token that verifies was issued in the
-/// past, and the monotonic clock counts from there. Where the wall clock is set back, expired tokens
+/// The earliest time that it can be, as signed FITs prove: a FIT that verifies was issued in the
+/// past, and the monotonic clock counts from there. Where the wall clock is set back, expired FITs
 /// stay expired and good ones stay good.
 ///
 /// Only signed dates move it, never the wall clock: one that was ahead and is corrected leaves no
-/// trace. Before the first token there is nothing to go by.
+/// trace. Before the first FIT there is nothing to go by.
 pub(super) struct VerifiedTime {
     /// The earliest time in milliseconds since 1970, less the monotonic clock's: one number, so
     /// that it can be raised at once. `i64::MIN` for none.
@@ -55,7 +55,7 @@ impl VerifiedTime {
         (earliest, !behind.is_zero())
     }
 
-    /// Takes note of a verified token's `iat`; `now` is the time it was judged by.
+    /// Takes note of a verified FIT's `iat`; `now` is the time it was judged by.
     pub(super) fn observe(&self, issued_at: SystemTime, now: SystemTime, clock: &dyn Clock) {
         let earliest = issued_at.min(now).checked_sub(TOLERANCE);
         let since = earliest.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());

@@ -25,19 +25,19 @@ use super::provenance::Provenance;
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
 
-/// The scheme before the token in its header, in any case.
+/// The scheme before the FIT in its header, in any case.
 const SCHEME: &[u8] = b"Bearer ";
 
 /// How many rejected module types are logged, and how much of each.
 const MAX_LOGGED_TYPES: usize = 32;
 const MAX_LOGGED_CHARS: usize = 64;
 
-/// The key sets that a verifier trusts. A token selects one of them and can't name another.
+/// The key sets that a verifier trusts. A FIT selects one of them and can't name another.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
-    /// The set for every token that chooses no other.
+    /// The set for every FIT that chooses no other.
     pub commercial: Jwks,
-    /// The set for tokens of Atlassian's staging cloud, where that is accepted.
+    /// The set for FITs of Atlassian's staging cloud, where that is accepted.
     pub staging: Option<Jwks>,
     /// The sets of isolated clouds, by their label (`icLabel`).
     pub isolated: BTreeMap<String, Jwks>,
@@ -96,7 +96,7 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Creates a verifier for the tokens of `app_id`, signed by a key of `keys`.
+    /// Creates a verifier for the FITs of `app_id`, signed by a key of `keys`.
     pub fn new(
         app_id: AppId,
         keys: KeyRing,
@@ -106,9 +106,9 @@ impl Verifier {
         Self::for_apps([app_id], keys, policy, clock)
     }
 
-    /// Creates a verifier for the tokens of several apps, such as the variants of one app behind one
-    /// backend. A token must be issued for exactly one of them, and [`Claims::app_id`] returns it.
-    /// Without any id, every token is rejected.
+    /// Creates a verifier for the FITs of several apps, such as the variants of one app behind one
+    /// backend. A FIT must be issued for exactly one of them, and [`Claims::app_id`] returns it.
+    /// Without any id, every FIT is rejected.
     pub fn for_apps(
         app_ids: impl IntoIterator<Item = AppId>,
         keys: KeyRing,
@@ -139,7 +139,7 @@ impl Verifier {
     }
 
     /// Creates a verifier for production, with the default policies and the keys of Atlassian's
-    /// commercial cloud. They are fetched when the first token arrives.
+    /// commercial cloud. They are fetched when the first FIT arrives.
     ///
     /// To fetch them earlier, spawn `verifier.keys().commercial.keep_fresh()`: [`Jwks::keep_fresh`].
     ///
@@ -175,14 +175,14 @@ impl Verifier {
         self.log_limits.clone()
     }
 
-    /// Records in `clock_health` what the dates of tokens show about the machine's clock.
+    /// Records in `clock_health` what the dates of FITs show about the machine's clock.
     #[doc(hidden)]
     pub fn with_clock_health(mut self, clock_health: Arc<ClockHealth>) -> Self {
         self.clock_health = clock_health;
         self
     }
 
-    /// Returns the ids of the apps whose tokens are accepted.
+    /// Returns the ids of the apps whose FITs are accepted.
     pub fn app_ids(&self) -> &[AppId] {
         &self.app_ids
     }
@@ -192,7 +192,7 @@ impl Verifier {
         &self.keys
     }
 
-    /// Verifies the token of a request for `target`.
+    /// Verifies the FIT of a request for `target`.
     pub async fn verify(
         &self,
         headers: &HeaderMap,
@@ -258,7 +258,7 @@ impl Verifier {
     /// Restores the claims of a call that this app verified, and then stored where nobody else can
     /// write.
     ///
-    /// The token itself is not stored, so its signature is not checked again: the caller has proven
+    /// The FIT itself is not stored, so its signature is not checked again: the caller has proven
     /// that the payload is the app's own record. Everything else is checked as for a call, the dates
     /// as of the time of the first verification.
     pub(crate) fn restore(
@@ -297,7 +297,7 @@ impl Verifier {
         }
     }
 
-    /// Ties the token to the endpoint it came to: a FIT itself names no path.
+    /// Ties the FIT to the endpoint it came to: a FIT itself names no path.
     fn bind(&self, claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
         let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
         let may_have_user = match target.caller {
@@ -372,7 +372,7 @@ impl Verifier {
     }
 }
 
-/// Whether a handler that only the platform calls accepts a token of this module type, which is
+/// Whether a handler that only the platform calls accepts a FIT of this module type, which is
 /// not `core:endpoint`.
 fn accepts_type(
     module_type: Option<&str>,
@@ -382,7 +382,7 @@ fn accepts_type(
     let is_own = module_type == Some(target.module_type);
     match binding {
         EndpointBinding::Strict => false,
-        // The tokens of calls without an endpoint in the manifest are not documented.
+        // The FITs of calls without an endpoint in the manifest are not documented.
         EndpointBinding::Key => {
             is_own || (module_type.is_none() && target.named == AllowedModuleKey::Anything)
         }
@@ -405,7 +405,7 @@ fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejec
     }
 }
 
-/// Returns the module key that a request's token names, unverified: for the choice of a message only.
+/// Returns the module key that a request's FIT names, unverified: for the choice of a message only.
 #[doc(hidden)]
 pub fn named_key(headers: &HeaderMap) -> Option<String> {
     let payload = Compact::split(bearer(headers).ok()?).ok()?.payload().ok()?;
@@ -414,7 +414,7 @@ pub fn named_key(headers: &HeaderMap) -> Option<String> {
     Some(key.to_owned())
 }
 
-/// The token of the one `Authorization: Bearer` header.
+/// The FIT of the one `Authorization: Bearer` header.
 fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenRejection> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenRejection::MissingHeader)?;

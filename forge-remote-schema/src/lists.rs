@@ -70,7 +70,7 @@ pub const STARTERS: ListRules = ListRules {
     ..list(conversation_starter)
 };
 
-/// The conditions of a trigger, or of one of its `filtered_events`.
+/// The rules for the conditions of a trigger, or of one of its `filtered_events`.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions<'a> {
     /// The events; `None` is a constant whose value is not known yet.

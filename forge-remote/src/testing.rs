@@ -415,7 +415,7 @@ impl HarnessCall {
         self
     }
 
-    /// Changes the token.
+    /// Changes the FIT.
     pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
         self.call = self.call.fit(change);
         self

@@ -26,7 +26,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use forge_remote_fit::{Claims, EndpointTarget, FitLayer, Provenance, Verifier};
 
-/// Every route of the service; a layer for each endpoint of the manifest.
+/// Returns the service's routes, with one layer per endpoint of the manifest.
 pub fn router(verifier: &Arc<Verifier>) -> Router {
     let mut refresh = EndpointTarget::platform("refresh-index");
     refresh.module = Some("refresh-index-hourly".to_owned());
@@ -35,7 +35,7 @@ pub fn router(verifier: &Arc<Verifier>) -> Router {
     Router::new()
         .route("/refresh-index", post(refresh_index).layer(refresh))
         .route("/notes", post(add_note).layer(notes))
-        // The load balancer's check has no token.
+        // The load balancer's health check has no FIT.
         .route("/healthz", get(async || "ok\n"))
 }
 

@@ -1,5 +1,5 @@
-//! Digests changed work items, and mails a digest a day. Forge's call is acknowledged when it is on disk; the work is done afterwards, in
-//! spite of crashes and deployments.
+//! Collects changed work items and mails a daily digest. Calls are acknowledged once they are on disk, and handled
+//! afterwards, despite crashes and deployments.
 //!
 //! | variable | sets | default |
 //! | --- | --- | --- |
@@ -72,14 +72,15 @@ async fn changes(
     Ok(())
 }
 
-/// Has the digest of the day mailed, on weekdays at seven in the morning: a mail that fails is retried alone.
+/// Sends the job that mails the daily digest, on weekdays at 7:00. The job is separate so that a failed mail
+/// is retried without the rest.
 #[scheduled_trigger(cron = "0 7 * * 1-5", tz = "Europe/Berlin", jitter = "10m", durable)]
 async fn daily(occurrence: Occurrence, jobs: Jobs) -> Result<()> {
     let since = occurrence
         .scheduled_for()
         .duration_since(SystemTime::UNIX_EPOCH)?;
     let day = since.as_secs() / (24 * 3600);
-    // This handler may run twice, and the mail is sent once.
+    // This handler may run twice; `unique` sends the mail once.
     let mail = jobs.send(mail::args(Mail { day })).unique(day.to_string());
     mail.await?;
     Ok(())

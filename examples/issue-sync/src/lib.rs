@@ -1,5 +1,4 @@
-//! An app that mirrors each site's work items into another tracker. It shows ten ways in which Forge
-//! calls a remote.
+//! An app that mirrors each site's work items into another tracker. It shows nine kinds of handlers.
 
 mod mirror;
 mod signature;

@@ -1,4 +1,5 @@
-//! The copies of work items. The example keeps them in memory; a product uses a database.
+//! The copies of work items. The example keeps them in memory; a production app would use a
+//! database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

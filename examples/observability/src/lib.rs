@@ -1,4 +1,4 @@
-//! An app that an operator can look into: metrics for Prometheus, traces over OTLP.
+//! An app with metrics for Prometheus and traces over OTLP.
 
 pub mod exporter;
 pub mod traces;

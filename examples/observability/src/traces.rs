@@ -60,8 +60,8 @@ pub fn continue_forge(span: &Span, head: &Parts) {
 
 /// Forge's headers as a strict reader of B3 expects them.
 ///
-/// A caller that is not verified yet can write them too, and so choose the trace and whether it is sampled: traces show
-/// nothing about who called, and are no audit log.
+/// A caller that is not verified yet can send these headers too, and so choose the trace and its sampling. Traces do
+/// not prove who called: do not use them as an audit log.
 struct ForgeHeaders<'a>(&'a HeaderMap);
 
 impl Extractor for ForgeHeaders<'_> {

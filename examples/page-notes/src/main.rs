@@ -17,7 +17,7 @@ struct Note {
 /// A page's key: the installation's id and the page's id.
 type PageKey = (String, String);
 
-/// All notes. The example keeps them in memory; a product uses a database.
+/// All notes. The example keeps them in memory; a production app would use a database.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<BTreeMap<PageKey, Vec<Note>>>>);
 

@@ -24,8 +24,8 @@ pub struct Page {
     pub title: String,
 }
 
-/// The pages of every installation. The example keeps them in memory and reads them again at each
-/// start; a product uses a database. `None` marks an installation that was removed.
+/// The pages of every installation. The example keeps them in memory and rebuilds them at each
+/// start; a production app would use a database. `None` marks an installation that was removed.
 #[derive(Clone, Debug, Default)]
 pub struct Index(Arc<RwLock<BTreeMap<String, Option<Vec<Page>>>>>);
 

@@ -1,4 +1,4 @@
-//! The algorithm that a token names, and signatures other than RS256.
+//! The algorithm that a FIT names, and signatures other than RS256.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -21,7 +21,7 @@ fn with_alg(scene: &Scene, alg: &str) -> String {
     format!(r#"{{"alg":{alg},"kid":"{first_kid}"}}"#)
 }
 
-/// Returns forms of the token without a genuine signature, and with one.
+/// Returns forms of the FIT without a genuine signature, and with one.
 fn forms(scene: &Scene, header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
     let genuine = compact(header, fit.claims_json(), scene.first());
     let [head, payload, _] = parts(&genuine);
@@ -495,7 +495,7 @@ pub(super) fn encrypted(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// A valid token whose algorithm is changed in transit.
+/// A valid FIT whose algorithm is changed in transit.
 pub(super) fn alg_changed(scene: &Scene, cases: &mut Cases) {
     let token = scene.fit().token();
     let [_, payload, signature] = parts(&token);

@@ -1,4 +1,4 @@
-//! The header `Authorization`: where the token is, and how it is written.
+//! The header `Authorization`: where the FIT is, and how it is written.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

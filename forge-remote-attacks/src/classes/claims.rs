@@ -209,7 +209,7 @@ pub(super) fn audience(scene: &Scene, cases: &mut Cases) {
     cases.refused("in the header only", || fit.token());
 }
 
-/// A genuine token of another app.
+/// A genuine FIT of another app.
 pub(super) fn other_app(scene: &Scene, cases: &mut Cases) {
     let app_id = scene.app_id();
     let installation_id = scene.installation_id();
@@ -449,7 +449,7 @@ pub(super) fn other_endpoint(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// A browser holds its user's token (`requestRemote`), which must not start the platform's jobs.
+/// A browser holds its user's FIT (`requestRemote`), which must not start the platform's jobs.
 pub(super) fn user_on_trigger(scene: &Scene, cases: &mut Cases) {
     for (name, fit) in [
         ("a page's token", scene.page()),

@@ -1,4 +1,4 @@
-//! The dates of a token.
+//! The dates of a FIT.
 
 use std::time::Duration;
 

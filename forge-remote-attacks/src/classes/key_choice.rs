@@ -1,4 +1,4 @@
-//! The key that verifies a token: only a published one, by its `kid`.
+//! The key that verifies a FIT: only a published one, by its `kid`.
 
 use serde_json::{Value, json};
 
@@ -182,7 +182,7 @@ pub(super) fn odd_key_id(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// A token with key material in its header is rejected, regardless of its signer, and nothing is fetched.
+/// A FIT with key material in its header is rejected, regardless of its signer, and nothing is fetched.
 pub(super) fn key_in_header(scene: &Scene, cases: &mut Cases) {
     let first_kid = scene.first_kid();
     let url = scene.trap_url().to_owned();

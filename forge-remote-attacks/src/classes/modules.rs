@@ -1,4 +1,4 @@
-//! The module type, by which the platform's tokens differ from those of pages.
+//! The module type, by which the platform's FITs differ from those of pages.
 
 use crate::{Cases, Scene};
 

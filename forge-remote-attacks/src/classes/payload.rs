@@ -345,7 +345,7 @@ pub(super) fn deep_payload(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// A careless parser compares each member with all before it. Accepting such tokens is fine, but it
+/// A careless parser compares each member with all before it. Accepting such FITs is fine, but it
 /// must not be slow.
 pub(super) fn wide_payload(scene: &Scene, cases: &mut Cases) {
     let fit = scene.fit();

@@ -96,7 +96,7 @@ pub(super) fn wrong_parts(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// Returns a token whose three parts all contain one of the alphabet's last two characters and all
+/// Returns a FIT whose three parts all contain one of the alphabet's last two characters and all
 /// need padding.
 fn fit_with_special_characters(scene: &Scene) -> Fit {
     loop {
@@ -237,7 +237,7 @@ pub(super) fn invalid_base64url(scene: &Scene, cases: &mut Cases) {
     for (name, spell) in &spellings {
         for (at, part) in ["header", "payload", "signature"].iter().enumerate() {
             let token = respell(at, spell.as_ref());
-            // Bytes that HTTP forbids in a header are 400; blanks at the end are not part of the token.
+            // Bytes that HTTP forbids in a header are 400; blanks at the end are not part of the FIT.
             if *part == "signature" && *name == "a blank behind" {
                 cases.accepted(format!("{name}: {part}"), &fit, || token.clone());
                 continue;

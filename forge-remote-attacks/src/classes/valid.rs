@@ -1,4 +1,4 @@
-//! Valid tokens that resemble forged ones.
+//! Valid FITs that resemble forged ones.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Dates of a token: `exp`, `nbf` and `iat`.
+//! Dates of a FIT: `exp`, `nbf` and `iat`.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -67,7 +67,7 @@ enum Part {
 }
 
 impl Claims {
-    /// Returns the app's ARI, which equals the token's audience and `app.id` in the manifest.
+    /// Returns the app's ARI, which equals the FIT's audience and `app.id` in the manifest.
     pub fn app_id(&self) -> &str {
         self.get(&self.0.app_id)
     }
@@ -114,7 +114,7 @@ impl Claims {
         self.optional(&self.0.principal)
     }
 
-    /// Returns the token's id.
+    /// Returns the FIT's id.
     pub fn jti(&self) -> Option<&str> {
         self.optional(&self.0.jti)
     }
@@ -124,7 +124,7 @@ impl Claims {
         self.optional(&self.0.isolated_cloud_label)
     }
 
-    /// Returns the token's expiry.
+    /// Returns the FIT's expiry.
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires.to_time()
     }
@@ -139,7 +139,7 @@ impl Claims {
         self.0.verified_at
     }
 
-    /// When the token was issued (`iat`, else `nbf`).
+    /// When the FIT was issued (`iat`, else `nbf`).
     pub(super) fn issued_at(&self) -> Option<SystemTime> {
         self.0.issued_at.map(NumericDate::to_time)
     }
@@ -196,7 +196,7 @@ impl Claims {
 
 /// The conditions on claims, independent of their signer.
 pub(super) struct Expected<'a> {
-    /// The apps whose tokens are accepted, without duplicates.
+    /// The apps whose FITs are accepted, without duplicates.
     pub(super) app_ids: &'a [AppId],
     pub(super) now: SystemTime,
     pub(super) clock_skew: Duration,
@@ -332,7 +332,7 @@ impl<'a> RawClaims<'a> {
     }
 }
 
-/// Checks that the token is valid now, and not for longer than the policy accepts.
+/// Checks that the FIT is valid now, and not for longer than the policy accepts.
 fn check_dates(
     expires: NumericDate,
     not_before: Option<NumericDate>,

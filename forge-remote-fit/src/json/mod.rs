@@ -1,5 +1,5 @@
 //! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields with
-//! an undocumented shape. Tokens and keys are read by `strict`.
+//! an undocumented shape. FITs and keys are read by `strict`.
 
 mod lenient;
 pub(crate) mod strict;

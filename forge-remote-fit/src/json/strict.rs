@@ -1,4 +1,4 @@
-//! JSON as tokens and keys need it: stricter than a parser for everybody.
+//! JSON as FITs and keys need it: stricter than a parser for everybody.
 
 use std::borrow::Cow;
 use std::fmt;

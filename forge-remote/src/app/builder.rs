@@ -365,7 +365,7 @@ impl App {
     }
 
     /// Accepts tokens of an isolated cloud, verified with its key set, and calls its installations'
-    /// APIs in that cloud. `label` is the `icLabel` of its tokens; the cloud's onboarding provides
+    /// APIs in that cloud. `label` is the `icLabel` of its FITs; the cloud's onboarding provides
     /// these values. One app can serve the commercial cloud and any number of isolated ones.
     ///
     /// The key set's URL is enough for an app that calls no API.

@@ -1,4 +1,4 @@
-//! The ids of the apps that a backend serves: the audiences of the tokens it accepts.
+//! The ids of the apps that a backend serves: the audiences of the FITs it accepts.
 //!
 //! Launch, `manifest --check` and `dev` use this one code path.
 

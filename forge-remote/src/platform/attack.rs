@@ -1,4 +1,4 @@
-//! Every forged token of `forge-remote-attacks`, sent to a handler in this process.
+//! Every forged FIT of `forge-remote-attacks`, sent to a handler in this process.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, header};
@@ -18,7 +18,7 @@ const OF_THE_HANDLER: [&str; 4] = [
     "unknown_module",
 ];
 
-/// Forged tokens that a handler did not refuse.
+/// Forged FITs that a handler did not refuse.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "{} of {sent} forged tokens were not refused, the first is `{}`: which layer or route responds before \
@@ -31,13 +31,13 @@ pub struct AttackError {
 }
 
 impl AttackError {
-    /// Returns the class, the name and the status of each token that was not refused.
+    /// Returns the class, the name and the status of each FIT that was not refused.
     pub fn unrefused(&self) -> &[String] {
         &self.unrefused
     }
 }
 
-/// Sends every forged token in place of the call's, and returns their number if all are refused.
+/// Sends every forged FIT in place of the call's, and returns their number if all are refused.
 pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackError> {
     let (platform, claims) = (call.platform().clone(), call.claims().clone());
     let base = call.signed("");
@@ -46,7 +46,7 @@ pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackErr
         if OF_THE_HANDLER.contains(&class.id) {
             continue;
         }
-        // The clock advances: a token from the future would become valid.
+        // The clock advances: a FIT from the future would become valid.
         let scene = platform.scene(&claims);
         for case in class.cases(&scene) {
             let Verdict::Refused(statuses) = case.verdict else {

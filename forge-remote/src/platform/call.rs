@@ -100,7 +100,7 @@ impl Platform {
     }
 
     /// Replaces the ids in a sample body by the platform's: a body names the installation, the site, the
-    /// app and the environment of its token, as Forge's bodies do.
+    /// app and the environment of its FIT, as Forge's bodies do.
     fn with_own_ids(&self, mut body: Value) -> Value {
         let platform = &self.0;
         let ids = [
@@ -225,13 +225,13 @@ impl Call {
         self
     }
 
-    /// Returns the platform that signs its token.
+    /// Returns the platform that signs its FIT.
     #[cfg(feature = "testing")]
     pub(super) fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// Returns the claims of its token.
+    /// Returns the claims of its FIT.
     pub(super) fn claims(&self) -> &Value {
         self.fit.claims()
     }

@@ -259,7 +259,7 @@ fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Returns the claims of the token in a request's headers.
+/// Returns the claims of the FIT in a request's headers.
 fn claims(headers: &HeaderMap) -> Option<serde_json::Value> {
     let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let payload = token.split('.').nth(1)?;

@@ -59,7 +59,7 @@ impl Fit {
         self.set("/app/module", json!({ "type": module_type, "key": key }))
     }
 
-    /// Turns it into the token of a page's call by this user: sets `principal` and the page's context.
+    /// Turns it into the FIT of a page's call by this user: sets `principal` and the page's context.
     pub fn as_user(self, account_id: &str) -> Self {
         let cloud_id = self.platform.0.cloud_id.clone();
         let key = self
@@ -129,7 +129,7 @@ impl Fit {
         &self.claims
     }
 
-    /// Signs the token and returns it as a compact JWS.
+    /// Signs the FIT and returns it as a compact JWS.
     #[must_use]
     pub fn sign(&self) -> String {
         self.platform.sign(&self.claims)

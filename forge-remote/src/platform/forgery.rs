@@ -12,15 +12,15 @@ use super::Platform;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Forgery {
-    /// The token expired an hour ago.
+    /// The FIT expired an hour ago.
     Expired,
-    /// The token belongs to another app.
+    /// The FIT belongs to another app.
     OtherApp,
     /// The key set has no key with its id.
     UnknownKey,
     /// Its key id is the platform's, and its signature is another key's.
     OtherSigner,
-    /// The token is missing.
+    /// The FIT is missing.
     NoToken,
     /// There are two.
     TwoTokens,
@@ -50,7 +50,7 @@ impl Forgery {
         }
     }
 
-    /// Replaces the token of a request, whose claims are these.
+    /// Replaces the FIT of a request, whose claims are these.
     pub(super) fn forge(
         self,
         platform: &Platform,

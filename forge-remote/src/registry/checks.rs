@@ -292,7 +292,7 @@ const FORMER_KEY: Rule = Rule::launch(
 );
 
 impl Registry {
-    /// Checks that a token of an older version names one handler.
+    /// Checks that a FIT of an older version names one handler.
     fn check_former_keys(&self, problems: &mut Vec<Diagnostic>) {
         let mut owners: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handler in self.handlers() {

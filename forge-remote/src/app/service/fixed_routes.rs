@@ -72,7 +72,7 @@ impl FixedRoutes {
     }
 }
 
-/// Responds to the CORS preflight that a browser sends, without a token, before a `requestRemote`.
+/// Responds to the CORS preflight that a browser sends, without a FIT, before a `requestRemote`.
 pub(super) fn preflight(request: &Request, methods: &str) -> Response {
     let headers = request.headers();
     if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {

@@ -32,7 +32,7 @@ impl FormerCalls {
         Self(handlers.filter(|one| !one.is_cron()).map(names).collect())
     }
 
-    /// Returns the hint at a path without a handler: the token, if there is one, names a handler.
+    /// Returns the hint at a path without a handler: the FIT, if there is one, names a handler.
     pub(super) fn at_unknown_path(&self, headers: &HeaderMap) -> Option<String> {
         let key = named_key(headers)?;
         let (names, is_former) = self.of_key(&key)?;
@@ -45,7 +45,7 @@ impl FormerCalls {
         ))
     }
 
-    /// Returns the hint at a rejected token, if it names an endpoint other than the called one.
+    /// Returns the hint at a rejected FIT, if it names an endpoint other than the called one.
     pub(super) fn at_handler(
         &self,
         error: &VerifyError,

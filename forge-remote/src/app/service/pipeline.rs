@@ -31,7 +31,7 @@ use crate::telemetry::record;
 /// A handler on its route, with the checks before and after it.
 pub(super) struct Mounted {
     target: EndpointTarget,
-    /// The other attributes of the function on this route, each with its own requirements on a token.
+    /// The other attributes of the function on this route, each with its own requirements on a FIT.
     others: Vec<Mounted>,
     endpoint: Arc<str>,
     kind: &'static dyn Kind,
@@ -99,7 +99,7 @@ impl Mounted {
 
     /// Adds the other attributes of the function on this route.
     ///
-    /// A token that names the shared endpoint does not show which module it is for, so the route has
+    /// A FIT that names the shared endpoint does not show which module it is for, so the route has
     /// the strictest rules, the longest timeouts and the largest body limit of all, and accepts an empty body if
     /// one of them does.
     pub(super) fn sharing_route_with(mut self, mut others: Vec<Self>) -> Self {
@@ -129,7 +129,7 @@ impl Mounted {
         let mut response = serving.await;
         spans::record_response(&span, &response);
         if is_page {
-            // Any origin may read it: a request needs the token, which no browser adds automatically.
+            // Any origin may read it: a request needs the FIT, which no browser adds automatically.
             let any = HeaderValue::from_static("*");
             let headers = response.headers_mut();
             headers
@@ -209,7 +209,7 @@ impl Mounted {
         response
     }
 
-    /// Returns the first attribute that accepts a request's token, with the token's claims, or the
+    /// Returns the first attribute that accepts a request's FIT, with the FIT's claims, or the
     /// response that rejects it. Every attribute applies its own rules.
     async fn verified_for_any(
         &self,
@@ -221,7 +221,7 @@ impl Mounted {
             Err(error) => error,
         };
         for attribute in &self.others {
-            // A token that names another endpoint, module or page may be another attribute's. Any
+            // A FIT that names another endpoint, module or page may be another attribute's. Any
             // other error is the same for all.
             if !names_another(&rejection) {
                 break;
@@ -280,7 +280,7 @@ impl Mounted {
     }
 }
 
-/// Returns whether a token was rejected because of the endpoint, module, page or caller that it names.
+/// Returns whether a FIT was rejected because of the endpoint, module, page or caller that it names.
 fn names_another(error: &VerifyError) -> bool {
     use TokenRejection::{HasPrincipal, WrongEndpoint, WrongModuleType, WrongPage};
     let VerifyError::Rejected(rejection) = error else {

@@ -8,7 +8,7 @@ use forge_remote_schema::built_in::CRON_CLOCK;
 use crate::fit::{AllowedModuleKey, EndpointTarget};
 use crate::registry::Handler;
 
-/// Returns the requirements on a token for a handler.
+/// Returns the requirements on a FIT for a handler.
 pub(super) fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
     let kind = handler.registration().kind;
     // A handler with `cron` has no endpoint: a local platform names its key.

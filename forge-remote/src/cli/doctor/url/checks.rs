@@ -168,11 +168,11 @@ fn certificate(validity: &Validity) -> Line {
 /// The responses of the handlers' paths to calls without a FIT.
 pub(super) struct Routes {
     pub(super) lines: Vec<Line>,
-    /// Whether the app got a token nevertheless, of something in front of it.
+    /// Whether the app got a FIT nevertheless, of something in front of it.
     pub(super) has_stranger: bool,
 }
 
-/// Checks that each handler is there and refuses a call without a token.
+/// Checks that each handler is there and refuses a call without a FIT.
 pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
     let check = "routes";
     let failed = |line| Routes { lines: vec![line], has_stranger: false };

@@ -1,4 +1,4 @@
-//! Forged tokens: they reach the app, and each is refused as every other one is.
+//! Forged FITs: they reach the app, and each is refused as every other one is.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use forge_remote_attacks::jws::unique_id;
@@ -13,22 +13,22 @@ use super::session::{Answer, SendError, Session};
 use crate::cli::doctor::line::Line;
 
 const CHECK: &str = "tokens";
-/// The tokens with invented key ids. The first one lets the app fetch the key set, and the next ones come
+/// The FITs with invented key ids. The first one lets the app fetch the key set, and the next ones come
 /// before it may do so again.
 const INVENTED_KEYS: usize = 3;
 
 /// The result of sending FITs to the app.
 pub(super) struct Arrival {
     pub(super) lines: Vec<Line>,
-    /// Whether the app gets the tokens that are sent.
+    /// Whether the app gets the FITs that are sent.
     pub(super) do_arrive: bool,
 }
 
-/// Checks that tokens reach the app, and that it has Atlassian's keys. `has_stranger` is whether the app got a
-/// token with a call that had none.
+/// Checks that FITs reach the app, and that it has Atlassian's keys. `has_stranger` is whether the app got a
+/// FIT with a call that had none.
 ///
-/// The app's response distinguishes a missing token from an invalid one. An unknown key id distinguishes more:
-/// within `JwksPolicy::unknown_key_cooldown`, a second one gets 503. This runs before any other token that
+/// The app's response distinguishes a missing FIT from an invalid one. An unknown key id distinguishes more:
+/// within `JwksPolicy::unknown_key_cooldown`, a second one gets 503. This runs before any other FIT that
 /// names a published key, because the app remembers for a minute which ids it has looked for.
 pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bool) -> Arrival {
     let check = "arrival";
@@ -77,7 +77,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
             trouble(check, &NO_KEYS, detail, "run `doctor` where the app runs")
         }
         Some(false) => other_keys(check, plan),
-        // Each of several instances may have got only one of these tokens.
+        // Each of several instances may have got only one of these FITs.
         Some(true) if without_key == 0 => Line::unknown(
             check,
             format!("tokens reach the app; whether it has the keys of {} is not shown by it", plan.key_set),
@@ -88,7 +88,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     arrived(lines)
 }
 
-/// A proxy does this to the header with the token.
+/// A proxy does this to the header with the FIT.
 fn lost(check: &'static str, does: &str) -> Arrival {
     let detail = format!("no token reaches the app: something in front of it {does} the `Authorization` header");
     let fix = "forward the `Authorization` header unchanged to the app, which verifies it";
@@ -104,7 +104,7 @@ fn other_keys(check: &'static str, plan: &Plan) -> Line {
     trouble(check, &OTHER_KEYS, detail, fix)
 }
 
-/// Sends a token of an attacker's own key under this key id.
+/// Sends a FIT of an attacker's own key under this key id.
 async fn send_with_key_id(
     session: &mut Session,
     plan: &Plan,
@@ -164,7 +164,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     trouble(CHECK, rule, detail, fix)
 }
 
-/// Sends a token whose private key is published.
+/// Sends a FIT whose private key is published.
 pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     let check = "key set";
     let request = Request::post("/tick").bearer(&plan.public_token(session.now()));

@@ -113,7 +113,7 @@ async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
     let is_verified = !routes.lines.iter().any(Line::has_failed);
     lines.extend(reach.other_paths(is_verified));
     lines.extend(routes.lines);
-    // These compare with the refusal of a call without a token.
+    // These compare with the refusal of a call without a FIT.
     if is_verified {
         let arrival = forged::arrival(&mut session, plan, routes.has_stranger).await;
         let mut are_refused = !arrival.lines.iter().any(Line::has_failed);

@@ -14,7 +14,7 @@ use crate::app::{App, RouteDigest};
 use crate::fit::{AllowedCaller, PRODUCTION_KEYS};
 use crate::registry::Handler;
 
-/// The largest number of routes that are called without a token: the other requests have their share of the 60.
+/// The largest number of routes that are called without a FIT: the other requests have their share of the 60.
 const MAX_ROUTES: usize = 16;
 /// The body that is sent at most, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -24,14 +24,14 @@ pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     /// The number of further paths, which are not called.
     pub(super) paths_left_out: usize,
-    /// The route that gets the forged tokens: the first one whose calls have a body, or the first.
+    /// The route that gets the forged FITs: the first one whose calls have a body, or the first.
     pub(super) target: Route,
     /// The largest body that the target accepts, in bytes; `None` if its calls have none.
     pub(super) body: Option<usize>,
     pub(super) digest: RouteDigest,
     /// Whether a route of the app's own has the path that no handler has.
     pub(super) has_fallback: bool,
-    /// The source of the key set that the app's tokens are signed with.
+    /// The source of the key set that the app's FITs are signed with.
     pub(super) key_set: String,
     published: Option<PublishedKey>,
     caller: AllowedCaller,
@@ -113,7 +113,7 @@ impl Plan {
         scene.with_claims(claims.clone(), claims)
     }
 
-    /// Returns a token of the target at this time, signed with the published key of the vectors.
+    /// Returns a FIT of the target at this time, signed with the published key of the vectors.
     pub(super) fn public_token(&self, now: SystemTime) -> String {
         let token = Keys::published_for_tests().map(|keys| {
             let header = serde_json::json!({ "alg": "RS256", "kid": FIRST_KID });
@@ -132,7 +132,7 @@ impl Plan {
         self.key_set != PRODUCTION_KEYS
     }
 
-    /// Returns whether the token of a case names a key of the set.
+    /// Returns whether the FIT of a case names a key of the set.
     pub(super) fn names_published_key(&self, case: &Case) -> bool {
         let header = || {
             let part = case.token.as_deref()?.split('.').next()?;
@@ -148,7 +148,7 @@ impl Plan {
         self.routes.iter().find(is_nested).unwrap_or(&self.target)
     }
 
-    /// Returns the claims of a valid token for the target.
+    /// Returns the claims of a valid FIT for the target.
     fn claims(&self, now: SystemTime) -> Value {
         let fit = match self.caller {
             AllowedCaller::Page => Fit::page(now),

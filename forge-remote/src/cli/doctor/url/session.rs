@@ -183,17 +183,17 @@ fn failed(error: reqwest::Error) -> SendError {
 }
 
 impl Answer {
-    /// Returns whether the app refused a call, with or without a token.
+    /// Returns whether the app refused a call, with or without a FIT.
     pub(super) fn is_refusal(&self) -> bool {
         self.is_without_token() || self.is_of_token()
     }
 
-    /// Returns whether the app refused a call because no token arrived.
+    /// Returns whether the app refused a call because no FIT arrived.
     pub(super) fn is_without_token(&self) -> bool {
         self.is_rejection(TokenRejection::MissingHeader)
     }
 
-    /// Returns whether the app refused a call with a token, for any reason.
+    /// Returns whether the app refused a call with a FIT, for any reason.
     pub(super) fn is_of_token(&self) -> bool {
         self.is_rejection(TokenRejection::BadSignature)
     }
@@ -211,7 +211,7 @@ impl Answer {
         self.headers.get(&name) == expected.headers().get(&name)
     }
 
-    /// Returns whether the app had no key for the token: it has none at all, or may not look for this one yet.
+    /// Returns whether the app had no key for the FIT: it has none at all, or may not look for this one yet.
     pub(super) fn is_without_key(&self) -> bool {
         self.code().as_deref() == Some(KeysUnavailable::NotFetched.code())
     }
