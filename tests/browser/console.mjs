@@ -1,4 +1,4 @@
-// Drives the console in Chromium, against a running `dev`.
+// Tests the console in Chromium, against a running `dev`.
 //
 //   node console.mjs LINK [--screenshots DIR] [--write-manifest]
 //
@@ -32,7 +32,7 @@ const { page_url, secret, api, open, step, page, finish } = await session(link);
 const handlers = await api('/handlers');
 const app = await api('/app');
 const scheduled = handlers.find((one) => one.interval_seconds !== null && !one.is_paused);
-// A handler whose body can be anything: the edited one comes back in the detail.
+// A handler that accepts any body: the detail shows the edited one.
 const editable = handlers.find((one) => one.samples[0]?.body && !one.samples[0].is_guess) ?? handlers[0];
 
 const row = (id) => page.locator(`#call-${id}`);
@@ -167,7 +167,7 @@ await step('edits a call and sends it', async () => {
 
 await step('follows a failing call to its log line', async () => {
   const { calls } = await api('/calls');
-  // Where no body is wrong for any handler, the rejection of the forged call is the failure.
+  // If no handler rejects a body, the rejection of the forged call is the failure.
   const failed = calls.filter((call) => call.outcome === 'failed');
   const candidates = (failed.length > 0 ? failed : calls.filter((call) => call.forgery)).reverse();
   check(candidates.length > 0, 'no call failed');
@@ -284,7 +284,7 @@ await step('rejects a wrong and a missing secret with the way out', async () => 
   await wrong.getByText('The secret is not valid').waitFor();
   check((await wrong.locator('.row').count()) === 0, 'a page with a wrong secret shows rows');
   check(wrong.problems.length === 0, wrong.problems.join('\n'));
-  // The right link, opened in the same tab.
+  // The correct link, opened in the same tab.
   await wrong.goto(link);
   await wrong.locator('.connection[data-state="live"]').waitFor();
   await wrong.context().close();
@@ -312,7 +312,7 @@ const weight = (call) => 10 * call.outgoing.length + call.log.length;
 
 async function screenshots(folder) {
   mkdirSync(folder, { recursive: true });
-  // The most telling call: one with calls of its own, else one that logs.
+  // The call with most to show: one that makes calls, else one that logs.
   const { calls } = await api('/calls');
   const details = await Promise.all(calls.slice(-50).map((call) => api(`/calls/${call.id}`)));
   const richest = details.toSorted((one, other) => weight(other) - weight(one))[0];
@@ -333,7 +333,7 @@ async function screenshots(folder) {
   }
 }
 
-// Before the manifest is written: a difference is worth a picture.
+// Before the manifest is written, so that the picture shows a difference.
 if (options.screenshots) await step('writes screenshots', () => screenshots(options.screenshots));
 
 await step('compares the manifest', async () => {

@@ -1,4 +1,4 @@
-// Drives the tabs Jobs and Tokens of the console in Chromium, against a running `jobs_app dev`.
+// Tests the tabs Jobs and Tokens of the console in Chromium, against a running `jobs_app dev`.
 //
 //   node jobs.mjs LINK [--screenshots DIR]
 import { mkdirSync } from 'node:fs';
@@ -28,7 +28,7 @@ async function show(state) {
   await page.getByRole('group', { name: 'State' }).getByRole('button', { name: state, exact: true }).click();
 }
 
-/** Waits until the stored jobs are these, as `handler state attempts`, in any order. */
+/** Waits until these are the stored jobs, as `handler state attempts`, in any order. */
 async function settled(expected) {
   const wanted = expected.toSorted().join();
   let found;
@@ -71,7 +71,7 @@ await step('shows the jobs that wait, run, have failed and are dead', async () =
   await call('index', 'dies');
   await call('export', 'hangs');
   await settled(['index waiting 1', 'index dead 1', 'export running 1']);
-  // Of the same installation, so it waits for the one that hangs.
+  // A job of the same installation, so it waits for the job that hangs.
   await call('export', 'quick');
   await settled(['index waiting 1', 'index dead 1', 'export running 1', 'export waiting 0']);
   for (const [state, handler, attempts, error] of [
@@ -205,7 +205,7 @@ await step('shows the log of an open call before its response', async () => {
   const ended = api('/handlers/slow/call', 'POST');
   const line = page.locator('section[aria-label="Calls"] .row[data-id]', { hasText: 'slow' });
   await openCall(line);
-  // What the user has opened and selected stays while the log grows.
+  // The opened and selected parts stay while the log grows.
   const headers = section('request').locator('details').first();
   await headers.locator('summary').click();
   await headers.locator('summary').focus();

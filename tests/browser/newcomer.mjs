@@ -1,5 +1,5 @@
-// What a newcomer sees, in Chromium: within ten seconds of the start of `dev`, without a click, the hourly call with its
-// claims and its log; one key makes it again. Its copied tests are written to a file, for a compiler.
+// A newcomer's first steps, in Chromium: within ten seconds of the start of `dev`, and without a click, the page shows the
+// hourly call with its claims and its log; one key repeats it. Its copied tests are written to a file, to be compiled.
 //
 //   node newcomer.mjs PROGRAM --tests-to FILE
 import { spawn } from 'node:child_process';
@@ -73,7 +73,7 @@ async function copied() {
 await step('copies calls as tests', async () => {
   const first = await copied();
   check(first === hourly.rust_test && first.includes('#[tokio::test]'), `the clipboard has ${first}`);
-  // The same handler and the same status, with another body.
+  // The same handler and the same status, with a different body.
   const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { body: '{"another": "body"}' });
   await page.locator(`#call-${id}`).click();
   await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();

@@ -34,7 +34,7 @@ async function sign(now) {
   });
   const jwt = (payload, { key = ours.privateKey, ...header } = {}) =>
     new jose.SignJWT(payload).setProtectedHeader({ alg: 'RS256', kid: KID, ...header }).sign(key);
-  // The same key under another algorithm.
+  // The same key under a different algorithm.
   const as = async (alg) => jose.importJWK(await jose.exportJWK(ours.privateKey), alg);
   const secret = (text) => new TextEncoder().encode(text);
 

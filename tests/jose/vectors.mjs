@@ -1,4 +1,4 @@
-// A second reader of the vectors: npm's jose, and the rules of Forge that a JWT library does not know.
+// A second verifier for the vectors: npm's jose, and the rules of Forge beyond a JWT library.
 //
 //   node vectors.mjs FILE      prints { checked, disagreements: ["class: name: …"] }
 //
@@ -14,14 +14,14 @@ const MAX_TOKEN = 64 * 1024;
 const MAX_DEPTH = 100;
 const MAX_SKEW = 10;
 const MAX_LIFETIME = 3600;
-// Header members that change how a token is read, or bring a key along.
+// Header members that change how a token is parsed, or contain a key.
 const FORBIDDEN = ['crit', 'b64', 'zip', 'cty', 'enc', 'jwk', 'jku', 'x5u', 'x5c', 'x5t', 'x5t#S256', 'p2c'];
 
 const fail = (reason) => { throw new Error(reason); };
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value) => typeof value === 'string' && value.isWellFormed();
 
-// One header `Authorization: Bearer TOKEN`, with one blank.
+// One header `Authorization: Bearer TOKEN`, with one space.
 function tokenOf(headers) {
   const values = headers.filter(([name]) => name.toLowerCase() === 'authorization').map(([, value]) => value);
   if (values.length !== 1) fail('not one Authorization header');
@@ -41,7 +41,7 @@ function jsonOf(part) {
   return isObject(value) ? value : fail('not a JSON object');
 }
 
-// JSON.parse accepts a member twice, any depth, and numbers beyond every type.
+// JSON.parse accepts duplicate members, any depth, and numbers that are too large for a 64-bit float.
 function checkMembers(text) {
   const open = [];
   const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?[0-9][0-9.eE+-]*/gs;
@@ -67,9 +67,9 @@ function checkMembers(text) {
   }
 }
 
-// No number in these claims may be beyond every type: a later reader could not read them.
+// Numbers in these claims must fit into a 64-bit float: a later parser could not read them.
 function checkNumbers(value) {
-  if (typeof value === 'number' && !Number.isFinite(value)) fail('a number beyond every type');
+  if (typeof value === 'number' && !Number.isFinite(value)) fail('a number that is too large');
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(checkNumbers);
 }
 
@@ -87,7 +87,7 @@ function checkClaims(claims, handler) {
     if (date === undefined || date === null) continue;
     if (!Number.isFinite(date) || date < 0 || date > now + MAX_SKEW) fail(`${name} is in the future`);
   }
-  // The expiry has no tolerance, and no token lives for more than an hour.
+  // The expiry has no tolerance, and no FIT is valid for more than an hour.
   if (!Number.isFinite(claims.exp) || claims.exp <= now || claims.exp > now + MAX_LIFETIME) fail('exp');
   if (claims.iss !== issuer) fail('iss');
   const audiences = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
@@ -107,7 +107,7 @@ function checkClaims(claims, handler) {
   checkEndpoint(app.module ?? {}, principal, handler);
 }
 
-// A token names no path, so the calling module is compared with the handler.
+// A FIT contains no path, so the calling module is compared with the handler.
 function checkEndpoint(module, principal, handler) {
   const isPlatform = module.type === 'core:endpoint';
   if (handler.caller === 'platform') {
