@@ -138,25 +138,25 @@ metrics! {
     KEY_SET_REFRESHES = Counter "forge_remote.key_set.refreshes" in Count by [CLOUD, OUTCOME]:
         "Fetches of a cloud's key set: `fetched` or `failed`.";
     TOKEN_WRITES = Counter "forge_remote.tokens.writes" in Count by [OUTCOME]:
-        "Kept tokens: `written` to the store, `failed` calls of the store, `dropped` unwritten because memory was full.";
+        "Tokens for the store: `written`, `failed` calls of the store, `dropped` unwritten because memory was full.";
     TOKENS_PENDING = Gauge "forge_remote.tokens.pending" in Count by []:
-        "Tokens and removals that wait to be written.";
+        "Tokens and removals that are waiting to be written.";
     TOKENS_EXPIRING = Gauge "forge_remote.tokens.expiring" in Count by []:
-        "Installations whose newest token has expired or does so within 30 minutes: Forge's hourly calls renew tokens earlier. Every instance reports those of the whole store; NaN while it can't be read.";
+        "Installations whose newest token has expired or expires within 30 minutes; Forge's hourly calls should have renewed it. Every instance reports the number for the whole store; NaN while the store can't be read.";
     JOB_RUNS = Counter "forge_remote.jobs.runs" in Count by [HANDLER, OUTCOME]:
-        "Runs of stored calls and jobs: `done`, `retry`, `later` (the attempt does not count), `dead`.";
+        "Runs of stored calls and jobs: `done`, `retry`, `later` (the attempt is not counted), `dead`.";
     JOB_DURATION = Histogram "forge_remote.jobs.duration" in Seconds by [HANDLER]:
-        "The time of a run.";
+        "The duration of a run.";
     JOB_WAIT = Histogram "forge_remote.jobs.wait" in Seconds by [HANDLER]:
-        "The time from when a job was due until its first run.";
+        "The time between a job's due time and its first run.";
     JOBS_PENDING = Gauge "forge_remote.jobs.pending" in Count by []:
-        "Stored jobs that wait, for their time too, or run. Every instance reports those of the whole store; NaN while it can't be read.";
+        "Stored jobs that are waiting (including delayed ones) or running. Every instance reports the number for the whole store; NaN while the store can't be read.";
     JOBS_OLDEST_AGE = Gauge "forge_remote.jobs.oldest_age" in Seconds by []:
-        "How long the job that is due longest has been due. Every instance reports that of the whole store; NaN while it can't be read.";
+        "The age of the oldest due job, from its due time. Every instance reports it for the whole store; NaN while the store can't be read.";
     JOBS_DEAD = Gauge "forge_remote.jobs.dead" in Count by []:
-        "Jobs that do not run again and were not discarded. Every instance reports those of the whole store; NaN while it can't be read.";
+        "Jobs that are not retried and were not discarded. Every instance reports the number for the whole store; NaN while the store can't be read.";
     SCHEDULE_LAST_SEEN = Gauge "forge_remote.schedule.last_seen_age" in Seconds by [HANDLER]:
-        "The time since Forge's last call of a scheduled trigger for any installation, or since the start of the process.";
+        "The time since Forge's last call of a scheduled trigger for any installation, or since the process started.";
     SCHEDULE_INTERVAL = Gauge "forge_remote.schedule.interval" in Seconds by [HANDLER]:
         "The interval of a scheduled trigger.";
 }
