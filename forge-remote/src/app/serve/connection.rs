@@ -62,6 +62,15 @@ impl Connection {
         matches!(self.state, State::Resting(..))
     }
 
+    /// Returns the size of the buffer that a resting connection holds, and drops it.
+    #[cfg(test)]
+    pub(super) fn take_buffer(&mut self) -> Option<usize> {
+        match &mut self.state {
+            State::Resting(socket, _) => Some(socket.take_unread()),
+            _ => None,
+        }
+    }
+
     /// Gives the socket of a resting connection to the HTTP layer.
     fn resume(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
@@ -79,7 +88,7 @@ impl Connection {
             State::Http(http) => {
                 let parts = http.into_parts();
                 let mut socket = parts.io.into_inner();
-                socket.unread(parts.read_buf);
+                socket.unread(&parts.read_buf);
                 State::Resting(socket, parts.service)
             }
             other => other,

@@ -91,6 +91,16 @@ async fn an_idle_connection_rests_and_serves_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_resting_connection_holds_no_buffer() {
+    let mut served = Served::new(echo()).await;
+    let large = "x".repeat(300_000);
+    let head = REQUEST.replace("length: 5", "length: 300000");
+    served.exchange(&format!("{head}{large}"), &large).await;
+    assert!(served.rests().await);
+    assert_eq!(served.connection.take_buffer(), Some(0));
+}
+
+#[tokio::test]
 async fn a_connection_that_rests_keeps_the_bytes_that_were_read() {
     let mut served = Served::new(echo()).await;
     let (head, rest) = REQUEST.split_at(20);

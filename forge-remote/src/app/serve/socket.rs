@@ -40,9 +40,17 @@ impl Socket {
         written
     }
 
-    /// Returns bytes to the socket, which are read next.
-    pub(super) fn unread(&mut self, bytes: Bytes) {
-        self.unread = bytes;
+    /// Returns bytes to the socket, which are read next. They are copied: the block that they come from may be much
+    /// larger, even if they are none.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.unread = Bytes::copy_from_slice(bytes);
+    }
+
+    /// Returns the size of the block that the unread bytes are in, and drops them.
+    #[cfg(test)]
+    pub(super) fn take_unread(&mut self) -> usize {
+        let unread = std::mem::take(&mut self.unread);
+        unread.try_into_mut().map_or(0, |block| block.capacity())
     }
 
     /// Completes when the peer has sent data, or has closed or reset the connection.
