@@ -19,7 +19,7 @@ impl Figures {
     }
 }
 
-/// Sends every request once over this many connections, and panics at a response that isn't 2xx.
+/// Sends every request once over this many connections, about in their order, and panics at a response that isn't 2xx.
 pub(crate) fn run(address: &str, requests: &'static [Vec<u8>], connections: usize) -> Figures {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -29,7 +29,8 @@ pub(crate) fn run(address: &str, requests: &'static [Vec<u8>], connections: usiz
     runtime.block_on(async {
         let started = Instant::now();
         let mut tasks = Vec::new();
-        for part in requests.chunks(requests.len().div_ceil(connections)) {
+        for first in 0..connections {
+            let part = requests.iter().skip(first).step_by(connections);
             tasks.push(tokio::spawn(connection(address.to_owned(), part)));
         }
         let mut latencies = Vec::with_capacity(requests.len());
@@ -42,7 +43,10 @@ pub(crate) fn run(address: &str, requests: &'static [Vec<u8>], connections: usiz
     })
 }
 
-async fn connection(address: String, requests: &'static [Vec<u8>]) -> Vec<Duration> {
+async fn connection(
+    address: String,
+    requests: impl ExactSizeIterator<Item = &'static Vec<u8>>,
+) -> Vec<Duration> {
     let mut stream = TcpStream::connect(&address)
         .await
         .expect("the server listens");

@@ -19,7 +19,7 @@ mod tokens;
 use std::process::Command;
 use std::time::Instant;
 
-use process::{Server, build, send, serve_key_set};
+use process::{Server, build, respond, send, serve_key_set};
 use tokens::Signer;
 
 fn main() {
@@ -90,8 +90,12 @@ struct Cost {
     rate: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
-    memory: Vec<f64>,
+    peak: Vec<f64>,
+    resident: Vec<f64>,
+    anonymous: Vec<f64>,
     cold: Vec<f64>,
+    /// The share of the requests that brought a new token, where tokens are stored.
+    renewed: Vec<f64>,
 }
 
 impl Cost {
@@ -102,8 +106,11 @@ impl Cost {
             rate: vec![],
             p50: vec![],
             p99: vec![],
-            memory: vec![],
+            peak: vec![],
+            resident: vec![],
+            anonymous: vec![],
             cold: vec![],
+            renewed: vec![],
         }
     }
 
@@ -115,11 +122,12 @@ impl Cost {
     ) {
         let server = Server::start(program, environment, &requests[0]);
         self.cold.push(server.cold_start.as_secs_f64() * 1e3);
-        let warm_up = &requests[..requests.len() / 10];
+        let (warm_up, requests) = requests.split_at(requests.len() / 10);
         load::run(&server.address, warm_up, load::CONNECTIONS);
         // Tokens are written in the background: those of the warm-up do not belong to the figures, those of the
         // measured requests do.
         server.settle();
+        let seen = tokens_seen(&server);
         let before = server.cpu();
         let figures = load::run(&server.address, requests, load::CONNECTIONS);
         server.settle();
@@ -129,26 +137,52 @@ impl Cost {
         self.rate.push(count / figures.took.as_secs_f64());
         self.p50.push(figures.latency(50).as_secs_f64() * 1e3);
         self.p99.push(figures.latency(99).as_secs_f64() * 1e3);
-        self.memory.push(server.peak_memory());
+        let mebibytes = |kibibytes: f64| kibibytes / 1024.0;
+        self.peak.push(server.peak_memory());
+        self.resident.push(mebibytes(server.memory()));
+        self.anonymous.push(mebibytes(server.anonymous_memory()));
+        if let (Some(before), Some(after)) = (seen, tokens_seen(&server)) {
+            self.renewed.push((after - before) / count);
+        }
     }
 
     fn print(&self) {
         let median = |values: &[f64]| Spread::of(values.iter().copied()).median();
         println!(
-            "{:28} {:7.1} µs CPU a request  {:7.0}/s  p50 {:5.2} ms  p99 {:5.2} ms  {:5.1} MiB  cold start {:5.1} ms",
+            "{:28} {:7.1} µs CPU a request  {:7.0}/s  p50 {:5.2} ms  p99 {:5.2} ms  cold start {:5.1} ms",
             self.name,
             median(&self.cpu),
             median(&self.rate),
             median(&self.p50),
             median(&self.p99),
-            median(&self.memory),
             median(&self.cold)
         );
+        let (resident, anonymous) = (median(&self.resident), median(&self.anonymous));
+        println!(
+            "{:28} {resident:5.2} MiB resident after load: {anonymous:.2} anonymous, {:.2} of files; {:.2} MiB at the peak",
+            "",
+            resident - anonymous,
+            median(&self.peak),
+        );
+        if !self.renewed.is_empty() {
+            println!(
+                "{:28} {:.2} of the requests had a new token",
+                "",
+                median(&self.renewed)
+            );
+        }
     }
 
     fn ratio(&self, other: &Self) -> Spread {
         Spread::of(self.cpu.iter().zip(&other.cpu).map(|(a, b)| a / b))
     }
+}
+
+/// Returns the number of new tokens that an app with a token store has seen.
+fn tokens_seen(server: &Server) -> Option<f64> {
+    let request = b"GET /seen HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let response = respond(&server.address, request)?;
+    response.rsplit("\r\n").next()?.parse().ok()
 }
 
 /// Compares a verified POST of the quickstart with that of a hand-written server, in turns.
@@ -313,12 +347,12 @@ fn stored_tokens(rounds: usize) {
     let program = format!("{folder}/stored_tokens");
     let signer = Signer::new();
     let url = serve_key_set(signer.key_set());
+    // A tenth is the warm-up, which delivers each installation's token twice.
     let count = 20_000;
     println!("signing {count} tokens twice …");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let end = now.unwrap().as_secs() + 3 * 3600;
     let installation = |at: usize| format!("00000000-0000-4000-a000-{:012}", at % 1000);
-    // The first tenth is the warm-up, which delivers each installation's token.
     let known: &'static [Vec<u8>] = signer
         .requests_of(count, "/tick", "tick", |at| {
             (installation(at), tokens::oauth(end))

@@ -98,6 +98,11 @@ impl Server {
         self.status("VmRSS:")
     }
 
+    /// Returns the resident memory that is not a file's, in KiB.
+    pub(crate) fn anonymous_memory(&self) -> f64 {
+        self.status("RssAnon:")
+    }
+
     /// Returns a number of `/proc/<pid>/status`.
     fn status(&self, name: &str) -> f64 {
         let status =
@@ -150,17 +155,19 @@ fn free_port() -> u16 {
 
 /// Sends a request on a new connection and returns the status, or `None` while nothing listens.
 pub(crate) fn send(address: &str, request: &[u8]) -> Option<u16> {
+    respond(address, request)?.split(' ').nth(1)?.parse().ok()
+}
+
+/// Sends a request on a new connection and returns the beginning of the response.
+pub(crate) fn respond(address: &str, request: &[u8]) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(request).ok()?;
     let mut response = [0; 1024];
     let read = stream.read(&mut response).ok()?;
     std::str::from_utf8(&response[..read])
-        .ok()?
-        .split(' ')
-        .nth(1)?
-        .parse()
         .ok()
+        .map(str::to_owned)
 }
 
 /// Serves a key set until the process ends, and returns its URL.

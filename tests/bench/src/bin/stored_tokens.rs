@@ -1,5 +1,8 @@
-//! An app whose handler requests a system token; with `SQLITE=file`, its tokens are stored in SQLite.
+//! An app whose handler requests a system token; with `SQLITE=file`, its tokens are stored in SQLite, and `/seen` returns
+//! the number of new ones.
 
+use forge_remote::axum::Router;
+use forge_remote::axum::routing::get;
 use forge_remote::prelude::*;
 use forge_remote::token::SqliteTokens;
 
@@ -16,6 +19,9 @@ async fn main() -> Result<()> {
         Ok(file) => {
             let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
             let tokens = Tokens::new(SqliteTokens::new(file)).keys(key);
+            let counted = tokens.clone();
+            let seen = get(async move || counted.stats().seen.to_string());
+            let app = app.routes(Router::new().route("/seen", seen));
             app.token_store(tokens).run().await
         }
         Err(_) => app.run().await,
