@@ -16,9 +16,10 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 /// ```
 /// use forge_remote_fit::{Claims, Provenance, EndpointTarget};
 ///
-/// /// Whether an OAuth header next to these claims is set by Forge. fn may_keep_token(claims:
-/// &Claims, target: &EndpointTarget) -> bool { Provenance::of(claims, target) ==
-/// Provenance::Platform }
+/// /// Returns whether Forge has set the OAuth headers of a call with these claims.
+/// fn may_keep_token(claims: &Claims, target: &EndpointTarget) -> bool {
+///     Provenance::of(claims, target) == Provenance::Platform
+/// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
