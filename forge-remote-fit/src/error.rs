@@ -13,29 +13,30 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 #[allow(missing_docs)]
 pub enum TokenRejection {
     #[error(
-        "there is no Authorization header, which Forge sends with each of its calls: this one is a plain `fetch` or `api.fetch` \
-         of a function or a page (use `invokeRemote` or `requestRemote` there), a health check, or a stranger's"
+        "the request has no Authorization header, so it is not a call by Forge: a function or page may call the \
+         remote with `fetch` or `api.fetch` (use `invokeRemote` or `requestRemote`), or it is a health check or \
+         another client"
     )]
     MissingHeader,
     #[error("there is more than one Authorization header")]
     RepeatedHeader,
     #[error("the Authorization header is not `Bearer` and one token")]
     NotBearer,
-    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
+    #[error("the FIT is longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    #[error("the token is not a JWS in compact form: {0}")]
+    #[error("the FIT is not a JWS in compact form: {0}")]
     NotCompact(&'static str),
-    #[error("the token's header is not acceptable: {0}")]
+    #[error("the FIT's header is not acceptable: {0}")]
     BadHeader(&'static str),
-    #[error("the token's algorithm is not RS256")]
+    #[error("the FIT's algorithm is not RS256")]
     WrongAlgorithm,
-    #[error("the token's header has no usable `kid`")]
+    #[error("the FIT's header has no usable `kid`")]
     NoKid,
-    #[error("the token's header has `{0}`, which a FIT never has")]
+    #[error("the FIT's header has `{0}`, which a FIT never has")]
     ForbiddenHeader(&'static str),
-    #[error("no published key has the token's `kid`")]
+    #[error("no published key has the FIT's `kid`")]
     UnknownKey,
-    #[error("the signature is not by the key that the token names")]
+    #[error("the signature does not match the key that `kid` names")]
     BadSignature,
     #[error("the claims are not acceptable JSON ({category} at column {column})")]
     BadClaims {
@@ -46,7 +47,7 @@ pub enum TokenRejection {
     MissingClaim(&'static str),
     #[error("the issuer is not `forge/invocation-token`")]
     WrongIssuer,
-    #[error("the audience is not this app: is the configured app id that of the deployed app?")]
+    #[error("the audience is not this app: check that the configured app id is the deployed app's")]
     WrongAudience,
     #[error("`app.id` is not the audience")]
     WrongApp,
@@ -54,29 +55,27 @@ pub enum TokenRejection {
     InstallationMismatch,
     #[error("`app.installationId` is not an ARI of at most 512 printable ASCII characters")]
     BadInstallation,
-    #[error("the token has expired")]
+    #[error("the FIT has expired")]
     Expired,
-    #[error("the token lives longer than any FIT (is `exp` in milliseconds?)")]
+    #[error("the FIT's lifetime is longer than an hour: check that `exp` is in seconds")]
     LivesTooLong,
-    #[error("the token is not valid yet: is this machine's clock behind?")]
+    #[error("the FIT is not valid yet: check this machine's clock")]
     NotYetValid,
-    #[error("the token was issued in the future: is this machine's clock behind?")]
+    #[error("the FIT was issued in the future: check this machine's clock")]
     IssuedInFuture,
-    #[error("the token's environment is not one that this deployment accepts")]
+    #[error("the deployment does not accept the FIT's environment")]
     WrongEnvironment,
-    #[error("the token names a user, but this endpoint is only called by the platform")]
+    #[error("the FIT names a user (`principal`), but only the platform may call this endpoint")]
     HasPrincipal,
-    #[error("the token is for another endpoint (`app.module.key`)")]
+    #[error("the FIT is for another endpoint (`app.module.key`)")]
     WrongEndpoint,
-    #[error("the token comes from a module, not from the platform (`app.module.type`)")]
+    #[error("`app.module.type` names a module, but only the platform may call this endpoint")]
     WrongModuleType,
-    #[error("the token's page is not in the handler's `pages` (`app.module.key`)")]
+    #[error("the FIT's page is not in the handler's `pages` (`app.module.key`)")]
     WrongPage,
-    #[error(
-        "the installation belongs to another Atlassian cloud than the one that signed the token"
-    )]
+    #[error("the installation does not belong to the Atlassian cloud that signed the FIT")]
     OtherCloud,
-    #[error("the token was used before")]
+    #[error("the FIT was used before")]
     Replayed,
 }
 
@@ -124,14 +123,14 @@ pub enum KeysUnavailable {
     /// There is no key set that can be trusted, or the last fetch failed.
     #[default]
     #[error(
-        "Atlassian's key set can't be fetched, so no token can be verified: can this machine reach \
-         the key set's URL (see the log of the last fetch)?"
+        "Atlassian's key set can't be fetched, so no FIT can be verified: check that this machine \
+         can reach the key set's URL; the last fetch's error is in the log"
     )]
     NotFetched,
     /// The FIT names a key that is not in the set, and the set may not be fetched again yet.
     #[error(
-        "the token's key is not in the key set, which was fetched for another unknown key within \
-         `JwksPolicy::unknown_key_cooldown`; it is looked for again after that"
+        "the FIT's key is not in the key set, and the set may not be fetched again before \
+         `JwksPolicy::unknown_key_cooldown` has passed"
     )]
     Cooldown,
 }

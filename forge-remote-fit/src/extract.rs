@@ -14,7 +14,7 @@ use super::response::{INTERNAL_ERROR, internal_error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`Claims` or `Provenance` was taken on a route without a `FitLayer`, so nothing is verified \
-     there: put the layer in front of the route"
+     there: add the layer to the route"
 )]
 #[non_exhaustive]
 pub struct MissingFitLayer;

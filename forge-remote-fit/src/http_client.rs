@@ -71,8 +71,8 @@ pub fn is_loopback(url: &Url) -> bool {
 /// mounted or files are closed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the HTTP client could not be built; it is retried: are CA certificates installed (or \
-     where SSL_CERT_FILE points), and may the process open more files?"
+    "the HTTP client could not be built, and is retried: install CA certificates (or set \
+     SSL_CERT_FILE), and check the limit of open files"
 )]
 pub struct ClientBuildError {
     source: Arc<reqwest::Error>,

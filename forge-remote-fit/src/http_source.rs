@@ -30,9 +30,7 @@ pub struct HttpKeySource {
 pub enum InvalidKeyUrl {
     #[error("`{0}` is not a URL: expected one like `{PRODUCTION_KEYS}`")]
     NotUrl(String),
-    #[error(
-        "`{0}` is not https: keys decide who is let in, so they come by https (or by http from loopback)"
-    )]
+    #[error("`{0}` is not https: use https, or http on loopback")]
     NotHttps(String),
     #[error("`{0}` has a user or password in it")]
     HasCredentials(String),

@@ -441,7 +441,7 @@ impl JwksState {
             reason,
             failures,
             in_use,
-            "the key set could not be fetched; it will be tried again{}",
+            "the key set could not be fetched; the fetch is retried{}",
             if in_use {
                 " and the last good one is used meanwhile"
             } else {

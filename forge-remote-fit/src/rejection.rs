@@ -102,7 +102,7 @@ impl VerifyError {
                 "rejected: no valid Forge Invocation Token"
             ),
             Self::KeysUnavailable(error) => {
-                tracing::error!(%error, suppressed, "rejected: the token can't be verified without keys");
+                tracing::error!(%error, suppressed, "rejected: the FIT can't be verified without keys");
             }
         }
     }

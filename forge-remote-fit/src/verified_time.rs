@@ -74,7 +74,8 @@ impl VerifiedTime {
             tracing::warn!(
                 seconds = behind.as_secs(),
                 suppressed,
-                "this machine's clock is behind the dates of verified tokens; expiry is judged by those"
+                "this machine's clock is behind the dates of verified FITs; expiry is checked against these dates: \
+                 synchronize the clock (NTP)"
             );
         }
     }

@@ -6,7 +6,7 @@ async fn notes(
     Json(notes.of(user))
 }
 ::forge_remote::__private::handler! {
-    [#[cfg(unix)]] __forge_remote_attribute_of_notes notes "notes" ""
+    [#[cfg(unix)]] __forge_remote_annotated_free_function_notes notes "notes" ""
     requests_both::forge_remote::__private::kinds::Endpoint { pages : & [], }, mount_2[<
     forge_remote_probe < State < Notes > >>::forge_remote_part(); < forge_remote_probe <
     Option < UserToken > >>::forge_remote_last();] [< forge_remote_probe < Json < Vec <

@@ -7,7 +7,7 @@ pub async fn reindex(
     Ok(())
 }
 ::forge_remote::__private::job! {
-    [] [pub] __forge_remote_attribute_of_reindex reindex reindex "reindex" "reindex"
+    [] [pub] __forge_remote_annotated_free_function_reindex reindex reindex "reindex" "reindex"
     "Copies a project to the search index."
     ""::forge_remote::__private::JobPolicy::DEFAULT.with_retries(3u32)
     .with_timeout_seconds(600u64).with_per_installation(1u32), [Args < Reindex >]

@@ -3,7 +3,7 @@ pub async fn follow(retry: Retry, Event(issue): Event<IssueEvent>) -> Result<()>
     Ok(())
 }
 ::forge_remote::__private::handler! {
-    [#[doc(hidden)] pub] __forge_remote_attribute_of_follow follow "follow" ""
+    [#[doc(hidden)] pub] __forge_remote_annotated_free_function_follow follow "follow" ""
     no_user_requests_none::forge_remote::__private::kinds::Trigger { events : &
     ["avi:jira:created:issue", "avi:jira:deleted:issue"], unknown_events : & [],
     filtered_events : & [], conditions : ::forge_remote::__private::kinds::Conditions {

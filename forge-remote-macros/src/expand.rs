@@ -110,7 +110,7 @@ pub(crate) fn record_name(function: &Ident, number: usize) -> Ident {
         number => format!("__{number}"),
     };
     format_ident!(
-        "__forge_remote_attribute_of_{}{number}",
+        "__forge_remote_annotated_free_function_{}{number}",
         function.unraw(),
         span = Span::call_site().located_at(function.span())
     )

@@ -70,7 +70,7 @@ pub(crate) fn refuse_job(attribute: &str, item: &TokenStream, errors: &mut Error
 pub(crate) fn refuse_both(attribute: &str, place: impl Into<Place>, errors: &mut Errors) {
     errors.help(
         place,
-        format!("`#[job]` cannot be combined with `#[{attribute}]`: a job has other arguments than a call"),
+        format!("`#[job]` cannot be combined with `#[{attribute}]`: a job's arguments differ from a call's"),
         "write a second function that calls the same code",
     );
 }

@@ -264,7 +264,7 @@ fn argument(argument: &FnArg, found: &mut Vec<Fault>) {
             return reject(
                 Place::of(receiver),
                 "a handler cannot be a method: there is no value to call it on",
-                "make it a free function, and take what it needs as `State<T>`",
+                "make it a free function, and take its state as `State<T>`",
             );
         }
         FnArg::Typed(argument) => argument,
@@ -288,7 +288,7 @@ fn argument(argument: &FnArg, found: &mut Vec<Fault>) {
     } else if let Type::Reference(reference) = &*argument.ty {
         reject(
             Place::of(reference),
-            "an argument cannot be a reference: nothing owns the value while the handler runs",
+            "an argument cannot be a reference",
             "take it by value",
         );
     }
@@ -347,9 +347,9 @@ fn other_attributes(handler: &Handler, errors: &mut Errors) {
     let is_page = |kind: &KindSpec| kind.caller == AllowedCaller::Page;
     let has_own_path = |kind: &&KindSpec| !kind.has_endpoint() || kind.routes != RouteScope::Exact;
     let reason = if is_page(own) != is_page(next) {
-        "a page's user could make the calls that only Forge may make".to_owned()
+        "a page's user could then make calls that only the platform may make".to_owned()
     } else if let Some(kind) = [own, next].into_iter().find(has_own_path) {
-        format!("a `#[{}]` needs a path of its own", kind.attribute)
+        format!("a `#[{}]` needs a separate path", kind.attribute)
     } else {
         return;
     };

@@ -41,8 +41,8 @@ impl Restate {
     fn endpoint(&self, serving: Option<Arc<Serving>>) -> Result<Endpoint, EngineError> {
         if self.identity_keys.is_empty() && !self.address.ip().is_loopback() {
             return Err(EngineError::new(
-                "without an identity key, anything that reaches the address of Restate's calls could run jobs: give \
-                the engine the server's key with `identity_key`, or `listen` on loopback",
+                "without an identity key, anything that reaches the address for calls by Restate could run jobs: \
+                give the engine the server's key with `identity_key`, or `listen` on loopback",
             ));
         }
         endpoint(serving, self.remember, self.keep_dead, &self.identity_keys).map_err(|key| {
@@ -81,7 +81,7 @@ impl Restate {
             Ok(Some(Deployment { uri, .. })) => Check::failed(
                 "engine",
                 format!("Restate runs the jobs at {uri}, and this app is at {url}"),
-                "give each environment of each app a server of its own; after a move, see `register_by_hand`",
+                "give each environment of each app a separate server; after a move, see `register_by_hand`",
             ),
             Ok(None) => Check::pending(
                 "engine",

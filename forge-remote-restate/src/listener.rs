@@ -33,7 +33,7 @@ pub(crate) async fn listen(listener: TcpListener, endpoint: Endpoint, stop: Canc
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, endpoint.clone()));
                     if connections.len() == MAX_CONNECTIONS {
-                        tracing::warn!(limit = MAX_CONNECTIONS, "the listener has as many connections as it may");
+                        tracing::warn!(limit = MAX_CONNECTIONS, "the listener is at its limit of connections");
                     }
                 }
                 Err(error) => {

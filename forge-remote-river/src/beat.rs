@@ -47,7 +47,8 @@ impl<S: Store> Ledger<S> {
         if last.saturating_sub(now) > MAX_STEP {
             tracing::warn!(
                 seconds = (last - now) / 1000,
-                "the database's clock was set back: waiting jobs are moved with it"
+                "the database's clock was set back: the due times of waiting jobs are moved by the \
+                 same amount"
             );
             // Otherwise they would wait until the clock is there again. A job that is due later keeps its time.
             let due_before = last + LAST_BEAT;

@@ -251,7 +251,7 @@ impl<D: Database> River<D> {
         let checked = self.try_checks(name).await;
         checked.unwrap_or_else(|error| {
             let detail = format!("{name}: {}", chain(&error));
-            let fix = "start the database, or correct its address or its rights";
+            let fix = "start the database, or correct its URL or its permissions";
             vec![Check::failed("store", detail, fix)]
         })
     }

@@ -89,7 +89,10 @@ pub enum TransactionError {
     #[error(transparent)]
     Send(#[from] SendError),
     /// The transaction belongs to a different database than the app's engine.
-    #[error("the app's jobs are in {engine}, and the transaction is of another database: {fix}")]
+    #[error(
+        "the transaction belongs to a different database than the app's jobs, which are in \
+             {engine}: {fix}"
+    )]
     OtherDatabase {
         /// The engine's name.
         engine: String,

@@ -137,7 +137,8 @@ impl Database for SqliteFile {
             migrations_left: migrations.unapplied.len(),
             missing_tables: 0,
             lacking: check_folder(folder_of(&self.path)).err().map(|error| Lacking {
-                what: format!("no log and no lock can be created beside it: its folder is not writable ({error})"),
+                what: format!("its write-ahead log and lock file can't be created: the directory is not writable \
+                               ({error})"),
                 fix: "make the folder writable for the app's user",
             }),
             durability: match is_wal {

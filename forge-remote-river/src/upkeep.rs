@@ -121,7 +121,7 @@ pub(crate) async fn tidy<S: Store>(
             () = tokio::time::sleep_until(next_sweep) => {
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
                 if let Err(error) = ledger.sweep().await {
-                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+                    tracing::warn!(error = %chain(&error), "finished jobs can't be cleaned up yet");
                 }
                 if let Err(error) = find_lost(ledger, process, running, &mut lost).await {
                     tracing::warn!(error = %chain(&error), "the running jobs can't be compared yet");
@@ -203,7 +203,7 @@ pub(crate) async fn note_finished<S: Store>(
         return;
     }
     if let Err(error) = ledger.finish(&jobs).await {
-        tracing::debug!(error = %chain(&error), "ended jobs can't be noted yet");
+        tracing::debug!(error = %chain(&error), "ended jobs can't be recorded yet");
     }
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     if !reclaimed.is_empty() {
         tracing::warn!(
             jobs = reclaimed.len(),
-            "jobs of an ended process, or whose claim this one lost, run again; each that had started runs alone"
+            "jobs of an ended process, or with a lost claim, are retried; each job that had started runs alone"
         );
     }
 }

@@ -67,7 +67,10 @@ pub fn check_expression(text: &str) -> Result<(), Mistake> {
             number => format!("{number} fields"),
         };
         let help = match fields.len() {
-            6 | 7 => "there are no seconds and no years: write the minute first",
+            6 | 7 => {
+                "cron expressions here have no field for seconds or years: write the minute \
+                      first"
+            }
             _ => example,
         };
         return Err(Mistake::new(

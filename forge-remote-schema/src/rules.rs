@@ -99,7 +99,7 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
     } else if let Some((_, address)) = path.split_once("://") {
         let path = address.find('/').map_or("/", |at| &address[at..]);
         wrong(
-            "expected a path, found a URL: the app's address is set on its `Remote`",
+            "expected a path, found a URL (the URL belongs to the `Remote`)",
             &format!("write `path = \"{path}\"`"),
         )
     } else if !path.starts_with('/') {

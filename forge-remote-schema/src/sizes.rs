@@ -45,6 +45,6 @@ pub fn parse_size(text: &str) -> Result<usize, Mistake> {
         Some(0) => invalid("would refuse every body"),
         Some(size) if size <= MAX_SIZE => Ok(size),
         _ if number.is_empty() => invalid("is not a size"),
-        _ => invalid("is more than 1 GiB, which a handler would hold in memory"),
+        _ => invalid("is more than 1 GiB, and the body would be held in memory"),
     }
 }

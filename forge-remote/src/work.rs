@@ -34,8 +34,8 @@ pub(crate) const RESPOND_FIRST: &str = "respond first, and work after that: see 
 /// Work of the app still runs after its cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a handler or a background task blocks its thread and still runs: see the log; blocking \
-     code belongs in `tokio::task::spawn_blocking`"
+    "a handler or background task blocks its thread and is still running (see the log): move \
+     blocking code into `tokio::task::spawn_blocking`"
 )]
 pub(crate) struct BlocksThread;
 
@@ -136,7 +136,7 @@ impl Work {
         }
         let Ok(runtime) = Handle::try_current() else {
             tracing::error!(
-                "the rest of a call's work is cancelled: it needs a Tokio runtime to run on"
+                "spawned work is cancelled, because there is no Tokio runtime to run it"
             );
             return;
         };

@@ -30,7 +30,8 @@ const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 /// returns a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
-    note = "an async function of `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown` that returns `forge_remote::Result<()>` can"
+    note = "a background task is an async function that returns `forge_remote::Result<()>`; its arguments can be \
+            `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown`"
 )]
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -309,8 +310,8 @@ pub(super) struct Tasks {
 pub enum BackgroundError {
     /// The tasks are already running: another server or clone of the service started them.
     #[error(
-        "the app's background tasks are already running, started by `Service::serve` or by a \
-         `start_background` whose handle is not dropped: start them once"
+        "the app's background tasks are already running, started by `Service::serve` or by an \
+         earlier `start_background`: start them only once, or drop the earlier handle first"
     )]
     AlreadyRunning,
     /// The function was called outside of a Tokio runtime.

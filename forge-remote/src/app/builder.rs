@@ -505,16 +505,15 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
-    "The value given to `App::sample_body` or `App::fixtures` can't be written as JSON, for example because a map has keys \
-    that are not text. \
-    Give it a value that serde_json can write.",
+    "The value given to `App::sample_body` or `App::fixtures` can't be serialized as JSON, for example because a map \
+    has keys that are not strings. Pass a value that serde_json can serialize.",
 );
 
 #[cfg(feature = "cli")]
 const UNKNOWN_RULE: Rule = Rule::launch(
     "unknown-rule",
     "`App::allow_lint` disables a manifest rule by its code, and there is no rule with this code. \
-    Correct the code; the finding ends with it.",
+    Correct the code: a finding shows it in brackets, as in `warning[base-url]`.",
 );
 
 const DUPLICATE_STATE: Rule = Rule::launch(

@@ -16,8 +16,8 @@ const BAD_MANIFEST: Rule = Rule::launch(
 
 const MANIFEST_DRIFT: Rule = Rule::launch(
     "manifest-drift",
-    "The manifest and the code differ. Forge calls the app as the deployed manifest declares, so handlers would not be \
-    called, or be called differently. `manifest` shows the differences, `manifest --write` resolves them.",
+    "The manifest and the code differ. Forge uses the deployed manifest, so handlers would not be called, or with \
+    other paths or tokens. `manifest` shows the differences, `manifest --write` resolves them.",
 );
 
 /// Returns the problem that keeps the app from starting if its manifest differs from the code.

@@ -30,8 +30,8 @@ fn has(needs: &[Requirement], wanted: fn(&Requirement) -> bool) -> bool {
 
 const NO_JOBS: Rule = Rule::launch(
     "no-jobs",
-    "The calls of durable handlers are stored before they are acknowledged, and jobs before they run; the app has no engine to \
-    store them. Give it one with `App::jobs`, or remove `durable` from the handler's attribute.",
+    "The calls of durable handlers are stored before they are acknowledged, and jobs before they run, but the app \
+    has no job engine. Set one with `App::jobs`, or remove `durable` from the handler's attribute.",
 );
 
 const UNENFORCED_LIMIT: Rule = Rule::launch(
@@ -59,14 +59,15 @@ const NOT_DURABLE: Rule = Rule::launch(
 
 const DIVIDED_DURABLE: Rule = Rule::launch(
     "divided-durable",
-    "A function has several attributes that share an endpoint, and they differ in `durable` or its options. A token names \
-    the endpoint, not the module, so a call could belong to either. Write the same `durable` in each.",
+    "A function has several attributes that share an endpoint, and they differ in `durable` or its options. A FIT \
+    names the endpoint and not the module, so a call can't be assigned to one of the attributes. Write the same \
+    `durable` in all of them.",
 );
 
 const DUPLICATE_JOB: Rule = Rule::launch(
     "duplicate-job",
-    "Two jobs have one key, or a job and a handler. A stored job has the key alone, so it could belong to either. The key is made \
-    from the function's name; `key = \"…\"` sets another.",
+    "Two jobs, or a job and a handler, have the same key, and a stored job is found by its key. The default key is \
+    the function's name; set another with `key = \"…\"`.",
 );
 
 impl App {
@@ -229,7 +230,7 @@ impl App {
         match &self.jobs {
             None => problems.push(Diagnostic::error(
                 &NO_JOBS,
-                format!("{what}, but the app has no engine to store what it runs"),
+                format!("{what}, but the app has no job engine to store its calls"),
                 "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them",
             )),
             Some(jobs) => {
@@ -300,7 +301,7 @@ impl App {
             let message = format!(
                 "attributes of `{name}` share the endpoint `{endpoint}` and differ in `durable`"
             );
-            let help = "write the same `durable` in each of them, or give each an endpoint and a function of its own";
+            let help = "write the same `durable` in each of them, or give each its own endpoint and function";
             Diagnostic::error(&DIVIDED_DURABLE, message, help).at(handlers)
         };
         divided.map(problem).collect()

@@ -44,7 +44,7 @@ impl AppIdError {
     /// Returns the problem that keeps the app from starting.
     pub(crate) fn to_diagnostic(&self) -> Diagnostic {
         const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
-                            `forge register`) beside Cargo.toml";
+                            `forge register`) next to Cargo.toml";
         let message = self.to_string();
         match self {
             Self::Missing => Diagnostic::error(&NO_APP_ID, message, HELP),

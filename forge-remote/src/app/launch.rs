@@ -112,8 +112,8 @@ impl App {
 
 const UNCONNECTED_STATE: Rule = Rule::launch(
     "unconnected-state",
-    "`App::state_async` was given a future, and the app was built before the future ran. `App::run()` runs it \
-    automatically; a program that calls `App::build` must call `App::connect().await` first.",
+    "The app was built before the future of `App::state_async` ran. `App::run()` runs it automatically; a program \
+    that calls `App::build` must call `App::connect().await` first.",
 );
 
 const UNOPENED_TOKENS: Rule = Rule::launch(
@@ -253,14 +253,14 @@ impl App {
 
 const NO_REMOTE: Rule = Rule::launch(
     "no-remote",
-    "Forge calls handlers by a remote's address, and the app has no remote. Add one with `App::remote`.",
+    "The app has handlers but no remote, so Forge has no address to call. Add one with `App::remote`.",
 );
 
 const BAD_REMOTE: Rule = Rule::launch(
     "bad-remote",
-    "A remote given to the app is not one that Forge would accept. The key is 1 to 23 letters, digits, `_` and `-`; a \
-    base URL is `https://`, a host and perhaps a path, without a trailing slash; URLs for regions need a default; \
-    `operations` with `Storage` need `in_scope_eud`.",
+    "Forge would not accept one of the app's remotes. The key is 1 to 23 letters, digits, `_` and `-`; a base URL is \
+    `https://`, a host and perhaps a path, without a trailing slash; URLs for regions need a default; `operations` \
+    with `Storage` need `in_scope_eud`.",
 );
 
 const DUPLICATE_REMOTE: Rule = Rule::launch(

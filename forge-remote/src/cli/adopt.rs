@@ -17,8 +17,8 @@ enum AdoptError {
     )]
     NoManifest { path: PathBuf },
     #[error(
-        "{} has no endpoint of a remote, so there is nothing to adopt: annotate functions, and add their \
-             endpoints with `manifest --write`",
+        "{} has no endpoints of remotes, so there is nothing to adopt: annotate functions, and add their endpoints \
+             with `manifest --write`",
         path.display()
     )]
     NoEndpoints { path: PathBuf },

@@ -42,14 +42,14 @@ pub(super) fn command() -> Command {
             "write",
             "Update manifest.yml first, so that it follows the code at every start",
         ))
-        .arg(flag("no-console", "Serve no page that shows the calls"))
+        .arg(flag("no-console", "Do not serve the console"))
         .arg(flag("json", "Print each call as a line of JSON, and everything else to standard error"))
         .arg(
             Arg::new("allow-host")
                 .long("allow-host")
                 .value_name("NAME")
                 .action(ArgAction::Append)
-                .help("Also serve the app's port for this Host header, such as a tunnel's name"),
+                .help("Also accept this `Host` header at the app's port, such as a tunnel's name"),
         )
         .arg(
             Arg::new("fixtures")
@@ -61,6 +61,7 @@ pub(super) fn command() -> Command {
         .arg(
             Arg::new("speed")
                 .long("speed")
+                .value_name("FACTOR")
                 .value_parser(clap::value_parser!(u32).range(1..))
                 .default_value("1")
                 .help("Run schedules this many times faster"),
@@ -68,6 +69,7 @@ pub(super) fn command() -> Command {
         .arg(
             Arg::new("platform-port")
                 .long("platform-port")
+                .value_name("PORT")
                 .value_parser(clap::value_parser!(u16))
                 .default_value("8079")
                 .help("The local platform's port"),
@@ -238,7 +240,7 @@ impl Session {
         }
         if !own_paths.is_empty() {
             let paths = own_paths.join(" ");
-            notice.push_str(&format!("\nroutes of your own, not verified: {paths}\n"));
+            notice.push_str(&format!("\nyour own routes, not verified: {paths}\n"));
         }
         printer.notice(&notice);
         Ok(Self {
@@ -325,7 +327,7 @@ async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
-                print_error(&format!("note: {missed} changes of calls came too fast to be printed"));
+                print_error(&format!("note: {missed} call updates were not printed, because the output is too slow"));
             }
             Err(RecvError::Closed) => return,
         }
@@ -358,7 +360,8 @@ impl Phase {
 async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
-        let message = format!("can't listen on {address} ({setting}): is another `dev` running?");
+        let message = format!("can't listen on {address} ({setting}): stop the other program that \
+                               uses the port, probably another `dev`");
         Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(error)
     })
 }

@@ -33,6 +33,15 @@ pub(super) fn print_explanation(code: Option<&String>) -> i32 {
     }
 }
 
+/// The kinds of rules, in the order of the list.
+const HEADINGS: [(RuleKind, &str); 5] = [
+    (RuleKind::Launch, "problems that keep the app from starting"),
+    (RuleKind::Difference, "differences between the manifest and the code"),
+    (RuleKind::Lint, "mistakes in the manifest"),
+    (RuleKind::Version, "changes by which Forge chooses a version"),
+    (RuleKind::Deployment, "faults of a deployment (`doctor --url`)"),
+];
+
 /// Returns every rule: the manifest's, the handlers' and the app's.
 fn rules() -> impl Iterator<Item = &'static Rule> {
     let launch = registry::RULES.iter().copied();
@@ -43,10 +52,21 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     manifest::rules().chain(app::rules()).chain(launch)
 }
 
+/// Returns the codes of all rules, by their kind.
+fn list() -> String {
+    let group = |(kind, heading): (RuleKind, &str)| {
+        let rules = rules().filter(|rule| rule.kind == kind);
+        let codes: String = rules.map(|rule| format!("  {}\n", rule.code)).collect();
+        (!codes.is_empty()).then(|| format!("{heading}:\n{codes}"))
+    };
+    let groups: Vec<String> = HEADINGS.into_iter().filter_map(group).collect();
+    groups.join("\n")
+}
+
 /// Returns a code's explanation, or the list of all codes if no code is given.
 fn explain(code: Option<&str>) -> Result<String, String> {
     let Some(code) = code else {
-        return Ok(rules().map(|rule| format!("{}\n", rule.code)).collect());
+        return Ok(list());
     };
     let Some(rule) = rules().find(|rule| rule.code == code) else {
         let codes: Vec<&str> = rules().map(|rule| rule.code).collect();
@@ -58,14 +78,14 @@ fn explain(code: Option<&str>) -> Result<String, String> {
     let lines = wrapped(&format!("{code}: {}", rule.explanation), "");
     let allow = match rule.kind {
         RuleKind::Lint => format!(
-            "To allow it: `App::allow_lint(\"{code}\")`, or a comment `# forge-remote: allow({code})` on its line or the line \
-             above."
+            "To allow it: `App::allow_lint(\"{code}\")`, or a comment `# forge-remote: allow({code})` on the \
+             reported line or the line above."
         ),
         RuleKind::Difference => {
             "A difference between the manifest and the code can't be allowed.".to_owned()
         }
         RuleKind::Version => {
-            "`manifest --against` reports it: Forge chooses the version, which can't be allowed here."
+            "`manifest --against` reports it. It can't be allowed, because Forge chooses the version."
                 .to_owned()
         }
         RuleKind::Deployment => "`doctor --url` reports it, and it can't be allowed.".to_owned(),

@@ -18,36 +18,41 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn command() -> Command {
     Command::new("invoke")
                 .about("Have the local platform of a running `dev` sign one call and send it")
-                .arg(Arg::new("key").required(true).help("The key of a module or an endpoint"))
-                .arg(Arg::new("body").long("body").help("The body, which is sent as it is"))
-                .arg(Arg::new("query").long("query").help("A query, without the `?`"))
+                .arg(Arg::new("key").value_name("KEY").required(true).help("The key of a module or an endpoint"))
+                .arg(Arg::new("body").long("body").value_name("BODY").help("The body, which is sent as it is"))
+                .arg(Arg::new("query").long("query").value_name("QUERY").help("A query, without the `?`"))
                 .arg(
                     Arg::new("method")
                         .long("method")
-                        .help("The method: selects a handler if several share a key, or sets the method if the handler accepts all")
+                        .value_name("METHOD")
+                        .help("The HTTP method: selects one of several handlers with the same key, or sets the \
+                               method if the handler accepts any")
                         .ignore_case(true)
                         .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
                 )
                 .arg(
                     Arg::new("subpath")
                         .long("subpath")
+                        .value_name("PATH")
                         .help("A path below the handler's own, for a web trigger: /orders/7"),
                 )
                 .arg(
                     Arg::new("event")
                         .long("event")
+                        .value_name("EVENT")
                         .help("The event, for a trigger (default: its first event)"),
                 )
                 .arg(
                     Arg::new("retry")
                         .long("retry")
-                        .help("Send it as Forge's Nth retry of an event")
+                        .help("Make the call Forge's Nth retry")
                         .value_name("N")
                         .value_parser(clap::value_parser!(u32).range(1..=i64::from(MAX_RETRIES))),
                 )
                 .arg(
                     Arg::new("platform")
                         .long("platform")
+                        .value_name("URL")
                         .help("The local platform's address")
                         .default_value(DEFAULT_PLATFORM),
                 )

@@ -14,12 +14,13 @@ const DEFAULT_LIMIT: u32 = 50;
 pub(super) fn command() -> Command {
     let ids = || {
         Arg::new("id")
+            .value_name("ID")
             .help("The id of the job, from `jobs list`")
             .num_args(1..)
             .required(true)
     };
     Command::new("jobs")
-        .about("List the stored calls of durable handlers; run them again, or discard them")
+        .about("List, show, retry or discard stored calls and jobs")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -28,6 +29,7 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("state")
                         .long("state")
+                        .value_name("STATE")
                         .help("Only jobs in this state; may be repeated")
                         .action(ArgAction::Append)
                         .value_parser(JobState::ALL.map(JobState::as_str)),
@@ -41,6 +43,7 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("limit")
                         .long("limit")
+                        .value_name("N")
                         .help("The largest number of jobs (default: 50)")
                         .value_parser(value_parser!(u32).range(1..=10_000)),
                 )
@@ -49,17 +52,17 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("show")
                 .about("Show one job with the error of its last run, which may contain user data")
-                .arg(Arg::new("id").help("The id of the job, from `jobs list`").required(true))
+                .arg(Arg::new("id").value_name("ID").help("The id of the job, from `jobs list`").required(true))
                 .arg(flag("json", "Print JSON, for machines")),
         )
         .subcommand(
             Command::new("retry")
-                .about("Run dead or waiting jobs now")
+                .about("Retry dead jobs, and run waiting jobs now")
                 .arg(ids()),
         )
         .subcommand(
             Command::new("discard")
-                .about("End jobs without a further run, and delete dead ones")
+                .about("Discard jobs: waiting ones do not run, dead ones are deleted")
                 .arg(ids()),
         )
 }
@@ -179,7 +182,7 @@ where
         if act(id.clone()).await? {
             print(&format!("job {id} {done}\n"));
         } else {
-            print_error(&format!("error: no job that can be changed has the id {id}; `jobs list` shows the ids"));
+            print_error(&format!("error: no job with the id {id} can be changed: `jobs list` shows the ids"));
             status = NEGATIVE;
         }
     }

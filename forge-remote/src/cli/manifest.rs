@@ -38,8 +38,8 @@ pub(super) fn command() -> Command {
                 .long("against")
                 .value_name("FILE|GIT-REF")
                 .help(
-                    "Compare with the deployed manifest: is it a major version? Exit 1 if so, 2 if \
-                     the two can't be compared",
+                    "Compare with the deployed manifest; exit 1 if the change needs a major \
+                     version, 2 if the two can't be compared",
                 )
                 .conflicts_with_all(["write", "check", "stdout"]),
         )
@@ -57,7 +57,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_delimiter(',')
                 .requires("write")
-                .help("Remove the entries with these keys, which no handler declares"),
+                .help("With `--write`: remove these entries, which no handler declares"),
         )
         .arg(
             flag(

@@ -86,7 +86,7 @@ impl App {
 /// Runs the command that the arguments name, and returns its exit status.
 async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
     let command = Command::new("app")
-        .about("A Forge remote. Without a command it serves.")
+        .about("A Forge remote. The default command is `serve`.")
         .subcommands(COMMANDS.iter().map(|entry| (entry.command)()));
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,

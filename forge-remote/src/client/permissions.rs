@@ -238,8 +238,8 @@ async fn send(client: &ProductClient) -> Result<BTreeSet<String>, ClientError> {
                 method: Method::GET,
                 path: DETAILS.to_owned(),
             },
-            reason: "the app's environment is not known: use the call, or an `Installation` of the app's \
-                     token store"
+            reason: "the app's environment is not known: use the call, or an `Installation` from the app's token \
+                     store"
                 .to_owned(),
         });
     };

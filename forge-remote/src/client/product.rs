@@ -165,7 +165,7 @@ impl ProductApi {
             return Some("the token belongs to another installation");
         }
         if self.0.is_supplied && !self.0.is_on(&owner.cloud_ids()) {
-            return Some("the base URL belongs to another site than the token's installation");
+            return Some("the base URL belongs to a site that is not the token's installation's");
         }
         let exchanged = owner.context.as_deref()?;
         // Atlassian does not document whether the token is valid for other APIs, so those are allowed.

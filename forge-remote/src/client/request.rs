@@ -462,7 +462,7 @@ impl Request {
             return Err(ClientError::HostRefused {
                 call: self.name(),
                 origin: hosts::origin(&url),
-                reason: "the link is on another host than the installation's base URL",
+                reason: "the link's host is not the host of the installation's base URL",
             });
         }
         if !url.path().starts_with(base) {

@@ -93,7 +93,7 @@ impl Response {
         let problem = if text.starts_with("missing field") {
             text.to_owned()
         } else if let Some((_, expected)) = expected {
-            format!("a value of another type than {expected}")
+            format!("a value of a type other than {expected}")
         } else if error.is_data() {
             "a value of another type".to_owned()
         } else {

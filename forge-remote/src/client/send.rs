@@ -109,7 +109,7 @@ impl Request {
                 return Err(failed.error);
             };
             let (call, wait_ms) = (self.name(), wait.as_millis());
-            tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call will be retried");
+            tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call is retried");
             settings.clock.sleep(wait).await;
         }
     }

@@ -70,7 +70,7 @@ struct Inner {
 
 /// No secret could be made.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no secret for the console could be generated: is the system's random source working?")]
+#[error("no secret for the console could be generated: check the system's random source")]
 pub(crate) struct NoSecret;
 
 impl Guard {

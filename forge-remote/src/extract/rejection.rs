@@ -216,12 +216,13 @@ impl StateRejection {
 #[non_exhaustive]
 pub enum ArgsRejection {
     /// The handler is not a [`job`](macro@crate::job).
-    #[error("`Args` was taken where there are none: take it as the first argument of a `#[job]`")]
+    #[error("`Args` was taken outside of a job: take it as the first argument of a `#[job]`")]
     Missing,
     /// Another version of the app stored them, with another type.
     #[error(
-        "the stored arguments of the job are not of the type `{type_name}`, at column {column} of their JSON: another \
-         version of the app sent it; give new fields a `#[serde(default)]`, and old names an `alias`"
+        "the stored arguments of the job are not of the type `{type_name}`, at column {column} of their JSON: \
+         another version of the app sent the job: add `#[serde(default)]` to new fields, and `#[serde(alias = \
+         \"…\")]` to renamed ones"
     )]
     Mismatch {
         /// The type.

@@ -131,8 +131,7 @@ pub enum SendError {
     /// The app was uninstalled. Only running jobs and background tasks get this error, because Forge does not call
     /// handlers of an uninstalled app.
     #[error(
-        "the job `{key}` is not sent: the app was uninstalled from the installation `{installation_id}`; end the work \
-         for it"
+        "the job `{key}` is not sent: the app was uninstalled (installation `{installation_id}`): stop its work"
     )]
     Uninstalled {
         /// The job's key.
@@ -259,7 +258,7 @@ impl FromRequestParts<AppState> for Jobs {
                 ..app.sent_by(call.claims().installation_id(), sender)
             });
         }
-        let fix = "take it as an argument of a handler of Forge's calls, or of a `#[job]`";
+        let fix = "take it as an argument of a handler of calls by Forge, or of a `#[job]`";
         let job = parts.extensions.get::<JobCall>();
         let job = job.ok_or(StateRejection::new("Jobs", fix))?;
         let sender = JobSender::App(job.installation().clone());

@@ -32,10 +32,10 @@ const STALE: Rule = Rule::difference(
     "stale",
     "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in this \
     binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
-    (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`), or it is not written yet \
-    (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` \
-    removes the entry only if `--prune KEY` names it or the endpoint that it calls, or if the code declares its key in \
-    another list; otherwise it could delete what it did not write.",
+    (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`), or it is not \
+    written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
+    only if `--prune KEY` names it or the endpoint that it calls, or if the code declares its key in another list, \
+    so that it does not delete hand-written entries.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(

@@ -31,7 +31,7 @@ pub enum ManifestError {
     NoAppId { path: PathBuf },
     #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
-    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
+    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another key \
              with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
     Taken {
         path: PathBuf,
@@ -53,8 +53,8 @@ pub enum ManifestError {
         at: Position,
         reason: String,
     },
-    #[error("{}: the change can't be made without changing unrelated parts; nothing was written. Add the \
-             sections that `manifest --stdout` prints by hand, and please report the file's layout",
+    #[error("{}: the edit would change unrelated parts, so nothing was written: copy the sections that `manifest \
+             --stdout` prints into the file, and report its layout as a bug",
             path.display())]
     Guard { path: PathBuf },
     #[error("{} was changed by another program since it was read; nothing was written: run the command again",

@@ -21,8 +21,8 @@ const OF_THE_HANDLER: [&str; 4] = [
 /// Forged FITs that a handler did not refuse.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "{} of {sent} forged tokens were not refused, the first is `{}`: which layer or route responds before \
-     verification, or verifies differently?",
+    "{} of {sent} forged FITs were not rejected, the first is `{}`: remove the layer or route that responds before \
+     verification",
     unrefused.len(), unrefused.first().map(String::as_str).unwrap_or_default()
 )]
 pub struct AttackError {

@@ -21,8 +21,8 @@ pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS, &UNKNOWN_SAMPLE];
 
 const OPENED_TOKENS: Rule = Rule::launch(
     "opened-tokens",
-    "The local platform's tokens are not Atlassian's, so they must not be written to the app's store; but the store was \
-    opened before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
+    "`dev` replaces the app's token store by one in memory, but the store is already open. The app opens its tokens \
+    when it starts: don't call `Tokens::open`.",
 );
 
 const UNKNOWN_SAMPLE: Rule = Rule::launch(

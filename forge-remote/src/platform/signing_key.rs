@@ -8,7 +8,7 @@ use forge_remote_attacks::rsa::RsaKey;
 
 /// The error of a platform that can't be set up.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no RSA key could be generated: is the system's random source working?")]
+#[error("no RSA key could be generated: check the system's random source")]
 pub struct PlatformError;
 
 /// Returns the key of this process. It is generated with the first platform, because that takes as long as

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Probe, RequestsSystemToken, location};
+use super::{Probe, RequestsSystemToken, RequestsUserToken, location};
 use crate::extract::Args;
 use crate::jobs::{JobPolicy, NewJob};
 use crate::registry::{ErasedHandler, JobRegistration};
@@ -83,9 +83,12 @@ pub mod of_job {
 
 impl RequestsSystemToken for OfJob {}
 
+// A job has no user, so `HasUser` is the one error.
+impl RequestsUserToken for OfJob {}
+
 /// Marks jobs.
 #[diagnostic::on_unimplemented(
-    message = "only a `#[job]` has this argument: the app sends it, with arguments of its own",
+    message = "only a `#[job]` can take this argument",
     label = "Forge's calls do not have it",
     note = "take `Invocation` for the call, and `Event<T>` or `Json<T>` for its body"
 )]

@@ -265,8 +265,8 @@ fn location(place: &'static str) -> Location {
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>` and any axum \
             extractor that leaves the body alone",
     note = "an extractor that reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take forge_remote's `State<YourType>` (not axum's); \
-            the type must be `Clone + Send + Sync + 'static`"
+    note = "for your own value, register it with `App::state(value)` and take forge_remote's `State<YourType>` (not \
+            axum's); the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait Argument<M>: FromRequestParts<AppState> + Send {}
 
@@ -365,7 +365,7 @@ impl<T: IntoResponse, A> Probe<T, A> {
 
 /// A type that a handler can return.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not something a Forge handler can return",
+    message = "a Forge handler cannot return `{Self}`",
     label = "not a response",
     note = "return `Result<()>`, `Result<Json<T>>`, `Result<T, E>` with any error type, or anything that \
             implements axum's `IntoResponse`",

@@ -49,10 +49,10 @@ requested_tokens! {
 
 /// Marks handlers that Forge calls.
 #[diagnostic::on_unimplemented(
-    message = "a `#[job]` does not have this argument: the app itself sends it, perhaps outside of any call",
+    message = "a `#[job]` cannot take this argument: a job may be sent outside of a call",
     label = "there may be no call",
-    note = "take `JobCall` in place of `Invocation`: its `invocation()` is the call that sent the job, if one did; \
-            `Attempt` in place of `RetryContext`; and `Args<T>` for what was sent"
+    note = "take `JobCall` in place of `Invocation`: its `invocation()` returns the call that sent the job, if any; \
+            `Attempt` instead of `RetryContext`; and `Args<T>` for the sent arguments"
 )]
 pub trait IsCalled {}
 
@@ -60,10 +60,10 @@ impl<S, U, H> IsCalled for RequestedTokens<S, U, H> {}
 
 /// Marks kinds whose calls have a user.
 #[diagnostic::on_unimplemented(
-    message = "there is no user in session when this runs, so no `UserToken` ever arrives",
+    message = "this handler runs without an acting user, so it never gets a `UserToken`",
     label = "Forge never sends it",
-    note = "take a `SystemToken` and write `auth = system` in the attribute; to act for a user who is absent, \
-            see `ProductApi::impersonate`"
+    note = "take a `SystemToken` instead (a handler requests it with `auth = system`, a `#[job]` needs no option); to act \
+            for an absent user, see `ProductApi::impersonate`"
 )]
 pub trait HasUser {}
 
@@ -88,3 +88,6 @@ impl<U, H> RequestsSystemToken for RequestedTokens<Yes, U, H> {}
 pub trait RequestsUserToken {}
 
 impl<S, H> RequestsUserToken for RequestedTokens<S, Yes, H> {}
+
+// Without a user, `HasUser` is the one error: no `auth` would help.
+impl<S> RequestsUserToken for RequestedTokens<S, No, No> {}

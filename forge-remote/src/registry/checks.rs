@@ -71,7 +71,7 @@ impl Registry {
 const SEVERAL_MODULES: Rule = Rule::launch(
     "several-modules",
     "Forge accepts one module of this type in an app, but the handlers declare several, because their `key`s differ. \
-    Give all of them the same `key`, or remove it from all.",
+    Give all of them the same `key`, or remove `key` from all.",
 );
 
 const CONFLICTING_PARTS: Rule = Rule::launch(
@@ -202,14 +202,13 @@ const DUPLICATE_KEY: Rule = Rule::launch(
     "duplicate-key",
     "Two handlers have the same key, so the manifest can hold only one of them. Keys are derived from the functions' \
     names. Set another key of one handler with `key = \"…\"`, or with `endpoint = \"…\"` for the key of an endpoint. \
-    An endpoint can be shared by `#[endpoint]`s with the same `key`, `auth` and `remote`, which are the paths of one page, and by \
-    several attributes of one function with the same `path`, `auth` and `remote`.",
+    Two cases may share an endpoint: several `#[endpoint]` functions (the paths of one page) with the same `key`, \
+    `auth` and `remote`, and several attributes of one function with the same `path`, `auth` and `remote`.",
 );
 
 const KEY_IN_BOTH: Rule = Rule::launch(
     "key-in-both",
-    "Forge has one name space for the keys of modules and endpoints, and a module and an endpoint have the same key. \
-    Change one of them.",
+    "A module and an endpoint have the same key, but share one namespace. Change one of them.",
 );
 
 impl Registry {
@@ -245,9 +244,10 @@ impl Registry {
             if let Some(others) = endpoints.get(key) {
                 let all: Vec<&Handler> = handlers.iter().chain(others).copied().collect();
                 problems.push(
-                    Diagnostic::error(&KEY_IN_BOTH,
+                    Diagnostic::error(
+                        &KEY_IN_BOTH,
                         format!("`{key}` is the key of a module and of an endpoint"),
-                        "Forge has one name space for the keys of modules and endpoints: change one of them",
+                        "modules and endpoints share one namespace of keys: change one of them",
                     )
                     .at(all),
                 );
@@ -287,8 +287,8 @@ impl Registry {
 
 const FORMER_KEY: Rule = Rule::launch(
     "former-key",
-    "A key in `also_key` belongs to another handler too, so that one token would be accepted by both. A former key belongs \
-    to the handler that replaced its endpoint: remove it from the other one.",
+    "A key in `also_key` belongs to another handler too, so that one token would be accepted by both. List a former \
+    key only at the handler that replaces the old endpoint.",
 );
 
 impl Registry {

@@ -53,8 +53,8 @@ async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
                 store,
                 key_id,
                 tokens = missing.len(),
-                "some kept tokens were sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; they are left unchanged: \
-                 add that key after the new one and a comma"
+                "some stored tokens are encrypted with a key that FORGE_REMOTE_TOKEN_KEY does not contain, and are \
+                 left unchanged: append the old key after a comma"
             );
             Ok(())
         }

@@ -11,14 +11,14 @@ use super::store::StoreError;
 pub enum TokenError {
     /// The token store has not been opened.
     #[error(
-        "these kept tokens are not open: pass them to `App::token_store` and let the app serve, or call \
-         `Tokens::open` first"
+        "the token store is not connected: pass it to `App::token_store` and serve the app, or call `Tokens::open` \
+         first"
     )]
     NotOpen,
     /// No token is kept.
     #[error(
         "no system token is kept for {subject}: Forge has not delivered one yet, or the app was \
-         uninstalled, or the last one expired long ago; with an hourly \
+         uninstalled, or its last token expired more than a day ago; with an hourly \
          `#[scheduled_trigger(interval = \"hour\", auth = system)]` Forge delivers one for every \
          installation"
     )]
@@ -29,7 +29,7 @@ pub enum TokenError {
     /// The last token has expired, or is within the safety margin of its expiry.
     #[error(
         "the last system token of {installation_id} expired {} ago (or is about to), and Forge has \
-         delivered no other since: is the hourly trigger deployed, and does it reach this app?",
+         not delivered a new one: check that the hourly trigger is deployed and reaches this app",
         minutes(*.since)
     )]
     Ended {
@@ -40,8 +40,8 @@ pub enum TokenError {
     },
     /// Several installations are on this site: one for each environment and product of the app.
     #[error(
-        "{} installations are kept for the site {cloud_id}: {}. Select one by its environment (and \
-         product), `Site::new(cloud_id).environment(…)`, or with \
+        "{} installations have tokens for the site {cloud_id}: {}. Select one with \
+         `Site::new(cloud_id).environment(…)` (and `.product(…)`), or with \
          `Tokens::system(installation_id)`",
         .installation_ids.len(),
         .installation_ids.join(", ")
@@ -89,10 +89,9 @@ pub enum OpenError {
     /// The store's records are sealed under a key that is not configured: its record of the newest key
     /// doesn't open, or none of its tokens does.
     #[error(
-        "the records in {store} were sealed under another key (id {key_id}) and are left unchanged: \
-         add that key to FORGE_REMOTE_TOKEN_KEY, after the new one and a comma. If it is lost, \
-         empty the store (its tables, or the keys with its prefix): tokens live 4 hours at most, \
-         and Forge delivers new ones with its hourly calls. Each app needs a separate store"
+        "the records in {store} were sealed under another key (id {key_id}) and are left unchanged: append that key \
+         to FORGE_REMOTE_TOKEN_KEY after a comma. If the key is lost, delete the store's tables or Redis keys: Forge \
+         delivers new tokens with its hourly calls. If the store belongs to another app, use a separate store"
     )]
     OtherKey {
         /// The store.

@@ -59,7 +59,7 @@ impl Refusal {
             ),
             Self::OtherCloud => tracing::warn!(
                 installation,
-                "a token is not kept: its call was signed by another Atlassian cloud than the installation's"
+                "a token is not stored: its call was signed by an Atlassian cloud other than the installation's"
             ),
         }
     }

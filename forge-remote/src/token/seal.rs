@@ -66,7 +66,7 @@ pub enum InvalidKeys {
         count: usize,
     },
     /// The system's random source returned no bytes.
-    #[error("no random key could be generated: is the system's random source working?")]
+    #[error("no random key could be generated: check the system's random source")]
     NoRandom,
 }
 

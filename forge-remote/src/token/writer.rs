@@ -466,9 +466,8 @@ impl Writing {
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
                 ?retry_in,
-                "THE TOKEN STORE IS NOT USED: its configuration is wrong, and no token is written to \
-                 it. Correct it and restart the app; until then tokens are kept in memory only, and \
-                 are lost when this process ends"
+                "the token store is not used because its configuration is wrong: correct it and restart the app; \
+                 until then tokens are only in memory, and are lost when this process ends"
             ),
         }
         keeper.round_is_over();

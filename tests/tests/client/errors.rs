@@ -34,19 +34,19 @@ async fn a_value_of_another_type_is_described_without_the_input() {
     for (body, problem) in [
         (
             json!({ "number": "x" }),
-            "a value of another type than u32 at line 1",
+            "a value of a type other than u32 at line 1",
         ),
         (
             json!({ "number": "a, expected secret at line 7" }),
-            "a value of another type than u32 at line 1",
+            "a value of a type other than u32 at line 1",
         ),
         (
             json!("secret"),
-            "a value of another type than struct Numbered at line 1",
+            "a value of a type other than struct Numbered at line 1",
         ),
         (
             json!({ "number": 1.5 }),
-            "a value of another type than u32 at line 1",
+            "a value of a type other than u32 at line 1",
         ),
         (json!({ "secret": 7 }), "missing field `number` at line 1"),
     ] {

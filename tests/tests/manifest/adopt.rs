@@ -111,7 +111,7 @@ fn every_manifests_program_has_no_difference() {
         if WITHOUT_ENDPOINTS.contains(&name.as_str()) {
             assert_eq!(output.status.code(), Some(2), "{name}");
             assert!(
-                error.contains("has no endpoint of a remote"),
+                error.contains("has no endpoints of remotes"),
                 "{name}: {error}"
             );
             continue;

@@ -419,7 +419,7 @@ async fn the_report_in_json_has_a_version() {
                 "state": "warning",
                 "detail": "0 keys from KEYS in 0 ms, which is not Atlassian's set",
                 "fix": "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's \
-                    set: every holder of a private key of it can act as any customer",
+                    set: every holder of a private key of it can act as any installation",
             },
             {
                 "check": "clock",

@@ -42,9 +42,9 @@ ok    address     the app responds, without a redirect
 ok    routes      each of 3 paths refuses a call without a token
 warn  arrival     this build is configured with the keys of KEYS, not with Atlassian's [own-keys]
                   fix: remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set
-ok    arrival     tokens reach the app, which looks for their keys
-ok    tokens      27 kinds of forged tokens are refused alike
-ok    key set     a token by a published private key is refused
+ok    arrival     FITs reach the app
+ok    tokens      27 classes of forged FITs are rejected alike
+ok    key set     a FIT signed with a published private key is rejected
 ok    headers     a header of 16 KB reaches the app
 ok    body        20480 bytes reach the app, in one piece and in chunks
 ok    paths       `%2F` in a path is not decoded on its way to the app
@@ -385,7 +385,7 @@ async fn what_several_instances_hide_is_no_failure() {
     assert_eq!(unknown.len(), 1, "{report}");
     assert_eq!(unknown[0]["check"], "arrival", "{report}");
     let detail = unknown[0]["detail"].as_str().unwrap();
-    assert!(detail.starts_with("tokens reach the app"), "{report}");
+    assert!(detail.starts_with("FITs reach the app"), "{report}");
 }
 
 /// The requests of an app with many paths are within the limit as well, and none is left out because of it.
@@ -445,7 +445,7 @@ async fn an_app_with_a_route_of_every_path_is_checked() {
         let mut doctor = deployment.attack();
         let output = doctor.env("FALLBACK", "1").output().await.unwrap();
         assert_eq!(deployment.codes_of(&output), codes, "{}", stdout(&output));
-        assert!(stdout(&output).contains("whether it is forwarded is not known"));
+        assert!(stdout(&output).contains("it is unknown whether it is forwarded"));
     }
 }
 
@@ -464,7 +464,7 @@ async fn a_deployment_that_is_down_is_reported_in_words() {
     assert_eq!(
         stdout(&output),
         "\
-FAIL  address     a path that no handler has got 502 Bad Gateway, not 404 of the app [foreign-response]
+FAIL  address     a path without a handler got 502 Bad Gateway instead of the app's 404 [foreign-response]
                   fix: see the log of the proxy or gateway in front of the app
 
 not sound: 1 check failed

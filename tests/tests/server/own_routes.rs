@@ -200,7 +200,7 @@ async fn own_routes_are_listed() {
         (&["routes", "--json"][..], "\"path\": \"/webhook\""),
         (
             &["dev", "--once"][..],
-            "routes of your own, not verified: /webhook\n",
+            "your own routes, not verified: /webhook\n",
         ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_plain_app"))

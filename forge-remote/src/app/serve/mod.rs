@@ -248,7 +248,8 @@ impl Server {
             .is_none_or(|logged| logged.elapsed() >= ACCEPT_LOG_INTERVAL)
         {
             self.logged = Some(Instant::now());
-            tracing::error!(%error, "no connection can be accepted: is `ulimit -n` too low?");
+            tracing::error!(%error, "no connection can be accepted: check the limit of open files \
+                                     (`ulimit -n`)");
         }
         self.connections.close_oldest();
         tokio::select! {

@@ -143,9 +143,8 @@ impl Schedules {
         if sender.is_none() && !handlers.is_empty() {
             tracing::warn!(
                 handlers = handlers.len(),
-                "there are handlers with `cron` and no engine (`App::jobs`): each runs once after the clock's \
-                 next call, up to {} minutes late, in one instance of the app; what is due between the last \
-                 call before a restart and the first one after it does not run",
+                "the app has `cron` handlers but no job engine (`App::jobs`): they run up to {} minutes late, \
+                 occurrences around a restart are lost, and only one instance of the app may run",
                 interval.as_secs() / 60
             );
         }
@@ -366,8 +365,7 @@ impl Tick {
                 }
                 Err(_) => tracing::error!(
                     ?timeout,
-                    "the handler of a schedule exceeded its timeout: it is ended, so that the next occurrence \
-                     can run"
+                    "the handler of a schedule exceeded its timeout and was cancelled"
                 ),
             }
             drop(run);

@@ -269,7 +269,7 @@ impl Mounted {
         }
         let (parts, body) = response.into_parts();
         let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-            tracing::error!("the handler's response could not be read to its end");
+            tracing::error!("the handler's response body could not be read completely");
             return response::internal_error();
         };
         if let Some((reason, help)) = self.kind.check_response(&body) {

@@ -64,7 +64,7 @@ impl ServedRoutes {
             let routes = paths.join(" ");
             tracing::info!(
                 routes,
-                "routes of `App::routes` are served without verification: anybody can call them"
+                "routes of `App::routes` are served without verification: anyone can call them"
             );
         }
     }

@@ -165,7 +165,7 @@ impl KeySet {
     async fn of_source(&self, source: &dyn KeySource, name: &str, timeout: Duration) -> Line {
         let started = Instant::now();
         let cloud = &self.cloud;
-        let fix = "correct the source that `App::key_source` has";
+        let fix = "correct the source passed to `App::key_source`";
         let document = match tokio::time::timeout(timeout, source.fetch()).await {
             Ok(Ok(fetched)) => fetched.document,
             Ok(Err(error)) => {
@@ -202,8 +202,8 @@ impl KeySet {
         if !cloud.is_empty() || origin == PRODUCTION_KEYS {
             return Line::passed("keys", detail);
         }
-        let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set: every \
-                   holder of a private key of it can act as any customer";
+        let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors \
+                   Atlassian's set: every holder of a private key of it can act as any installation";
         Line::warning("keys", format!("{detail}, which is not Atlassian's set"), fix)
     }
 

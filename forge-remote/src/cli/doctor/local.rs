@@ -31,7 +31,7 @@ fn code(app: &App) -> Line {
     };
     let detail = format!("{} (and {} more problems)", first.message, problems.len() - 1);
     let detail = detail.replace(" (and 0 more problems)", "");
-    Line::failed("handlers", detail, "`routes` lists every problem with its place")
+    Line::failed("handlers", detail, "`routes` lists every problem with its position")
 }
 
 fn manifest(app: &App) -> Line {
@@ -39,7 +39,7 @@ fn manifest(app: &App) -> Line {
     let path = comparison.path().display().to_string();
     if !comparison.path().exists() {
         let detail = format!("{path} does not exist, so it is not compared with the code");
-        let fix = "deploy the manifest beside the app, or name it with FORGE_REMOTE_MANIFEST";
+        let fix = "deploy the manifest with the app, or name it with FORGE_REMOTE_MANIFEST";
         return Line::warning("manifest", detail, fix);
     }
     match comparison.report(false) {

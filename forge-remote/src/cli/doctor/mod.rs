@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn command() -> Command {
     let command = Command::new("doctor")
-        .about("Check whether this deployment is sound: manifest, app id, keys, clock, stores, limits")
+        .about("Check this deployment: manifest, app id, keys, clock, stores, limits")
         .arg(flag("json", "Print JSON, for machines"))
         .arg(
             Arg::new("timeout")

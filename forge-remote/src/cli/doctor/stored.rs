@@ -87,7 +87,7 @@ fn silent(check: &'static str, name: &str, timeout: Duration) -> Check {
 async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
     let name = tokens.store_name();
     if !tokens.are_stored() {
-        let detail = format!("they are in {name} while the app serves");
+        let detail = format!("they are in the memory of the running app ({name})");
         let fix = "the metrics `forge_remote.tokens.*` show them; to keep them across restarts, use a store";
         return vec![Line::unknown("tokens", detail, fix)];
     }
@@ -118,7 +118,7 @@ async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Ve
             "let `TokenStore::checks` of this store connect, so that `list` works after it",
         ),
         Err(error) => {
-            let fix = "start the store, or correct its address or its rights";
+            let fix = "start the store, or correct its URL or its permissions";
             Line::failed("tokens", format!("{name}: {error}{}", chain(&error)), fix)
         }
     });
@@ -154,8 +154,8 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
         }
     }
     if shut.count > 0 {
-        let fix = "add the key that sealed them to FORGE_REMOTE_TOKEN_KEY, after the new one and a comma; if it is lost, \
-            empty the store: Forge delivers new tokens with its hourly calls";
+        let fix = "append the key that sealed them to FORGE_REMOTE_TOKEN_KEY after a comma; if it is lost, empty the \
+            store: Forge delivers new tokens with its hourly calls";
         return Line::failed("tokens", detail, fix);
     }
     if expired.count > 0 {
@@ -164,7 +164,8 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
         return Line::warning("tokens", detail, fix);
     }
     if refused.count > 0 {
-        let fix = "wait for the next hourly call, which brings another token; if it stays, compare the scopes";
+        let fix = "wait for the next hourly call, which delivers a new token; if the warning remains, compare the \
+                   scopes";
         return Line::warning("tokens", detail, fix);
     }
     Line::passed("tokens", detail)
@@ -173,7 +174,7 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
 async fn check_jobs(engine: &dyn JobEngine, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
     let name = engine.name();
     if !engine.guarantees().outlives_process {
-        let detail = format!("they are in {name} while the app serves");
+        let detail = format!("they are in the memory of the running app ({name})");
         let fix = "the metrics `forge_remote.jobs.*` show them; to keep them across restarts, use an engine with a store";
         return vec![Line::unknown("jobs", detail, fix)];
     }

@@ -79,8 +79,8 @@ pub enum ClientError {
     /// The token came with the call of a page, a web trigger or an agent. Nothing was sent with it. See
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[error(
-        "{api}: nothing was sent, because the token came in a header that anybody may have written and is \
-         not proven to be this installation's: {reason}. {fix}"
+        "{api}: nothing was sent, because the system token is not proven to belong to this installation (its header \
+         may be forged): {reason}. {fix}"
     )]
     UnprovenToken {
         /// The requested API.
@@ -187,9 +187,9 @@ pub enum ClientError {
     ///
     /// Only an app with [`App::app_managed_permissions`](crate::App::app_managed_permissions) checks it.
     #[error(
-        "{call}: nothing was sent, because the installation's admin has not granted the scope `{scope}` of the handler \
-         `{handler}` yet: do without the call until the admin approves the app's new version \
-         (`call.permissions(&token).has_scope(\"{scope}\")` checks it beforehand)"
+        "{call}: nothing was sent, because the installation's admin has not granted the scope `{scope}` of the \
+         handler `{handler}` yet: skip the call until the admin approves the new scopes; check with \
+         `call.permissions(&token).has_scope(\"{scope}\")`"
     )]
     ScopeNotGranted {
         /// The call.
@@ -202,7 +202,7 @@ pub enum ClientError {
 
     /// The installation's permissions can't be fetched, or could not be a moment ago. Callers that
     /// waited for the same request share the error.
-    #[error("the installation's permissions are not known: {0}")]
+    #[error("the installation's permissions can't be fetched: {0}")]
     Permissions(#[source] Arc<ClientError>),
 
     /// There is no token to act as the app. Nothing was sent.

@@ -69,7 +69,7 @@ pub async fn job_engine_conformance(
         recognises_repetitions: "an envelope repeats another by its key, as its `repeats` says",
         accepts_once: "of envelopes that are accepted at once with one key, one is new",
         waits_until_the_time: "an envelope does not run before its time, and soon after it",
-        counts_attempts: "each start counts, `Later` gives the attempt back, and the last attempt is the last",
+        counts_attempts: "each start counts, except after `Later`, and no run follows the last attempt",
         ends_the_dead: "a dead envelope does not run again",
         limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
         pauses_an_installation: "a pause is of one handler and installation, until its end",
@@ -307,7 +307,7 @@ async fn hands_back_at_a_stop(engine: &Arc<dyn JobEngine>, connect: Connect<'_>)
     same(
         run.past.count,
         0,
-        "the attempts of a job that was handed back",
+        "the attempts of a job whose run was not counted",
     )?;
     run.end(Verdict::Done);
     stage.expect_rest(engine, "rest-8").await?;

@@ -364,8 +364,8 @@ fn compatible(endpoint: &str, calls: Vec<Call>, gaps: &mut Vec<Gap>) -> Vec<Call
     }
     gaps.extend(pages.into_iter().map(|call| {
         let reason = format!(
-            "Forge itself calls the endpoint `{endpoint}` too, and a page's user could make those calls: give the page \
-             an endpoint of its own"
+            "Forge itself calls the endpoint `{endpoint}` too, and a page's user could make those calls: give the \
+             page its own endpoint"
         );
         Gap::new(call.path, reason)
     }));
@@ -378,7 +378,7 @@ fn compatible(endpoint: &str, calls: Vec<Call>, gaps: &mut Vec<Gap>) -> Vec<Call
         let shares = index == 1 || may_share(first, call.kind);
         if !shares {
             let reason = format!(
-                "a `#[{}]` needs an endpoint of its own, and another module calls `{endpoint}`",
+                "a `#[{}]` needs a separate endpoint, and another module calls `{endpoint}`",
                 first.attribute
             );
             gaps.push(Gap::new(call.path.clone(), reason));

@@ -138,8 +138,8 @@ impl Reading {
         let is_plain = names.iter().any(|name| self.has(name));
         let nested = set.nested.map_or(&[][..], |(_, set)| set.options);
         if is_filtered && (is_plain || nested.iter().any(|one| self.has(one.name))) {
-            let text = "has events with conditions of their own beside other events or conditions; \
-                        write them as modules of their own";
+            let text = "has events with separate conditions in addition to other events or \
+                        conditions; write them as separate modules";
             self.error(&["events"], text);
             return;
         }

@@ -99,9 +99,8 @@ fn other_app_id(findings: &mut Findings<'_>) {
 
 const DUPLICATE_MODULE_KEY: Rule = Rule::lint(
     "duplicate-module-key",
-    "All modules of a manifest share one namespace, endpoints and functions among them; `forge deploy` rejects a second \
-    module with the same key. \
-    Rename one of them.",
+    "All modules, including endpoints and functions, share one namespace for keys; `forge deploy` rejects a second \
+    module with the same key. Rename one of them.",
 );
 
 fn module_keys(findings: &mut Findings<'_>) {

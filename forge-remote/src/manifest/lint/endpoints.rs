@@ -119,8 +119,8 @@ fn user_token(
 
 const TOKEN_WITHOUT_SCOPE: Rule = Rule::lint(
     "token-without-scope",
-    "If no additional scopes (in addition to read:app-user-token, read:app-system-token) are requested, a valid token \
-    will not be created. List a scope that the calls you make with the token need.",
+    "Atlassian creates no valid token if the only scopes are `read:app-user-token` and `read:app-system-token`. List \
+    a scope for the calls that use the token.",
 );
 
 fn token_scope(findings: &mut Findings<'_>) {

@@ -40,9 +40,8 @@ fn place(item: &Node) -> &Node {
 
 const TOO_MANY_MODULES: Rule = Rule::lint(
     "too-many-modules",
-    "An app can have one `migration:dataResidency`, and at most 20 actions in all its `automation:actionProvider` modules; \
-    `forge deploy` rejects more. \
-    Remove the others, or join them.",
+    "An app can have one `migration:dataResidency`, and at most 20 actions in all its `automation:actionProvider` \
+    modules; `forge deploy` rejects more. Remove the others, or merge them.",
 );
 
 fn data_residency(findings: &mut Findings<'_>) {
@@ -90,8 +89,8 @@ fn jql_functions(findings: &mut Findings<'_>) {
 
 const OUTPUTS_OF_RESPONSE: Rule = Rule::lint(
     "outputs-of-response",
-    "A web trigger's response has `outputs` if its type is `static`, and none if it is `dynamic`; `forge deploy` rejects the \
-    manifest otherwise. Change the type, or add or remove `outputs`.",
+    "A web trigger's response must have `outputs` if its type is `static`, and must not have them if it is \
+    `dynamic`; `forge deploy` rejects the manifest otherwise. Change the type, or add or remove `outputs`.",
 );
 
 fn web_triggers(findings: &mut Findings<'_>) {

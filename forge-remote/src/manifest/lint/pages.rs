@@ -51,8 +51,9 @@ fn unknown(pages: &BTreeMap<&str, &str>, findings: &mut Findings<'_>) {
 
 const OPEN_ADMIN_PAGE: Rule = Rule::lint(
     "open-admin-page",
-    "A page that only administrators see names a handler, and other pages of the app can call it too: a page's call can \
-    name any path, whatever `resolver` is. List the pages that may call it: `#[endpoint(pages = [\"admin-page\"])]`.",
+    "A page that only administrators see names a handler, and other pages of the app can call it too: a page's call \
+    can name any path, regardless of `resolver`. List the pages that may call it: `#[endpoint(pages = \
+    [\"admin-page\"])]`.",
 );
 
 fn open_admin_pages(pages: &BTreeMap<&str, &str>, findings: &mut Findings<'_>) {

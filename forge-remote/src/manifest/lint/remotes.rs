@@ -66,11 +66,11 @@ fn keys(findings: &mut Findings<'_>) {
 const BASE_URL: Rule = Rule::lint(
     "base-url",
     "Atlassian's validation accepts any text as baseUrl. It must be `https://` and a host that Atlassian can reach, \
-    without a trailing slash (the path of a call would begin with two). It may have a path: handlers are then served at \
-    their own path and beneath it, because Atlassian's pages disagree on how the two are joined. For different addresses \
-    in development and production, use a variable: `baseUrl: ${REMOTE_BASE_URL}`. Its default, and its value in the \
-    environment of the check, follow the same rules. A remote that only `permissions` name may also be `wss://` and end \
-    with a slash: pages connect to it, and Forge does not call it.",
+    without a trailing slash (the path of a call would begin with two). It may have a path: handlers are then served \
+    at their own path and beneath it, because Atlassian's documentation is inconsistent on how the two are joined. \
+    For different addresses in development and production, use a variable: `baseUrl: ${REMOTE_BASE_URL}`. The \
+    variable's default and its current value must follow the same rules. A remote that only `permissions` name may \
+    also use `wss://` and end with a slash, because pages connect to it and Forge does not call it.",
 );
 
 fn addresses(findings: &mut Findings<'_>) {

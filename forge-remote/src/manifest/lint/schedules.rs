@@ -54,9 +54,8 @@ fn number(findings: &mut Findings<'_>) {
 
 const TOKEN_GAP: Rule = Rule::lint(
     "token-gap",
-    "Avoid relying on the day or week intervals as your only mechanism for refreshing tokens: a system token lives four \
-    hours at most, so it expires well before the next invocation, and the remote is left without a valid token in \
-    between. `hour` is a good default.",
+    "With the intervals `day` and `week`, the system token expires (after at most four hours) before the next call \
+    delivers a new one. Use `interval: hour` to keep tokens fresh.",
 );
 
 fn token_gap(findings: &mut Findings<'_>) {
@@ -88,7 +87,7 @@ fn token_gap(findings: &mut Findings<'_>) {
 const SCHEDULES_RESET: Rule = Rule::lint(
     "schedules-reset",
     "After any change to any scheduledTrigger, Forge restarts all of them, about five minutes after the deployment, \
-    whatever remained of their intervals. Deploy such a change when an early run does no harm.",
+    regardless of the time left in their intervals. Deploy such a change when an early run is harmless.",
 );
 
 fn reset(findings: &mut Findings<'_>) {

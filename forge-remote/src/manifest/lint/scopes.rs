@@ -59,8 +59,8 @@ fn unknown(findings: &mut Findings<'_>) {
 
 const DUPLICATE_SCOPE: Rule = Rule::lint(
     "duplicate-scope",
-    "The scope stands twice in `permissions.scopes`. Atlassian's validation accepts that, and one of the two has no \
-    effect. Remove one.",
+    "`permissions.scopes` lists the scope twice. Atlassian's validation accepts this; the duplicate has no effect. \
+    Remove one.",
 );
 
 fn duplicates(findings: &mut Findings<'_>) {
@@ -183,9 +183,10 @@ fn unneeded(findings: &mut Findings<'_>) {
 
 const UNMANAGED_PERMISSIONS: Rule = Rule::lint(
     "unmanaged-permissions",
-    "With `permissions.enforcement: app-managed`, Forge runs the newest version of the app on installations whose admins have \
-    not approved its scopes yet (rolling releases). `App::app_managed_permissions` has the handlers' scopes checked before \
-    their calls. The file and the code must agree. https://developer.atlassian.com/platform/forge/rolling-releases/",
+    "With `permissions.enforcement: app-managed`, Forge runs the newest version of the app on installations whose \
+    admins have not approved its scopes yet (rolling releases). `App::app_managed_permissions` makes the app check \
+    the handlers' scopes before their calls. The manifest and the code must agree: set both, or neither. See \
+    https://developer.atlassian.com/platform/forge/rolling-releases/",
 );
 
 /// Checks that the file and the code agree on rolling releases.

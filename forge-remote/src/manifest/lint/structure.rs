@@ -53,8 +53,9 @@ const CONFLICTING_PROPERTIES: Rule = Rule::lint(
 
 const WRONG_TYPE: Rule = Rule::lint(
     "wrong-type",
-    "The property has a value of another type than Forge reads, for example `appSystemToken: true` instead of \
-    `appSystemToken: { enabled: true }`. YAML reads an unquoted `123` or `true` as a number or a boolean: quote a text.",
+    "The property's value has a type that Forge does not read, for example `appSystemToken: true` instead of \
+    `appSystemToken: { enabled: true }`. YAML reads an unquoted `123` or `true` as a number or a boolean: quote a \
+    text.",
 );
 
 const UNKNOWN_VALUE: Rule = Rule::lint(
@@ -78,8 +79,8 @@ const MISPLACED_SECTION: Rule = Rule::lint(
 
 const MISPLACED_ENDPOINT: Rule = Rule::lint(
     "misplaced-endpoint",
-    "Forge calls no endpoint that is named here. A page's module names one in `resolver.endpoint`, the views of a custom \
-    field in a `resolver` of their own; the other module types that call an endpoint have an attribute.",
+    "Forge ignores an endpoint at this place. A page's module names its endpoint in `resolver.endpoint`, a custom \
+    field's views in their own `resolver`; for other module types see the table in `forge_remote::kinds`.",
 );
 
 const UNKNOWN_MODULE: Rule = Rule::lint(

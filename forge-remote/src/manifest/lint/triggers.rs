@@ -112,8 +112,8 @@ fn known(findings: &mut Findings<'_>) {
 
 const UNKNOWN_EVENT: Rule = Rule::lint(
     "unknown-event",
-    "Forge's packages and documentation have no event of this name. `forge deploy` accepts any text, and the trigger is \
-    never called. If Atlassian added the event after this version, allow it.",
+    "Forge's packages and documentation have no event of this name. `forge deploy` accepts any text, and never calls \
+    the trigger. If Atlassian added the event after this version, allow it.",
 );
 
 const UNINSTALLED_EVENT: Rule = Rule::lint(
@@ -189,9 +189,8 @@ fn leading_path(expression: &str) -> String {
 
 const ON_ERROR_ALONE: Rule = Rule::lint(
     "on-error-alone",
-    "`filter.onError` decides what happens to an event when `filter.expression` fails; without an expression it has no \
-    effect, and Atlassian's page requires both. \
-    Add an expression, or remove `onError`.",
+    "`filter.onError` decides what happens to an event when `filter.expression` fails; without an expression it has \
+    no effect, and Atlassian's documentation requires both. Add an expression, or remove `onError`.",
 );
 
 const IGNORE_SELF: Rule = Rule::lint(

@@ -55,7 +55,7 @@ fn triggers(findings: &mut Findings<'_>) {
         let shape = match events {
             Some(events) if events.is_empty() => "an empty list of events",
             Some(events) if ignores_self && events.iter().any(Value::is_mapping) => {
-                "`filter.ignoreSelf` beside events in object form"
+                "`filter.ignoreSelf` together with events in object form"
             }
             _ => continue,
         };

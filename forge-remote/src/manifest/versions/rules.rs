@@ -98,7 +98,7 @@ rules! {
     REGION_ADDED = major("region-added", REMOTES,
         "the app sends data to a new back end in another region, so admins must consent again");
     REGION_REMOVED = major("region-removed", REMOTES,
-        "data in the removed region may be lost to its customers if it does not move to the default location");
+        "data in the removed region may be lost to its users if it does not move to the default location");
     REMOTE_STORES_USER_DATA = major("remote-stores-user-data", REMOTES,
         "the remote now stores in-scope end-user data; a remote without `operations` counts as one that does");
     REMOTE_CUSTOMER_MANAGED = major("remote-customer-managed", REMOTES,
@@ -108,17 +108,17 @@ rules! {
     ENDPOINT_CHANGED = major("endpoint-changed", ENDPOINT,
         "modifying the endpoint entries results in a major version, and users must consent to the app's permissions again");
     ENDPOINT_ADDED = major("endpoint-added", ENDPOINT,
-        "modifying the endpoint entries results in a major version, and Atlassian's page makes no exception for an added \
-         entry; `forge lint` shows what Forge decides");
+        "modifying the endpoint entries results in a major version, and Atlassian's documentation makes no exception \
+         for an added entry; `forge lint` shows what Forge decides");
     ENDPOINT_REMOVED = major("endpoint-removed", ENDPOINT,
-        "modifying the endpoint entries results in a major version, and Atlassian's page makes no exception for a removed \
-         entry; `forge lint` shows what Forge decides");
+        "modifying the endpoint entries results in a major version, and Atlassian's documentation makes no exception \
+         for a removed entry; `forge lint` shows what Forge decides");
     SCOPE_ADDED = major("scope-added", VERSIONS,
         "a new scope: each site's admin is asked to consent");
     SCOPE_REMOVED = major("scope-removed", VERSIONS,
         "every modification of the scopes is a major version, the removal of one included");
     SCOPE_IMPERSONATION = major("scope-impersonation", VERSIONS,
-        "modifying a scope's permission, such as the right to act for absent users, is a major version");
+        "modifying a scope's permission, such as the permission to act for absent users, is a major version");
     CONTENT_ADDED = major("content-added", VERSIONS,
         "an added content security policy option needs the admins' consent");
     EGRESS_ADDED = major("egress-added", VERSIONS,
@@ -157,5 +157,5 @@ rules! {
     MODULE_REMOVED = minor("module-removed", MODULES,
         "removing a Forge module requires no admin approval");
     OTHER_CHANGE = minor("other-change", MINOR,
-        "no rule of Atlassian's makes this a major version, and every other change is minor");
+        "no rule by Atlassian makes this a major version, and every other change is minor");
 }

@@ -40,14 +40,14 @@ pub async fn token_store_conformance(store: Arc<dyn TokenStore>) -> Result<(), C
         )*};
     }
     check! {
-        keeps_every_part: "a record comes back as it was put, whatever its bytes",
+        keeps_every_part: "a record is returned as it was put, regardless of its bytes",
         later_end_wins: "of two records, the one with the later end stays",
         equal_end_replaces: "a record with the same end replaces the existing one",
         invalid_end_yields: "a record whose end is more than 2 days later does not block a write",
         lists_by_pages: "records are listed by pages, in the order of their ids' bytes",
         lists_expiring: "records that end before a time are listed",
         finds_by_site: "records are found by site, and follow a change of sites",
-        replaces_if_same: "replace_if replaces the expected record only, whatever the ends",
+        replaces_if_same: "replace_if replaces the expected record only, regardless of the ends",
         removes_if_same: "remove_if removes the expected record only",
         replaces_atomically: "of concurrent replace_if calls, one replaces",
         purges: "purge removes the records that ended before a time, and returns their number",

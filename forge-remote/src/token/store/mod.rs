@@ -414,7 +414,7 @@ pub(super) fn checks_of(
     Box::pin(async move {
         checks.await.unwrap_or_else(|error| {
             let detail = format!("{store}: {error}{}", chain(&error));
-            let fix = "start the store, or correct its address or its rights";
+            let fix = "start the store, or correct its URL or its permissions";
             vec![Check::failed("store", detail, fix)]
         })
     })

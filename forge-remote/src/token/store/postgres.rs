@@ -170,7 +170,7 @@ impl PostgresTokens {
             _ => Check::passed("durability", durability),
         });
         if is_standby {
-            let fix = "let its URL lead to the primary";
+            let fix = "use the URL of the primary server";
             checks.push(Check::failed("store", format!("{name} is a standby"), fix));
         }
         Ok(checks)

@@ -349,8 +349,8 @@ impl Runner {
             SealError::OtherKey(id) => {
                 tracing::error!(
                     key_id = id,
-                    "a stored call was sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; it waits: \
-                     add that key after the new one and a comma"
+                    "a stored call is encrypted with a key that FORGE_REMOTE_TOKEN_KEY does not contain, so it \
+                     waits: append the old key after a comma"
                 );
                 let text = format!("it was sealed under the key {id}, which is not configured");
                 self.without_handler(envelope, past, ReportCode::OtherKey, text)

@@ -114,7 +114,7 @@ pub(super) async fn reach(session: &mut Session, plan: &Plan) -> Reach {
         return Reach { lines, is_reachable: true, doubt: None, own: Some(answer) };
     }
     let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
-    let detail = format!("a path that no handler has got {}, not 404 of the app", answer.status);
+    let detail = format!("a path without a handler got {} instead of the app's 404", answer.status);
     let line = trouble(check, rule, detail, fix);
     if answer.status.is_client_error() {
         return Reach { lines, is_reachable: true, doubt: Some(line), own: None };
@@ -129,7 +129,7 @@ impl Reach {
     pub(super) fn other_paths(&mut self, do_reach: bool) -> Option<Line> {
         let doubt = self.doubt.take()?;
         Some(match do_reach {
-            true => Line::passed("address", "the handlers' paths lead to the app, and other paths do not"),
+            true => Line::passed("address", "only the handlers' paths are forwarded to the app"),
             false => doubt,
         })
     }
@@ -307,7 +307,7 @@ pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
     };
     let status = answer.status;
     if answer.is_refusal() {
-        let detail = format!("`{path}` got {status} of `{}`: a proxy decoded it", route.path);
+        let detail = format!("`{path}` got {status} from `{}`: a proxy decoded the path", route.path);
         let fix = "let the proxy forward the path as it came, undecoded";
         return trouble(check, &REWRITTEN_PATH, detail, fix);
     }
@@ -315,8 +315,8 @@ pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
         return Line::passed(check, "`%2F` in a path is not decoded on its way to the app");
     }
     if plan.has_fallback {
-        let detail = "`%2F` in a path does not lead to a handler; whether it is forwarded is not known, because \
-                      the app's own routes respond to every path";
+        let detail = "`%2F` in a path does not reach a handler; it is unknown whether it is forwarded, because the \
+                      app's own routes respond to every path";
         return Line::passed(check, detail);
     }
     let detail = format!("`{path}` got {status}, not 404 of the app");
@@ -370,7 +370,7 @@ struct Exposure {
 }
 
 const NO_DEV: &str = "deploy the command `serve`, never `dev`";
-const NO_FOLDER: &str = "serve no folder of files beside the app";
+const NO_FOLDER: &str = "do not serve a folder of files in addition to the app";
 
 #[rustfmt::skip]
 const EXPOSURES: [Exposure; 5] = [
@@ -465,7 +465,8 @@ pub(super) fn build(plan: &Plan, own: Option<&Answer>) -> Line {
     let fix = "deploy this build, or run `doctor --url` from the deployed one";
     let Some(own) = own else {
         let fix = "run `routes` of both builds and compare them";
-        return Line::unknown(check, "the front end hides the app's 404, which has the digest of its routes", fix);
+        return Line::unknown(check, "the digest of the routes is in the app's 404 response, which something in front \
+                                     of the app replaces", fix);
     };
     match own.headers.get(ROUTE_DIGEST_HEADER).map(HeaderValue::as_bytes) {
         Some(deployed) if deployed == local.as_bytes() => {

@@ -80,10 +80,10 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
         // Each of several instances may have got only one of these FITs.
         Some(true) if without_key == 0 => Line::unknown(
             check,
-            format!("tokens reach the app; whether it has the keys of {} is not shown by it", plan.key_set),
+            format!("FITs reach the app; it is unknown whether it has the keys of {}", plan.key_set),
             "run `doctor` where the app runs",
         ),
-        None | Some(true) => Line::passed(check, "tokens reach the app, which looks for their keys"),
+        None | Some(true) => Line::passed(check, "FITs reach the app"),
     });
     arrived(lines)
 }
@@ -150,7 +150,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
         }
     }
     let Some((about, answer)) = wrong.first() else {
-        return Line::passed(CHECK, format!("{sent} kinds of forged tokens are refused alike"));
+        return Line::passed(CHECK, format!("{sent} classes of forged FITs are rejected alike"));
     };
     let (status, others) = (answer.status, wrong.len() - 1);
     let detail = match others {
@@ -171,7 +171,7 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     match send(session, plan, &request).await {
         Err(error) => not_sent(check, &error),
         Ok(answer) if answer.is_refusal() || answer.is_without_key() => {
-            Line::passed(check, "a token by a published private key is refused")
+            Line::passed(check, "a FIT signed with a published private key is rejected")
         }
         // A gateway's own refusal shows nothing of the keys.
         Ok(answer) if answer.code().is_none() && [401, 403].contains(&answer.status.as_u16()) => {
@@ -182,7 +182,7 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
         // A handler may respond with any status, and without a system token it responds with 500.
         Ok(answer) => {
             let detail = format!(
-                "a token whose private key anybody can read got {}, which is not a refusal",
+                "a FIT whose private key is published got {}, which is not a rejection",
                 answer.status
             );
             let fix = "remove FORGE_REMOTE_JWKS_URL and `App::jwks_url` from the deployment";

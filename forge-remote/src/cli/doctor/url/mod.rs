@@ -81,11 +81,10 @@ fn refuse(error: &dyn std::fmt::Display) -> i32 {
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error(
-        "standard input is not a terminal, so the question whether to attack {0} can't be asked\n  help: add `--yes` if \
-         this deployment may be attacked"
+        "confirmation is required before {0} is attacked, and standard input is not a terminal\n  help: add `--yes`"
     )]
     NoTerminal(Url),
-    #[error("the answer can't be read: {0}")]
+    #[error("the confirmation can't be read: {0}")]
     Input(#[from] io::Error),
 }
 

@@ -52,7 +52,7 @@ pub(super) const UNKNOWN_PATH: &str = "/forge-remote-doctor/unknown";
 /// Why there is nothing to attack.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
-    #[error("the app has no handler with a path that could be called")]
+    #[error("the app has no handler that `doctor --url` can call")]
     NoHandler,
     #[error("{0}")]
     AppId(String),

@@ -13,11 +13,11 @@ use crate::manifest::{Variables, read_value};
 pub(super) enum TargetError {
     #[error("`{0}` is not a URL: {1}")]
     Invalid(String, String),
-    #[error("`{0}` is not https: give the base URL as the manifest has it")]
+    #[error("`{0}` is not https: pass the base URL of the manifest")]
     NotHttps(String),
     #[error(
-        "{0} can't be read, so it is not known which deployments are this app's\n  help: run the command beside the \
-         manifest, or name the file with FORGE_REMOTE_MANIFEST"
+        "{0} can't be read, so the app's base URLs are unknown\n  help: run the command in the manifest's directory, \
+         or name the file with FORGE_REMOTE_MANIFEST"
     )]
     NoManifest(String),
     #[error(
