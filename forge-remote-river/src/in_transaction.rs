@@ -21,16 +21,16 @@ use forge_remote::jobs::{
 /// # use forge_remote_river::InTransaction as _;
 ///
 /// #[job]
-/// async fn mail(Args(order): Args<i64>) -> Result<()> {
+/// async fn mail_invoice(Args(order): Args<i64>) -> Result<()> {
 ///     println!("order {order}");
 ///     Ok(())
 /// }
 ///
 /// #[endpoint]
-/// async fn order(jobs: Jobs, State(db): State<sqlx::SqlitePool>) -> Result<StatusCode> {
+/// async fn place_order(jobs: Jobs, State(db): State<sqlx::SqlitePool>) -> Result<StatusCode> {
 ///     let mut transaction = db.begin_with("BEGIN IMMEDIATE").await?;
 ///     let order = sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut *transaction).await?;
-///     jobs.send(mail::args(order.last_insert_rowid())).in_transaction(&mut transaction).await?;
+///     jobs.send(mail_invoice::args(order.last_insert_rowid())).in_transaction(&mut transaction).await?;
 ///     transaction.commit().await?;
 ///     Ok(StatusCode::CREATED)
 /// }

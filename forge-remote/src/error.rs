@@ -158,7 +158,7 @@ impl Error {
     /// use forge_remote::prelude::*;
     ///
     /// #[trigger(events = ["avi:jira:updated:issue"])]
-    /// async fn follow(Event(event): Event) -> Result<()> {
+    /// async fn update_copy(Event(event): Event) -> Result<()> {
     ///     if event.get("issue").is_none() {
     ///         return Err(Error::permanent("an update without an issue"));
     ///     }

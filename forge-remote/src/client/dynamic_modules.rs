@@ -46,7 +46,7 @@ impl AtlassianClient {
 ///
 /// /// Called for the events that each installation chooses.
 /// #[trigger(dynamic)]
-/// async fn follow(Event(event): Event) -> Result<()> {
+/// async fn update_copy(Event(event): Event) -> Result<()> {
 ///     println!("{event}");
 ///     Ok(())
 /// }

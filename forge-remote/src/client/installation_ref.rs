@@ -113,7 +113,7 @@ pub(crate) mod sealed {
 /// use forge_remote::prelude::*;
 /// # use serde_json::Value;
 ///
-/// async fn me(atlassian: &AtlassianClient, tokens: &Tokens, installation_id: &str, jira: &str) -> Result<Value> {
+/// async fn current_user(atlassian: &AtlassianClient, tokens: &Tokens, installation_id: &str, jira: &str) -> Result<Value> {
 ///     let site = InstallationUrls::new(installation_id).jira(jira);
 ///     let token = tokens.system(installation_id).await?;
 ///     Ok(atlassian.jira(&site).as_app(&token).get("/rest/api/3/myself").fetch().await?)

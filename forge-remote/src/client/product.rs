@@ -21,7 +21,7 @@ use crate::opaque::Opaque;
 ///
 /// ```compile_fail
 /// # use forge_remote::prelude::*;
-/// fn wrong(call: &Invocation, token: &SystemToken) {
+/// fn does_not_compile(call: &Invocation, token: &SystemToken) {
 ///     call.jira().as_user(token);
 /// }
 /// ```

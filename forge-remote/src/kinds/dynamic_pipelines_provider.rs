@@ -23,7 +23,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// /// Leaves every pipeline as it is.
 /// #[dynamic_pipelines_provider(name = "Nothing")]
-/// async fn nothing(Event(call): Event<PipelinesRequest>) -> Result<Json<PipelinesResponse>> {
+/// async fn unchanged_pipeline(Event(call): Event<PipelinesRequest>) -> Result<Json<PipelinesResponse>> {
 ///     Ok(Json(PipelinesResponse::of(call.pipelines_configuration)))
 /// }
 /// ```

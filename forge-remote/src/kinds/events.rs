@@ -115,7 +115,7 @@ payload!(LifecyclePermissions {
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:commented:issue"])]
-/// async fn follow(Event(event): Event<IssueEvent>) -> Result<()> {
+/// async fn update_copy(Event(event): Event<IssueEvent>) -> Result<()> {
 ///     println!("{:?}: {:?}", event.issue.key, event.issue.fields.get("summary"));
 ///     Ok(())
 /// }
@@ -296,7 +296,7 @@ payload!(EventSpace {
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['app'].team"])]
-/// async fn follow(Event(event): Event<WithProperties<IssueEvent>>) -> Result<()> {
+/// async fn update_copy(Event(event): Event<WithProperties<IssueEvent>>) -> Result<()> {
 ///     let team = event.property("issue.properties['app'].team");
 ///     println!("{:?} belongs to {team:?}", event.event.issue.key);
 ///     Ok(())

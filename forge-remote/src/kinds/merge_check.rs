@@ -19,7 +19,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// /// Pull requests with an odd number wait.
 /// #[merge_check(name = "Even only", triggers = ["on-merge"])]
-/// async fn even(Event(call): Event<MergeCheckRequest>) -> Result<Json<MergeCheckResponse>> {
+/// async fn require_even_id(Event(call): Event<MergeCheckRequest>) -> Result<Json<MergeCheckResponse>> {
 ///     Ok(Json(match call.pull_request_id() {
 ///         Some(id) if id % 2 == 0 => MergeCheckResponse::pass(),
 ///         _ => MergeCheckResponse::fail("odd"),

@@ -19,7 +19,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// use forge_remote::prelude::*;
 ///
 /// #[pre_uninstall(auth = system)]
-/// async fn farewell(call: Invocation, token: Option<SystemToken>) -> Result<()> {
+/// async fn delete_installation(call: Invocation, token: Option<SystemToken>) -> Result<()> {
 ///     println!("{} is uninstalled; has a token: {}", call.installation_id(), token.is_some());
 ///     Ok(())
 /// }

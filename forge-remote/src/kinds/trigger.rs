@@ -36,7 +36,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// /// Keeps our copy of the issues.
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:deleted:issue"], ignore_self, auth = system)]
-/// async fn follow(retry: RetryContext, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
+/// async fn update_copy(retry: RetryContext, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
 ///     match change {
 ///         Change::Created { issue } => println!("{} is new ({retry:?})", issue.key),
 ///         Change::Deleted { issue } => println!("{} is gone", issue.key),
@@ -165,7 +165,7 @@ impl Trigger {
 ///     (event = "avi:jira:created:issue", ignore_self),
 ///     (event = "avi:jira:updated:issue", filter = "event.issue.fields.project.key == 'DEV'"),
 /// ])]
-/// async fn follow(Event(event): Event) -> Result<()> {
+/// async fn update_copy(Event(event): Event) -> Result<()> {
 ///     println!("{event}");
 ///     Ok(())
 /// }

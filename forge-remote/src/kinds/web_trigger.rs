@@ -50,7 +50,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///     "accepted=202",
 ///     (key = "wrong", status = 400, content_type = "text/plain", body = "What?"),
 /// ])]
-/// async fn hook(request: WebTriggerRequest) -> Result<WebTriggerOutput> {
+/// async fn tracker_webhook(request: WebTriggerRequest) -> Result<WebTriggerOutput> {
 ///     let key = if request.body.is_empty() { "wrong" } else { "accepted" };
 ///     Ok(WebTriggerOutput::new(key))
 /// }

@@ -58,10 +58,10 @@ impl Tokens {
     /// ```
     /// use forge_remote::token::{MemoryTokens, Tokens};
     ///
-    /// # async fn delete_everything_of(installation_id: &str) -> std::io::Result<()> { Ok(()) }
+    /// # async fn delete_installation_data(installation_id: &str) -> std::io::Result<()> { Ok(()) }
     /// let tokens = Tokens::new(MemoryTokens::new());
     /// tokens.on_removed(|installation_id| async move {
-    ///     delete_everything_of(&installation_id).await
+    ///     delete_installation_data(&installation_id).await
     /// });
     /// ```
     ///

@@ -61,7 +61,7 @@ impl Put {
     ///
     /// ```compile_fail
     /// # use forge_remote::client::Storage;
-    /// async fn wrong(storage: &Storage) {
+    /// async fn does_not_compile(storage: &Storage) {
     ///     let _ = storage.put("k", &1).if_absent().replace::<u32>().await;
     /// }
     /// ```
