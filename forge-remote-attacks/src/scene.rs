@@ -41,7 +41,7 @@ impl Keys {
     }
 
     /// Returns the fixed keys of the vectors. Their private halves are published: a deployment that
-    /// trusts them accepts anybody's FITs.
+    /// trusts them accepts anyone's FITs.
     pub fn published_for_tests() -> Option<Self> {
         let read = |base64: &str| {
             let base64: String = base64.split_whitespace().collect();

@@ -155,7 +155,7 @@ pub struct EndpointTarget {
     pub named: AllowedModuleKey,
     /// The accepted callers.
     pub caller: AllowedCaller,
-    /// Whether Forge may forward the headers of its own caller.
+    /// Whether Forge may forward its caller's headers.
     pub forwards_headers: bool,
     /// Whether the call ends an installation, so that no lenient binding applies.
     pub ends_installation: bool,
@@ -207,13 +207,14 @@ impl EndpointTarget {
 /// `core:endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedModuleKey {
-    /// The key of its own endpoint or module.
+    /// The endpoint's or the module's key.
     Own,
-    /// Its own key, and any key except these keys of other handlers. For a handler whose module is
-    /// hand-written in the manifest, so that the code does not know the module's key.
+    /// The endpoint's or the module's key, and any key except these keys of other handlers. For a
+    /// handler whose module is hand-written in the manifest, so that the code does not know the
+    /// module's key.
     OwnOrUnknown(Arc<BTreeSet<String>>),
-    /// Its own key, and any UUID except these keys of other handlers. For a handler whose modules are
-    /// registered at run time: Forge generates their keys.
+    /// The endpoint's or the module's key, and any UUID except these keys of other handlers. For a
+    /// handler whose modules are registered at run time: Forge generates their keys.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
     OwnOrGenerated(Arc<BTreeSet<String>>),
     /// Any key. For calls without an endpoint, whose FITs are not documented.

@@ -31,8 +31,8 @@ pub enum Provenance {
     /// the user's own text.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
     Page,
-    /// Forge may forward the headers of its own caller: web triggers and agents, which anybody on
-    /// the web may reach.
+    /// Forge may forward its caller's headers: web triggers and agents, which anyone on the web may
+    /// reach.
     Forwarded,
 }
 

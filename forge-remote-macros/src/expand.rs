@@ -337,7 +337,7 @@ mod tests {
                     let written = item.to_string();
                     let output = super::attribute(kind, attribute.clone(), item).to_string();
                     assert!(output.starts_with(&written), "{output}");
-                    assert!(output.len() > written.len(), "nothing beside it: {output}");
+                    assert!(output.len() > written.len(), "nothing else: {output}");
                 }
             }
         }

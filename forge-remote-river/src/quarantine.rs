@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn two_suspects_never_run_beside_each_other() {
+    fn two_suspects_never_run_together_with_each_other() {
         run(async {
             let quarantine = Quarantine::default();
             let mut suspect = now(&quarantine, true).await.unwrap();
@@ -165,8 +165,8 @@ mod tests {
             drop(suspect);
             assert!(now(&quarantine, true).await.is_some());
             let _running = now(&quarantine, false).await.unwrap();
-            let beside = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
-            assert!(!beside.is_alone());
+            let second = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
+            assert!(!second.is_alone());
             assert!(
                 quarantine
                     .enter_within(true, Duration::ZERO)
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_runs_beside_long_jobs() {
+    fn a_suspect_runs_together_with_long_jobs() {
         run(async {
             let quarantine = Quarantine::default();
             let _running = now(&quarantine, false).await.unwrap();

@@ -120,7 +120,7 @@ impl Database for SqliteFile {
             .filename(&self.path)
             .read_only(true)
             // Nobody uses a file without a log, and a reader would leave an empty one.
-            .immutable(is_wal && !self.beside("-wal").exists())
+            .immutable(is_wal && !self.sibling("-wal").exists())
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
@@ -137,7 +137,7 @@ impl Database for SqliteFile {
             migrations_left: migrations.unapplied.len(),
             missing_tables: 0,
             lacking: check_folder(folder_of(&self.path)).err().map(|error| Lacking {
-                what: format!("its write-ahead log and lock file can't be created: the directory is not writable \
+                what: format!("its write-ahead log and lock file can't be created: its folder is not writable \
                                ({error})"),
                 fix: "make the folder writable for the app's user",
             }),
@@ -227,14 +227,14 @@ impl Database for SqliteFile {
 
 impl SqliteFile {
     /// Returns the path of a file next to it.
-    fn beside(&self, suffix: &str) -> PathBuf {
+    fn sibling(&self, suffix: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);
         path.into()
     }
 
     fn lock_file(&self, suffix: &str) -> std::io::Result<File> {
-        let path = self.beside(suffix);
+        let path = self.sibling(suffix);
         make_private(&path)?;
         OpenOptions::new().write(true).open(path)
     }

@@ -319,7 +319,7 @@ impl ReceivedCall {
         self.from.call("open", Some(token)).await
     }
 
-    /// Makes a web trigger call of the same installation, with this system token. Anybody can call a
+    /// Makes a web trigger call of the same installation, with this system token. Anyone can call a
     /// web trigger.
     pub async fn from_anybody(&self, token: &str) -> Self {
         self.from.call("hook", Some(token)).await

@@ -100,7 +100,7 @@ impl RestateServer {
         }
     }
 
-    /// Returns an engine on the server, on an address of its own behind the load balancer.
+    /// Returns an engine on the server, on a separate address behind the load balancer.
     pub fn engine(&self) -> RestateJobs {
         self.engine_with_key_of(self)
     }

@@ -272,7 +272,7 @@ impl FlakyStore {
         self.0.panics.store(panics, Ordering::SeqCst);
     }
 
-    /// Gives the store a clock of its own, as servers have.
+    /// Gives the store a separate clock, as servers have.
     pub fn server_clock(&self, now: impl Fn() -> SystemTime + Send + Sync + 'static) {
         *self.0.server_clock.lock().unwrap() = Some(ServerClock(Box::new(now)));
     }

@@ -141,7 +141,7 @@ async fn a_collector_has_the_spans_of_a_call_below_forges() {
         assert_eq!(!spans.is_empty(), expected, "x-b3-sampled: {sampled}");
     }
 
-    // Without Forge's headers, or with unusable ones, a call begins a trace of its own.
+    // Without Forge's headers, or with unusable ones, a call begins a separate trace.
     let call = harness
         .call("list-issues")
         .header("x-b3-traceid", "not hex")

@@ -192,8 +192,8 @@ impl Comparison {
             true => render(current, &check(current, &wanted, &self.allowed), color),
             false => String::new(),
         };
-        let (mut text, beside) = in_parallel(findings, changed);
-        text.push_str(&beside.unwrap_or_else(changed));
+        let (mut text, second) = in_parallel(findings, changed);
+        text.push_str(&second.unwrap_or_else(changed));
         if left.is_empty() {
             let end = UpdateEnd::Complete;
             return Ok(Updated { text, end });

@@ -12,7 +12,7 @@ impl App {
     ///
     /// The function is called for calls of handlers and of your own [`routes`](Self::routes), and for runs of
     /// durable calls and of jobs that a call sent (with the stored head). Requests are **not verified** yet:
-    /// anybody can send these headers. So use them for traces only.
+    /// anyone can send these headers. So use them for traces only.
     ///
     /// Forge sends `x-b3-traceid` and `x-b3-spanid`, with span ids of 64 or 128 bit; a decision on sampling,
     /// `x-b3-sampled`, is not documented.

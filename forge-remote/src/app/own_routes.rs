@@ -30,7 +30,7 @@ impl App {
     /// [`max_in_flight`](Self::max_in_flight), …), shutdown, logs and [layers](Self::layer); `routes` and
     /// `dev` list them.
     ///
-    /// **These routes are not verified:** anybody can call them, and no Forge Invocation Token is
+    /// **These routes are not verified:** anyone can call them, and no Forge Invocation Token is
     /// expected or read. Authenticate their callers yourself. To call Atlassian from one, use a clone of
     /// the app's [`Tokens`](crate::token::Tokens).
     ///

@@ -26,7 +26,7 @@ fn read<'a>(
 #[derive(Clone)]
 pub(crate) struct StoredCall(pub(crate) Option<SystemToken>);
 
-/// Returns the system token for a handler of this call: the kept one, if the call was stored or anybody may have written
+/// Returns the system token for a handler of this call: the kept one, if the call was stored or anyone may have written
 /// the call's own header; otherwise the header's.
 async fn system_token(
     parts: &Parts,

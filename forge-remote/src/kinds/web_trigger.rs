@@ -1,4 +1,4 @@
-//! `webtrigger`: a URL of the app that anybody can call.
+//! `webtrigger`: a URL of the app that anyone can call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -100,6 +100,7 @@ fn auth_hint(file: &ManifestFile, difference: &Difference) -> Option<&'static st
     let is_auth = is_auth.starts_with("modules.endpoint[") && is_auth.contains("].auth");
     let mut remotes = list(file.value(), &["remotes"]).iter();
     (is_auth && remotes.any(|remote| remote.get("auth").is_some())).then_some(
-        "`auth` of a remote is only for calls of the app's functions; an endpoint's calls bring the tokens of its own `auth`",
+        "`auth` of a remote is only for calls of the app's functions; an endpoint's calls get the tokens of the \
+         endpoint's `auth`",
     )
 }

@@ -6,14 +6,14 @@ use std::thread;
 /// second panicked.
 pub(crate) fn in_parallel<A, B: Send>(
     here: impl FnOnce() -> A,
-    beside: impl Fn() -> B + Sync,
+    second: impl Fn() -> B + Sync,
 ) -> (A, Option<B>) {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, &beside);
+        let thread = thread::Builder::new().spawn_scoped(scope, &second);
         let value = here();
         match thread {
             Ok(thread) => (value, thread.join().ok()),
-            Err(_) => (value, Some(beside())),
+            Err(_) => (value, Some(second())),
         }
     })
 }

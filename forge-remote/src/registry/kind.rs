@@ -116,8 +116,8 @@ impl dyn Kind {
         self.spec().caller
     }
 
-    /// Returns whether Forge may forward the headers of its own caller. A token in one of them is not
-    /// proven to be Forge's, and is never kept ([`App::token_store`](crate::App::token_store)).
+    /// Returns whether Forge may forward its caller's headers. A token in one of them is not proven
+    /// to be Forge's, and is never kept ([`App::token_store`](crate::App::token_store)).
     pub fn forwards_caller_headers(&self) -> bool {
         self.spec().forwards_caller_headers
     }

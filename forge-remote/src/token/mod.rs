@@ -69,7 +69,7 @@
 //!
 //! Only tokens of the platform's own calls are kept: schedules, events, functions. A page's user may
 //! choose the token in a page's call, which isn't signed together with the request; see
-//! [`Tokens::accept_from_pages`]. Anybody can call a web trigger, and Forge may forward the caller's
+//! [`Tokens::accept_from_pages`]. Anyone can call a web trigger, and Forge may forward the caller's
 //! headers, so tokens of its calls are never kept; nor are an agent's, until it is known which headers
 //! are forwarded.
 //!

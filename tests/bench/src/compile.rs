@@ -111,7 +111,7 @@ pub(crate) fn first() {
 }
 
 /// Prints the packages that take most of a build, by the report of `--timings`: elapsed time of the compiler and
-/// the build script, while other packages are built beside.
+/// the build script, while other packages are built.
 fn print_dearest(report: &str) {
     let units = report.split("const UNIT_DATA = ").nth(1).unwrap();
     let units = units.split(";\n").next().unwrap();

@@ -33,7 +33,7 @@ async fn index(attempt: Attempt, Event(change): Event<Change>) -> Result<()> {
         ("waits", _) => {
             tracing::info!("waits for its release");
             RELEASED.notified().await;
-            // As an app with traces of its own has them.
+            // As an app with its own traces has them.
             let span = tracing::info_span!(target: "forge_remote_app", "import", trace_id = "own");
             let work = async { tracing::info!("was released") };
             work.instrument(span).await;

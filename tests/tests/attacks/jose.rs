@@ -23,7 +23,7 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
     run("jose.mjs", arguments, input).await
 }
 
-/// Runs a script beside `jose`; returns `None` when it can't be run.
+/// Runs a script next to `jose`; returns `None` when it can't be run.
 pub(crate) async fn run(script: &str, arguments: &[&str], input: &Value) -> Option<Value> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("jose");
     let missing = if home.join("node_modules/jose").exists() {

@@ -1,4 +1,4 @@
-//! Only a published key that `kid` names verifies a token, whatever other keys the token names.
+//! Only a published key that `kid` names verifies a FIT, regardless of other keys in the FIT.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

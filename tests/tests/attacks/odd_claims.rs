@@ -78,7 +78,7 @@ async fn an_unexpected_member_does_not_hide_the_licence() {
     expected["rest"] = json!({});
     assert_eq!(seen_of(&claim).await, expected);
 
-    // A member of another type is preserved beside its field, and so is an unknown member.
+    // A member of another type is preserved in addition to its field, and so is an unknown member.
     let names = whole.as_object().unwrap().keys().map(String::as_str);
     for name in names.chain(["later", "supportEntitlementNumber"]) {
         for odd in [

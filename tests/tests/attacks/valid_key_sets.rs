@@ -98,66 +98,66 @@ async fn key_sets_with_unusual_entries_are_accepted() {
         ("first among 200 others", many(0)),
         ("100th among 200 others", many(100)),
         ("last among 200 others", many(200)),
-        ("beside null", among(vec![Value::Null])),
+        ("next to null", among(vec![Value::Null])),
         (
-            "beside scalars",
+            "next to scalars",
             among(vec![json!(1), json!("x"), json!(true), json!(1.5e300)]),
         ),
         (
-            "beside a list",
+            "next to a list",
             among(vec![json!([]), json!([full.clone()])]),
         ),
-        ("beside an empty object", among(vec![json!({})])),
+        ("next to an empty object", among(vec![json!({})])),
         (
-            "beside an unknown kty",
+            "next to an unknown kty",
             among(vec![changed("kty", json!("XYZ"))]),
         ),
         (
-            "beside a kty that isn't a string",
+            "next to a kty that isn't a string",
             among(vec![changed("kty", json!(7))]),
         ),
-        ("beside no kty", among(vec![incomplete("kty")])),
+        ("next to no kty", among(vec![incomplete("kty")])),
         (
-            "beside an unknown alg",
+            "next to an unknown alg",
             among(vec![changed("alg", json!("XY999"))]),
         ),
         (
-            "beside an alg that isn't a string",
+            "next to an alg that isn't a string",
             among(vec![changed("alg", json!(["RS256"]))]),
         ),
         (
-            "beside an unknown use",
+            "next to an unknown use",
             among(vec![changed("use", json!("xyz"))]),
         ),
         (
-            "beside a use that isn't a string",
+            "next to a use that isn't a string",
             among(vec![changed("use", json!({}))]),
         ),
         (
-            "beside odd key_ops",
+            "next to odd key_ops",
             among(vec![
                 changed("key_ops", json!("verify")),
                 changed("key_ops", json!([1])),
             ]),
         ),
-        ("beside no kid", among(vec![incomplete("kid")])),
+        ("next to no kid", among(vec![incomplete("kid")])),
         (
-            "beside a kid that isn't a string",
+            "next to a kid that isn't a string",
             among(vec![changed("kid", json!(5)), changed("kid", json!(null))]),
         ),
-        ("beside no n", among(vec![incomplete("n")])),
-        ("beside no e", among(vec![incomplete("e")])),
-        ("beside an empty n", among(vec![changed("n", json!(""))])),
+        ("next to no n", among(vec![incomplete("n")])),
+        ("next to no e", among(vec![incomplete("e")])),
+        ("next to an empty n", among(vec![changed("n", json!(""))])),
         (
-            "beside an n that isn't base64",
+            "next to an n that isn't base64",
             among(vec![changed("n", json!("***")), changed("n", json!(3))]),
         ),
         (
-            "beside an e that isn't base64",
+            "next to an e that isn't base64",
             among(vec![changed("e", json!("é")), changed("e", json!([]))]),
         ),
         (
-            "beside oct, EC and OKP keys",
+            "next to oct, EC and OKP keys",
             among(vec![
                 json!({"kty": "oct", "kid": "o", "k": "AAAA", "alg": "HS256"}),
                 json!({"kty": "EC", "kid": "e", "crv": "P-256", "x": "AAAA", "y": "AAAA"}),
@@ -166,14 +166,14 @@ async fn key_sets_with_unusual_entries_are_accepted() {
             ]),
         ),
         (
-            "beside itself, unusable",
+            "next to itself, unusable",
             key_set(&[with("use", json!("enc")), full.clone()]),
         ),
         (
-            "beside itself, unusable, after",
+            "next to itself, unusable, after",
             key_set(&[full.clone(), with("alg", json!("RSA-OAEP"))]),
         ),
-        ("beside itself", key_set(&[full.clone(), full.clone()])),
+        ("next to itself", key_set(&[full.clone(), full.clone()])),
     ];
     for (name, keys) in sets {
         let app = TestApp::with_keys(keys).await;

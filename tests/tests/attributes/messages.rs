@@ -1,5 +1,5 @@
 //! The compiler's messages for every mistake that the macros know: no `.rs` file below `tests/ui/fail` compiles,
-//! and the messages are those of the `.stderr` file beside it.
+//! and the messages are in the `.stderr` file next to it.
 //!
 //! The compiler is called for each case with the libraries that the workspace's tests have, so that nothing else is
 //! built for them. After a change of a message: `UPDATE_GOLDEN=1 cargo test --workspace --test attributes
@@ -60,7 +60,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Returns each `fail/GROUP/CASE.rs`. Only their messages are beside them.
+/// Returns each `fail/GROUP/CASE.rs`. Only their messages are next to them.
 fn cases() -> Vec<String> {
     let folder = repository().join(FOLDER);
     let mut found = Vec::new();

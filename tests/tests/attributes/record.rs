@@ -115,7 +115,7 @@ fn a_record_holds_what_was_written() {
 
     let everything = &handler!(inner::deep::everything);
     assert_eq!(everything.docs, "One line.");
-    // Without a module of its own, a handler's key is its endpoint's.
+    // Without a separate module, a handler's key is its endpoint's.
     assert_eq!((everything.key, everything.endpoint), (None, Some("all")));
     assert_eq!(
         (everything.auth, everything.method),

@@ -8,7 +8,7 @@ use forge_remote::prelude::*;
 use forge_remote::testing::{ApiResponse, Harness};
 use serde_json::{Value, json};
 
-/// Called for the events that a customer chooses.
+/// Called for the events that a user chooses.
 #[trigger(dynamic)]
 async fn follow() -> Result<()> {
     Ok(())

@@ -143,7 +143,7 @@ async fn each_installation_is_called_in_its_own_cloud() {
     }
 }
 
-/// A token is sent only to the hosts of its cloud, whatever base URL it names.
+/// A token is sent only to the hosts of its cloud, regardless of its base URL.
 #[tokio::test]
 async fn no_token_is_sent_to_the_other_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;

@@ -167,7 +167,7 @@ fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_jso
     }
 }
 
-/// Every item is returned in order, whatever the style, the page sizes and the failures.
+/// Every item is returned in order, regardless of the style, the page sizes and the failures.
 #[tokio::test]
 async fn no_item_is_missing_from_a_list_of_any_style() {
     let origin = Arc::new(std::sync::OnceLock::<String>::new());

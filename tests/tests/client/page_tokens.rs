@@ -225,7 +225,7 @@ async fn a_failed_proof_is_an_error_that_is_not_cached() {
     assert_eq!(call().await.json(), "");
 }
 
-/// With a token store, a page's call uses the stored token, whatever the page sends.
+/// With a token store, a page's call uses the stored token, regardless of the page's headers.
 #[tokio::test]
 async fn a_pages_call_uses_the_stored_token() {
     let app = app().token_store(MemoryTokens::new());

@@ -307,7 +307,7 @@ async fn a_kept_token_is_valid_after_a_restart() {
     assert_eq!(restarted.call("report").send().await.status(), 500);
 }
 
-/// Whatever the first context of the installation is.
+/// The first context of the installation does not matter.
 #[tokio::test]
 async fn a_site_is_found_after_a_product_without_one() {
     let harness = Harness::new(

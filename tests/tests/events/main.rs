@@ -251,7 +251,7 @@ async fn a_retry_is_recognised_whatever_its_count() {
     }
     let first = send("import", r#"{"body":{}}"#).await.1;
     assert_eq!(first[0], false);
-    // In the wrapper that a page documents, beside a `null` in the other place.
+    // In the wrapper that Atlassian documents, with a `null` in the other place.
     let wrapped = json!({ "retryContext": null, "payload": { "body": {}, "retryContext": { "retryCount": 1 } } });
     assert_eq!(send("import", wrapped.to_string()).await.1[0], true);
     let mut made = RetryContext::default();

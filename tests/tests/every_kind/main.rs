@@ -1,6 +1,6 @@
 //! Every kind's handler receives what Forge sends, returns what Forge reads, and is in the manifest.
 //!
-//! A binary of its own: the app has every handler that is linked.
+//! A separate binary: the app has every handler that is linked.
 
 #![allow(clippy::unwrap_used)]
 

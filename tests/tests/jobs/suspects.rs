@@ -78,7 +78,7 @@ async fn next_of(runs: &mut Runs, key: &str) -> oneshot::Sender<Verdict> {
 
 /// A handler whose calls Atlassian limited has come to its end: its process has survived it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_suspect_that_atlassian_limited_runs_beside_others() {
+async fn a_suspect_that_atlassian_limited_runs_together_with_others() {
     let folder = Folder::default();
     let path = folder.file("jobs.db");
     // A process that ends while the job runs.

@@ -142,7 +142,7 @@ async fn an_unknown_key_during_a_hanging_refresh_gets_a_timely_response() {
     known_key_works(&app).await.unwrap();
 }
 
-/// An unknown key does not empty the set, whatever the response to its fetch.
+/// An unknown key does not empty the set, regardless of the response to its fetch.
 #[tokio::test]
 async fn an_unknown_key_does_not_empty_the_set() {
     let mut report = Report::new("an unknown key empties nothing");

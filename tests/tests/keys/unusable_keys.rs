@@ -1,4 +1,5 @@
-//! Published keys that are unusable for a FIT verify nothing, and the valid keys beside them work.
+//! Published keys that are unusable for a FIT verify nothing, and the valid keys of the same set
+//! work.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -162,7 +163,7 @@ async fn edwards_curve_keys_verify_nothing() {
             );
         }
     }
-    // The point of small order, for which anybody can sign.
+    // The point of small order, for which anyone can sign.
     let app = with(&json!({"kty": "OKP", "kid": ODD, "crv": "Ed25519", "x": b64([0; 32])})).await;
     report.case(
         "small order",

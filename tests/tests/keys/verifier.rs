@@ -265,7 +265,7 @@ async fn a_source_that_panics_counts_as_down() {
     assert_eq!(
         app.source.requests(),
         0,
-        "the URL isn't used beside a source"
+        "the URL isn't used together with a source"
     );
     let fetches = source.0.load(Ordering::SeqCst);
     assert!(fetches <= 5, "{fetches} fetches in 200 ms");

@@ -73,7 +73,7 @@ fn the_granular_scopes_satisfy_a_post_function() {
     let granular: Vec<&str> = granular.iter().map(String::as_str).collect();
     assert_eq!(granular.len(), 20, "{granular:?}");
     assert!(granular.contains(&"read:issue.changelog:jira"));
-    // The manifest decides, whatever the app prefers.
+    // The manifest decides, regardless of the app's preference.
     assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
     wanted.granular = false;
     assert_eq!(found(&wanted, &granular), with_merge(&granular));

@@ -1,4 +1,4 @@
-//! No body of the platform is rejected, whatever its content type and the shape of its fields.
+//! No body of the platform is rejected, regardless of its content type and the shape of its fields.
 
 #![allow(clippy::unwrap_used)]
 

@@ -35,7 +35,7 @@ async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
     WebTriggerResponse::new(200, request.user_path)
 }
 
-/// Also registered for the events that a customer chooses.
+/// Also registered for the events that a user chooses.
 #[trigger(dynamic)]
 async fn chosen() -> Result<()> {
     Ok(())

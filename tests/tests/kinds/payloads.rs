@@ -170,7 +170,7 @@ async fn a_transition_has_typed_fields() {
 }
 
 #[tokio::test]
-async fn an_actions_unknown_fields_are_preserved_beside_its_inputs() {
+async fn an_actions_unknown_fields_are_preserved_together_with_its_inputs() {
     let request =
         json!({ "issueKey": "DEV-1", "context": { "cloudId": "c" }, "contextToken": "t" });
     let expected = json!(["DEV-1", "c", { "contextToken": "t" }]);

@@ -81,7 +81,7 @@ async fn a_response_that_the_options_exclude_is_500() {
             json!({ "statusCode": 200, "body": "x", "headers": {} }),
             500,
         ),
-        // It names an output, whatever else it contains.
+        // It names an output, regardless of its other contents.
         (
             "chosen",
             json!({ "outputKey": "gone", "statusCode": 410 }),

@@ -19,7 +19,8 @@ const WITHOUT_ENDPOINTS: &[&str] = &[
     "sound-12-customer-managed",
 ];
 
-/// The manifests with parts that no attribute has; the file beside it with the ending `gaps` lists them.
+/// The manifests with parts that no attribute has; the file next to it with the ending `gaps` lists
+/// them.
 const WITH_GAPS: &[&str] = &[
     "adopt-90-gaps",
     "adopt-91-mistakes",

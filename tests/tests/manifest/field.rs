@@ -166,7 +166,7 @@ async fn pasted() -> Result<()> {
 }
 
 /// 36: pasted from a page, with a scope that does not exist, blanks at the ends of lines, and an
-/// indentation of its own.
+/// different indentation.
 #[test]
 fn a_pasted_page_is_corrected_and_keeps_its_form() {
     let text = "\

@@ -52,7 +52,7 @@ fn pages_that_reach_an_administrators_handler_are_named() {
         unknown[0].0 == "unknown-page" && unknown[0].1.contains("`amdin`"),
         "{unknown:?}"
     );
-    // A view of a page has a resolver of its own.
+    // A view of a page has its own resolver.
     let nested = admin.replace(
         "resolver: {endpoint: save}",
         "edit: {resolver: {endpoint: save}}",

@@ -70,7 +70,7 @@ fn items_of_one_line_leave_no_comma() {
     }
 }
 
-/// A comment between items of one line is anybody's.
+/// A comment between items of one line is anyone's.
 #[test]
 fn a_comment_that_could_be_another_items_is_not_touched() {
     for text in [
@@ -83,7 +83,7 @@ fn a_comment_that_could_be_another_items_is_not_touched() {
     }
 }
 
-/// The property beside the dash has no line of its own.
+/// The property next to the dash has no separate line.
 #[test]
 fn the_comment_of_the_property_below_the_dash_stays() {
     let before = "\n    - auth: {appSystemToken: {enabled: true}} # no longer\n      # about the key\n      key: page\n      remote: backend\n      route:\n        path: /page\n";

@@ -179,7 +179,7 @@ fn declared_properties_of_a_remote_are_compared_and_written() {
 
 /// The regions are the file's, the default is the code's.
 #[test]
-fn a_changed_default_beside_regions_is_found() {
+fn a_changed_default_together_with_regions_is_found() {
     let text = "remotes:\n  - key: backend\n    baseUrl:\n      EU: https://eu.example.com # theirs\n      \
                 default: https://old.example.com # ours\n";
     let code = || Remote::new("backend").base_url("https://new.example.com");

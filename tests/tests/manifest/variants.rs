@@ -188,7 +188,7 @@ fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<S
         if !is_block(value) {
             out.0.push_str(&format!(" {value}\n"));
         } else if mark == "-" && value.is_object() {
-            // The first property stands beside the dash.
+            // The first property is next to the dash.
             let mut inner = (String::new(), BTreeMap::new());
             block(value, indent + 2, &path, &mut inner);
             let first = out.0.lines().count();

@@ -318,7 +318,7 @@ fn variables_of_both_manifests_follow_forges_rules() {
     assert!(changes(&a, &literal).is_empty());
     let blanks = with("https://a.example.com", "${ URL }");
     assert_eq!(changes(&a, &blanks)[0].0, "base-url-changed");
-    // What has no default stays, beside what has one.
+    // Properties without a default stay, next to properties with one.
     let partly = |path: &str| {
         format!(
             "remotes: [{{key: backend, baseUrl: '${{HOST}}${{PATH_}}'}}]\nenvironment: {{variables: [HOST, {{key: PATH_, default: {path}}}]}}\n"

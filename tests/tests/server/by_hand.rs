@@ -1,4 +1,4 @@
-//! An app whose router a server of its own serves: nothing is lost without a log line.
+//! An app whose router its author's server serves: nothing is lost without a log line.
 
 #![allow(clippy::unwrap_used)]
 

@@ -207,7 +207,7 @@ async fn a_retry_that_is_repeated_counts_on() {
         let same = made(&dev, &again, json!({})).await;
         assert_eq!(shown(&same), expected, "{same}");
         assert_eq!(same["request"]["body"], call["request"]["body"]);
-        // The body that was sent says which retry it is, whatever made the call.
+        // The sent body shows which retry it is, regardless of the caller.
         let new = json!({ "body": call["request"]["body"] });
         assert_eq!(shown(&made(&dev, path, new).await), expected);
     }
@@ -392,9 +392,9 @@ pub(super) fn jobs_app(folder: &Folder) -> DevProcess {
     DevProcess::start(&mut command(env!("CARGO_BIN_EXE_jobs_app"), folder.path()))
 }
 
-/// Whatever waits first, the jobs that failed are listed, and what is left out is counted.
+/// Failed jobs are listed regardless of the waiting ones, and the omitted ones are counted.
 #[tokio::test]
-async fn failed_jobs_are_listed_beside_many_that_wait() {
+async fn failed_jobs_are_listed_together_with_many_that_wait() {
     let folder = Folder::default();
     let dev = jobs_app(&folder);
     let call = async |id: &str, body: Value| {

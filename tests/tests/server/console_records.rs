@@ -48,7 +48,7 @@ async fn endpoints_that_share_a_key_and_a_path_are_distinguished() {
     }
 }
 
-/// An app with traces of its own names them as forge-remote does.
+/// An app with its own traces names them as forge-remote does.
 #[tokio::test]
 async fn a_span_of_the_app_with_a_trace_id_hides_no_line() {
     let folder = Folder::default();

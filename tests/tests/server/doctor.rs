@@ -62,7 +62,7 @@ pub(crate) fn app_in(folder: &Folder, arguments: &[&str]) -> Command {
     )
 }
 
-/// Runs a command of `plain_app` in a folder, without an environment of its own.
+/// Runs a command of `plain_app` in a folder, with an empty environment.
 pub(crate) fn placed(mut command: Command, folder: &Folder, arguments: &[&str]) -> Command {
     command
         .args(arguments)
@@ -173,7 +173,7 @@ async fn a_key_set_that_is_not_one_is_reported() {
     }
 }
 
-/// Runs `doctor` with this environment, beside a commercial key set whose clock is right.
+/// Runs `doctor` with this environment, and a commercial key set whose clock is right.
 async fn doctor_with(folder: &Folder, environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let keys = JwksServer::start(keys_at(0)).await;
     let mut command = app_in(folder, &["doctor"]);
@@ -189,7 +189,7 @@ fn all<'a>(text: &'a str, check: &str) -> Vec<&'a str> {
     text.lines().filter(is_of).collect()
 }
 
-/// Each cloud that the app accepts has a key set of its own.
+/// Each cloud that the app accepts has a separate key set.
 #[tokio::test]
 async fn the_key_sets_of_other_clouds_are_checked() {
     let folder = deployment().await;

@@ -54,7 +54,7 @@ async fn postgres_is_checked() {
             .all(|line| line.starts_with("ok  ")),
         "{text}"
     );
-    // The jobs' connections switch it on, whatever the default is.
+    // The jobs' connections switch it on, regardless of the default.
     let unsafe_url = format!("{url}&options[synchronous_commit]=off");
     let environment = [("POSTGRES", url.as_str()), ("JOBS", unsafe_url.as_str())];
     let (status, text) = doctor(&folder, &environment).await;
@@ -193,7 +193,7 @@ async fn the_rights_of_a_role_in_postgres_are_checked() {
     assert!(role.opens_jobs().await);
 }
 
-/// Without a schema in the URL, the jobs have one of their own, which is created at the first launch.
+/// Without a schema in the URL, the jobs have a separate one, which is created at the first launch.
 #[tokio::test]
 async fn a_role_that_may_not_create_the_schema_of_jobs_fails() {
     let Some(url) = postgres_url().await else {

@@ -162,8 +162,8 @@ async fn a_missing_folder_fails() {
     assert_eq!(status, 0, "{text}");
 }
 
-/// Returns `doctor` as a user who does not own the folder, and gives this user its files: an app's user beside a
-/// folder of root's. `None` if no other user can be taken. Root itself may write everywhere.
+/// Returns `doctor` as a user who does not own the folder, and gives this user its files: an app's user in a
+/// folder of root. `None` if no other user can be taken. Root itself may write everywhere.
 async fn as_other_user(folder: &Folder) -> Option<Command> {
     const NOBODY: u32 = 65_534;
     let app = env!("CARGO_BIN_EXE_plain_app");

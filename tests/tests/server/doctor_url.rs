@@ -91,7 +91,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
             None
         }),
         (&["no-token-arrives"], |parts, _| {
-            // A proxy with a password of its own for the app.
+            // A proxy with its own password for the app.
             let own = HeaderValue::from_static("Basic cHJveHk6c2VjcmV0");
             parts.headers.insert(header::AUTHORIZATION, own);
             None
@@ -102,7 +102,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
             is_handler.then(|| text(401, "application/json", "{\"message\":\"Unauthorized\"}"))?
         }),
         (&["unverified-call"], |parts, _| {
-            // The proxy verifies nothing, and calls the app with a token of its own.
+            // The proxy verifies nothing, and calls the app with its own token.
             let is_handler = parts.uri.path() == "/tick";
             is_handler.then(|| text(200, "application/json", "{}"))?
         }),

@@ -293,7 +293,7 @@ mod hooks {
     pub(crate) async fn below() {}
 
     #[endpoint(path = "/hooks")]
-    pub(crate) async fn beside() {}
+    pub(crate) async fn extra() {}
 
     #[web_trigger(path = "/")]
     pub(crate) async fn everything(request: WebTriggerRequest) -> WebTriggerResponse {
@@ -305,7 +305,7 @@ mod hooks {
 fn no_other_handler_may_be_on_or_below_a_web_triggers_path() {
     let app = || App::empty().app_id(APP_ID).remote(backend());
     let hook = app().handler(handler!(hooks::hook));
-    hook.handler(handler!(hooks::beside)).build().unwrap();
+    hook.handler(handler!(hooks::extra)).build().unwrap();
     app().handler(handler!(hooks::everything)).build().unwrap();
 
     let hook = app().handler(handler!(hooks::hook));
@@ -324,7 +324,7 @@ fn no_other_handler_may_be_on_or_below_a_web_triggers_path() {
     let text = problems(
         app()
             .handler(handler!(hooks::everything))
-            .handler(handler!(hooks::beside)),
+            .handler(handler!(hooks::extra)),
     );
     assert!(text.contains("`/hooks` is below `/`"), "{text}");
 }

@@ -57,7 +57,7 @@ fn recorder() -> &'static PrometheusRecorder {
     Box::leak(Box::new(builder.build_recorder()))
 }
 
-/// Serves the metrics on a port of their own, as an app does.
+/// Serves the metrics on a separate port, as an app does.
 async fn exporter(handle: PrometheusHandle) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -81,19 +81,22 @@ fn every_kind_has_its_file() {
     assert!(missing.is_empty(), "no file of these: {missing:?}");
 }
 
-/// `token/mod.rs`, never `token.rs` beside `token/`.
+/// `token/mod.rs`, never `token.rs` next to `token/`.
 #[test]
 fn a_module_with_children_is_a_mod_file() {
     let mut files = Vec::new();
     for folder in SOURCES.iter().chain(&["tests/tests"]) {
         rust_files(&crate::repository().join(folder), &mut files);
     }
-    let beside: BTreeSet<_> = files
+    let duplicates: BTreeSet<_> = files
         .iter()
         .filter(|file| file.with_extension("").is_dir())
         .map(|file| file.display().to_string())
         .collect();
-    assert!(beside.is_empty(), "move these to mod.rs: {beside:#?}");
+    assert!(
+        duplicates.is_empty(),
+        "move these to mod.rs: {duplicates:#?}"
+    );
 }
 
 /// A reader finds the file of a behaviour in `tests/README.md`.

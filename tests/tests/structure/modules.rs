@@ -72,7 +72,7 @@ impl Crate {
 
     /// The imports between this crate's files. Items that a module re-exports count as imports of
     /// the file that defines them. A re-export is an import too, but for a `mod.rs` or `lib.rs` that
-    /// lists the items of its own folder.
+    /// lists the items of the same folder.
     pub(crate) fn imports(&self) -> BTreeSet<Import> {
         let mut imports = BTreeSet::new();
         for module in self.modules.values() {
@@ -95,7 +95,7 @@ impl Crate {
 
     /// The module that holds the item at this path.
     fn resolve(&self, path: &[String], depth: usize) -> Option<&Module> {
-        // A module may re-export an item of its own name from itself.
+        // A module may re-export an item with the module's name from itself.
         for length in (1..=path.len()).filter(|_| depth < 8) {
             // A macro and a module may have one name: what follows is in the module.
             if length < path.len() && self.modules.contains_key(&path[..length]) {
@@ -322,7 +322,7 @@ fn absolute(segments: Vec<String>, path: &ModulePath) -> Option<ModulePath> {
     Some(base)
 }
 
-/// The names of the modules that a file declares in files of their own.
+/// The names of the modules that a file declares in separate files.
 fn children(tokens: &[TokenTree]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for window in tokens.windows(3) {
@@ -410,7 +410,7 @@ fn is_word(token: &TokenTree, word: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident == word)
 }
 
-/// The module that a file holds. Files of unit tests are modules of their own.
+/// The module that a file holds. Files of unit tests are separate modules.
 fn module_path(file: &str) -> ModulePath {
     let name = file.strip_suffix(".rs").unwrap_or(file);
     let mut path: ModulePath = name.split('/').map(str::to_owned).collect();
@@ -442,7 +442,7 @@ pub(crate) fn all_rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Unit tests in files of their own: `tests.rs`, `merge_tests.rs`.
+/// Unit tests in separate files: `tests.rs`, `merge_tests.rs`.
 pub(crate) fn is_test_file(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     name == "tests" || name.ends_with("_tests")

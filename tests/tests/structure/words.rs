@@ -30,6 +30,13 @@ const PHRASES: &[(&str, &str)] = &[
     ("customer data", "user data"),
     ("the customer", "the installation"),
     ("another customer", "another installation"),
+    ("any customer", "any installation"),
+    ("one customer", "one installation"),
+    ("customers' data", "user data"),
+    ("a customer chooses", "a user chooses"),
+    ("anybody", "anyone"),
+    ("beside", "next to, in addition to, at the same time as"),
+    ("whatever", "regardless of, any"),
 ];
 
 /// Where the project's own words are. Text of other projects and generated files are elsewhere.

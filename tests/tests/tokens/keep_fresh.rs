@@ -26,7 +26,7 @@ async fn bare() {}
 #[scheduled_trigger(interval = "hour", licensed_only, auth = system)]
 async fn licensed() {}
 
-/// An app that is deployed with a schedule of its own keeps it.
+/// An app that is deployed with its own schedule keeps it.
 #[tokio::test]
 async fn a_deployed_schedule_keeps_tokens_fresh() {
     let builder = || {

@@ -39,7 +39,7 @@ impl StoreApp {
         Self { harness, tokens }
     }
 
-    /// Makes a request with a token, which must be served whatever the store does.
+    /// Makes a request with a token, which must be served regardless of the store.
     async fn deliver(&self, at: usize, token: &str) {
         let uuid = format!("00000000-0000-4000-a000-{at:012}");
         let call = self

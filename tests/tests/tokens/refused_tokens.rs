@@ -1,4 +1,4 @@
-//! A stored token that Atlassian rejects is replaced by the next one, whatever its expiry.
+//! A stored token that Atlassian rejects is replaced by the next one, regardless of its expiry.
 
 #![allow(clippy::unwrap_used)]
 

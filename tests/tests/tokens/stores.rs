@@ -301,7 +301,7 @@ async fn a_postgresql_write_that_times_out_is_not_done_later() {
     assert!(get(&store, 1).await == Some(old));
 }
 
-/// A write that waits for another one succeeds, whatever the default isolation level of the database is.
+/// A write that waits for another one succeeds, regardless of the database's default isolation level.
 #[tokio::test]
 async fn a_postgresql_write_sees_what_it_waited_for() {
     let Some(url) = postgres_url().await else {

@@ -95,7 +95,7 @@ async fn only_the_platforms_own_calls_deliver_tokens() {
     assert!(app.system(ONE).await.is_err());
 }
 
-/// Anybody can call a web trigger with any header, and it is unknown which headers Forge forwards.
+/// Anyone can call a web trigger with any header, and it is unknown which headers Forge forwards.
 #[tokio::test]
 async fn callers_cannot_plant_a_token_by_a_header() {
     for tokens in [

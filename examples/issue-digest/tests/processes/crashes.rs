@@ -18,7 +18,7 @@ async fn take_retries(fixture: &Fixture) {
 
 /// The poison ends its process at each of its attempts. Its neighbours, which have no retry, get theirs back: each is done.
 async fn contained(fixture: Fixture, poison_retries: bool) {
-    // The first crash, beside the others, counts once it has ended a process alone.
+    // The first crash, together with the others, counts once the job has ended a process alone.
     let poison_max = if poison_retries { 4 } else { 2 };
     let neighbours: Vec<String> = (0..9).map(|number| format!("neighbour-{number}")).collect();
     let app = fixture.start().await;
@@ -121,9 +121,10 @@ async fn a_discarded_job_does_not_run_again_after_a_crash() {
     app.kill().await;
 }
 
-/// A job whose process was killed runs alone until it has run to its end. Then it runs beside others.
+/// A job whose process was killed runs alone until it has completed a run. Then it runs concurrently
+/// with others.
 #[tokio::test]
-async fn a_suspect_that_has_run_to_its_end_runs_beside_others() {
+async fn a_suspect_that_has_run_to_its_end_runs_together_with_others() {
     let fixture = Fixture::sqlite().await.with_work(8000);
     let app = fixture.start().await;
     accepted(&app, "fail-1", 0).await;
@@ -139,8 +140,8 @@ async fn a_suspect_that_has_run_to_its_end_runs_beside_others() {
     assert!(waited > Duration::from_secs(6), "it waited for {waited:?}");
     until_started(&fixture, "fail-1", 3).await;
     let third = Instant::now();
-    accepted(&app, "beside", 2).await;
-    until_started(&fixture, "beside", 1).await;
+    accepted(&app, "together", 2).await;
+    until_started(&fixture, "together", 1).await;
     let waited = third.elapsed();
     assert!(waited < Duration::from_secs(6), "it waited for {waited:?}");
     app.kill().await;

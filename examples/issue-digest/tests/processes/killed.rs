@@ -10,8 +10,8 @@ use super::{Fixture, deliver, installation};
 /// Kills a process at random moments while events arrive and run. Every accepted event is done, and what runs again was
 /// running at a kill.
 ///
-/// An SQLite file's next process hands back what the killed one ran. In PostgreSQL another process lives beside it, which does
-/// so after 30 seconds, and is killed at the end as well.
+/// An SQLite file's next process releases the killed one's jobs. In PostgreSQL another process lives at the same time,
+/// which does so after 30 seconds, and is killed at the end as well.
 async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
     let survivor = match &fixture.postgres {
         Some(_) => Some(fixture.start().await),

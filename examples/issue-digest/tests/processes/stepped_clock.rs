@@ -145,7 +145,7 @@ async fn a_clock_that_is_set_back_while_nothing_runs_delays_nothing() {
 }
 
 /// Two machines share a PostgreSQL, and the clock of one is 3 seconds ahead, as it may be. Then it is set an hour ahead: the
-/// machine accepts, and runs nothing. Whatever it ran or was to run again is done by the other one, and waits for no hour.
+/// machine accepts, and runs nothing. The other one runs its jobs and its retries, without waiting for an hour.
 #[tokio::test]
 async fn a_machine_whose_clock_is_an_hour_ahead_delays_nothing_of_another() {
     let Some(fixture) = Fixture::postgres().await else {

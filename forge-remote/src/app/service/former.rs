@@ -1,4 +1,4 @@
-//! Hints at calls of older major versions of the app: they have the keys and paths of their own manifest.
+//! Hints at calls of older major versions of the app: they use the keys and paths of another manifest.
 
 use axum::http::HeaderMap;
 use forge_remote_fit::__private::named_key;

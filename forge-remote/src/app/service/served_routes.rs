@@ -25,7 +25,7 @@ pub(super) struct ServedRoute(pub(super) Arc<str>);
 /// How long a caller waits for a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 
-/// Anybody can call these routes: they get one of this many parts of the calls in flight.
+/// Anyone can call these routes: they get one of this many parts of the calls in flight.
 const SHARE: usize = 4;
 
 /// The app's own routes as they are served, with the limits of the handlers.

@@ -232,9 +232,8 @@ impl SqliteTokens {
             let detail = format!("{name} is not writable ({error})");
             checks.push(Check::failed("store", detail, fix));
         } else if let Err(error) = check_folder(folder_of(&self.path)) {
-            let detail = format!(
-                "{name}: no log can be created beside it: its folder is not writable ({error})"
-            );
+            let detail =
+                format!("{name}: its log cannot be created: its folder is not writable ({error})");
             checks.push(Check::failed("store", detail, fix));
         }
         Ok(checks)

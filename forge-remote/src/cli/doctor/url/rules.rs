@@ -93,7 +93,7 @@ pub(super) const FORGED_TOKEN: Rule = Rule::deployment(
     "forged-token",
     "A forged Forge Invocation Token was not rejected with 401 and the same body as other invalid FITs. If it was \
     accepted, anyone can act as any installation. If only the response differs, it tells an attacker which check \
-    failed. Remove whatever verifies tokens, rewrites requests or responds in front of the app.",
+    failed. Remove anything that verifies tokens, rewrites requests or responds in front of the app.",
 );
 
 pub(super) const PUBLIC_KEY: Rule = Rule::deployment(
