@@ -321,7 +321,7 @@ impl ReceivedCall {
 
     /// Makes a web trigger call of the same installation, with this system token. Anyone can call a
     /// web trigger.
-    pub async fn from_anybody(&self, token: &str) -> Self {
+    pub async fn from_anyone(&self, token: &str) -> Self {
         self.from.call("hook", Some(token)).await
     }
 

@@ -137,7 +137,7 @@ async fn a_new_token_of_forge_needs_no_new_exchange() {
     assert_eq!(server.lines().len(), 2);
 
     // The same holds for callers of a web trigger.
-    let forged = schedule.from_anybody("something-else").await;
+    let forged = schedule.from_anyone("something-else").await;
     let error = failed(jira.impersonate(&forged.system, "account").await);
     assert!(error.to_string().contains("not proven"), "{error}");
     let same = jira.impersonate(&next.system, "account").await.unwrap();
