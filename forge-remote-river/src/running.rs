@@ -1,4 +1,4 @@
-//! The jobs that run in this process, and lost ones, which only the database takes for running.
+//! The running jobs of this process, and lost ones, which run only according to the database.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! SQL that both databases read: the parameters `$1`, `$2`, … are integers and texts.
+//! SQL statements for both databases, with integer and text parameters `$1`, `$2`, ….
 
 /// The value of a parameter.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Handlers in flight and the work they spawn: counted, bounded, and ended with the server.
+//! Counts, bounds and cancels running handlers and spawned work.
 
 use std::any::Any;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The app's clients and kept tokens as arguments, and Atlassian's APIs for an [`Invocation`].
+//! The app's clients and stored tokens as arguments, and Atlassian's APIs for an [`Invocation`].
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

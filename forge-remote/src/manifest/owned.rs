@@ -1,4 +1,4 @@
-//! The properties of a manifest's item that the code decides.
+//! The properties of a manifest's item that the code owns.
 
 /// The properties of an item that the code owns. An edit preserves all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

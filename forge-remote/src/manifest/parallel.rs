@@ -1,4 +1,4 @@
-//! Two functions that run at the same time, on manifests where each takes milliseconds.
+//! Runs two functions concurrently, for large manifests.
 
 use std::thread;
 

@@ -43,7 +43,7 @@ pub trait ErasedHandler: Send + Sync + 'static {
 
 impl fmt::Debug for dyn ErasedHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mount")
+        f.write_str("ErasedHandler")
     }
 }
 

@@ -1,4 +1,4 @@
-//! In place of cron expressions, without the feature `cron`: there are none.
+//! A stub for cron expressions, without the feature `cron`.
 
 use std::convert::Infallible;
 use std::time::SystemTime;

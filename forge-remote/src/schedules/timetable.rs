@@ -1,4 +1,4 @@
-//! When a handler with `cron` runs.
+//! Computes the times of `cron` handlers.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};

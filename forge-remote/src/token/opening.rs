@@ -1,4 +1,4 @@
-//! The opening of tokens: from settings to a connected store.
+//! Opens a token store with its keys.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Every kind of return type, and what each answers.
+//! Every return type, and its response.
 
 use std::error::Error as StdError;
 

@@ -51,7 +51,7 @@ pub mod handlers {
         Ok(())
     }
 
-    /// Answers a page.
+    /// Responds to a page.
     #[endpoint(auth = [system, user])]
     pub async fn ask(
         system: Option<SystemToken>,

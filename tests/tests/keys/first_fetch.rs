@@ -1,4 +1,4 @@
-//! Without any keys, an app answers 503 while its source misbehaves, and recovers automatically.
+//! Without any keys, an app responds with 503 while its source fails, and recovers automatically.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

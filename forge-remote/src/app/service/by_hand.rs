@@ -1,4 +1,4 @@
-//! The tasks of an app whose routes are served by your own server.
+//! Checks that an app behind another server runs its background tasks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! Hints at calls of older major versions of the app: they use the keys and paths of another manifest.
+//! Hints for calls of older major versions of the app, which use the keys and paths of their
+//! manifests.
 
 use axum::http::HeaderMap;
 use forge_remote_fit::__private::named_key;

@@ -1,4 +1,4 @@
-//! The measurement of every request: how long it took, by its route and response.
+//! Measures the duration of every request, by route and response.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The runs of handlers with `cron` in this process, so that none overlaps the one before.
+//! The running `cron` handlers of this process, to prevent overlaps.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
