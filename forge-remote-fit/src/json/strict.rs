@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_parser_takes_is_not_readable() {
+    fn unparsable_text_is_not_readable() {
         for (text, expected) in [
             (r#"{"a":"\ud83d\ude00"}"#, Some(r#"{"a":"\ud83d\ude00"}"#)),
             (r#"{"a":"\ud800"}"#, Some(r#"{"a":"\ufffd"}"#)),

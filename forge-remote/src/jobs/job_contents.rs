@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_newer_version_wrote_is_not_damaged() {
+    fn records_of_a_newer_version_are_not_damaged() {
         let read = |text: &str| JobContents::read(text.as_bytes()).err();
         let newer = r#"{"version":2,"args":{},"sender":{"Elsewhere":7}}"#;
         assert!(matches!(read(newer), Some(UnreadableContents::Newer)));

@@ -123,7 +123,7 @@ fn each_time_of_a_list_runs_once_on_every_local_day_of_five_years() {
 
 /// An installation's delay and the window of missed occurrences both count from when it is due.
 #[test]
-fn what_an_installation_is_due_for_is_around_however_long_its_delay() {
+fn due_times_stay_close_regardless_of_the_delay() {
     let spread = CronOptions {
         jitter: 12 * HOUR,
         ..options("0 0 * * *", "UTC")
@@ -286,7 +286,7 @@ fn only_the_last_missed_occurrence_is_around() {
 }
 
 #[test]
-fn what_is_late_superseded_or_of_another_expression_is_skipped() {
+fn late_superseded_and_changed_occurrences_are_skipped() {
     let daily = timetable("30 2 * * *", "UTC");
     let at = time("2026-11-28T02:30:00Z");
     let skipped = |late: Duration| daily.skipped(at, "ari:1", at + late);
@@ -306,7 +306,7 @@ fn what_is_late_superseded_or_of_another_expression_is_skipped() {
 
 /// A paused schedule skips what becomes due; what was fired by hand runs ahead of its time.
 #[test]
-fn what_becomes_due_while_a_schedule_is_paused_is_skipped() {
+fn occurrences_of_a_paused_schedule_are_skipped() {
     let daily = timetable("30 2 * * *", "UTC");
     let at = time("2026-11-28T02:30:00Z");
     daily.set_paused(true);

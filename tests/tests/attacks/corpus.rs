@@ -132,7 +132,7 @@ async fn the_test_kit_finds_a_layer_that_responds_first() {
 
 /// A handler that ran may respond with 503 as well, because a database is missing in the test.
 #[tokio::test]
-async fn the_test_kit_takes_a_503_of_the_app_for_no_refusal() {
+async fn a_503_of_the_app_is_not_a_rejection() {
     let open = middleware::from_fn(async |_: Request, _: Next| {
         (StatusCode::SERVICE_UNAVAILABLE, "no database").into_response()
     });

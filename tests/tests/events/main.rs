@@ -146,7 +146,7 @@ async fn a_functions_token_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_products_event_reaches_its_type_whatever_is_missing_or_unexpected() {
+async fn a_products_event_reaches_its_type_with_missing_and_unexpected_fields() {
     let harness = harness();
     let commented = harness.call("issues").event("avi:jira:commented:issue");
     let seen = commented.send().await.json();
@@ -219,7 +219,7 @@ async fn a_life_cycle_event_names_its_installation_and_version() {
 }
 
 #[tokio::test]
-async fn a_retry_is_recognised_whatever_its_count() {
+async fn a_retry_is_recognised_with_any_count() {
     let body = |context: Value| json!({ "body": {}, "retryContext": context }).to_string();
     let window = json!({ "startTime": "2026-01-01T12:00:00Z", "remainingTimeMs": 86_000_000 });
     for (context, expected) in [

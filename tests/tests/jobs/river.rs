@@ -155,7 +155,7 @@ async fn the_jobs_of_an_installation_end_while_they_are_claimed_on_postgresql() 
 
 /// A trigger notes the settings of each session that stores a call, also after the sessions have ended.
 #[tokio::test]
-async fn sessions_keep_their_settings_whatever_the_defaults_are() {
+async fn sessions_keep_their_settings_regardless_of_the_defaults() {
     let Some(url) = postgres_url().await else {
         return;
     };

@@ -68,7 +68,7 @@ async fn an_occurrence_waits_for_the_version_that_has_its_expression() {
 }
 
 #[tokio::test]
-async fn a_renamed_handler_runs_what_is_stored_and_nothing_twice() {
+async fn a_renamed_handler_runs_stored_calls_and_nothing_twice() {
     let mut fixture = Fixture::new(
         forge_remote::handler!(crate::schedules::often),
         99,

@@ -56,7 +56,7 @@ async fn a_tick_that_is_not_stored_is_retried_by_forge() {
 }
 
 #[tokio::test]
-async fn without_an_engine_what_is_due_runs_after_a_tick() {
+async fn without_an_engine_due_occurrences_run_after_a_tick() {
     let (log, clock) = (Log::new(99), TestClock::new());
     clock.set(monday(8, 5));
     #[scheduled_trigger(cron = "*/10 * * * *", auth = system, key = "simple")]

@@ -333,7 +333,7 @@ async fn an_installation_without_ticks_runs_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_an_engine_could_not_run_in_time_is_skipped() {
+async fn occurrences_that_an_engine_runs_too_late_are_skipped() {
     let mut fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 1));
     fixture.running.take().unwrap().stop(Duration::ZERO).await;
     fixture.tick().await;
@@ -447,7 +447,7 @@ async fn a_test_calls_a_handler_directly() {
 }
 
 #[tokio::test]
-async fn what_is_stored_for_an_installation_that_is_gone_ends_without_a_run() {
+async fn stored_jobs_of_a_removed_installation_are_discarded() {
     let (log, clock, jobs) = (Log::new(99), TestClock::new(), MemoryJobs::new());
     clock.set(monday(8, 5));
     let app = app(forge_remote::handler!(often), &log, &clock);

@@ -464,7 +464,7 @@ async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
 }
 
 #[tokio::test]
-async fn a_retry_is_recognised_whatever_the_rest_of_the_body() {
+async fn a_retry_is_recognised_regardless_of_the_body() {
     let context = r#""retryContext":{"retryCount":2,"retryReason":"TIMEOUT_ERROR"}"#;
     for body in [
         format!(r#"{{"title":"{CUT}",{context}}}"#),

@@ -111,7 +111,7 @@ fn the_entries_of_an_interval_are_replaced() {
 }
 
 #[test]
-fn what_the_compiler_cannot_check_ends_the_launch() {
+fn constants_are_checked_at_launch() {
     #[scheduled_trigger(cron = "61 2 * * *")]
     async fn minutes() {}
 

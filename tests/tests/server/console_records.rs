@@ -84,7 +84,7 @@ async fn the_source_of_a_token_is_the_call_that_brought_it_last() {
 /// Nobody reads the calls that the local APIs have received.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_the_app_writes_to_local_apis_is_not_kept() {
+async fn writes_to_local_apis_are_not_kept() {
     let folder = Folder::default();
     let dev = jobs_app(&folder);
     made(&dev, "handlers/flood/call", json!({})).await;

@@ -371,7 +371,7 @@ async fn a_file_without_a_write_ahead_log_is_reported() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_database_fails() {
+async fn a_file_that_is_not_a_database_fails() {
     for file in ["tokens.db", "jobs.db"] {
         let folder = deployed(&FILES).await;
         launch(&folder).await;

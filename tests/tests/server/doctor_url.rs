@@ -369,7 +369,7 @@ FAIL  arrival     no token reaches the app: something in front of it removes the
 
 /// Several instances: no two tokens with unknown keys reach the same one, so none shows whether it has the keys.
 #[tokio::test]
-async fn what_several_instances_hide_is_no_failure() {
+async fn a_check_hidden_by_several_instances_is_unknown() {
     let deployment = Deployment::start(|parts, _| {
         // The app refuses this token without looking for its key.
         if let Some(token) = parts.headers.get_mut(header::AUTHORIZATION) {

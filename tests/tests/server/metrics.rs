@@ -190,7 +190,7 @@ fn space_call(app: &TestApp, apis: &Server) -> Call {
 }
 
 #[tokio::test]
-async fn a_scrape_has_what_happened() {
+async fn a_scrape_contains_the_recorded_metrics() {
     let recorder = recorder();
     let _guard = metrics::set_default_local_recorder(recorder);
     let exporter = exporter(recorder.handle()).await;

@@ -127,7 +127,7 @@ async fn calls_in_flight_are_bounded() {
 }
 
 #[tokio::test]
-async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
+async fn an_overdue_handler_completes_and_its_caller_gets_503() {
     let logged = LogCapture::default();
     let _listening = logged.start();
     let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));

@@ -66,12 +66,12 @@ async fn contained(fixture: Fixture, poison_retries: bool) {
 }
 
 #[tokio::test]
-async fn a_job_that_ends_its_process_takes_no_other_along_on_sqlite() {
+async fn a_crashing_job_costs_no_other_job_an_attempt_on_sqlite() {
     contained(Fixture::sqlite().await.with_work(800), true).await;
 }
 
 #[tokio::test]
-async fn a_job_that_ends_its_process_takes_no_other_along_on_postgresql() {
+async fn a_crashing_job_costs_no_other_job_an_attempt_on_postgresql() {
     if let Some(fixture) = Fixture::postgres().await {
         contained(fixture.with_work(800), false).await;
     }
@@ -124,7 +124,7 @@ async fn a_discarded_job_does_not_run_again_after_a_crash() {
 /// A job whose process was killed runs alone until it has completed a run. Then it runs concurrently
 /// with others.
 #[tokio::test]
-async fn a_suspect_that_has_run_to_its_end_runs_together_with_others() {
+async fn a_completed_suspect_runs_concurrently_again() {
     let fixture = Fixture::sqlite().await.with_work(8000);
     let app = fixture.start().await;
     accepted(&app, "fail-1", 0).await;
