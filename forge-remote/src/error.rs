@@ -49,7 +49,7 @@ pub struct Error {
     retry_after: Option<Duration>,
 }
 
-/// A handler's error, as an extension of its response: it decides what becomes of a durable call.
+/// A handler's error, as an extension of its response: it decides the outcome of a durable call.
 #[derive(Clone)]
 pub(crate) struct HandlerFailure {
     pub(crate) error: Arc<Error>,

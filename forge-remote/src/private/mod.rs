@@ -280,7 +280,7 @@ impl<T: FromRequestParts<AppState> + Send> Argument<()> for T {}
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>`, `Json<T>` (last) and \
             any axum extractor",
     note = "for the request's JSON body, take `Json<T>` where `T` implements `serde::Deserialize`",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take forge_remote's `State<YourType>` (not axum's); \
+    note = "for your own value, register it with `App::state(value)` and take forge_remote's `State<YourType>` (not axum's); \
             the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait LastArgument<M>: FromRequest<AppState, M> {}

@@ -173,7 +173,7 @@ impl Timetable {
         (next_due? <= now).then_some(Skipped::Superseded)
     }
 
-    /// Pauses the schedule, or resumes it: what becomes due meanwhile is skipped.
+    /// Pauses or resumes the schedule: occurrences in the meantime are skipped.
     #[cfg(feature = "dev")]
     pub(crate) fn set_paused(&self, is_paused: bool) {
         self.is_paused.store(is_paused, Relaxed);

@@ -304,7 +304,8 @@ fn late_superseded_and_changed_occurrences_are_skipped() {
     );
 }
 
-/// A paused schedule skips what becomes due; what was fired by hand runs ahead of its time.
+/// A paused schedule skips due occurrences; an occurrence that is fired by hand runs ahead of its
+/// time.
 #[test]
 fn occurrences_of_a_paused_schedule_are_skipped() {
     let daily = timetable("30 2 * * *", "UTC");

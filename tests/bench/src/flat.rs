@@ -6,7 +6,7 @@ use crate::process::{Server, build, serve_key_set};
 use crate::tokens::Signer;
 use crate::{Spread, load};
 
-/// The tokens of the requests, which are sent again and again; they are valid for 25 minutes.
+/// The tokens of the requests, which are sent repeatedly; they are valid for 25 minutes.
 const REQUESTS: usize = 20_000;
 /// The parts of the run that are compared.
 const PARTS: u32 = 10;

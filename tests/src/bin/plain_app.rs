@@ -1,14 +1,13 @@
 //! An app without state, run as a process. With `DYNAMIC` set, it has a handler of modules that are
 //! registered at run time. With `STAYS` set, a background task does not end when the
-//! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
-//! its own; with `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with
-//! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
-//! does not wait; with `LARGE`, it has a handler with the default limit of bodies; with `SYSTEM`, one with a
-//! system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or `REDIS`, a token store; with
-//! `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads what fixtures have; with
-//! `MANY`, handlers of twenty pages; with `NOTES`, one of GET, and no other one if it is `only`. `STAGING` lets it
-//! accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or `vault`) is its own source
-//! of keys.
+//! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has its own webhook; with
+//! `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with `BAD_CRON`, one without an
+//! occurrence. With `INSTANT_CLOCK`, its clock does not wait; with `LARGE`, it has a handler with the default limit of
+//! bodies; with `SYSTEM`, one with a system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or
+//! `REDIS`, a token store; with `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads
+//! what fixtures have; with `MANY`, handlers of twenty pages; with `NOTES`, one of GET, and no other one if it is
+//! `only`. `STAGING` lets it accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
+//! `vault`) is its own source of keys.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::{any, post};

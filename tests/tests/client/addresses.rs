@@ -58,7 +58,7 @@ async fn a_token_is_sent_only_to_its_installations_site() {
     assert!(user.base_url().is_err());
 }
 
-/// The app read something else than a cloud id from its database.
+/// The app read something other than a cloud id from its database.
 #[tokio::test]
 async fn a_supplied_address_names_a_site() {
     let server = Server::start(|_, _| respond(200, json!({}))).await;

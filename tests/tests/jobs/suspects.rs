@@ -76,7 +76,7 @@ async fn next_of(runs: &mut Runs, key: &str) -> oneshot::Sender<Verdict> {
     end
 }
 
-/// A handler whose calls Atlassian limited has come to its end: its process has survived it.
+/// A handler whose calls Atlassian limited has completed its run: its process has survived it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspect_that_atlassian_limited_runs_together_with_others() {
     let folder = Folder::default();

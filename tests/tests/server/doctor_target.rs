@@ -103,7 +103,7 @@ pub(crate) fn text(status: u16, content_type: &str, text: &'static str) -> Optio
     Some(response.body(Body::from(text)).unwrap())
 }
 
-/// A manifest with an endpoint at these base URLs, and the service of somebody else.
+/// A manifest with an endpoint at these base URLs, and another party's service.
 pub(crate) fn manifest(base_url: &str) -> String {
     format!(
         "app:

@@ -1,4 +1,4 @@
-//! Routes of your own in the server of the handlers.
+//! The app's own routes in the server of the handlers.
 
 #![allow(clippy::unwrap_used)]
 
