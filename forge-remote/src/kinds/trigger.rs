@@ -34,7 +34,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// #[derive(Deserialize)]
 /// struct Issue { key: String }
 ///
-/// /// Keeps our copy of the issues.
+/// /// Keeps our copy of the work items.
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:deleted:issue"], ignore_self, auth = system)]
 /// async fn update_copy(retry: RetryContext, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
 ///     match change {
