@@ -4,9 +4,9 @@ async fn refresh_index(call: Invocation, token: SystemToken) -> Result<()> {
     Ok(())
 }
 ::forge_remote::__private::handler! {
-    [] __forge_remote_annotated_free_function_refresh_index refresh_index "refresh_index" ""
-    no_user_requests_system::forge_remote::__private::kinds::ScheduledTrigger { interval
-    :
+    [] __forge_remote_annotated_free_function_refresh_index refresh_index "refresh_index"
+    "" no_user_requests_system::forge_remote::__private::kinds::ScheduledTrigger {
+    interval :
     ::forge_remote::__private::option::Option::Some(::forge_remote::__private::kinds::Interval::Hour),
     licensed_only : false, cron : ::forge_remote::__private::option::Option::None, tz :
     ::forge_remote::__private::option::Option::None, jitter :

@@ -394,7 +394,7 @@ fn a_local_platform_ticks_the_clock_and_calls_cron_handlers() {
         assert!(lines.any(|line| line.contains(key)), "{key}: {text}");
     }
     assert!(text.contains("report SystemTime"), "{text}");
-    assert!(text.contains("no engine (`App::jobs`)"), "{text}");
+    assert!(text.contains("no job engine (`App::jobs`)"), "{text}");
 }
 
 /// An installation whose admin has not approved a scope yet.
