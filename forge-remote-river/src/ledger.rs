@@ -137,8 +137,9 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         options: InsertOpts,
     ) -> impl Future<Output = Result<i64, riverqueue::Error>> + Send;
 
-    /// Hands back the running jobs of processes that are not noted. A job that had started has spent its attempt, and
-    /// gets another one unless it is the one that ended the process: it ran alone there, or has ended with several.
+    /// Releases the running jobs of processes that are not recorded. A job that had started has spent its attempt,
+    /// and gets another one unless it is the one that ended the process: it ran alone there, or has ended with
+    /// several.
     fn reclaim(
         transaction: &mut Transaction<'_, Self::Database>,
     ) -> impl Future<Output = Result<Vec<Reclaimed>, sqlx::Error>> + Send;
@@ -374,7 +375,7 @@ impl<S: Store> Ledger<S> {
         Ok(own.map(|(_, job)| job).collect())
     }
 
-    /// Hands back abandoned jobs.
+    /// Releases abandoned jobs.
     pub(crate) async fn reclaim(
         &self,
         abandoned: Abandoned<'_>,

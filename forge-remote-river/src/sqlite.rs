@@ -205,7 +205,7 @@ impl Database for SqliteFile {
         Ok(ledger)
     }
 
-    /// Hands back the jobs of processes that died, if no other process uses the file.
+    /// Releases the jobs of ended processes, if no other process uses the file.
     async fn enter(&self, ledger: &Ledger<SqliteStore>) -> Result<File, EngineError> {
         let cannot = |error| failed("the lock file can't be used", error);
         let lock = self.lock_file(".lock").map_err(cannot)?;

@@ -15,8 +15,8 @@ const REPORT: &str = "forge_remote:report";
 /// The metadata key of the number of ended processes after which a run of the job completed.
 const CLEARED: &str = "forge_remote:cleared";
 
-/// The metadata key of the number of attempts that the job got back from ended processes; the statements that hand jobs
-/// back have it too.
+/// The metadata key of the number of attempts that are not counted because their processes ended; the statements that
+/// release jobs have it too.
 const GIVEN_BACK: &str = "forge_remote:given_back";
 
 /// An envelope, as the arguments of a River job.

@@ -145,7 +145,7 @@ pub(crate) async fn tidy<S: Store>(
     }
 }
 
-/// Hands back the jobs that the database takes for running in this process, and that do not run.
+/// Releases the jobs that run in this process only according to the database.
 async fn find_lost<S: Store>(
     ledger: &Ledger<S>,
     process: &str,

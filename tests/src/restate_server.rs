@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::store_servers::{StoreServer, free_port};
 use crate::stores::{Folder, server_variable};
 
-/// Time limit for a server to serve, also after a crash.
+/// Time limit for a server to serve, even after a crash.
 const START: Duration = Duration::from_secs(60);
 
 /// A server that signs its requests.

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::stores::{Folder, server_variable};
 
-/// Time limit for a server to start, also after a crash.
+/// Time limit for a server to start, even after a crash.
 const START: Duration = Duration::from_secs(30);
 
 /// A server process, and the command that starts it again on the same data and port.

@@ -295,7 +295,7 @@ impl Queue {
         }
     }
 
-    /// Hands back what was running, without its attempt.
+    /// Releases the running jobs, without counting their attempts.
     fn hand_back(&mut self) {
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
             job.is_running = false;

@@ -17,7 +17,7 @@ const MAX_RATIO: f64 = 0.83;
 const MAX_OFF: f64 = 1.03;
 const MAX_ON: f64 = 1.08;
 /// Their highest cost in addition to the JSON lines of `tracing-subscriber`, which writes each span's fields for
-/// its lines, also where no line follows.
+/// its lines, even if no line follows.
 const MAX_LINES: f64 = 1.15;
 /// The function of AWS-LC that compares a signature with a text.
 const SIGNATURE_CHECK: &str = "EVP_DigestVerify";

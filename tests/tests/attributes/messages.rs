@@ -144,7 +144,7 @@ impl Compiler {
     }
 }
 
-/// Returns the messages without what differs between machines, and without the line numbers in other files than
+/// Returns the messages without what differs between machines, and without the line numbers in files other than
 /// the case.
 fn normalized(printed: &str) -> String {
     let summaries = [

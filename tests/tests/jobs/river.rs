@@ -153,7 +153,8 @@ async fn the_jobs_of_an_installation_end_while_they_are_claimed_on_postgresql() 
     }
 }
 
-/// A trigger notes the settings of each session that stores a call, also after the sessions have ended.
+/// A trigger records the settings of each session that stores a call, even after the sessions have
+/// ended.
 #[tokio::test]
 async fn sessions_keep_their_settings_regardless_of_the_defaults() {
     let Some(url) = postgres_url().await else {

@@ -119,7 +119,7 @@ async fn a_job_is_sent_if_the_transaction_commits_on_sqlite() {
     commits_and_rolls_back!(running, pool.begin_with("BEGIN IMMEDIATE"));
 }
 
-/// The app's tables are in another schema than the engine's.
+/// The app's tables are not in the engine's schema.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_is_sent_if_the_transaction_commits_on_postgres() {
     let (Some(own), Some(jobs)) = (postgres_url().await, postgres_url().await) else {

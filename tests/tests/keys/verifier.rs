@@ -1,4 +1,4 @@
-//! Without a server (`Service::router`), requests fetch and refresh keys, also from a custom source.
+//! Without a server (`Service::router`), requests fetch and refresh keys, even from a custom source.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -173,7 +173,7 @@ async fn racing_calls_with_an_unknown_key_cause_one_fetch() {
     }
 }
 
-/// Without a background task, requests refresh the keys, also after a failed refresh.
+/// Without a background task, requests refresh the keys, even after a failed refresh.
 #[tokio::test]
 async fn a_failed_refresh_is_retried() {
     let bench = Bench::new();

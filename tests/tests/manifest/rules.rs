@@ -491,7 +491,7 @@ fn a_manifest_has_at_most_200_kilobytes() {
     assert_eq!(codes(&larger, &[]), [("manifest-too-large", 1)]);
 }
 
-/// The environment or the code may set other ids than the manifest.
+/// The environment or the code may set ids other than the manifest's.
 #[test]
 fn an_app_id_that_is_not_accepted_is_a_warning() {
     const OWN: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";

@@ -104,7 +104,7 @@ async fn a_sound_deployment_passes() {
     for check in ["handlers", "manifest", "app id", "clock", "open files"] {
         assert!(lines(&text, check).0.starts_with("ok "), "{check}: {text}");
     }
-    // The tests have no other keys than their own.
+    // The tests have only their own keys.
     let (line, fix) = lines(&text, "keys");
     assert!(
         line.starts_with("warn") && line.ends_with("which is not Atlassian's set"),

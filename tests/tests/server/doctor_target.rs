@@ -205,7 +205,7 @@ impl Deployment {
         assert_eq!(self.codes_of(&output), [""; 0], "{}", stdout(&output));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let mut warnings = codes(&in_state(&report, "warning"));
-        // The tests have no other keys than their own.
+        // The tests have only their own keys.
         let own = warnings.iter().position(|code| code == "own-keys").unwrap();
         warnings.remove(own);
         warnings

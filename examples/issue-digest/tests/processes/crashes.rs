@@ -16,7 +16,8 @@ async fn take_retries(fixture: &Fixture) {
     }
 }
 
-/// The poison ends its process at each of its attempts. Its neighbours, which have no retry, get theirs back: each is done.
+/// The poison ends its process at each of its attempts. The attempts of its neighbours, which have no retry, are not
+/// counted: each is done.
 async fn contained(fixture: Fixture, poison_retries: bool) {
     // The first crash, together with the others, counts once the job has ended a process alone.
     let poison_max = if poison_retries { 4 } else { 2 };

@@ -31,7 +31,8 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
         let deliveries = (0..4).map(|lane| {
             tokio::spawn(async move {
                 let mut accepted = Vec::new();
-                // An installation for each: what a killed process ran counts for its limit until it is handed back.
+                // An installation for each: the jobs of a killed process count for its limit until they are
+                // released.
                 let installation = installation(round * 4 + lane);
                 for number in 0..10 {
                     let id = format!("{round}-{lane}-{number}");
@@ -94,7 +95,7 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
     );
 }
 
-/// Returns the attempts that have begun since the last kill, in other processes than these.
+/// Returns the attempts that have begun since the last kill, in processes other than these.
 async fn new_attempts(
     tables: &JobTables,
     others: &BTreeSet<String>,

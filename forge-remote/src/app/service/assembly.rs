@@ -219,7 +219,8 @@ fn run_jobs(app: &mut App, runner: Runner) {
         end_removed_installations(tokens, &engine);
     }
     let (runner, clock) = (Arc::new(runner), Arc::clone(&app.clock));
-    // A little earlier than the task is cancelled, so that the engine can hand back the rest.
+    // A little earlier than the task is cancelled, so that the engine can release the remaining
+    // jobs.
     let grace = app.limits.shutdown.mul_f32(0.9);
     let task = Task::of_app(place, move |shutdown: Shutdown| {
         runner.starts();

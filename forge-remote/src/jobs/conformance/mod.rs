@@ -65,24 +65,27 @@ pub async fn job_engine_conformance(
         )*};
     }
     check! {
-        keeps_every_part: "an envelope is run as it was accepted",
+        keeps_every_part: "an envelope runs unchanged",
         recognises_repetitions: "an envelope repeats another by its key, as its `repeats` says",
-        accepts_once: "of envelopes that are accepted at once with one key, one is new",
-        waits_until_the_time: "an envelope does not run before its time, and soon after it",
+        accepts_once: "of concurrently accepted envelopes with one key, exactly one is new",
+        waits_until_the_time: "an envelope runs soon after its due time, and not before",
         counts_attempts: "each start counts, except after `Later`, and no run follows the last attempt",
         ends_the_dead: "a dead envelope does not run again",
         limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
-        pauses_an_installation: "a pause is of one handler and installation, until its end",
-        pauses_what_waits: "a pause holds for the jobs that wait for a place already",
-        shares_fairly if shares_fairly: "a long queue of one installation delays the jobs of others little",
-        shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together delay those of others little",
+        pauses_an_installation: "a pause holds for one handler and installation, until its end",
+        pauses_what_waits: "a pause also holds for jobs that already wait for a worker",
+        shares_fairly if shares_fairly: "a long queue of one installation hardly delays others' jobs",
+        shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together hardly delay \
+                                                   others' jobs",
         forgets_keys_of_the_uninstalled if ends_installations: "the key of an envelope that ended because the app was uninstalled is free",
-        ends_an_installation if ends_installations: "an installation's envelopes that wait end without a run",
-        hands_back_at_a_stop: "a stop waits for its grace, and hands back the rest without their attempts",
+        ends_an_installation if ends_installations: "the waiting envelopes of an uninstalled installation are \
+                                                     discarded",
+        hands_back_at_a_stop: "a stop waits for the grace period, and then releases the running envelopes without \
+                               counting their attempts",
         shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
         retries_early if retries_early: "an operator's retry starts a waiting job before its time",
         limits_the_retried if limits_installations: "dead jobs that an operator retries keep the limit of their installation, however old",
-        counts_its_jobs: "an engine that counts its jobs counts the waiting and the dead ones",
+        counts_its_jobs: "the counts of an engine include waiting and dead jobs",
         keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
     }
     Ok(())
