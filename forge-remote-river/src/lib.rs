@@ -70,8 +70,6 @@ mod beat;
 mod dispatch;
 mod engine;
 mod engine_type;
-#[cfg(feature = "sqlite")]
-mod file;
 mod in_transaction;
 mod inspector;
 mod lead;
@@ -88,6 +86,8 @@ mod run_times;
 mod running;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_store;
 mod statements;
 mod stored_call;
 mod tables;

@@ -43,6 +43,8 @@ mod private;
 pub mod registry;
 mod response;
 pub mod schedules;
+#[doc(hidden)]
+pub mod sqlite_file;
 #[doc = include_str!("docs/adopting.md")]
 pub mod adopting {}
 #[doc = include_str!("docs/configuration.md")]

@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "json",
     "work",
     "http_client",
+    "sqlite_file",
     "fit",
     "manifest",
     "credentials",

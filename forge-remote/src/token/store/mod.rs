@@ -10,8 +10,6 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "sqlite")]
-mod sqlite_file;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use std::collections::BTreeMap;

@@ -13,13 +13,13 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 
-use super::sqlite_file::{check_file, check_folder, folder_of, is_wal, make_private};
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
     check_schema, checks_of, from_millis, latest, listed, readable, steps_left, to_millis,
 };
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
+use crate::sqlite_file::{self, ClosedFile, check_file, check_folder, folder_of, make_private};
 
 /// Time limit of a writer that waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -146,9 +146,6 @@ impl SqliteTokens {
 
     /// Reads the file without changing it, or any file next to it; `None` if it does not exist.
     async fn look(&self) -> Result<Option<Look>, StoreError> {
-        let unreadable = |error| {
-            StoreError::new("the file can't be read: check its permissions").with_source(error)
-        };
         if let Some(pool) = self.pool.get() {
             let connection = pool.acquire().await.map_err(failed)?;
             let mut connection = connection.detach();
@@ -157,31 +154,21 @@ impl SqliteTokens {
             let is_wal = mode == "wal";
             return Ok(Some(Look { connection, is_wal }));
         }
-        let is_wal = match is_wal(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let folder = folder_of(&self.path);
-                if !folder.is_dir() {
-                    let error =
-                        StoreError::new("its folder does not exist: create it").with_source(error);
-                    return Err(error);
-                }
-                return match check_folder(folder) {
-                        Ok(()) => Ok(None),
-                        Err(error) => Err(StoreError::new(
-                            "the file does not exist, and can't be created: make its folder writable for the app's user",
-                        )
-                        .with_source(error)),
-                    };
-            }
-            is_wal => is_wal.map_err(unreadable)?,
+        let found = sqlite_file::look(&self.path).map_err(|error| {
+            let unreadable = "the file can't be read: check its permissions";
+            StoreError::new(error.advice.unwrap_or(unreadable)).with_source(error.source)
+        })?;
+        let Some(ClosedFile {
+            is_wal,
+            is_immutable,
+        }) = found
+        else {
+            return Ok(None);
         };
-        let mut log = self.path.as_os_str().to_owned();
-        log.push("-wal");
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
-            // Nobody uses a file without a log, and a reader would leave an empty one.
-            .immutable(is_wal && !Path::new(&log).exists())
+            .immutable(is_immutable)
             .busy_timeout(BUSY_TIMEOUT);
         let connection = options.connect().await.map_err(failed)?;
         Ok(Some(Look { connection, is_wal }))
