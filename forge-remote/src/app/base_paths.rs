@@ -118,6 +118,13 @@ impl BasePaths {
         served.iter().any(|one| one.reaches(handler, route))
     }
 
+    /// Returns whether the handlers of a remote are served beneath this path too; the empty one is their own.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has(&self, remote: &str, base: &str) -> bool {
+        let is_base = |(key, path): &(String, String)| key == remote && path == base;
+        base.is_empty() || self.paths.iter().any(is_base)
+    }
+
     /// Returns a problem for each path beneath a base URL's that another handler has.
     pub(crate) fn problems(&self, handlers: &[Handler]) -> Vec<Diagnostic> {
         let mut problems = Vec::new();

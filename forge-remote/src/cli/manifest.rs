@@ -45,6 +45,13 @@ pub(super) fn command() -> Command {
         )
         .arg(
             flag(
+                "detailed-exit-code",
+                "With --against: exit 3 for a minor version, 0 if no new version is needed",
+            )
+            .requires("against"),
+        )
+        .arg(
+            flag(
                 "adopt",
                 "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
             )
@@ -78,7 +85,11 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         return explain::print_explanation(Some(code));
     }
     if let Some(deployed) = options.get_one::<String>("against") {
-        return against::run(app, deployed, options.get_flag("json"));
+        let format = against::Format {
+            as_json: options.get_flag("json"),
+            has_detailed_status: options.get_flag("detailed-exit-code"),
+        };
+        return against::run(app, deployed, format);
     }
     if options.get_flag("adopt") {
         return adopt::run(app);

@@ -8,6 +8,7 @@ mod against;
 #[cfg(feature = "dev")]
 mod call_printer;
 mod color;
+mod deployed;
 mod log_fields;
 mod log_writer;
 mod logging;

@@ -65,6 +65,9 @@ pub struct Diagnostic {
     span: Range<usize>,
     #[serde(skip)]
     kind: RuleKind,
+    /// The word before the code, in place of the severity's.
+    #[serde(skip)]
+    title: Option<&'static str>,
 }
 
 impl Diagnostic {
@@ -80,6 +83,7 @@ impl Diagnostic {
             help: None,
             span: 0..0,
             kind: rule.kind,
+            title: None,
         }
     }
 
@@ -116,6 +120,13 @@ impl Diagnostic {
     #[must_use]
     pub(crate) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
+        self
+    }
+
+    /// Renders the diagnostic with this word in place of its severity's.
+    #[must_use]
+    pub(crate) fn titled(mut self, title: &'static str) -> Self {
+        self.title = Some(title);
         self
     }
 

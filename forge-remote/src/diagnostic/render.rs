@@ -51,6 +51,10 @@ fn group<'a>(diagnostic: &'a Diagnostic, manifest: Option<SourceText<'a>>) -> Gr
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
+    let level = match diagnostic.title {
+        Some(title) => level.with_name(title),
+        None => level,
+    };
     let title = level.primary_title(&diagnostic.message).id(diagnostic.code);
     let mut group = match (manifest, diagnostic.manifest) {
         (Some(SourceText { path, text }), Some(at)) => match excerpt(text, &diagnostic.span) {

@@ -204,7 +204,7 @@ fn keep_events(found: &Value, wanted: &mut Mapping) {
 
 /// Returns each event of a trigger's item, in either form, with its filter and payload; `None` if
 /// Atlassian does not document the item's meaning.
-fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
+pub(super) fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
     // Forge's defaults mean the same as an absent property.
     let explicit = |filter: &Value| -> Mapping {
         let parts = filter.as_mapping().into_iter().flatten();

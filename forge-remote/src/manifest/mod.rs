@@ -97,7 +97,9 @@ pub(crate) use variables::{VariableError, Variables};
 #[cfg(feature = "cli")]
 pub use check::{check, find_rule, render, rules};
 #[cfg(feature = "cli")]
-pub(crate) use versions::{Former, are_of_different_apps, is_app_managed};
+pub(crate) use versions::{
+    Former, FormerPath, are_of_different_apps, is_app_managed, variables_without_default,
+};
 #[cfg(feature = "cli")]
 pub use versions::{VersionChange, VersionLevel, version_changes};
 

@@ -8,7 +8,7 @@ use forge_remote::diagnostic::RuleKind;
 use forge_remote::manifest::{ManifestFile, VersionLevel, rules, version_changes};
 
 /// The manifest of every installation.
-const DEPLOYED: &str = "\
+pub(crate) const DEPLOYED: &str = "\
 app:
   id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001
 remotes:
@@ -23,7 +23,7 @@ modules:
       events:
         - avi:jira:updated:issue
   webtrigger:
-    - key: hook
+    - key: form
       endpoint: follow
       response: {type: static, outputs: []}
   endpoint:
@@ -193,6 +193,16 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ),
     ("updated:issue", "created:issue", &["module-changed"]),
     (
+        "- avi:jira:updated:issue",
+        "- {eventType: 'avi:jira:updated:issue', filter: {ignoreSelf: false}}",
+        &[],
+    ),
+    (
+        "- avi:jira:updated:issue",
+        "- {eventType: 'avi:jira:updated:issue', filter: {ignoreSelf: true}}",
+        &["module-changed"],
+    ),
+    (
         "  trigger:\n",
         "  macro: [{key: page, title: Page}]\n  trigger:\n",
         &["module-added"],
@@ -326,6 +336,58 @@ fn variables_of_both_manifests_follow_forges_rules() {
     };
     let found = changes(&partly("/a"), &partly("/b"));
     assert_eq!(found[0].0, "base-url-changed", "{found:?}");
+}
+
+/// Forms and orders that mean the same to Forge.
+#[test]
+fn order_and_written_defaults_are_no_change() {
+    let manifest = "resources:\n  - {key: one, path: a}\n  - {key: two, path: b}\n\
+                    modules:\n  action:\n    - key: log\n      endpoint: log\n      inputs: {issueKey: {type: string}}\n  \
+                    scheduledTrigger:\n    - {key: tick, endpoint: log, interval: hour}\n  \
+                    webtrigger:\n    - key: form\n      endpoint: log\n      response:\n        type: static\n        outputs:\n          \
+                    - {key: ok, statusCode: 200}\n          - {key: no, statusCode: 400}\n";
+    let other = manifest
+        .replace(
+            "- {key: one, path: a}\n  - {key: two, path: b}",
+            "- {path: b, key: two}\n  - {key: one, path: a}",
+        )
+        .replace("{type: string}", "{type: string, required: false}")
+        .replace(
+            "interval: hour",
+            "interval: hour, filter: {appIsLicensed: false}",
+        )
+        .replace("          - {key: ok, statusCode: 200}\n", "")
+        + "          - {key: ok, statusCode: 200}\n";
+    assert_eq!(changes(manifest, &other), []);
+    assert_eq!(changes(&other, manifest), []);
+    for (from, to, code) in [
+        ("path: b", "path: c", "other-change"),
+        ("required: false", "required: true", "module-changed"),
+        (
+            "appIsLicensed: false",
+            "appIsLicensed: true",
+            "module-changed",
+        ),
+        ("statusCode: 200", "statusCode: 201", "module-changed"),
+    ] {
+        let found = changes(manifest, &other.replace(from, to));
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert_eq!(found[0].0, code, "{to}");
+    }
+}
+
+/// As for `manifest --check`.
+#[test]
+fn of_several_items_with_one_key_the_first_counts() {
+    let item = |path: &str| format!("    - {{key: e, remote: r, route: {{path: {path}}}}}\n");
+    let with = |items: &[&str]| {
+        let items = items.iter().map(|path| item(path));
+        format!("modules:\n  endpoint:\n{}", items.collect::<String>())
+    };
+    let twice = with(&["/e", "/other"]);
+    let found = changes(&twice, &with(&["/other"]));
+    assert_eq!(found[0].0, "endpoint-changed", "{found:?}");
+    assert_eq!(changes(&twice, &with(&["/e"])), []);
 }
 
 /// `inScopeEUD` of an egress address is true by default.

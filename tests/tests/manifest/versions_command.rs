@@ -1,4 +1,4 @@
-//! The command `manifest --against`: files, git revisions, and its errors.
+//! The command `manifest --against`: files, git revisions, advice, and its errors.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,12 +7,17 @@ use std::path::Path;
 use std::process::Command;
 
 use forge_remote_tests::stores::Folder;
+use serde_json::Value;
 
-use crate::versions::changes;
+use crate::versions::{DEPLOYED, changes};
 
 /// Runs `manifest` with these arguments, and returns its status, output and errors.
 fn manifest(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_events_app"))
+    manifest_of(env!("CARGO_BIN_EXE_events_app"), folder, arguments)
+}
+
+fn manifest_of(program: &str, folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program)
         .arg("manifest")
         .args(arguments)
         .current_dir(folder)
@@ -27,6 +32,30 @@ fn manifest(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
+/// Returns a folder with a deployed manifest and a new one.
+fn folder_with(deployed: &str, new: &str) -> Folder {
+    let folder = Folder::default();
+    fs::write(folder.file("deployed.yml"), deployed).unwrap();
+    fs::write(folder.file("manifest.yml"), new).unwrap();
+    folder
+}
+
+/// Compares two manifests, and returns the status and the output.
+fn against(deployed: &str, new: &str) -> (i32, String) {
+    let folder = folder_with(deployed, new);
+    let (status, out, error) = manifest(folder.path(), &["--against", "deployed.yml"]);
+    assert_eq!(error, "", "{out}");
+    (status, out)
+}
+
+/// Compares two manifests, and returns the advice.
+fn advice(deployed: &str, new: &str) -> Vec<String> {
+    let (_, out) = against(deployed, new);
+    let lines = out.lines().map(str::trim_start);
+    let help = lines.filter_map(|line| line.strip_prefix("= help: "));
+    help.map(str::to_owned).collect()
+}
+
 fn git(folder: &Path, arguments: &[&str]) {
     let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"];
     let mut command = Command::new("git");
@@ -34,43 +63,25 @@ fn git(folder: &Path, arguments: &[&str]) {
     assert!(command.output().unwrap().status.success(), "{arguments:?}");
 }
 
-/// The situation: a route was changed, and egress added, since the deployment.
-const FIELD_DEPLOYED: &str = "\
-app:
-  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001
-remotes:
-  - key: backend
-    baseUrl: https://backend.example.com
-modules:
-  trigger:
-    - key: follow-trigger
-      endpoint: follow
-      events:
-        - avi:jira:updated:issue
-  endpoint:
-    - key: follow
-      remote: backend
-      route:
-        path: /follow
-permissions:
-  scopes:
-    - read:jira-work
-";
+/// Commits every file of a folder to a new repository.
+fn commit(folder: &Path) {
+    git(folder, &["init", "-q"]);
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "-q", "-m", "Deploy"]);
+}
 
-fn field_new() -> String {
-    FIELD_DEPLOYED.replace("path: /follow", "path: /follow-v2")
-        + "  external:\n    fetch:\n      backend:\n        - https://new.example.com\n"
+/// The situation: a route was changed, and an address replaced, since the deployment.
+fn new() -> String {
+    DEPLOYED
+        .replace("path: /follow", "path: /follow-v2")
+        .replace("https://two.example.com", "https://new.example.com")
 }
 
 #[test]
 fn against_a_file_and_a_git_revision() {
-    let folder = Folder::default();
+    let folder = folder_with(DEPLOYED, DEPLOYED);
     let path = folder.path();
-    fs::write(folder.file("deployed.yml"), FIELD_DEPLOYED).unwrap();
-    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
-    git(path, &["init", "-q"]);
-    git(path, &["add", "manifest.yml"]);
-    git(path, &["commit", "-q", "-m", "Deploy"]);
+    commit(path);
     git(path, &["tag", "deployed"]);
     for against in ["deployed.yml", "HEAD", "deployed", "HEAD:manifest.yml"] {
         let (status, out, _) = manifest(path, &["--against", against]);
@@ -78,7 +89,7 @@ fn against_a_file_and_a_git_revision() {
         assert!(out.contains("no new version needed"), "{out}");
     }
 
-    fs::write(folder.file("manifest.yml"), field_new()).unwrap();
+    fs::write(folder.file("manifest.yml"), new()).unwrap();
     for against in ["deployed.yml", "HEAD"] {
         let (status, out, _) = manifest(path, &["--against", against]);
         assert_eq!(status, 1, "{out}");
@@ -88,13 +99,15 @@ fn against_a_file_and_a_git_revision() {
             "needs the consent of each installation's admin",
             "forge deploy --approve MAJOR_VERSION_RULE",
             "https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/",
-            "manifest.yml:13:",
+            "manifest.yml:19:",
+            // The excerpt of the manifest, as for every finding.
+            "19 |     - key: follow",
         ] {
             assert!(out.contains(text), "{text} is not in\n{out}");
         }
     }
     let (status, out, _) = manifest(path, &["--against", "HEAD", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status, 1);
     assert_eq!(report["version"], "major");
     assert_eq!(
@@ -104,32 +117,44 @@ fn against_a_file_and_a_git_revision() {
     assert_eq!(report["changes"][0]["code"], "endpoint-changed");
     assert_eq!(report["changes"][0]["path"], "modules.endpoint[follow]");
     assert_eq!(report["changes"][0]["version"], "major");
+}
 
-    // Installations that stay behind call a path that no handler of this app has.
-    let other_path = FIELD_DEPLOYED.replace("path: /follow", "path: /before");
-    fs::write(folder.file("other.yml"), other_path).unwrap();
-    let (_, out, _) = manifest(path, &["--against", "other.yml"]);
-    assert!(out.contains("write `also_at = \"/before\"`"), "{out}");
-
-    // Only a module's events: minor.
-    let minor = FIELD_DEPLOYED.replace("updated:issue", "created:issue");
-    fs::write(folder.file("manifest.yml"), minor).unwrap();
-    let (status, out, _) = manifest(path, &["--against", "HEAD"]);
-    assert_eq!(status, 0, "{out}");
-    assert!(out.contains("minor[module-changed]"), "{out}");
+/// By default, scripts stop only where admins must consent.
+#[test]
+fn the_exit_status_tells_the_version_where_it_is_asked_for() {
+    let minor = DEPLOYED.replace("updated:issue", "created:issue");
+    for (new, status, detailed, code) in [
+        (DEPLOYED, 0, 0, "no new version needed"),
+        (&minor, 0, 3, "minor[module-changed]"),
+        (&new(), 1, 1, "major[endpoint-changed]"),
+    ] {
+        let folder = folder_with(DEPLOYED, new);
+        let arguments = ["--against", "deployed.yml", "--detailed-exit-code"];
+        for (arguments, expected) in [(&arguments[..2], status), (&arguments[..], detailed)] {
+            let (status, out, _) = manifest(folder.path(), arguments);
+            assert_eq!(status, expected, "{arguments:?}: {out}");
+            assert!(out.contains(code), "{out}");
+        }
+    }
+    let (_, out) = against(DEPLOYED, &minor);
     assert!(out.contains("deploy with `forge deploy`\n"), "{out}");
+    let folder = folder_with(DEPLOYED, DEPLOYED);
+    let arguments = ["--against", "nothing.yml", "--detailed-exit-code"];
+    assert_eq!(manifest(folder.path(), &arguments).0, 2);
 }
 
 /// The consequences that an update prints are the changes of `--against`.
 #[test]
 fn an_update_names_the_version_that_it_needs() {
-    let folder = Folder::default();
+    // Without a module that the code does not have.
+    let form = "  webtrigger:\n    - key: form\n      endpoint: follow\n      response: {type: static, outputs: []}\n";
+    let before = DEPLOYED.replace(form, "");
+    assert_ne!(before, DEPLOYED);
+    let folder = folder_with(&before, &before);
     let path = folder.path();
-    fs::write(folder.file("before.yml"), FIELD_DEPLOYED).unwrap();
-    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
     let (status, written, error) = manifest(path, &["--write"]);
     assert_eq!(status, 0, "{error}");
-    let (_, against, _) = manifest(path, &["--against", "before.yml"]);
+    let (_, against, _) = manifest(path, &["--against", "deployed.yml"]);
     let majors: Vec<&str> = against
         .lines()
         .filter(|line| line.starts_with("major["))
@@ -144,8 +169,7 @@ fn an_update_names_the_version_that_it_needs() {
 
     // A change that reduces the app is not announced as one that needs consent.
     let text = fs::read_to_string(folder.file("manifest.yml")).unwrap();
-    let other = text.replace("interval: hour", "interval: day");
-    let other = other
+    let other = text
         .replace("  trigger:\n", "  trigger: # ours\n")
         .replace("        - avi:jira:deleted:issue\n", "");
     assert_ne!(other, text);
@@ -157,51 +181,200 @@ fn an_update_names_the_version_that_it_needs() {
     );
 }
 
-/// A route that moved into the base URL's path is still served.
+/// Installations that stay behind call paths that no handler of this app has.
 #[test]
-fn a_path_beneath_the_base_url_needs_no_former_path() {
-    let folder = Folder::default();
-    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /prod/follow");
-    fs::write(folder.file("deployed.yml"), deployed).unwrap();
-    let new = FIELD_DEPLOYED.replace("backend.example.com", "backend.example.com/prod");
-    fs::write(folder.file("manifest.yml"), &new).unwrap();
-    let (status, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
-    assert_eq!(status, 1, "{out}");
-    assert!(!out.contains("also_at"), "{out}");
-    // Nor does one below a handler of every path.
-    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /hook/orders");
-    fs::write(folder.file("deployed.yml"), deployed).unwrap();
-    let (_, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
-    assert!(!out.contains("also_at"), "{out}");
+fn a_former_path_is_advised_unless_it_is_served() {
+    let before = |path: &str| DEPLOYED.replace("path: /follow", &format!("path: {path}"));
+    let help = advice(&before("/before"), DEPLOYED);
+    assert_eq!(
+        help,
+        [
+            "installations on the older major version keep calling it: write `also_at = \"/before\"` at the handler that \
+             replaces it"
+        ]
+    );
+    // A route that moved into the base URL's path is still served; so is one below a handler of every path.
+    let beneath = DEPLOYED.replace("backend.example.com", "backend.example.com/prod");
+    for path in ["/prod/follow", "/hook/orders"] {
+        assert_eq!(advice(&before(path), &beneath), [""; 0]);
+    }
+    // The option is served beneath the base URL's path too, if it is still the remote's.
+    let old = before("/before").replace("backend.example.com", "backend.example.com/prod");
+    let help = advice(&old, &beneath);
+    assert!(help[0].contains("`also_at = \"/before\"`"), "{help:?}");
+
+    // A handler has the option already.
+    let tick = "app: {id: 'ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001'}\n\
+                remotes: [{key: backend, baseUrl: 'https://backend.example.com'}]\n\
+                modules: {endpoint: [{key: tick, remote: backend, route: {path: /tick}}]}\n";
+    for (path, is_advised) in [("/tick-v1", false), ("/tick-v3", true)] {
+        let folder = folder_with(&tick.replace("path: /tick", &format!("path: {path}")), tick);
+        let plain_app = env!("CARGO_BIN_EXE_plain_app");
+        let (_, out, _) = manifest_of(plain_app, folder.path(), &["--against", "deployed.yml"]);
+        assert_eq!(out.contains("also_at"), is_advised, "{out}");
+    }
+}
+
+#[test]
+fn a_former_base_url_is_advised() {
+    let at = |base_url: &str| DEPLOYED.replace("https://backend.example.com", base_url);
+    let path = "write `also_at = \"/forge/follow\"` at the handler of endpoint `follow`";
+    let host = "keep `https://backend.example.com` in service";
+    for (old, new, expected) in [
+        (
+            "https://backend.example.com/forge",
+            "https://backend.example.com",
+            vec![path],
+        ),
+        (
+            "https://backend.example.com/forge",
+            "https://new.example.com",
+            vec![host, path],
+        ),
+        (
+            "https://backend.example.com",
+            "https://new.example.com",
+            vec![host],
+        ),
+        (
+            "https://backend.example.com",
+            "https://backend.example.com/forge",
+            vec![],
+        ),
+        (
+            "{default: 'https://new.example.com', EU: 'https://backend.example.com/forge'}",
+            "https://new.example.com",
+            vec![host, path],
+        ),
+        ("https://backend.example.com/forge", "{}", vec![host, path]),
+    ] {
+        let help = advice(&at(old), &at(new));
+        assert_eq!(
+            help.len(),
+            usize::from(!expected.is_empty()),
+            "{new}: {help:?}"
+        );
+        for text in expected {
+            assert!(help[0].contains(text), "{new}: {help:?}");
+        }
+    }
+    // An endpoint that moved to another remote was called beneath the former one's path.
+    let old = at("https://backend.example.com/forge");
+    let moved = at("https://backend.example.com")
+        .replace("- key: backend", "- key: other")
+        .replace("remote: backend", "remote: other");
+    let help = advice(&old, &moved);
+    assert!(
+        help[0].contains("`also_at = \"/forge/follow\"`"),
+        "{help:?}"
+    );
+}
+
+#[test]
+fn a_former_key_is_advised_for_endpoints_and_modules() {
+    let trigger = |key: &str, endpoint: &str| {
+        DEPLOYED
+            .replace(
+                "- key: follow-trigger\n      endpoint: follow",
+                &format!("- key: {key}\n      endpoint: {endpoint}"),
+            )
+            .replace("    - key: follow\n", &format!("    - key: {endpoint}\n"))
+            .replace(
+                "- key: form\n      endpoint: follow",
+                &format!("- key: form\n      endpoint: {endpoint}"),
+            )
+    };
+    assert_eq!(trigger("follow-trigger", "follow"), DEPLOYED);
+    for (key, endpoint, expected) in [
+        ("old-mod", "follow", vec!["old-mod"]),
+        ("follow-trigger", "before", vec!["before"]),
+        // A former key of an endpoint stands for the module key that was generated from it.
+        ("before-trigger", "before", vec!["before"]),
+        ("old-mod", "before", vec!["before", "old-mod"]),
+    ] {
+        let help = advice(&trigger(key, endpoint), DEPLOYED);
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|key| format!("write `also_key = \"{key}\"` at the handler"))
+            .collect();
+        assert_eq!(help.len(), expected.len(), "{key} {endpoint}: {help:?}");
+        for text in &expected {
+            assert!(
+                help.iter().any(|one| one.contains(text)),
+                "{text}: {help:?}"
+            );
+        }
+    }
+    // Nothing replaces it.
+    let form = "    - key: form\n";
+    let more = DEPLOYED.replace(
+        form,
+        &format!("    - {{key: gone, endpoint: follow, response: {{type: static}}}}\n{form}"),
+    );
+    assert_eq!(advice(&more, DEPLOYED), [""; 0]);
 }
 
 #[test]
 fn the_manifest_of_another_app_can_not_be_compared() {
-    let folder = Folder::default();
-    let other = FIELD_DEPLOYED.replace("8000-000000000001", "8000-000000000002");
-    fs::write(folder.file("other.yml"), &other).unwrap();
-    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
-    let (status, out, error) = manifest(folder.path(), &["--against", "other.yml"]);
+    let other = DEPLOYED.replace("8000-000000000001", "8000-000000000002");
+    let folder = folder_with(&other, DEPLOYED);
+    let (status, out, error) = manifest(folder.path(), &["--against", "deployed.yml"]);
     assert_eq!((status, out.as_str()), (2, ""), "{error}");
     assert!(error.contains("another app"), "{error}");
     // A variable without a default may be any app.
     let variable = other.replace("00000000-0000-4000-8000-000000000002", "${APP}");
-    fs::write(folder.file("other.yml"), &variable).unwrap();
-    let (status, out, error) = manifest(folder.path(), &["--against", "other.yml"]);
-    assert_eq!(status, 0, "{out}{error}");
+    let (status, out) = against(&variable, DEPLOYED);
+    assert_eq!(status, 0, "{out}");
     assert!(!out.contains("app: `id` changed"), "{out}");
-    assert!(changes(FIELD_DEPLOYED, &variable).is_empty());
+    assert!(changes(DEPLOYED, &variable).is_empty());
+}
+
+/// The environment of the deployment decides about them.
+#[test]
+fn variables_without_a_default_are_not_compared() {
+    let with = |default: &str| {
+        DEPLOYED
+            .replace("app/00000000-0000-4000-8000-000000000001", "app/${APP}")
+            .replace("https://backend.example.com", "${URL}")
+            .replace("https://images.example.com", "${IMAGES}")
+            + &format!("environment: {{variables: [APP, IMAGES, {{key: URL{default}}}]}}\n")
+    };
+    for (default, expected) in [
+        ("", vec!["IMAGES", "URL"]),
+        (", default: 'https://backend.example.com'", vec!["IMAGES"]),
+    ] {
+        let folder = folder_with(&with(default), &with(default));
+        let (status, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
+        assert_eq!(status, 0, "{out}");
+        assert!(out.contains("no new version needed"), "{out}");
+        let names: Vec<String> = expected.iter().map(|name| format!("`{name}`")).collect();
+        let note = format!("note: not compared: {} variable", names.len());
+        assert!(out.contains(&note), "{out}");
+        assert!(
+            out.contains(&format!(": {}. A value", names.join(", "))),
+            "{out}"
+        );
+        let (_, out, _) = manifest(folder.path(), &["--against", "deployed.yml", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["uncompared_variables"], serde_json::json!(expected));
+    }
+    assert!(!against(DEPLOYED, DEPLOYED).1.contains("not compared"));
 }
 
 /// Source: <https://developer.atlassian.com/platform/forge/rolling-releases/>
 #[test]
 fn with_rolling_releases_only_the_permissions_wait() {
-    let folder = Folder::default();
-    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /before");
-    fs::write(folder.file("deployed.yml"), deployed).unwrap();
-    let rolling = format!("{FIELD_DEPLOYED}    - read:jira-user\n  enforcement: app-managed\n");
-    fs::write(folder.file("manifest.yml"), rolling).unwrap();
-    let (status, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
+    let deployed = DEPLOYED.replace("path: /follow", "path: /before");
+    let rolling = DEPLOYED
+        .replace(
+            "permissions:\n",
+            "permissions:\n  enforcement: app-managed\n",
+        )
+        .replace(
+            "    - write:jira-work\n",
+            "    - write:jira-work\n    - read:jira-user\n",
+        );
+    let (status, out) = against(&deployed, &rolling);
     assert_eq!(status, 1, "{out}");
     assert!(out.contains("only the new permissions wait"), "{out}");
     assert!(!out.contains("stays on its version"), "{out}");
@@ -217,20 +390,55 @@ fn a_manifest_in_a_subfolder_is_found_in_git() {
     let folder = Folder::default();
     let app = folder.file("app");
     fs::create_dir(&app).unwrap();
-    fs::write(app.join("manifest.yml"), FIELD_DEPLOYED).unwrap();
-    git(folder.path(), &["init", "-q"]);
-    git(folder.path(), &["add", "."]);
-    git(folder.path(), &["commit", "-q", "-m", "Deploy"]);
-    fs::write(app.join("manifest.yml"), field_new()).unwrap();
+    fs::write(app.join("manifest.yml"), DEPLOYED).unwrap();
+    commit(folder.path());
+    fs::write(app.join("manifest.yml"), new()).unwrap();
     let (status, out, _) = manifest(&app, &["--against", "HEAD"]);
     assert_eq!(status, 1, "{out}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_manifest_is_followed_in_git() {
+    use std::os::unix::fs::symlink;
+
+    let folder = Folder::default();
+    let (app, shared) = (folder.file("app"), folder.file("shared"));
+    for folder in [&app, &shared] {
+        fs::create_dir(folder).unwrap();
+    }
+    fs::write(shared.join("forge.yml"), DEPLOYED).unwrap();
+    symlink("../shared/forge.yml", app.join("manifest.yml")).unwrap();
+    symlink("../../elsewhere.yml", app.join("outside.yml")).unwrap();
+    symlink("gone.yml", app.join("dangling.yml")).unwrap();
+    commit(folder.path());
+    fs::write(shared.join("forge.yml"), new()).unwrap();
+    for against in [
+        "HEAD",
+        "HEAD:app/manifest.yml",
+        "HEAD:./manifest.yml",
+        "HEAD:shared/forge.yml",
+    ] {
+        let (status, out, error) = manifest(&app, &["--against", against]);
+        assert_eq!(status, 1, "{against}: {error}");
+        assert!(out.contains("major[endpoint-changed]"), "{out}");
+    }
+    for (name, target) in [("outside", " (`../elsewhere.yml`)"), ("dangling", "")] {
+        let (status, _, error) = manifest(&app, &["--against", &format!("HEAD:./{name}.yml")]);
+        assert_eq!(status, 2, "{error}");
+        let expected = format!(
+            "`{name}.yml` in the git revision `HEAD` is a symbolic link that leads to no file of that revision{target}: \
+             name the file that was deployed"
+        );
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]
 fn errors_name_the_fix() {
     let folder = Folder::default();
     let path = folder.path();
-    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    fs::write(folder.file("manifest.yml"), DEPLOYED).unwrap();
     let fails = |against: &str, expected: &[&str]| {
         let (status, out, error) = manifest(path, &["--against", against]);
         assert_eq!((status, out.as_str()), (2, ""), "{error}");
@@ -238,7 +446,7 @@ fn errors_name_the_fix() {
             assert!(error.contains(text), "{text} is not in\n{error}");
         }
         let (status, out, _) = manifest(path, &["--json", "--against", against]);
-        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(status, 2);
         assert!(
             report["error"].as_str().unwrap().contains(expected[0]),
@@ -261,12 +469,20 @@ fn errors_name_the_fix() {
     fails(
         "HEAD",
         &[
-            "`HEAD` has no `manifest.yml`",
+            "`HEAD` has no file `manifest.yml`",
             "--against HEAD:app/manifest.yml",
         ],
     );
-    fs::write(folder.file("broken.yml"), "modules: [").unwrap();
-    fails("broken.yml", &["broken.yml:"]);
+    for (text, expected) in [
+        ("modules: [", "broken.yml:"),
+        ("# nothing\n", "`broken.yml` is empty"),
+        ("null\n", "`broken.yml` has no `app.id`"),
+        ("{}\n", "`broken.yml` has no `app.id`"),
+        ("readme: yes\n", "`broken.yml` has no `app.id`"),
+    ] {
+        fs::write(folder.file("broken.yml"), text).unwrap();
+        fails("broken.yml", &[expected]);
+    }
     fs::remove_file(folder.file("manifest.yml")).unwrap();
     fails(
         "other",

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde_yaml::Value;
 
+use super::normal_form;
 use super::rules::{VersionLevel, VersionRule};
-use crate::diagnostic::Position;
+use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
 use crate::manifest::file::ManifestFile;
 use crate::manifest::items::{key, same};
 use crate::manifest::path::ManifestPath;
@@ -39,13 +41,67 @@ pub struct VersionChange {
     /// call.
     #[serde(skip)]
     pub(crate) former: Former,
+    /// The bytes to underline in the new manifest.
+    #[serde(skip)]
+    span: Range<usize>,
 }
 
-/// The key and the path that an older major version calls and the new manifest no longer has.
+/// What an older major version calls and the new manifest no longer has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Former {
-    pub(crate) key: Option<String>,
-    pub(crate) path: Option<String>,
+pub(crate) enum Former {
+    #[default]
+    Nothing,
+    /// An endpoint or a module: its key if it was removed, and the paths that are no longer its own.
+    Item {
+        key: Option<String>,
+        paths: Vec<FormerPath>,
+    },
+    /// Base URLs of a remote.
+    BaseUrls {
+        /// The paths of endpoints that are still there.
+        paths: Vec<FormerPath>,
+        /// The scheme and the host, if no base URL has them any more.
+        origins: Vec<String>,
+    },
+}
+
+/// The path of an endpoint in an older major version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FormerPath {
+    /// The endpoint's key.
+    pub(crate) endpoint: String,
+    /// The key of its remote.
+    pub(crate) remote: String,
+    /// The path of the remote's base URL; empty if it has none.
+    pub(crate) base: String,
+    /// The path of the endpoint's route.
+    pub(crate) route: String,
+}
+
+impl FormerPath {
+    /// Returns the path of the calls.
+    pub(crate) fn called(&self) -> String {
+        format!("{}{}", self.base, self.route)
+    }
+}
+
+impl VersionChange {
+    /// Returns the change as a diagnostic, with the version in place of the severity.
+    pub(crate) fn diagnostic(&self) -> Diagnostic {
+        let (severity, name) = match self.level {
+            VersionLevel::Major => (Severity::Warning, "major"),
+            VersionLevel::Minor => (Severity::Note, "minor"),
+        };
+        let rule = Rule::version(self.code, self.reason);
+        let diagnostic = Diagnostic::new(&rule, severity, self.message.as_str())
+            .titled(name)
+            .in_manifest((self.manifest, self.span.clone()))
+            .notes([self.reason.to_owned(), format!("source: {}", self.source)]);
+        match &self.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
 }
 
 impl fmt::Display for VersionChange {
@@ -77,34 +133,39 @@ impl Changes<'_> {
         message: impl Into<String>,
     ) -> &mut VersionChange {
         let at = self.found.len();
+        let (manifest, span) = self.file.locate(&path);
         self.found.push(VersionChange {
             code: rule.rule.code,
             level: rule.level,
             message: message.into(),
             reason: rule.rule.explanation,
             source: rule.source,
-            manifest: self.file.position(&path),
+            manifest,
             path,
             help: None,
             former: Former::default(),
+            span,
         });
         &mut self.found[at]
     }
 }
 
-/// Two lists of items side by side: each key with the item before and after.
-pub(super) fn paired<'a>(
-    before: &'a [Value],
-    after: &'a [Value],
-) -> BTreeMap<String, (Option<&'a Value>, Option<&'a Value>)> {
+/// An item before and after.
+pub(super) type Pair<'a> = (Option<&'a Value>, Option<&'a Value>);
+
+/// Returns two lists of items side by side, by key. If several items of a list have one key, the first counts,
+/// as for `manifest --check`.
+pub(super) fn paired<'a>(before: &'a [Value], after: &'a [Value]) -> BTreeMap<String, Pair<'a>> {
     let name =
         |at: usize, item: &Value| key(item).map_or_else(|| format!("#{}", at + 1), str::to_owned);
-    let mut pairs: BTreeMap<String, (Option<&Value>, Option<&Value>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<String, Pair<'a>> = BTreeMap::new();
     for (at, item) in before.iter().enumerate() {
-        pairs.entry(name(at, item)).or_default().0 = Some(item);
+        let pair = pairs.entry(name(at, item)).or_default();
+        pair.0.get_or_insert(item);
     }
     for (at, item) in after.iter().enumerate() {
-        pairs.entry(name(at, item)).or_default().1 = Some(item);
+        let pair = pairs.entry(name(at, item)).or_default();
+        pair.1.get_or_insert(item);
     }
     pairs
 }
@@ -123,7 +184,9 @@ pub(super) fn changed_properties(before: &Value, after: &Value, except: &[&str])
     for name in names.filter(|name| !except.contains(name)) {
         let [old, new] = [before, after].map(|item| item.get(name).unwrap_or(NOTHING));
         let absent = |one: &Value| name == "auth" && (one.is_null() || same(one, &empty));
-        let is_same = same(old, new) || (absent(old) && absent(new));
+        let is_same = same(old, new)
+            || absent(old) && absent(new)
+            || same(&normal_form::of_value(old), &normal_form::of_value(new));
         if !is_same && !changed.contains(&name) {
             changed.push(name);
         }

@@ -7,29 +7,31 @@ mod addresses;
 mod app;
 mod changes;
 mod modules;
+mod normal_form;
 mod permissions;
 mod remotes;
 mod rules;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
 use super::file::ManifestFile;
 use super::values::at;
-use super::variables::Variables;
+use super::variables::{Variables, references};
 use crate::diagnostic::Rule;
 use crate::fit::AppId;
 use changes::Changes;
-pub(crate) use changes::Former;
 pub use changes::VersionChange;
+pub(crate) use changes::{Former, FormerPath};
 pub use rules::VersionLevel;
 
 /// Compares a manifest with the deployed one. Major changes come first.
 ///
-/// Both are manifests of one app. Manifest variables count with their declared defaults. Comments, order and
-/// notation don't count.
+/// Both are manifests of one app. Manifest variables count with their declared defaults. Comments and notation
+/// don't count, nor does the order of properties, of items that have a `key`, and of events, actions and scopes.
 ///
 /// ```
 /// use forge_remote::manifest::{ManifestFile, VersionLevel, version_changes};
@@ -68,6 +70,34 @@ fn with_defaults(file: &ManifestFile) -> Cow<'_, Value> {
     } else {
         Cow::Borrowed(file.value())
     }
+}
+
+/// Returns the variables without a declared default that either manifest uses. Their values are known at the
+/// deployment, so a difference there is in no [`VersionChange`]. An app's id makes no version.
+pub(crate) fn variables_without_default(
+    deployed: &ManifestFile,
+    new: &ManifestFile,
+) -> BTreeSet<String> {
+    fn collect(value: &Value, names: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => names.extend(references(text).map(str::to_owned)),
+            Value::Sequence(items) => items.iter().for_each(|item| collect(item, names)),
+            Value::Mapping(parts) => parts.iter().for_each(|(_, part)| collect(part, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeSet::new();
+    for file in [deployed, new] {
+        let mut manifest = with_defaults(file).into_owned();
+        if let Some(app) = manifest.get_mut("app").and_then(Value::as_mapping_mut) {
+            app.shift_remove("id");
+        }
+        if let Some(sections) = manifest.as_mapping_mut() {
+            sections.shift_remove("environment");
+        }
+        collect(&manifest, &mut names);
+    }
+    names
 }
 
 /// Returns whether two manifests are of different apps; a variable without a default may be any app.

@@ -1,52 +1,100 @@
 //! Changes of `modules`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use forge_remote_schema::kinds;
 use serde_yaml::Value;
 
-use super::changes::{Changes, Former, changed_properties, paired};
+use super::addresses::{called_paths, route};
+use super::changes::{Changes, Former, Pair, changed_properties, paired};
+use super::normal_form;
 use super::rules::{
     DYNAMIC_WEB_TRIGGER, ENDPOINT_ADDED, ENDPOINT_CHANGED, ENDPOINT_REMOVED, MODULE_ADDED,
     MODULE_CHANGED, MODULE_REMOVED,
 };
-use crate::manifest::items::modules;
+use crate::manifest::items::{endpoint_at, modules, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 
+/// The items of one type, by key.
+type Pairs<'a> = BTreeMap<String, Pair<'a>>;
+
 pub(super) fn compare(changes: &mut Changes<'_>) {
     let (before, after) = (changes.before, changes.after);
+    let pairs_of = |name: &str| {
+        let place = ["modules", name];
+        paired(list(before, &place), list(after, &place))
+    };
+    let endpoints = pairs_of("endpoint");
     let lists = modules(before).chain(modules(after));
     let names: BTreeSet<&str> = lists.map(|(name, ..)| name).collect();
     for name in names {
-        let place = ["modules", name];
-        for (key, pair) in paired(list(before, &place), list(after, &place)) {
-            let path = ManifestPath::of(&place).item(&key);
+        let pairs = pairs_of(name);
+        let replaced = replaced(name, &pairs, &endpoints);
+        for (key, pair) in &pairs {
+            let path = ManifestPath::of(&["modules", name]).item(key);
             if name == "endpoint" {
-                endpoint(changes, &key, path, pair);
+                endpoint(changes, key, path, *pair);
             } else {
-                module(changes, name, &key, path, pair);
+                let former = Former::Item {
+                    key: replaced.contains(key).then(|| key.clone()),
+                    paths: Vec::new(),
+                };
+                module(changes, name, key, path, *pair, former);
             }
         }
     }
 }
 
-type Pair<'a> = (Option<&'a Value>, Option<&'a Value>);
-
-fn route(endpoint: &Value) -> Option<String> {
-    Some(at(endpoint, &["route", "path"])?.as_str()?.to_owned())
+/// Returns the keys of removed modules that an added one replaces: both name one endpoint, or the endpoint was
+/// replaced as well. The former key of an endpoint stands for the module key that was generated from it.
+fn replaced(module_type: &str, pairs: &Pairs<'_>, endpoints: &Pairs<'_>) -> BTreeSet<String> {
+    let Some(kind) = kinds::declared().find(|kind| kind.module_type == module_type) else {
+        return BTreeSet::new();
+    };
+    let named = |module: &Value| -> Vec<String> {
+        let places = kind.endpoint_places.iter();
+        let named = places.filter_map(|place| endpoint_at(module, place));
+        named.map(str::to_owned).collect()
+    };
+    let is = |endpoint: &String, wanted: (bool, bool)| {
+        let pair = endpoints.get(endpoint);
+        pair.is_some_and(|(old, new)| (old.is_some(), new.is_some()) == wanted)
+    };
+    let added = pairs.values().filter_map(|pair| match pair {
+        (None, Some(new)) => Some(named(new)),
+        _ => None,
+    });
+    let added: BTreeSet<String> = added.flatten().collect();
+    let adds_endpoint = added.iter().any(|one| is(one, (false, true)));
+    let removed = pairs.iter().filter_map(|(key, pair)| match pair {
+        (Some(old), None) => Some((key, named(old))),
+        _ => None,
+    });
+    let replaced = removed.filter(|(key, named)| {
+        let gone = named.iter().filter(|one| is(one, (true, false)));
+        let gone: Vec<&String> = gone.collect();
+        let is_generated = |one: &&String| {
+            let suffix = kind.key_suffix.unwrap_or_default();
+            **key == format!("{one}-{suffix}")
+        };
+        named.iter().any(|one| added.contains(one))
+            || adds_endpoint && !gone.is_empty() && !gone.iter().any(is_generated)
+    });
+    replaced.map(|(key, _)| key.clone()).collect()
 }
 
 fn endpoint(changes: &mut Changes<'_>, key: &str, path: ManifestPath, pair: Pair<'_>) {
+    let before = changes.before;
     match pair {
         (None, Some(_)) => {
             changes.add(&ENDPOINT_ADDED, path, format!("endpoint `{key}` was added"));
         }
         (Some(old), None) => {
             let message = format!("endpoint `{key}` was removed");
-            let change = changes.add(&ENDPOINT_REMOVED, path, message);
-            change.former = Former {
+            changes.add(&ENDPOINT_REMOVED, path, message).former = Former::Item {
                 key: Some(key.to_owned()),
-                path: route(old),
+                paths: called_paths(before, old),
             };
         }
         (Some(old), Some(new)) => {
@@ -55,13 +103,23 @@ fn endpoint(changes: &mut Changes<'_>, key: &str, path: ManifestPath, pair: Pair
             };
             let message = format!("endpoint `{key}`: {names} changed");
             let change = changes.add(&ENDPOINT_CHANGED, path, message);
-            change.former.path = route(old).filter(|_| route(old) != route(new));
+            if route(old) != route(new) || text(old, "remote") != text(new, "remote") {
+                let paths = called_paths(before, old);
+                change.former = Former::Item { key: None, paths };
+            }
         }
         (None, None) => {}
     }
 }
 
-fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, pair: Pair<'_>) {
+fn module(
+    changes: &mut Changes<'_>,
+    name: &str,
+    key: &str,
+    path: ManifestPath,
+    pair: Pair<'_>,
+    former: Former,
+) {
     // Source of the default: https://developer.atlassian.com/platform/forge/manifest-reference/modules/web-trigger/
     let is_dynamic = |item: &Value| {
         let response = at(item, &["response", "type"]).and_then(Value::as_str);
@@ -76,12 +134,13 @@ fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, 
             changes.add(rule, path, format!("{name} `{key}` was added"));
         }
         (Some(_), None) => {
-            changes.add(&MODULE_REMOVED, path, format!("{name} `{key}` was removed"));
+            let message = format!("{name} `{key}` was removed");
+            changes.add(&MODULE_REMOVED, path, message).former = former;
         }
         // Most modules stay as they are.
         (Some(old), Some(new)) if old == new => {}
         (Some(old), Some(new)) => {
-            let [old, new] = [old, new].map(|item| normalized(name, item));
+            let [old, new] = normal_form::of_modules(name, old, new);
             let Some(names) = changed_properties(&old, &new, &[]) else {
                 return;
             };
@@ -93,28 +152,4 @@ fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, 
         }
         (None, None) => {}
     }
-}
-
-/// Returns a module with its lists of names in order, and without a default that is written.
-fn normalized(name: &str, item: &Value) -> Value {
-    let mut item = item.clone();
-    let Some(properties) = item.as_mapping_mut() else {
-        return item;
-    };
-    for list in ["events", "actions"] {
-        let items = properties.get_mut(list).and_then(Value::as_sequence_mut);
-        if let Some(items) = items
-            && items.iter().all(Value::is_string)
-        {
-            items.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
-        }
-    }
-    let response = properties.get("response").and_then(Value::as_mapping);
-    let is_default = response.is_some_and(|response| {
-        response.len() == 1 && response.get("type").and_then(Value::as_str) == Some("dynamic")
-    });
-    if name == "webtrigger" && is_default {
-        properties.shift_remove("response");
-    }
-    item
 }

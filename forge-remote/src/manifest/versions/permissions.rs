@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 
-use super::addresses::urls;
+use super::addresses::{remote, urls};
 use super::changes::{Changes, changed_properties};
 use super::rules::{
     CONTENT_ADDED, CUSTOMER_MANAGED_EGRESS, EGRESS_ADDED, EGRESS_CATEGORY, EGRESS_USER_DATA,
@@ -120,11 +120,7 @@ fn collect<'a>(name: &str, value: &'a Value, manifest: &'a Value, found: &mut Eg
 fn reached<'a>(entry: &'a Value, manifest: &'a Value) -> Vec<&'a str> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
     if let Some(key) = text("remote") {
-        let remotes = list(manifest, &["remotes"]);
-        let remote = remotes
-            .iter()
-            .find(|one| one.get("key").and_then(Value::as_str) == Some(key));
-        let urls = remote.map(urls).unwrap_or_default();
+        let urls = remote(manifest, key).map(urls).unwrap_or_default();
         return match urls.is_empty() {
             true => vec![key],
             false => urls.into_values().collect(),

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
-use super::addresses::urls;
-use super::changes::{Changes, changed_properties, paired};
+use super::addresses::{base_path, called_path, origin, route, urls};
+use super::changes::{Changes, Former, changed_properties, paired};
 use super::permissions::backend_addresses;
 use super::rules::{
     BASE_URL_CHANGED, BASE_URL_FORM, OTHER_CHANGE, REGION_ADDED, REGION_REMOVED, REMOTE_ADDED,
     REMOTE_CUSTOMER_MANAGED, REMOTE_DECLARED, REMOTE_EXTENDED, REMOTE_REDUCED, REMOTE_REMOVED,
     REMOTE_STORES_USER_DATA, REMOTE_WITHOUT_URL,
 };
+use crate::manifest::items::text;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 
@@ -31,12 +32,10 @@ pub(super) fn compare(changes: &mut Changes<'_>) {
                 };
                 changes.add(rule, path, format!("the remote `{key}` was added"));
             }
-            (Some(_), None) => {
-                changes.add(
-                    &REMOTE_REMOVED,
-                    path,
-                    format!("the remote `{key}` was removed"),
-                );
+            (Some(old), None) => {
+                let former = former(changes, &key, urls(old).into_values());
+                let message = format!("the remote `{key}` was removed");
+                changes.add(&REMOTE_REMOVED, path, message).former = former;
             }
             (Some(old), Some(new)) => {
                 addresses(changes, &key, &path, old, new);
@@ -63,7 +62,8 @@ fn addresses(changes: &mut Changes<'_>, key: &str, path: &ManifestPath, old: &Va
             false => "added",
         };
         let message = format!("the remote `{key}`: `baseUrl` was {verb}");
-        changes.add(&BASE_URL_CHANGED, path, message);
+        let former = former(changes, key, before.into_values());
+        changes.add(&BASE_URL_CHANGED, path, message).former = former;
         return;
     }
     let regions: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
@@ -81,16 +81,45 @@ fn addresses(changes: &mut Changes<'_>, key: &str, path: &ManifestPath, old: &Va
             (Some(old), None) => (&REGION_REMOVED, format!("was removed: `{old}`")),
             _ => continue,
         };
-        changes.add(
-            rule,
-            path.clone(),
-            format!("the remote `{key}`: {name} {what}"),
-        );
+        let former = former(changes, key, before.get(region).copied());
+        let message = format!("the remote `{key}`: {name} {what}");
+        changes.add(rule, path.clone(), message).former = former;
     }
     if before == after && old.get("baseUrl") != new.get("baseUrl") {
         let message = format!("the remote `{key}`: the form of `baseUrl` changed");
         changes.add(&BASE_URL_FORM, path, message);
     }
+}
+
+/// Returns what installations on the older version call at base URLs of a remote that changed or were removed.
+/// Endpoints that changed too are not included: their own changes have their paths.
+fn former<'a>(
+    changes: &Changes<'_>,
+    remote: &str,
+    base_urls: impl IntoIterator<Item = &'a str>,
+) -> Former {
+    let place = ["modules", "endpoint"];
+    let endpoints = paired(list(changes.before, &place), list(changes.after, &place));
+    let kept = endpoints.into_values().filter_map(|pair| {
+        let (old, new) = (pair.0?, pair.1?);
+        let is_kept = [old, new]
+            .iter()
+            .all(|one| text(one, "remote") == Some(remote))
+            && route(old) == route(new);
+        is_kept.then_some(old)
+    });
+    let kept: Vec<&Value> = kept.collect();
+    let remotes = list(changes.after, &["remotes"]).iter();
+    let current = remotes.flat_map(|one| urls(one).into_values().filter_map(origin));
+    let current: BTreeSet<&str> = current.collect();
+    let (mut paths, mut origins) = (Vec::new(), Vec::new());
+    for url in base_urls {
+        let called = kept.iter();
+        paths.extend(called.filter_map(|old| called_path(old, base_path(url))));
+        let gone = origin(url).filter(|origin| !current.contains(origin));
+        origins.extend(gone.map(str::to_owned));
+    }
+    Former::BaseUrls { paths, origins }
 }
 
 fn configurable(
