@@ -49,6 +49,24 @@ impl AtlassianClient {
     /// It needs the system token and no scope; a token from a page's call is
     /// [proven](SystemToken#on-a-pages-call) first. The installation is a call or a stored
     /// [`Installation`](crate::token::Installation), which name the app and its environment.
+    ///
+    /// ```
+    /// use forge_remote::client::AtlassianClient;
+    /// use forge_remote::prelude::*;
+    ///
+    /// /// A background task.
+    /// async fn sweep(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
+    ///     for installation in tokens.installations().await? {
+    ///         let token = tokens.system(installation.installation_id()).await?;
+    ///         let permissions = atlassian.permissions(&installation, &token);
+    ///         if permissions.has_scope("write:jira-work").await? {
+    ///             // …
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = App::new().background(sweep);
+    /// ```
     pub fn permissions(
         &self,
         installation: &impl InstallationRef,

@@ -14,6 +14,7 @@ use forge_remote::token::MemoryTokens;
 use forge_remote::{handler, path};
 use forge_remote_tests::log_capture::LogCapture;
 use serde_json::json;
+use tokio::sync::watch;
 
 const DETAILS: &str = "GET /forge/installation/v1/";
 
@@ -66,6 +67,47 @@ async fn has_write(call: Invocation, token: SystemToken) -> Json<String> {
     Json(has.map_or_else(|error| error.to_string(), |has| has.to_string()))
 }
 
+/// Does without the call if its scope is not granted.
+#[endpoint(auth = system, scopes = ["write:jira-work"])]
+async fn write_if_granted(call: Invocation, token: SystemToken) -> Result<Json<String>> {
+    let issue = path!("/rest/api/3/issue/{}", "DEV-1");
+    let jira = call.jira().as_app(&token);
+    let written = jira.put(issue).json(&json!({ "fields": {} })).send().await;
+    match written {
+        Err(ClientError::ScopeNotGranted {
+            call,
+            handler,
+            scope,
+            ..
+        }) => Ok(Json(format!(
+            "{handler} lacks {scope} for {}",
+            call.method()
+        ))),
+        written => Ok(Json(format!("{}", written?.status()))),
+    }
+}
+
+/// The scopes that a background task finds, of each stored installation.
+#[derive(Clone, Default)]
+struct Found(watch::Sender<Vec<[bool; 2]>>);
+
+async fn sweep(
+    State(found): State<Found>,
+    tokens: Tokens,
+    atlassian: AtlassianClient,
+) -> Result<()> {
+    for installation in tokens.installations().await? {
+        let token = tokens.system(installation.installation_id()).await?;
+        let permissions = atlassian.permissions(&installation, &token);
+        let scopes = [
+            permissions.has_scope("read:jira-work").await?,
+            permissions.has_scope("write:jira-work").await?,
+        ];
+        found.0.send_modify(|found| found.push(scopes));
+    }
+    Ok(())
+}
+
 fn app() -> App {
     App::empty()
         .handler(handler!(read))
@@ -73,6 +115,7 @@ fn app() -> App {
         .handler(handler!(write_as_user))
         .handler(handler!(tick))
         .handler(handler!(has_write))
+        .handler(handler!(write_if_granted))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
@@ -172,6 +215,39 @@ async fn a_call_whose_scope_is_not_granted_is_not_sent() {
     let log = log.take();
     assert!(log.contains("has not granted the scope"), "{log}");
     assert_eq!(writes(&harness), 0);
+}
+
+#[tokio::test]
+async fn a_handler_recognises_a_scope_that_is_not_granted() {
+    let harness = unapproved(app().app_managed_permissions()).await;
+    let lacks = "write_if_granted lacks write:jira-work for PUT";
+    assert_eq!(call(&harness, "write-if-granted").await, lacks);
+    assert_eq!(writes(&harness), 0);
+
+    let app = app().app_managed_permissions();
+    let harness = Harness::with_apis(app).await.unwrap();
+    assert!(call(&harness, "write-if-granted").await.starts_with("20"));
+    assert_eq!(writes(&harness), 1);
+}
+
+/// Without a call: a background task has stored installations.
+#[tokio::test]
+async fn a_stored_installation_has_its_scopes() {
+    let found = Found::default();
+    let mut scopes = found.0.subscribe();
+    let app = app()
+        .token_store(MemoryTokens::new())
+        .state(found)
+        .background(sweep);
+    let harness = unapproved(app).await;
+    // It brings the token that is stored.
+    assert_eq!(harness.call("tick").send().await.status(), 200);
+    let running = harness.start_background().unwrap();
+    let scopes = scopes.wait_for(|found| !found.is_empty());
+    let scopes = tokio::time::timeout(Duration::from_secs(20), scopes).await;
+    assert_eq!(*scopes.unwrap().unwrap(), [[true, false]]);
+    assert_eq!(lines(&harness, DETAILS), 1);
+    drop(running);
 }
 
 #[tokio::test]
