@@ -23,13 +23,7 @@ async fn often_renamed(log: State<Log>, occurrence: Occurrence) {
 
 #[tokio::test]
 async fn occurrences_of_a_former_expression_are_skipped() {
-    let mut fixture = Fixture::new(
-        forge_remote::handler!(crate::schedules::often),
-        99,
-        monday(8, 31),
-    );
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
+    let mut fixture = Fixture::with_one_run(monday(8, 31)).await;
     fixture.deploy(forge_remote::handler!(often_changed)).await;
     fixture.until(monday(9, 31)).await;
     // 8:30 has run; 9:00 and 9:30 are occurrences of both.
@@ -46,13 +40,7 @@ async fn occurrences_of_a_former_expression_are_skipped() {
 /// In a rolling deployment, an instance of the version that stored it runs it.
 #[tokio::test]
 async fn an_occurrence_waits_for_the_version_that_has_its_expression() {
-    let mut fixture = Fixture::new(
-        forge_remote::handler!(crate::schedules::often),
-        99,
-        monday(8, 31),
-    );
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
+    let mut fixture = Fixture::with_one_run(monday(8, 31)).await;
     fixture.deploy(forge_remote::handler!(often_hourly)).await;
     fixture.until(monday(8, 45)).await;
     fixture
@@ -69,13 +57,7 @@ async fn an_occurrence_waits_for_the_version_that_has_its_expression() {
 
 #[tokio::test]
 async fn a_renamed_handler_runs_stored_calls_and_nothing_twice() {
-    let mut fixture = Fixture::new(
-        forge_remote::handler!(crate::schedules::often),
-        99,
-        monday(8, 31),
-    );
-    fixture.tick().await;
-    fixture.log.wait_for(1).await;
+    let mut fixture = Fixture::with_one_run(monday(8, 31)).await;
     fixture.deploy(forge_remote::handler!(often_renamed)).await;
     fixture.tick().await;
     fixture.until(monday(9, 0)).await;

@@ -198,6 +198,14 @@ impl Fixture {
         Self::start(Harness::new(app).unwrap(), log, clock, jobs)
     }
 
+    /// The handler [`often`], which has run once.
+    pub(crate) async fn with_one_run(now: SystemTime) -> Self {
+        let fixture = Self::new(forge_remote::handler!(often), 99, now);
+        fixture.tick().await;
+        fixture.log.wait_for(1).await;
+        fixture
+    }
+
     /// The handler's calls to Atlassian reach simulated APIs.
     pub(crate) async fn with_apis(
         handler: forge_remote::registry::Registration,
@@ -294,10 +302,8 @@ async fn an_occurrence_runs_at_its_minute_with_the_kept_token() {
 
 #[tokio::test]
 async fn ticks_that_repeat_or_reach_another_instance_store_nothing_twice() {
-    let fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 5));
-    fixture.tick().await;
     // 8:00 was missed; 8:10 to 9:30 come in an hour and a half.
-    fixture.log.wait_for(1).await;
+    let fixture = Fixture::with_one_run(monday(8, 5)).await;
     settle().await;
     assert_eq!(fixture.jobs.unfinished(), 9);
     fixture.tick().await;
