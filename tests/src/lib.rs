@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod app_command;
 pub mod corpus;
 pub mod dev_process;
 pub mod engines;
@@ -20,6 +21,7 @@ pub mod layered_app;
 pub mod log_capture;
 pub mod new_crate;
 pub mod plain_process;
+pub mod recorded_handlers;
 pub mod report;
 pub mod restate_server;
 pub mod served_app;

@@ -18,15 +18,8 @@ use forge_remote::{Shutdown, handler};
 use forge_remote_river::{PostgresJobs, SqliteJobs};
 use forge_remote_tests::{jws, stores};
 
-#[scheduled_trigger(
-    interval = "hour",
-    key = "tick-trigger",
-    endpoint = "tick",
-    path = "/tick",
-    also_at = ["/tick-v1", "/tick-v2"],
-    body_limit = "20KiB"
-)]
-async fn tick() {}
+// `tick` and `votes`.
+forge_remote_tests::recorded_handlers!();
 
 #[trigger(dynamic)]
 async fn follow() {}
@@ -42,20 +35,6 @@ async fn report(occurrence: Occurrence) {
 
 #[scheduled_trigger(interval = "day", path = "/renew", auth = system, scopes = ["read:jira-work"])]
 async fn renew(_token: SystemToken) {}
-
-#[scheduled_trigger(
-    interval = "week",
-    key = "votes-trigger",
-    endpoint = "votes",
-    path = "/votes",
-    auth = system,
-    scopes = ["read:jira-work"]
-)]
-async fn votes(call: Invocation, token: SystemToken) -> Result<()> {
-    let jira = call.jira().as_app(&token);
-    let _: serde_json::Value = jira.get("/rest/api/3/issue/OPS-7/votes").fetch().await?;
-    Ok(())
-}
 
 #[scheduled_trigger(
     interval = "hour",

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use forge_remote_tests::app_command::app_command;
 use forge_remote_tests::dev_process::DevProcess;
 use forge_remote_tests::http::{self, Call};
 use forge_remote_tests::stores::Folder;
 use serde_json::{Value, json};
+
+use super::console_calls::made;
 
 /// Paths of each part of the server.
 const PATHS: &[&str] = &[
@@ -21,23 +23,16 @@ const PATHS: &[&str] = &[
     "/ex/confluence/site/wiki/api/v2/pages",
 ];
 
-fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .arg("dev")
-        .current_dir(folder)
-        .env_remove("FORGE_REMOTE_MANIFEST")
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env("FORGE_REMOTE_BIND", "127.0.0.1:0");
-    command
-}
-
 fn life_app(folder: &Folder) -> DevProcess {
-    DevProcess::start(&mut command(env!("CARGO_BIN_EXE_life_app"), folder.path()))
+    DevProcess::start(&mut app_command(
+        env!("CARGO_BIN_EXE_life_app"),
+        folder.path(),
+        &["dev"],
+    ))
 }
 
 fn plain_app(folder: &Folder) -> DevProcess {
-    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    let mut command = app_command(env!("CARGO_BIN_EXE_plain_app"), folder.path(), &["dev"]);
     let id = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
     DevProcess::start(command.env("FORGE_REMOTE_APP_ID", id))
 }
@@ -50,13 +45,9 @@ fn get(path: &str) -> Call {
     Call::new("GET", &format!("/console/api/{path}"))
 }
 
-/// Makes a call through the console, and returns everything that is recorded of it.
+/// Makes a call of a handler, and returns everything that is recorded of it.
 async fn recorded(dev: &DevProcess, key: &str, body: Value) -> Value {
-    let (status, made) = dev.api(post(&format!("handlers/{key}/call"), body)).await;
-    assert_eq!(status, 200, "{made}");
-    let (status, call) = dev.api(get(&format!("calls/{}", made["id"]))).await;
-    assert_eq!(status, 200, "{call}");
-    call
+    made(dev, &format!("handlers/{key}/call"), body).await
 }
 
 /// After a host name of an attacker is pointed to loopback, its page could send requests here.
@@ -92,7 +83,7 @@ async fn only_the_servers_own_names_are_served() {
 #[tokio::test]
 async fn the_apps_port_is_served_by_its_own_names_only() {
     let folder = Folder::default();
-    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    let mut command = app_command(env!("CARGO_BIN_EXE_plain_app"), folder.path(), &["dev"]);
     command.args(["--allow-host", "tunnel.example.com"]);
     let dev = DevProcess::start(command.env("OWN_ROUTES", "1"));
     let address = dev.app_address();
@@ -522,7 +513,7 @@ async fn a_call_is_copied_as_a_test_and_as_a_command() {
 async fn a_call_that_needs_fixtures_is_copied_with_them() {
     let folder = Folder::default();
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    let mut command = app_command(env!("CARGO_BIN_EXE_plain_app"), folder.path(), &["dev"]);
     command.env("VOTES", "1").env("CARGO_MANIFEST_DIR", package);
     command
         .arg("--fixtures")
@@ -538,7 +529,7 @@ async fn a_call_that_needs_fixtures_is_copied_with_them() {
 #[tokio::test]
 async fn the_console_can_be_left_out() {
     let folder = Folder::default();
-    let mut command = command(env!("CARGO_BIN_EXE_life_app"), folder.path());
+    let mut command = app_command(env!("CARGO_BIN_EXE_life_app"), folder.path(), &["dev"]);
     let dev = DevProcess::start(command.arg("--no-console"));
     assert_eq!(dev.secret, None);
     let page = dev.send(Call::new("GET", "/console")).await;

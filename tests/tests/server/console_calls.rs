@@ -5,21 +5,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use forge_remote_tests::app_command::app_command;
 use forge_remote_tests::dev_process::DevProcess;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::stores::Folder;
 use serde_json::{Value, json};
-
-fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .arg("dev")
-        .current_dir(folder)
-        .env_remove("FORGE_REMOTE_MANIFEST")
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env("FORGE_REMOTE_BIND", "127.0.0.1:0");
-    command
-}
 
 pub(super) async fn get(dev: &DevProcess, path: &str) -> Value {
     let call = Call::new("GET", &format!("/console/api/{path}"));
@@ -72,7 +62,7 @@ pub(super) fn logged(call: &Value, message: &str) -> bool {
 async fn cron_schedules_are_listed_fired_and_paused() {
     for has_engine in [false, true] {
         let folder = Folder::default();
-        let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+        let mut command = app_command(env!("CARGO_BIN_EXE_plain_app"), folder.path(), &["dev"]);
         command.env("CRON", "1");
         if has_engine {
             command.env("JOBS", folder.file("jobs.db"));
@@ -149,7 +139,7 @@ async fn cron_schedules_are_listed_fired_and_paused() {
 #[tokio::test]
 async fn a_fired_call_is_copied_as_a_test_that_fires() {
     let folder = Folder::default();
-    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    let mut command = app_command(env!("CARGO_BIN_EXE_plain_app"), folder.path(), &["dev"]);
     let dev = DevProcess::start(command.env("CRON", "1"));
     let call = made(&dev, "schedules/report-trigger/fire", json!({})).await;
     let test = call["rust_test"].as_str().unwrap();
@@ -171,10 +161,8 @@ async fn a_fired_call_is_copied_as_a_test_that_fires() {
 }
 
 fn events_app() -> DevProcess {
-    let mut command = command(
-        env!("CARGO_BIN_EXE_events_app"),
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
-    );
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let mut command = app_command(env!("CARGO_BIN_EXE_events_app"), folder, &["dev"]);
     DevProcess::start(command.env("FORGE_REMOTE_MANIFEST", "none/manifest.yml"))
 }
 
@@ -378,7 +366,7 @@ async fn a_copied_test_reads_the_fixtures_of_dev() {
         (root, &*inside),
         (&*folder.file("another"), &*fixtures),
     ] {
-        let mut command = command(env!("CARGO_BIN_EXE_life_app"), root);
+        let mut command = app_command(env!("CARGO_BIN_EXE_life_app"), root, &["dev"]);
         command.env("CARGO_MANIFEST_DIR", package);
         let dev = DevProcess::start(command.arg("--fixtures").arg(&inside));
         let call = made(&dev, "handlers/triage-trigger/call", json!({})).await;
@@ -389,7 +377,11 @@ async fn a_copied_test_reads_the_fixtures_of_dev() {
 }
 
 pub(super) fn jobs_app(folder: &Folder) -> DevProcess {
-    DevProcess::start(&mut command(env!("CARGO_BIN_EXE_jobs_app"), folder.path()))
+    DevProcess::start(&mut app_command(
+        env!("CARGO_BIN_EXE_jobs_app"),
+        folder.path(),
+        &["dev"],
+    ))
 }
 
 /// Failed jobs are listed regardless of the waiting ones, and the omitted ones are counted.

@@ -4,27 +4,7 @@
 
 use forge_remote::prelude::*;
 
-#[scheduled_trigger(
-    interval = "hour",
-    key = "tick-trigger",
-    endpoint = "tick",
-    path = "/tick"
-)]
-async fn tick() {}
-
-#[scheduled_trigger(
-    interval = "week",
-    key = "votes-trigger",
-    endpoint = "votes",
-    path = "/votes",
-    auth = system,
-    scopes = ["read:jira-work"]
-)]
-async fn votes(call: Invocation, token: SystemToken) -> Result<()> {
-    let jira = call.jira().as_app(&token);
-    let _: serde_json::Value = jira.get("/rest/api/3/issue/OPS-7/votes").fetch().await?;
-    Ok(())
-}
+forge_remote_tests::recorded_handlers!();
 
 pub(crate) fn app() -> App {
     App::empty()

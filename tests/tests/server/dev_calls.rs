@@ -2,28 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::process::Command;
 
+use forge_remote_tests::app_command::{app_command, run};
 use forge_remote_tests::dev_process::DevProcess;
 
 fn app(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_events_app"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let mut command = app_command(env!("CARGO_BIN_EXE_events_app"), folder, arguments);
     command
-        .args(arguments)
-        .current_dir(env!("CARGO_TARGET_TMPDIR"))
-        .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
         .env("FORGE_REMOTE_MANIFEST", "none/manifest.yml")
         .env_remove("WITH_SAMPLE");
     command
-}
-
-fn run(command: &mut Command) -> (bool, String) {
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
 }
 
 fn line<'a>(text: &'a str, what: &str) -> &'a str {

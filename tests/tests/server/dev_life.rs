@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use forge_remote_tests::app_command::{app_command, run};
+
 /// Returns a new folder for one test's files.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -17,23 +19,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn app(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_life_app"));
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("FORGE_REMOTE_MANIFEST")
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env("FORGE_REMOTE_BIND", "127.0.0.1:0");
-    command
-}
-
-fn run(command: &mut Command) -> (bool, String) {
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    app_command(env!("CARGO_BIN_EXE_life_app"), folder, arguments)
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use forge_remote_tests::app_command::app_command;
 use forge_remote_tests::stores::Folder;
 
 const APP: &str = env!("CARGO_BIN_EXE_terminal_app");
@@ -84,18 +85,9 @@ fn duration(line: &str) -> Option<(usize, usize)> {
 }
 
 fn command(folder: &Path) -> Command {
-    let mut command = Command::new(APP);
-    command
-        .current_dir(folder)
-        .env_remove("FORGE_REMOTE_MANIFEST")
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("RUST_LOG")
-        .env_remove("NO_COLOR")
-        .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
-        .env(
-            "FORGE_REMOTE_APP_ID",
-            "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107",
-        );
+    let mut command = app_command(APP, folder, &[]);
+    let id = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+    command.env("FORGE_REMOTE_APP_ID", id);
     command
 }
 
