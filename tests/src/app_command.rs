@@ -21,7 +21,7 @@ pub fn app_command(program: &str, folder: &Path, arguments: &[&str]) -> Command 
     command
 }
 
-/// Runs a command to its end, and returns whether it succeeded and what it printed: its output, then its errors.
+/// Runs a command to completion, and returns whether it succeeded and its output, followed by its errors.
 pub fn run(command: &mut Command) -> (bool, String) {
     let output = command.output().expect("a program");
     let text = [output.stdout, output.stderr].concat();

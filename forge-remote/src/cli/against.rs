@@ -27,7 +27,7 @@ const MINOR: i32 = 3;
 #[derive(Clone, Copy)]
 pub(super) struct Format {
     pub(super) as_json: bool,
-    /// Whether a minor version has an exit status of its own.
+    /// Whether a minor version has a separate exit status.
     pub(super) has_detailed_status: bool,
 }
 

@@ -179,7 +179,7 @@ fn git(folder: &Path, arguments: &[&str], input: &str) -> io::Result<Output> {
     child.wait_with_output()
 }
 
-/// What is at a path of a revision.
+/// The entry at a path of a revision.
 enum Object<'a> {
     File(&'a [u8]),
     /// A link without a file in the revision, with its target if that is outside of the repository.

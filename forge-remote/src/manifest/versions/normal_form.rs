@@ -70,7 +70,7 @@ fn of_module(module_type: &str, item: &Value) -> Value {
 /// Returns a module before and after in the same form.
 pub(super) fn of_modules(module_type: &str, old: &Value, new: &Value) -> [Value; 2] {
     let [mut old, mut new] = [old, new].map(|item| of_module(module_type, item));
-    // Events are names, or objects with filters of their own.
+    // Events are names, or objects with separate filters.
     let has_same_events = module_type == "trigger"
         && match (meaning(&old), meaning(&new)) {
             (Some(old), Some(new)) => old == new,
