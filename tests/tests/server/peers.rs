@@ -357,3 +357,48 @@ async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
     tokio::time::timeout(SOON, finished).await.unwrap();
     assert!(half_closed.is_closed_within(SOON).await);
 }
+
+/// Begins a call without a token and with a body of this length, which the server refuses, and reads the whole response.
+async fn refused(served: &ServedApp, length: usize, status: u16) -> TcpStream {
+    let mut peer = TcpStream::connect(served.address).await.unwrap();
+    let begin =
+        format!("POST /held HTTP/1.1\r\nHost: app\r\nContent-Length: {length}\r\n\r\n{BEGIN}");
+    peer.write_all(begin.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    let read = peer.read_to_string(&mut response);
+    let read = tokio::time::timeout(SOON, read).await;
+    read.expect("the server does not close its side").unwrap();
+    let line = format!("HTTP/1.1 {status} ");
+    assert!(
+        response.starts_with(&line) && response.ends_with('}'),
+        "{response}"
+    );
+    peer
+}
+
+const BEGIN: &str = "begin";
+
+/// A connection that is closed before its peer has sent everything is reset, and a proxy turns the response into a 502.
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_accepted() {
+    let (served, _) = served(|app| app).await;
+    for (length, status) in [(1_000_000, 401), (2_000_000, 413)] {
+        let mut peer = refused(&served, length, status).await;
+        let rest = vec![b' '; length - BEGIN.len()];
+        peer.write_all(&rest).await.unwrap();
+        peer.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_a_refused_body_has_a_time_limit() {
+    let (served, _) = served(|app| app.header_timeout(SHORT)).await;
+    let mut peer = refused(&served, 1_000_000, 401).await;
+    let closed = async {
+        while peer.write_all(b" ").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let closed = tokio::time::timeout(SOON, closed).await;
+    assert!(closed.is_ok(), "the connection is not closed");
+}

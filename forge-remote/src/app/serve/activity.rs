@@ -15,17 +15,23 @@ pub(super) enum Phase {
     Call,
     /// The response is complete but not yet passed to the kernel.
     Flush,
+    /// The response is sent, and the request's body is not at its end.
+    Body,
+    /// The connection is closed for writing, and what the peer still sends is discarded.
+    Closing,
 }
 
-const PHASE_BITS: u32 = 2;
+const PHASE_BITS: u32 = 3;
 
 impl Phase {
     fn of(phases: u64) -> Self {
-        match phases & 0b11 {
+        match phases & 0b111 {
             0 => Self::Idle,
             1 => Self::Head,
             2 => Self::Call,
-            _ => Self::Flush,
+            3 => Self::Flush,
+            4 => Self::Body,
+            _ => Self::Closing,
         }
     }
 }
@@ -47,8 +53,10 @@ pub(super) struct Activity {
     close_in_write: AtomicU64,
     /// The connection frees its buffers if it is still in this state of `phases`; 0: no request to rest.
     rest_in_phase: AtomicU64,
-    /// The number of request bodies that handlers hold.
+    /// The number of request bodies that handlers hold and have not read to their end.
     bodies: AtomicU32,
+    /// A body was dropped before its end, and the HTTP layer may not have seen it yet.
+    is_body_left: AtomicBool,
     /// The connection ends after its call, or at once without one.
     is_stopping: AtomicBool,
     /// The connection's task, once it has been polled.
@@ -88,6 +96,7 @@ impl Activity {
             close_in_write: AtomicU64::new(0),
             rest_in_phase: AtomicU64::new(0),
             bodies: AtomicU32::new(0),
+            is_body_left: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             task: Mutex::new(None),
         }
@@ -140,9 +149,14 @@ impl Activity {
         Phase::of(phases) == Phase::Idle && self.rest_in_phase.load(Ordering::Relaxed) == phases
     }
 
-    /// Whether a handler holds a request's body. The HTTP layer must then keep the connection: it alone knows where the
-    /// body ends and the next request begins.
+    /// Whether a request's body is not at its end, as far as the HTTP layer knows. It then keeps the connection, because it
+    /// alone knows where the body ends and the next request begins.
     pub(super) fn has_body(&self) -> bool {
+        self.is_body_held() || self.is_body_left.load(Ordering::Relaxed)
+    }
+
+    /// Whether a handler holds a request's body and has not read it to its end.
+    pub(super) fn is_body_held(&self) -> bool {
         self.bodies.load(Ordering::Acquire) > 0
     }
 
@@ -150,8 +164,26 @@ impl Activity {
         self.bodies.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn remove_body(&self) {
+    /// Records that a body was read to its end, or was dropped. Only once the HTTP layer can see the same.
+    pub(super) fn remove_body(&self, is_read: bool) {
+        if !is_read {
+            self.is_body_left.store(true, Ordering::Release);
+        }
         self.bodies.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Records that the HTTP layer runs now, and sees which bodies were dropped. For the connection's task alone.
+    pub(super) fn show_bodies(&self) {
+        if self.is_body_left.load(Ordering::Relaxed) {
+            self.is_body_left.swap(false, Ordering::AcqRel);
+        }
+    }
+
+    /// Wakes the connection if it waits for a body that was read or dropped in another task.
+    pub(super) fn wake_after_body(&self) {
+        if self.phase() == Phase::Body && !self.is_body_held() {
+            self.wake();
+        }
     }
 
     /// Requests that the connection ends after its call, or at once without one.

@@ -13,12 +13,16 @@ use axum::routing::future::RouteFuture;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
 use super::activity::{Activity, Phase};
 use super::socket::Socket;
 use crate::response;
+
+/// How many bytes a closing connection discards at most.
+const MAX_DISCARDED: usize = 8 * 1024 * 1024;
 
 /// The task that serves one connection.
 pub(super) struct Connection {
@@ -33,6 +37,14 @@ enum State {
     Http(Box<http1::Connection<TokioIo<Socket>, Calls>>),
     /// The connection waits for a request, without the buffers of the HTTP layer.
     Resting(Socket, Calls),
+    /// The peer has its last response, and may still send a body that nobody reads. If the socket were dropped before that,
+    /// the kernel would reset the connection, and the peer might lose the response.
+    ///
+    /// Source: RFC 9112, section 9.6
+    Closing {
+        socket: Socket,
+        discarded: usize,
+    },
     Ended,
 }
 
@@ -94,6 +106,51 @@ impl Connection {
             other => other,
         };
     }
+
+    /// Takes the socket from the HTTP layer, which has ended and so has written everything, and closes it for writing.
+    fn close(&mut self, context: &mut Context<'_>) {
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Http(http) => {
+                let mut socket = http.into_parts().io.into_inner();
+                // It fails if the peer has closed the connection, which the next read shows.
+                let _ = Pin::new(&mut socket).poll_shutdown(context);
+                self.activity.enter(Phase::Closing);
+                State::Closing {
+                    socket,
+                    discarded: 0,
+                }
+            }
+            other => other,
+        };
+    }
+
+    /// Polls what the state waits for, and enters the next state.
+    fn poll_state(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            State::Http(http) => {
+                self.activity.show_bodies();
+                let ended = ready!(Pin::new(http).poll(context));
+                if let Err(error) = &ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                match ended {
+                    // A request that can't be parsed has got a response as well.
+                    Err(error) if !error.is_parse() => self.state = State::Ended,
+                    _ => self.close(context),
+                }
+            }
+            State::Resting(socket, _) => {
+                ready!(socket.poll_readable(context));
+                self.resume();
+            }
+            State::Closing { socket, discarded } => match ready!(socket.poll_discard(context)) {
+                Ok(read @ 1..) if *discarded < MAX_DISCARDED => *discarded += read,
+                _ => self.state = State::Ended,
+            },
+            State::Ended => {}
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Future for Connection {
@@ -107,43 +164,34 @@ impl Future for Connection {
             this.waker = Some(context.waker().clone());
         }
         loop {
-            // Read before the HTTP layer runs, which has then seen that the body was dropped.
-            let has_body = this.activity.has_body();
-            match &mut this.state {
-                State::Http(http) => {
-                    if let Poll::Ready(ended) = Pin::new(http).poll(context) {
-                        if let Err(error) = ended {
-                            tracing::debug!(%error, "a connection ended early");
-                        }
-                        this.state = State::Ended;
-                    }
+            if this.poll_state(context).is_ready() {
+                match this.state {
+                    State::Ended => return Poll::Ready(()),
+                    _ => continue,
                 }
-                State::Resting(socket, _) => {
-                    if socket.poll_readable(context).is_ready() {
-                        this.resume();
-                        continue;
-                    }
-                }
-                State::Ended => return Poll::Ready(()),
             }
             if this.activity.must_close() {
                 return Poll::Ready(());
             }
-            match &mut this.state {
-                State::Ended => return Poll::Ready(()),
-                _ if !this.activity.is_stopping() => {}
-                _ if matches!(this.activity.phase(), Phase::Idle | Phase::Head) => {
+            let phase = this.activity.phase();
+            if this.activity.is_stopping() {
+                if !matches!(phase, Phase::Call | Phase::Flush) {
                     return Poll::Ready(());
                 }
-                State::Http(http) if !this.is_last_call => {
+                if let State::Http(http) = &mut this.state
+                    && !this.is_last_call
+                {
                     this.is_last_call = true;
                     Pin::new(&mut **http).graceful_shutdown();
                     continue;
                 }
-                _ => {}
+            }
+            if phase == Phase::Body && !this.activity.is_body_held() {
+                // It was dropped while the HTTP layer ran, which has to see it.
+                continue;
             }
             let is_resting = matches!(this.state, State::Resting(..));
-            if is_resting || has_body || !this.activity.must_rest() {
+            if is_resting || !this.activity.must_rest() {
                 return Poll::Pending;
             }
             this.rest();
@@ -218,30 +266,35 @@ impl Future for Call {
     }
 }
 
-/// A request's body. While it is incomplete, the rest of the connection's bytes belong to it.
+/// A request's body. Until its end, the connection's bytes belong to it.
 struct RequestBody {
     body: Incoming,
-    activity: Option<Arc<Activity>>,
+    /// Dropped after the body: the HTTP layer must see the drop first. `None` at the body's end.
+    held: Option<Held>,
+}
+
+/// The record that a handler holds a body.
+struct Held {
+    activity: Arc<Activity>,
+    is_read: bool,
 }
 
 impl RequestBody {
     fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
-        let is_incomplete = !body.is_end_stream();
-        if is_incomplete {
+        let held = (!body.is_end_stream()).then(|| {
             activity.add_body();
-        }
-        Self {
-            body,
-            activity: is_incomplete.then(|| Arc::clone(activity)),
-        }
+            Held {
+                activity: Arc::clone(activity),
+                is_read: false,
+            }
+        });
+        Self { body, held }
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            activity.remove_body();
-        }
+        self.activity.remove_body(self.is_read);
     }
 }
 
@@ -253,7 +306,12 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let is_at_end = self.body.is_end_stream() || matches!(polled, Poll::Ready(None));
+        if is_at_end && let Some(mut held) = self.held.take() {
+            held.is_read = true;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

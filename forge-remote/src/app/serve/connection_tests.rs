@@ -1,5 +1,8 @@
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake};
 
 use axum::Router;
 use axum::body::Body;
@@ -54,11 +57,9 @@ impl Served {
         drive(connection, exchanged).await
     }
 
-    /// Lets the connection rest, as the server does after a second, and returns whether it does.
+    /// Has the connection rest if it is idle, as the server does after a quarter of a second, and returns whether it rests.
     async fn rests(&mut self) -> bool {
-        let idle = self.activity.snapshot();
-        assert_eq!(idle.phase(), Phase::Idle);
-        self.activity.rest_if(idle);
+        self.activity.rest_if(self.activity.snapshot());
         drive(&mut self.connection, tokio::task::yield_now()).await;
         self.connection.is_resting()
     }
@@ -107,20 +108,42 @@ async fn a_connection_that_rests_keeps_the_bytes_that_were_read() {
     served
         .exchange(&format!("{REQUEST}firstPOST{}", &head[4..]), "first")
         .await;
-    served.rests().await;
+    assert_eq!(served.activity.phase(), Phase::Idle);
+    // The HTTP layer has read the beginning of a head: it is read again, and the connection waits for the rest.
+    assert!(!served.rests().await);
+    assert_eq!(served.activity.phase(), Phase::Head);
     let response = served.exchange(&format!("{rest}again"), "again").await;
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
 }
 
 #[tokio::test]
-async fn a_connection_with_an_incomplete_body_does_not_rest() {
+async fn line_breaks_between_requests_do_not_keep_a_connection_from_resting() {
+    let mut served = Served::new(echo()).await;
+    let request = format!("{REQUEST}first\r\n");
+    served.exchange(&request, "first").await;
+    assert!(served.rests().await);
+    served.peer.write_all(b"\r\n\r\n").await.unwrap();
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    assert!(served.rests().await);
+    let response = served.exchange(&format!("{REQUEST}again"), "again").await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+}
+
+/// A handler that responds at once, and keeps the body for a task.
+fn holder() -> (Router, Arc<Mutex<Option<Body>>>) {
     let held: Arc<Mutex<Option<Body>>> = Arc::default();
     let holder = Arc::clone(&held);
     let hold = move |body: Body| {
         *holder.lock().unwrap() = Some(body);
         std::future::ready("held")
     };
-    let mut served = Served::new(Router::new().route("/", post(hold))).await;
+    (Router::new().route("/", post(hold)), held)
+}
+
+#[tokio::test]
+async fn a_connection_with_an_incomplete_body_does_not_rest() {
+    let (router, held) = holder();
+    let mut served = Served::new(router).await;
     // The handler responds before the body is complete, and a separate task reads it later.
     served.exchange(&format!("{REQUEST}tw"), "held").await;
     assert!(!served.rests().await);
@@ -141,4 +164,93 @@ async fn a_connection_with_an_incomplete_body_does_not_rest() {
         .exchange(" / HTTP/1.1\r\nhost: app\r\n\r\n", "\r\n\r\n")
         .await;
     assert!(response.starts_with("HTTP/1.1 405"), "{response}");
+}
+
+#[tokio::test]
+async fn a_body_that_arrives_after_the_response_is_no_head() {
+    let (router, held) = holder();
+    let mut served = Served::new(router).await;
+    served.exchange(REQUEST, "held").await;
+    let waiting = served.activity.snapshot();
+    assert_eq!(waiting.phase(), Phase::Body);
+    served.peer.write_all(b"two").await.unwrap();
+    let body = held.lock().unwrap().take().unwrap();
+    let mut parts = body.into_data_stream();
+    let part = drive(&mut served.connection, parts.next()).await;
+    assert_eq!(part.unwrap().unwrap(), "two");
+    // The time limit has begun again.
+    assert_eq!(served.activity.phase(), Phase::Body);
+    assert_ne!(served.activity.snapshot(), waiting);
+    served.peer.write_all(b" b").await.unwrap();
+    let part = drive(&mut served.connection, parts.next()).await;
+    assert_eq!(part.unwrap().unwrap(), " b");
+    // The body was read in a task of the handler's: the server wakes the connection.
+    served.activity.wake_after_body();
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    assert_eq!(served.activity.phase(), Phase::Idle);
+    assert!(served.rests().await);
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_no_head() {
+    let mut served = Served::new(Router::new().route("/", post("left"))).await;
+    served.exchange(&format!("{REQUEST}first"), "left").await;
+    assert_eq!(served.activity.phase(), Phase::Idle);
+    assert!(served.rests().await);
+
+    let (router, held) = holder();
+    let mut served = Served::new(router).await;
+    served.exchange(&format!("{REQUEST}tw"), "held").await;
+    served.peer.write_all(b"o b").await.unwrap();
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    // The HTTP layer reads the rest if it is there already, and closes the connection otherwise.
+    drop(held.lock().unwrap().take());
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    let phase = served.activity.phase();
+    assert!(matches!(phase, Phase::Idle | Phase::Closing), "{phase:?}");
+}
+
+/// Records whether the connection has a body when it is woken.
+struct Woken {
+    activity: Arc<Activity>,
+    has_body: AtomicBool,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        let has_body = self.activity.has_body();
+        self.has_body.fetch_or(has_body, Ordering::Relaxed);
+    }
+}
+
+/// If the body counted as gone before the HTTP layer could see that it was dropped, the connection could rest in between,
+/// and take the rest of the body for a request.
+#[tokio::test]
+async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
+    let (router, held) = holder();
+    let mut served = Served::new(router).await;
+    served.exchange(&format!("{REQUEST}tw"), "held").await;
+    let woken = Arc::new(Woken {
+        activity: Arc::clone(&served.activity),
+        has_body: AtomicBool::new(false),
+    });
+    let waker = Arc::clone(&woken).into();
+    let polled = Pin::new(&mut served.connection).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    // The HTTP layer's end of the body wakes the connection.
+    drop(held.lock().unwrap().take());
+    assert!(woken.has_body.load(Ordering::Relaxed));
+    // The rest of the body is missing: the connection ends, and what the peer still sends is no request.
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    assert_eq!(served.activity.phase(), Phase::Closing);
+    served.peer.write_all(REQUEST.as_bytes()).await.unwrap();
+    let mut received = String::new();
+    let reading = served.peer.read_to_string(&mut received);
+    drive(&mut served.connection, reading).await.unwrap();
+    assert_eq!(received, "");
+    let Served {
+        connection, peer, ..
+    } = served;
+    drop(peer);
+    connection.await;
 }

@@ -119,6 +119,7 @@ impl Connections {
             } else if age >= REST_AFTER && known.seen.phase() == Phase::Idle {
                 known.activity.rest_if(known.seen);
             }
+            known.activity.wake_after_body();
             if self.is_stopping && age >= FIRST_REQUEST_GRACE {
                 known.activity.stop();
             }
@@ -133,7 +134,8 @@ impl Connections {
     }
 
     /// Closes the most expendable connection: the oldest idle one, else the oldest without a
-    /// complete request, else one whose peer does not read. Never closes one with a call.
+    /// complete request, else one whose peer does not read. Never closes one with a call, or with a
+    /// body that a handler still reads.
     pub(super) fn close_oldest(&mut self) {
         let now = Instant::now();
         let candidates = self.known.values_mut().filter_map(|known| {
@@ -141,8 +143,10 @@ impl Connections {
             let rank = match known.seen.phase() {
                 _ if known.seen.is_blocked() => (age >= BLOCKED_GRACE).then_some(2),
                 Phase::Idle if known.seen.is_used() => Some(0),
-                Phase::Idle | Phase::Head => (age >= FIRST_REQUEST_GRACE).then_some(1),
-                Phase::Call | Phase::Flush => None,
+                Phase::Idle | Phase::Head | Phase::Closing => {
+                    (age >= FIRST_REQUEST_GRACE).then_some(1)
+                }
+                Phase::Call | Phase::Flush | Phase::Body => None,
             };
             Some(((rank?, known.since, known.number), known))
         });
@@ -200,8 +204,8 @@ impl Limits {
         match state.phase() {
             _ if state.is_blocked() && is_stopping => self.write.min(SHUTDOWN_WRITE_TIMEOUT),
             _ if state.is_blocked() => self.write,
-            Phase::Idle => self.keep_alive,
-            Phase::Head => self.header,
+            Phase::Idle | Phase::Body => self.keep_alive,
+            Phase::Head | Phase::Closing => self.header,
             // A handler has its own time limit; a response that isn't flushed counts as blocked.
             Phase::Call | Phase::Flush => Duration::MAX,
         }

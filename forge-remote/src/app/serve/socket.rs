@@ -1,6 +1,7 @@
 //! A connection's socket, which records what happens on it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -41,9 +42,13 @@ impl Socket {
     }
 
     /// Returns bytes to the socket, which are read next. They are copied: the block that they come from may be much
-    /// larger, even if they are none.
+    /// larger, even if they are none. Line breaks before a request are skipped.
+    ///
+    /// Source: RFC 9112, section 2.2
     pub(super) fn unread(&mut self, bytes: &[u8]) {
-        self.unread = Bytes::copy_from_slice(bytes);
+        let blank = bytes.iter().take_while(|byte| is_line_break(**byte));
+        let bytes = bytes.get(blank.count()..).unwrap_or_default();
+        self.unread = [bytes, &self.unread[..]].concat().into();
     }
 
     /// Returns the size of the block that the unread bytes are in, and drops them.
@@ -51,6 +56,14 @@ impl Socket {
     pub(super) fn take_unread(&mut self) -> usize {
         let unread = std::mem::take(&mut self.unread);
         unread.try_into_mut().map_or(0, |block| block.capacity())
+    }
+
+    /// Reads some bytes and discards them. Returns their number, 0 at the end.
+    pub(super) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); 8 * 1024];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
     }
 
     /// Completes when the peer has sent data, or has closed or reset the connection.
@@ -92,8 +105,14 @@ impl AsyncRead for Socket {
             buffer.put_slice(&self.unread.split_to(length));
             Poll::Ready(Ok(()))
         };
-        if buffer.filled().len() > before && self.activity.phase() == Phase::Idle {
-            self.activity.enter(Phase::Head);
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        match self.activity.phase() {
+            Phase::Idle if !read.iter().all(|byte| is_line_break(*byte)) => {
+                self.activity.enter(Phase::Head);
+            }
+            // The time limit of a connection without a call begins again.
+            Phase::Body if !read.is_empty() => self.activity.enter(Phase::Body),
+            _ => {}
         }
         polled
     }
@@ -125,7 +144,10 @@ impl AsyncWrite for Socket {
     /// The HTTP layer calls this whenever it is polled and has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.activity.phase() {
-            Phase::Flush => self.activity.enter(Phase::Idle),
+            Phase::Flush if self.activity.has_body() => self.activity.enter(Phase::Body),
+            Phase::Flush | Phase::Body if !self.activity.has_body() => {
+                self.activity.enter(Phase::Idle);
+            }
             Phase::Call if self.poll_reset(context) => {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
@@ -137,4 +159,8 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
