@@ -12,9 +12,10 @@ use forge_remote::jobs::{Envelope, ReportCode, Verdict};
 use restate_sdk::context::RunClosure;
 use restate_sdk::prelude::*;
 use restate_sdk::serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::serving::{Place, Serving};
+use crate::serving::{Place, Serving, alone_for};
 use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 
 /// How long a job waits for a version of this crate that knows its verdict, or for one of the app that has the
@@ -52,8 +53,10 @@ pub(crate) enum Start {
     /// This process has the attempt.
     Begun {
         process: String,
-        /// Nothing else runs at the same time.
-        is_alone: bool,
+        /// Until when nothing else runs at the same time, in milliseconds since 1970 by this machine's clock; 0 if other
+        /// jobs do.
+        #[serde(default)]
+        alone_until: u64,
     },
     /// The outcome of an app that lacks the handler.
     Without(Outcome),
@@ -122,24 +125,24 @@ impl Outcome {
         }
     }
 
-    /// Returns whether the job may have ended its process, by this outcome and by what was known before. A completed
-    /// attempt clears it, even one that Atlassian limited; one that did not begin or was interrupted does not.
-    pub(crate) fn is_suspect(&self, before: bool) -> bool {
+    /// Returns whether the attempt was completed, so that its process has survived it. This includes an attempt that
+    /// Atlassian limited, but not one that did not begin or was interrupted.
+    pub(crate) fn is_complete(&self) -> bool {
         match self {
-            Self::Interrupted { .. } => true,
             Self::Done
             | Self::Retry { .. }
             | Self::Later {
                 paused_until: Some(_),
                 ..
             }
-            | Self::Dead { counts: true, .. } => false,
+            | Self::Dead { counts: true, .. } => true,
             Self::Later {
                 paused_until: None, ..
             }
+            | Self::Interrupted { .. }
             | Self::Paused { .. }
             | Self::HandedBack
-            | Self::Dead { counts: false, .. } => before,
+            | Self::Dead { counts: false, .. } => false,
         }
     }
 
@@ -206,16 +209,23 @@ impl Attempt {
     /// Returns the step that begins the attempt, in its place.
     pub(crate) fn begin(&self) -> Step<Json<Start>> {
         let (serving, call) = (Arc::clone(&self.serving), self.call.clone());
-        let (held, is_suspect) = (Arc::clone(&self.place), self.attempts.is_suspect);
+        let (held, ended) = (Arc::clone(&self.place), self.attempts.ended_processes);
         Step::new(async move {
-            if serving.runner.policy(&call.handler).is_none() {
+            let Some(policy) = serving.runner.policy(&call.handler) else {
                 return Ok(Json(Start::Without(Outcome::without_handler(&call))));
-            }
-            let place = serving.place(is_suspect).await?;
-            let is_alone = place.is_alone;
+            };
+            let alone_for = (ended > 0).then(|| alone_for(ended, policy.timeout()));
+            let place = serving.place(alone_for).await?;
+            let alone_until = place.alone_until().map_or(0, |until| {
+                let left = until.saturating_duration_since(Instant::now());
+                to_millis(SystemTime::now() + left)
+            });
             *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
             let process = serving.process.clone();
-            Ok(Json(Start::Begun { process, is_alone }))
+            Ok(Json(Start::Begun {
+                process,
+                alone_until,
+            }))
         })
     }
 
@@ -226,12 +236,14 @@ impl Attempt {
         start: Json<Start>,
         paused_until: u64,
     ) -> Result<Step<Json<Outcome>>, Outcome> {
-        let (process, is_alone) = match start.into_inner() {
-            Start::Begun { process, is_alone } => (process, is_alone),
+        let (process, alone_until) = match start.into_inner() {
+            Start::Begun {
+                process,
+                alone_until,
+            } => (process, alone_until),
             Start::Without(outcome) => return Err(outcome),
         };
         let given_back = self.attempts.given_back;
-        let is_given_back = !is_alone && given_back < MAX_GIVEN_BACK;
         let (serving, call, past) = (
             Arc::clone(&self.serving),
             self.call.clone(),
@@ -246,12 +258,15 @@ impl Attempt {
                 // The installation may be paused, too; the next attempt looks.
                 let policy = serving.runner.policy(&call.handler);
                 let wait = policy.map(|policy| policy.backoff_of(past.count + 1, &call.key));
+                // Restate notices the end of a process at once if another one serves, or the next one does.
+                let was_alone = to_millis(SystemTime::now()) < alone_until;
+                let is_given_back = !was_alone && given_back < MAX_GIVEN_BACK;
                 return Ok(Json(Outcome::Interrupted {
                     wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
                     is_given_back,
                 }));
             }
-            let Some(place) = hold().take() else {
+            let Some(mut place) = hold().take() else {
                 // The connection broke after the first step, perhaps long ago: the pause is read again.
                 serving.forget(&id, step);
                 return Ok(Json(Outcome::Paused { wait: 0 }));
@@ -262,10 +277,20 @@ impl Attempt {
                 let wait = (paused_until - now).min(LONGEST_PAUSE);
                 return Ok(Json(Outcome::Paused { wait }));
             }
-            let run = Arc::clone(&serving.runner).run(call, past);
-            let outcome = tokio::select! {
-                verdict = run => Outcome::of(verdict),
-                () = serving.over.cancelled() => Outcome::HandedBack,
+            let mut run = Arc::clone(&serving.runner).run(call, past);
+            let outcome = loop {
+                let alone_until = place.alone_until();
+                let was_alone = async {
+                    match alone_until {
+                        Some(until) => sleep_until(until).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    verdict = &mut run => break Outcome::of(verdict),
+                    () = serving.over.cancelled() => break Outcome::HandedBack,
+                    () = was_alone => place.share(),
+                }
             };
             serving.forget(&id, step);
             if outcome.pauses() {
@@ -284,39 +309,34 @@ mod tests {
     #[test]
     fn only_an_attempt_that_ended_clears_the_suspicion() {
         let report = || StoredReport::bare(ReportCode::Failed);
-        let interrupted = Outcome::Interrupted {
+        let later = |paused_until| Outcome::Later {
             wait: 1,
-            is_given_back: true,
+            report: report(),
+            paused_until,
         };
-        assert!(interrupted.is_suspect(false));
+        let dead = |counts| Outcome::Dead {
+            report: report(),
+            counts,
+        };
         let unclear = [
+            Outcome::Interrupted {
+                wait: 1,
+                is_given_back: true,
+            },
             Outcome::Paused { wait: 1 },
             Outcome::HandedBack,
-            Outcome::Later {
-                wait: 1,
-                report: report(),
-                paused_until: None,
-            },
-            Outcome::Dead {
-                report: report(),
-                counts: false,
-            },
+            later(None),
+            dead(false),
         ];
         for outcome in unclear {
-            assert!(outcome.is_suspect(true), "{outcome:?}");
-            assert!(!outcome.is_suspect(false), "{outcome:?}");
+            assert!(!outcome.is_complete(), "{outcome:?}");
         }
         let retry = Outcome::Retry {
             wait: 1,
             report: report(),
         };
-        let limited = Outcome::Later {
-            wait: 1,
-            report: report(),
-            paused_until: Some(1),
-        };
-        for outcome in [Outcome::Done, retry, limited] {
-            assert!(!outcome.is_suspect(true), "{outcome:?}");
+        for outcome in [Outcome::Done, retry, later(Some(1)), dead(true)] {
+            assert!(outcome.is_complete(), "{outcome:?}");
         }
     }
 }

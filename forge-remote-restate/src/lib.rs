@@ -58,10 +58,11 @@
 //! - `per_installation` holds on all machines. With a limit above 1, each call is assigned to one slot, and may wait for
 //!   it while another slot is free.
 //! - A job that crashes its process is dead after its last attempt. The interrupted attempts of jobs that ran at the
-//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they run one
-//!   at a time, without other jobs (if other jobs are still running after 20 seconds, the suspect starts anyway). If
-//!   the process crashes again while a suspect runs alone, its attempt and its earlier uncounted ones are counted. If a
-//!   job is interrupted together with other jobs four times, its attempts are counted too.
+//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start one
+//!   after another, each without other jobs for its first 20 seconds (if other jobs are still running after 20 seconds,
+//!   the suspect starts anyway). After each further crash the time without other jobs is four times as long, up to the
+//!   handler's `timeout`. If the process crashes again in that time, the suspect's attempt and its earlier uncounted ones
+//!   are counted. If a job is interrupted together with other jobs four times, its attempts are counted too.
 //! - The stored call is encrypted. The handler, the installation and the key are not encrypted.
 //!
 //! # Limits

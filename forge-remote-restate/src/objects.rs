@@ -150,7 +150,9 @@ impl ForgeRemoteJob {
         for step in 0.. {
             let outcome =
                 one_attempt(serving, &context, step, &call, &attempts, is_recorded).await?;
-            attempts.is_suspect = outcome.is_suspect(attempts.is_suspect);
+            if outcome.is_complete() {
+                attempts.complete();
+            }
             let (wait, is_dead) = match outcome {
                 Outcome::Done => break,
                 Outcome::HandedBack => {
@@ -165,7 +167,6 @@ impl ForgeRemoteJob {
                 }
                 Outcome::Retry { wait, report } => {
                     attempts.count += 1;
-                    attempts.given_back = 0;
                     attempts.last = Some(report);
                     (wait, attempts.count >= max_attempts)
                 }
@@ -174,6 +175,7 @@ impl ForgeRemoteJob {
                     is_given_back,
                 } => {
                     attempts.count += 1;
+                    attempts.ended_processes += 1;
                     if is_given_back {
                         attempts.given_back += 1;
                         max_attempts += 1;
@@ -186,7 +188,6 @@ impl ForgeRemoteJob {
                 }
                 Outcome::Dead { report, counts } => {
                     attempts.count += u32::from(counts);
-                    attempts.given_back = 0;
                     attempts.last = Some(report);
                     (0, true)
                 }

@@ -5,24 +5,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use forge_remote::jobs::JobRunner;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long an attempt waits for a place. Restate then starts the invocation again: it must not begin an
-/// attempt on a stream that Restate has half closed, which it does after a minute without a message.
+/// How long an attempt waits for a place, and a suspect for an empty process before. Restate then starts the invocation again:
+/// with [`SUSPECT_WAIT`], the waits are shorter than the minute without a message after which Restate half closes a stream,
+/// on which no attempt may begin.
 const PLACE_WAIT: Duration = Duration::from_secs(20);
 
-/// How long a suspect waits until no other suspect runs, before it waits for its place.
+/// How long a suspect waits until no other suspect runs alone.
 const SUSPECT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a suspect runs alone for the first time.
+const ALONE_FOR: Duration = Duration::from_secs(20);
+
+/// How long a job is alone in a process with one worker: longer than it may run.
+const ALWAYS: Duration = Duration::from_secs(24 * 3600);
+
+/// Returns how long a suspect runs alone, by the number of processes that ended while it ran. It holds up other jobs
+/// for that time, which is short for a job that was interrupted by chance. The time grows with each further end, so that
+/// a job that crashes its process late soon crashes it alone.
+pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
+    let growth = 4_u32.saturating_pow(ended_processes.saturating_sub(1));
+    ALONE_FOR.saturating_mul(growth).min(timeout)
+}
+
 /// The permission to run a job, until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Place {
-    _places: OwnedSemaphorePermit,
-    /// A suspect's.
-    _turn: Option<OwnedSemaphorePermit>,
-    /// Whether nothing else runs in the process.
-    pub(crate) is_alone: bool,
+    /// All of them for a suspect that runs alone.
+    permits: Option<OwnedSemaphorePermit>,
+    /// A suspect's, until it shares the process.
+    turn: Option<OwnedSemaphorePermit>,
+    freed: Arc<Notify>,
+    /// Until when nothing else runs in the process.
+    alone_until: Option<Instant>,
+}
+
+impl Place {
+    pub(crate) fn alone_until(&self) -> Option<Instant> {
+        self.alone_until
+    }
+
+    /// Lets others run beside it, also the next suspect.
+    pub(crate) fn share(&mut self) {
+        self.turn = None;
+        self.alone_until = None;
+        if let Some(permits) = &mut self.permits {
+            drop(permits.split(permits.num_permits().saturating_sub(1)));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.permits = None;
+        self.turn = None;
+        self.freed.notify_waiters();
+    }
 }
 
 /// One call of `JobEngine::serve`.
@@ -37,8 +79,10 @@ pub(crate) struct Serving {
     /// The attempts whose outcome Restate has not stored.
     pub(crate) attempts: TaskTracker,
     places: Arc<Semaphore>,
+    freed: Arc<Notify>,
     workers: u32,
-    /// The turn of a job that may have ended a process: two of them never run at the same time.
+    /// The turn of a job that may have ended a process: two of them do not run at the same time before the first has run
+    /// alone for its time.
     suspects: Arc<Semaphore>,
     /// The attempts that began in this process and whose end Restate may not have.
     begun: Mutex<HashSet<(String, u32)>>,
@@ -73,6 +117,7 @@ impl Serving {
             over: CancellationToken::new(),
             attempts: TaskTracker::new(),
             places: Arc::new(Semaphore::new(workers as usize)),
+            freed: Arc::default(),
             workers,
             suspects: Arc::new(Semaphore::new(1)),
             begun: Mutex::default(),
@@ -86,39 +131,59 @@ impl Serving {
         }
     }
 
-    /// Waits for a place. A suspect, which may have ended a process, takes all of them if it can, so that it takes no others
-    /// with it.
-    pub(crate) async fn place(&self, is_suspect: bool) -> Result<Place, Refused> {
+    /// Waits for a place. A suspect, which may have ended a process, takes all of them for this time if it can, so that it
+    /// takes no others with it.
+    pub(crate) async fn place(&self, alone_for: Option<Duration>) -> Result<Place, Refused> {
         self.check_running()?;
         tokio::select! {
-            place = self.wait_for_place(is_suspect) => place,
+            place = self.wait_for_place(alone_for) => place,
             () = self.stopping.cancelled() => Err(Refused::Stopping),
         }
     }
 
-    async fn wait_for_place(&self, is_suspect: bool) -> Result<Place, Refused> {
+    async fn wait_for_place(&self, alone_for: Option<Duration>) -> Result<Place, Refused> {
         let mut turn = None;
-        if is_suspect {
+        if let Some(time) = alone_for {
             let waiting = Arc::clone(&self.suspects).acquire_owned();
-            let waited = tokio::time::timeout(SUSPECT_WAIT, waiting).await;
+            let waited = timeout(SUSPECT_WAIT, waiting).await;
             turn = Some(waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?);
-        }
-        let count = if is_suspect { self.workers } else { 1 };
-        let waiting = Arc::clone(&self.places).acquire_many_owned(count);
-        let waited = tokio::time::timeout(PLACE_WAIT, waiting).await;
-        let (places, is_alone) = match waited {
-            Ok(Ok(places)) => (places, is_suspect || self.workers == 1),
-            // Where long jobs overlap, the process is never empty.
-            _ => {
-                let place = Arc::clone(&self.places).try_acquire_owned();
-                (place.map_err(|_| Refused::Busy)?, false)
+            // Where long jobs overlap, the process is never empty: the suspect then runs beside them.
+            if let Ok(permits) = timeout(PLACE_WAIT, self.all_places()).await {
+                return Ok(self.new_place(permits, turn, Some(Instant::now() + time)));
             }
-        };
-        Ok(Place {
-            _places: places,
-            _turn: turn,
-            is_alone,
-        })
+        }
+        let waiting = Arc::clone(&self.places).acquire_owned();
+        let waited = timeout(PLACE_WAIT, waiting).await;
+        let permits = waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?;
+        let alone_until = (self.workers == 1).then(|| Instant::now() + ALWAYS);
+        Ok(self.new_place(permits, turn, alone_until))
+    }
+
+    /// Waits until nothing runs, without holding up what wants to run meanwhile: not in the semaphore's queue.
+    async fn all_places(&self) -> OwnedSemaphorePermit {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            let all = Arc::clone(&self.places).try_acquire_many_owned(self.workers);
+            if let Ok(permits) = all {
+                return permits;
+            }
+            freed.await;
+        }
+    }
+
+    fn new_place(
+        &self,
+        permits: OwnedSemaphorePermit,
+        turn: Option<OwnedSemaphorePermit>,
+        alone_until: Option<Instant>,
+    ) -> Place {
+        Place {
+            permits: Some(permits),
+            turn,
+            freed: Arc::clone(&self.freed),
+            alone_until,
+        }
     }
 
     /// Records that an attempt begins; `false` if it began before: its connection broke, and the
@@ -131,5 +196,86 @@ impl Serving {
     pub(crate) fn forget(&self, id: &str, step: u32) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.remove(&(id.to_owned(), step));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forge_remote::fit::BoxFuture;
+    use forge_remote::jobs::{Envelope, JobPolicy, PastAttempts, Verdict};
+
+    use super::*;
+
+    /// Runs nothing: these tests take places themselves.
+    struct Nothing;
+
+    impl JobRunner for Nothing {
+        fn policy(&self, _: &str) -> Option<JobPolicy> {
+            None
+        }
+
+        fn longest_timeout(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn run(self: Arc<Self>, _: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    const ALONE: Option<Duration> = Some(Duration::from_secs(20));
+    const WORKERS: u32 = 4;
+
+    fn run(test: impl AsyncFnOnce(Serving)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let serving = Serving::new(Arc::new(Nothing), "process".to_owned(), WORKERS);
+        runtime.unwrap().block_on(test(serving));
+    }
+
+    /// Returns a place, if there is one at once.
+    async fn now(serving: &Serving, alone_for: Option<Duration>) -> Option<Place> {
+        let place = timeout(Duration::ZERO, serving.place(alone_for)).await;
+        place.ok().and_then(Result::ok)
+    }
+
+    #[test]
+    fn a_suspect_waits_for_an_empty_process_and_holds_up_nobody() {
+        run(async |serving| {
+            let running = now(&serving, None).await.unwrap();
+            let mut suspect = std::pin::pin!(serving.place(ALONE));
+            let pending = timeout(Duration::ZERO, &mut suspect).await;
+            assert!(pending.is_err());
+            let another = now(&serving, None).await.expect("the suspect holds it up");
+            drop((running, another));
+            assert!(suspect.await.unwrap().alone_until().is_some());
+        });
+    }
+
+    #[test]
+    fn a_suspect_runs_alone_until_it_shares() {
+        run(async |serving| {
+            let mut suspect = now(&serving, ALONE).await.unwrap();
+            assert!(now(&serving, None).await.is_none());
+            assert!(now(&serving, ALONE).await.is_none());
+            suspect.share();
+            assert!(suspect.alone_until().is_none());
+            let mut beside = Vec::new();
+            for _ in 1..WORKERS {
+                beside.push(now(&serving, None).await.unwrap());
+            }
+            assert!(now(&serving, None).await.is_none());
+            drop((suspect, beside));
+            assert!(now(&serving, ALONE).await.unwrap().alone_until().is_some());
+        });
+    }
+
+    #[test]
+    fn a_suspect_runs_alone_for_longer_after_each_end() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let times = [1, 2, 3, 4, u32::MAX].map(|ended| alone_for(ended, 10 * MINUTE));
+        let expected = [20, 80, 320, 600, 600].map(Duration::from_secs);
+        assert_eq!(times, expected);
     }
 }

@@ -124,14 +124,22 @@ impl StoredReport {
 pub(crate) struct StoredAttempts {
     pub(crate) count: u32,
     pub(crate) last: Option<StoredReport>,
-    /// The last one may have ended its process: the next one runs alone, if it can.
-    pub(crate) is_suspect: bool,
+    /// The number of processes that ended while the job ran, since its last complete run. If there are any, the next
+    /// attempt runs alone, if it can.
+    #[serde(default)]
+    pub(crate) ended_processes: u32,
     /// The number of uncounted attempts since the last complete run: their processes ended, perhaps because of
     /// another job.
     pub(crate) given_back: u32,
 }
 
 impl StoredAttempts {
+    /// Records that an attempt was completed: its process has survived it.
+    pub(crate) fn complete(&mut self) {
+        self.ended_processes = 0;
+        self.given_back = 0;
+    }
+
     pub(crate) fn past(&self) -> PastAttempts {
         let last = self.last.as_ref().and_then(StoredReport::report);
         PastAttempts::new(self.count, last)
