@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use crate::admission::{Admission, Applicant, pause_behind};
 use crate::lead::MachineClock;
 use crate::ledger::{Ledger, Release, Store};
-use crate::quarantine::{ALONE_FOR, LONGEST_TURN, Quarantine};
+use crate::quarantine::{LONGEST_TURN, Quarantine, alone_for};
 use crate::run_times::RunTimes;
 use crate::running::Running;
-use crate::stored_call::{StoredCall, clear_suspicion, is_suspect, read_report, write_report};
+use crate::shares::{self, Shares};
+use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_report, write_report};
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
 /// How long a job that had no turn waits until the next try.
 const TURN_RETRY: Duration = Duration::from_secs(1);
+/// How long a job waits at least whose installation leaves room to others.
+const SHARE_RETRY: Duration = Duration::from_secs(1);
 /// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
 /// have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
@@ -42,6 +45,7 @@ pub(crate) struct Dispatch<S> {
     runner: Arc<dyn JobRunner>,
     ledger: Ledger<S>,
     quarantine: Quarantine,
+    shares: Shares,
     running: Running,
     machine: MachineClock,
     applications: UnboundedSender<Application>,
@@ -81,6 +85,7 @@ impl<S: Store> Dispatch<S> {
     pub(crate) fn new(
         runner: Arc<dyn JobRunner>,
         ledger: Ledger<S>,
+        shares: Shares,
         running: Running,
         machine: MachineClock,
         applications: UnboundedSender<Application>,
@@ -90,12 +95,30 @@ impl<S: Store> Dispatch<S> {
             runner,
             ledger,
             quarantine: Quarantine::default(),
+            shares,
             running,
             machine,
             applications,
             finished,
             run_times: RunTimes::default(),
         }
+    }
+
+    /// Returns the permission to run beside the jobs of other installations; otherwise, how long the job waits.
+    fn share<'a>(
+        &'a self,
+        job: &'a Job<StoredCall>,
+        policy: &JobPolicy,
+    ) -> Result<shares::Run<'a>, Duration> {
+        let call = &job.args.0;
+        // With a limit, the app has decided how many run.
+        let yields = policy.per_installation().is_some() || self.run_times.are_short(&call.handler);
+        let entered = self.shares.enter(&call.installation_id, yields);
+        entered.map_err(|refused| {
+            let most = u32::try_from(self.shares.most()).unwrap_or(u32::MAX);
+            let run = self.run_times.of(&call.handler);
+            pause_behind(i64::from(refused), most, run, job.row.id).max(SHARE_RETRY)
+        })
     }
 
     /// Decides whether a job may run; otherwise returns how long it waits.
@@ -236,17 +259,16 @@ impl<S: Store> Dispatch<S> {
         };
         let _running = self.running.enter(job.row.id);
         let cancellation = context.cancellation_token();
+        let ended_processes = ended_processes(&job.row.metadata);
         let turn = async {
-            let place = self
-                .quarantine
-                .enter(is_suspect(&job.row.metadata))
-                .await
-                .ok_or(TURN_RETRY)?;
-            self.admit(job, &policy).await.map(|()| place)
+            let place = self.quarantine.enter(ended_processes > 0).await;
+            let place = place.ok_or(TURN_RETRY)?;
+            let share = self.share(job, &policy)?;
+            self.admit(job, &policy).await.map(|()| (place, share))
         };
-        let mut place = tokio::select! {
+        let (mut place, _share) = tokio::select! {
             turn = turn => match turn {
-                Ok(place) => place,
+                Ok(turn) => turn,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
             },
             () = cancellation.cancelled() => {
@@ -259,7 +281,8 @@ impl<S: Store> Dispatch<S> {
         let past = PastAttempts::new(attempt.saturating_sub(1), read_report(&job.row.metadata));
         let started = Instant::now();
         let mut run = Arc::clone(&self.runner).run(job.args.0.clone(), past);
-        let mut was_alone = pin!(tokio::time::sleep(ALONE_FOR));
+        let alone = alone_for(ended_processes, policy.timeout());
+        let mut was_alone = pin!(tokio::time::sleep(alone));
         let verdict = loop {
             tokio::select! {
                 verdict = &mut run => break verdict,
@@ -271,7 +294,10 @@ impl<S: Store> Dispatch<S> {
                 () = &mut was_alone, if place.is_alone() => place.share(),
             }
         };
-        self.run_times.note(&job.args.0.handler, started.elapsed());
+        // What waits for a token or for Atlassian has not done its work.
+        if !matches!(verdict, Verdict::Later { .. }) {
+            self.run_times.note(&job.args.0.handler, started.elapsed());
+        }
         match verdict {
             Verdict::Done => {
                 self.note_finished(job);

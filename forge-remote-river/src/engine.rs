@@ -18,9 +18,10 @@ use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::LONGEST_TURN;
 use crate::ranking::Ranking;
 use crate::running::Running;
+use crate::shares::Shares;
 use crate::stored_call::QUEUE;
 use crate::tables::{TableState, too_new};
-use crate::upkeep::{chain, decide, note_finished, only_beat, show_life, tidy};
+use crate::upkeep::{chain, counted, decide, note_finished, only_beat, show_life, tidy};
 use crate::waker::Waker;
 
 /// When River itself takes a running job for abandoned: never, in practice. It compares the leader's clock with the
@@ -115,13 +116,28 @@ impl<S: Store> Look<S> {
             TableState::Behind(steps) => steps,
             TableState::Current | TableState::Ahead(_) => 0,
         };
-        let is_current = missing + left + steps == 0;
-        Ok((!is_current).then(|| {
-            format!(
-                "{left} of River's migrations and {missing} tables or indexes are missing, {steps} steps of the \
-                 tables' own migration are left"
-            )
-        }))
+        let (step, of) = (
+            counted(steps, "step", "steps"),
+            "of the tables' own migration",
+        );
+        let parts = [
+            (
+                left,
+                counted(left, "migration", "migrations") + " of River's",
+            ),
+            (
+                missing,
+                counted(
+                    missing,
+                    "missing table or index",
+                    "missing tables or indexes",
+                ),
+            ),
+            (steps, format!("{step} {of}")),
+        ];
+        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<String> = parts.map(|(_, part)| part).collect();
+        Ok((!parts.is_empty()).then(|| format!("left to do: {}", parts.join(" and "))))
     }
 }
 
@@ -345,6 +361,7 @@ impl<D: Database> River<D> {
         let dispatch = Dispatch::new(
             context.runner,
             opened.ledger.clone(),
+            Shares::new(self.settings.workers),
             running.clone(),
             machine.clone(),
             applications,

@@ -19,9 +19,9 @@ use crate::stored_call::{QUEUE, StoredCall, from_millis, millis, to_millis};
 const NEVER: i64 = -1;
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
-/// The shortest wait of a released job: until River has stored the run's end, which would otherwise be taken for the
-/// end of the next run.
-const SHORTEST_RELEASE: Duration = Duration::from_secs(1);
+/// The shortest wait of a released job. River stores the run's end meanwhile: later it would take that for the end of the
+/// next run, because it does not compare attempts. It tries three times, for 10 seconds each.
+const SHORTEST_RELEASE: Duration = Duration::from_secs(35);
 
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]

@@ -10,15 +10,22 @@ const SUSPECT_WAIT: Duration = Duration::from_millis(500);
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The longest time that [`Quarantine::enter`] takes.
 pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(61);
-/// How long a suspect runs alone. One that has run for longer does not hold up the others; if it ends the process after
-/// all, they wait for a separate process as well.
-pub(crate) const ALONE_FOR: Duration = Duration::from_secs(20);
+/// How long a suspect runs alone for the first time.
+const ALONE_FOR: Duration = Duration::from_secs(20);
 /// The number of processes in which a job may end together with others, without a complete run in between, until it is
 /// taken for the cause: its uncounted attempts are then counted.
 pub(crate) const MAX_GIVEN_BACK: i64 = 3;
 
-/// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects never run at the same
-/// time.
+/// Returns how long a suspect runs alone, by the number of processes that ended while it ran. It holds up other jobs
+/// for that time, which is short for a job that was interrupted by chance. The time grows with each further end, so that
+/// a job that crashes its process late soon crashes it alone.
+pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
+    let growth = 4_u32.saturating_pow(ended_processes.saturating_sub(1));
+    ALONE_FOR.saturating_mul(growth).min(timeout)
+}
+
+/// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects do not run at the same time
+/// before the first has run alone for its time.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     places: RwLock<()>,
@@ -41,8 +48,8 @@ impl Default for Quarantine {
 pub(crate) struct Place<'a> {
     guard: Option<Guard<'a>>,
     freed: &'a Notify,
-    /// A suspect's, until its run ends.
-    _turn: Option<SemaphorePermit<'a>>,
+    /// A suspect's, until it shares the process.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 #[derive(Debug)]
@@ -64,8 +71,9 @@ impl Place<'_> {
         matches!(self.guard, Some(Guard::Alone(_)))
     }
 
-    /// Lets others run at the same time.
+    /// Lets others run at the same time, including the next suspect.
     pub(crate) fn share(&mut self) {
+        self.turn = None;
         if let Some(Guard::Alone(guard)) = self.guard.take() {
             self.guard = Some(Guard::Shared(guard.downgrade()));
         }
@@ -113,7 +121,7 @@ impl Quarantine {
         Place {
             guard: Some(guard),
             freed: &self.freed,
-            _turn: turn,
+            turn,
         }
     }
 }
@@ -145,25 +153,35 @@ mod tests {
             suspect.share();
             assert!(!suspect.is_alone());
             assert!(now(&quarantine, false).await.is_some());
-            assert!(now(&quarantine, true).await.is_none());
         });
     }
 
     #[test]
-    fn two_suspects_never_run_together_with_each_other() {
+    fn a_suspect_runs_alone_for_longer_after_each_end() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let times = [1, 2, 3, 4, u32::MAX].map(|ended| alone_for(ended, 10 * MINUTE));
+        let expected = [20, 80, 320, 600, 600].map(Duration::from_secs);
+        assert_eq!(times, expected);
+        assert_eq!(alone_for(1, MINUTE / 60), MINUTE / 60);
+    }
+
+    #[test]
+    fn two_suspects_do_not_run_together_before_one_shares() {
         run(async {
             let quarantine = Quarantine::default();
             let mut suspect = now(&quarantine, true).await.unwrap();
-            suspect.share();
-            // The second waits outside, however long the first runs.
+            // The second waits outside.
             assert!(
                 quarantine
                     .enter_within(true, Duration::ZERO)
                     .await
                     .is_none()
             );
-            drop(suspect);
-            assert!(now(&quarantine, true).await.is_some());
+            suspect.share();
+            let second = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
+            assert!(!second.is_alone());
+            drop((suspect, second));
+            assert!(now(&quarantine, true).await.unwrap().is_alone());
             let _running = now(&quarantine, false).await.unwrap();
             let second = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
             assert!(!second.is_alone());

@@ -52,21 +52,22 @@ pub(crate) fn read_report(metadata: &JobMetadata) -> Option<Report> {
     Some(Report::new(code, BASE64.decode(stored.sealed).ok()?))
 }
 
-/// Returns whether a process ended while the job ran, and the job has not completed a run since.
-pub(crate) fn is_suspect(metadata: &JobMetadata) -> bool {
-    ended_processes(metadata) > number(metadata, CLEARED)
+/// Returns how many processes ended while the job ran, since its last complete run.
+pub(crate) fn ended_processes(metadata: &JobMetadata) -> u32 {
+    let since = all_ended_processes(metadata) - number(metadata, CLEARED);
+    u32::try_from(since).unwrap_or_default()
 }
 
 /// Records that the job has completed a run.
 pub(crate) fn clear_suspicion(context: &WorkContext, metadata: &JobMetadata) {
-    if is_suspect(metadata) {
+    if ended_processes(metadata) > 0 {
         // Numbers are always JSON.
-        let _ = context.metadata_set(CLEARED, ended_processes(metadata));
+        let _ = context.metadata_set(CLEARED, all_ended_processes(metadata));
         let _ = context.metadata_set(GIVEN_BACK, 0);
     }
 }
 
-fn ended_processes(metadata: &JobMetadata) -> i64 {
+fn all_ended_processes(metadata: &JobMetadata) -> i64 {
     number(metadata, riverqueue::METADATA_KEY_RESCUE_COUNT)
 }
 

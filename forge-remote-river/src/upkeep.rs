@@ -224,14 +224,60 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     }
 }
 
-/// Returns an error with its causes.
+/// Returns an error with its causes, without a cause that the text above repeats: sqlx writes the database's error in its own
+/// text and names it as the cause as well.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     text
+}
+
+/// Returns a number with its noun: `1 step`, `2 steps`.
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{number} {noun}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error whose text has its cause's.
+    #[derive(Debug)]
+    struct Repeating(sqlx::Error);
+
+    impl std::fmt::Display for Repeating {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "the database failed: {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Repeating {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_cause_is_written_once() {
+        let refused = std::io::Error::other("connection refused");
+        let error = Repeating(sqlx::Error::Io(refused));
+        let text = chain(&error);
+        assert_eq!(text.matches("connection refused").count(), 1, "{text}");
+        let error = EngineError::new("the jobs can't be read").with_source(error);
+        let text = chain(&error);
+        assert!(
+            text.starts_with("the jobs can't be read: the database failed: "),
+            "{text}"
+        );
+        assert_eq!(text.matches("connection refused").count(), 1, "{text}");
+    }
 }

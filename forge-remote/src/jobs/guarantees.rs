@@ -53,7 +53,7 @@ guarantees! {
     limits_installations;
     /// Several machines share the work, and every guarantee holds across them.
     spans_machines;
-    /// A long queue of one installation hardly delays other installations' jobs.
+    /// A long queue of one installation hardly delays other installations' jobs, and its long jobs leave room for them.
     shares_fairly;
     /// Waiting envelopes of an uninstalled installation are discarded, regardless of their due time.
     ends_installations;

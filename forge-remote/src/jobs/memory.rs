@@ -17,7 +17,9 @@ use super::report::{EngineError, Report, ReportCode};
 use crate::fit::BoxFuture;
 
 /// How many envelopes run at once.
-const MAX_RUNNING: usize = 20;
+const MAX_RUNNING: u32 = 20;
+/// How many of them are for installations that have fewer, and whose handler has no limit.
+const RESERVED: u32 = MAX_RUNNING / 4;
 /// Upper bound on envelopes that wait or run. Above it, none is accepted.
 const MAX_JOBS: usize = 100_000;
 /// How many ended jobs are kept for operators.
@@ -157,6 +159,7 @@ impl Queue {
             *running.entry(&job.envelope.installation_id).or_default() += 1;
             *running_group.entry(job.group()).or_default() += 1;
         }
+        let all_running: u32 = running.values().sum();
         let mut unknown = Vec::new();
         let startable = |(id, job): &(&u64, &Job)| {
             if job.is_running || job.due > now {
@@ -167,11 +170,16 @@ impl Queue {
                 return false;
             };
             let group = job.group();
-            let running = running_group.get(&group).copied().unwrap_or(0);
-            !self.pauses.contains_key(&group)
-                && policy
-                    .per_installation()
-                    .is_none_or(|limit| running < limit)
+            let has_room = match policy.per_installation() {
+                Some(limit) => running_group.get(&group).copied().unwrap_or(0) < limit,
+                // The long jobs of one installation leave room to the others.
+                None => {
+                    let installation = job.envelope.installation_id.as_str();
+                    let running = running.get(installation).copied().unwrap_or(0);
+                    running < RESERVED || all_running < MAX_RUNNING - RESERVED
+                }
+            };
+            has_room && !self.pauses.contains_key(&group)
         };
         let next = self.jobs.iter().filter(startable).min_by_key(|(id, job)| {
             let installation = job.envelope.installation_id.as_str();
@@ -373,7 +381,7 @@ impl Running {
         } = context;
         let mut runs: JoinSet<(u64, Verdict)> = JoinSet::new();
         loop {
-            while runs.len() < MAX_RUNNING {
+            while runs.len() < MAX_RUNNING as usize {
                 let next = self.0.queue().start_next(&*runner, clock.now());
                 let Some((id, envelope, past)) = next else {
                     break;

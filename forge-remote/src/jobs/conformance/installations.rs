@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::stage::{
     Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, Stage, envelope, id_of_new, report, until_state,
 };
-use crate::conformance::{Case, expect, same};
+use crate::conformance::{Case, Failure, expect, same};
 use crate::jobs::engine::{Accepted, JobEngine, Verdict};
 use crate::jobs::envelope::Repeats;
 use crate::jobs::inspect::JobState;
@@ -167,6 +167,42 @@ pub(super) async fn shares_fairly(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -
     stage.stop().await
 }
 
+pub(super) async fn leaves_room(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    const JOBS: usize = 40;
+    for number in 0..JOBS {
+        let key = format!("endless-{number}");
+        engine.accept(envelope(&key, PLAIN, "ari:many")).await?;
+    }
+    let mut stage = Stage::start(engine);
+    // All that may run at once do, and none ends.
+    let mut running = vec![stage.next().await?];
+    while let Some(run) = stage.next_within(Duration::from_secs(3)).await {
+        running.push(run);
+    }
+    let sent = SystemTime::now();
+    engine.accept(envelope("between", PLAIN, "ari:few")).await?;
+    let between = stage.next_within(2 * LATE).await;
+    let between = between.ok_or_else(|| {
+        Failure::Unexpected(format!(
+            "a job waits while {} jobs of another installation run",
+            running.len()
+        ))
+    })?;
+    let key = between.envelope.key.as_str();
+    same(key, "between", "the job that started")?;
+    let late = between.at.duration_since(sent).unwrap_or_default();
+    expect(late < LATE, format!("it ran {late:?} late"))?;
+    between.end(Verdict::Done);
+    let started = running.len();
+    for run in running {
+        run.end(Verdict::Done);
+    }
+    for _ in started..JOBS {
+        stage.next().await?.end(Verdict::Done);
+    }
+    stage.stop().await
+}
+
 pub(super) async fn shares_what_becomes_due(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
     let due = SystemTime::now() + Duration::from_secs(15);
     let mut stage = Stage::start(engine);
@@ -264,9 +300,7 @@ pub(super) async fn ends_an_installation(
     same(ended, 0, "the number of envelopes that ended again")?;
     runs.end(Verdict::Done);
     if let Some(inspector) = connect().inspector() {
-        let state = async |id| {
-            Ok::<_, crate::conformance::Failure>(inspector.find(id).await?.map(|job| job.state))
-        };
+        let state = async |id| Ok::<_, Failure>(inspector.find(id).await?.map(|job| job.state));
         let waits = Some(JobState::Waiting);
         expect(state(gone).await? != waits, "an ended envelope still waits")?;
         same(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use installations::{
-    ends_an_installation, forgets_keys_of_the_uninstalled, limits_installations,
+    ends_an_installation, forgets_keys_of_the_uninstalled, leaves_room, limits_installations,
     limits_the_retried, pauses_an_installation, pauses_what_waits, shares_fairly,
     shares_what_becomes_due,
 };
@@ -75,6 +75,7 @@ pub async fn job_engine_conformance(
         pauses_an_installation: "a pause holds for one handler and installation, until its end",
         pauses_what_waits: "a pause also holds for jobs that already wait for a worker",
         shares_fairly if shares_fairly: "a long queue of one installation hardly delays others' jobs",
+        leaves_room if shares_fairly: "long jobs of one installation leave workers to others' jobs",
         shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together hardly delay \
                                                    others' jobs",
         forgets_keys_of_the_uninstalled if ends_installations: "the key of an envelope that ended because the app was uninstalled is free",
