@@ -44,7 +44,7 @@ impl FromRequestParts<AppState> for Tokens {
         let tokens: Self = state.get().ok_or(StateRejection::new("Tokens", fix))?;
         // Never those of another app of this backend.
         if let Some(call) = parts.extensions.get::<Verified>() {
-            return Ok(tokens.of_app(call.claims().app_id()));
+            return Ok(tokens.of_call(call.claims()));
         }
         let job = parts.extensions.get::<JobCall>();
         Ok(job.map_or(tokens.clone(), |job| tokens.of_app(job.app_id())))

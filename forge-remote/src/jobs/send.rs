@@ -28,6 +28,9 @@ use crate::token::{Installation, Presence, Tokens};
 const UNIQUE_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long a call of Forge shows that the app is installed. A handler may hand its `Jobs` to work that lasts longer.
 const CALL_SHOWS: Duration = Duration::from_secs(60);
+/// How long an installation that was read from the token store counts without being there: less than the record of a removal
+/// lasts, and than a token is kept after its end.
+const READ_SHOWS: Duration = Duration::from_secs(20 * 3600);
 
 /// Sends jobs for the installation of the call, as an argument of any handler or
 /// [`job`](macro@crate::job).
@@ -64,6 +67,8 @@ pub struct Jobs {
     sender: Arc<JobSender>,
     /// When the call of Forge that sends arrived, by the clock's `elapsed`; `None` if another sends.
     called_at: Option<Duration>,
+    /// When the token store had the installation; `None` without an [`Installation`].
+    read_at: Option<SystemTime>,
 }
 
 /// Sends jobs for any installation, as an argument of a [background task](crate::App::background).
@@ -139,6 +144,19 @@ pub enum SendError {
         /// The installation's ARI.
         installation_id: String,
     },
+    /// The token store no longer has the installation, which was read from it long ago: the app was uninstalled, or
+    /// the installation got no token for a day. A task that works for days and keeps its [`Installation`]s gets this
+    /// error: read them again.
+    #[error(
+        "the job `{key}` is not sent: the token store no longer has the installation `{installation_id}`, so the app \
+         was uninstalled or got no token for a day; read the installations again before each round of work"
+    )]
+    UnknownInstallation {
+        /// The job's key.
+        key: &'static str,
+        /// The installation's ARI.
+        installation_id: String,
+    },
     /// The engine returned an error; the job may have been stored nevertheless. If you send it again
     /// with the same [`unique`](SendJob::unique) key, it runs once.
     #[error("the job `{key}` is not stored")]
@@ -198,10 +216,11 @@ impl AppJobs {
 
     /// Returns the jobs of one installation.
     pub fn of(&self, installation: &Installation) -> Jobs {
-        self.sent_by(
-            installation.installation_id(),
-            JobSender::App(JobInstallation::from(installation)),
-        )
+        let sender = JobSender::App(JobInstallation::from(installation));
+        Jobs {
+            read_at: Some(installation.read_at()),
+            ..self.sent_by(installation.installation_id(), sender)
+        }
     }
 
     fn sent_by(&self, installation_id: &str, sender: JobSender) -> Jobs {
@@ -210,6 +229,7 @@ impl AppJobs {
             installation_id: installation_id.into(),
             sender: Arc::new(sender),
             called_at: None,
+            read_at: None,
         }
     }
 }
@@ -226,17 +246,32 @@ impl Jobs {
         }
     }
 
-    /// Returns whether the app was uninstalled: the engine has ended the installation's jobs by now, and would keep a
+    /// Returns an error if the app was uninstalled: the engine has ended the installation's jobs by now, and would keep a
     /// later one for longer than the record of the removal lasts.
-    async fn are_of_removed(&self) -> bool {
-        let elapsed = self.app.sender.elapsed();
-        let is_fresh = |at: Duration| elapsed.saturating_sub(at) < CALL_SHOWS;
-        match &self.app.tokens {
-            Some(tokens) if !self.called_at.is_some_and(is_fresh) => {
-                tokens.presence(&self.installation_id).await == Presence::Removed
-            }
-            _ => false,
+    async fn check_installed(&self, key: &'static str) -> Result<(), SendError> {
+        let sender = &self.app.sender;
+        let is_fresh = |at: Duration| sender.elapsed().saturating_sub(at) < CALL_SHOWS;
+        let Some(tokens) = &self.app.tokens else {
+            return Ok(());
+        };
+        if self.called_at.is_some_and(is_fresh) {
+            return Ok(());
         }
+        let installation_id = || self.installation_id.to_string();
+        if tokens.presence(&self.installation_id).await == Presence::Removed {
+            return Err(SendError::Uninstalled {
+                key,
+                installation_id: installation_id(),
+            });
+        }
+        let is_old = |at: SystemTime| sender.after(Duration::ZERO) > at + READ_SHOWS;
+        if self.read_at.is_some_and(is_old) && tokens.has_nothing_of(&self.installation_id).await {
+            return Err(SendError::UnknownInstallation {
+                key,
+                installation_id: installation_id(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -325,7 +360,8 @@ impl SendJob {
     ///
     /// # Errors
     ///
-    /// The app does not have the job, its arguments can't be written, or the app was uninstalled.
+    /// The app does not have the job, its arguments can't be written, the app was uninstalled, or the installation is not known
+    /// any more.
     pub async fn into_envelope(self) -> Result<Envelope, SendError> {
         let Self {
             jobs,
@@ -337,12 +373,7 @@ impl SendJob {
         if !jobs.app.keys.contains(key) {
             return Err(SendError::UnknownJob { key });
         }
-        if jobs.are_of_removed().await {
-            return Err(SendError::Uninstalled {
-                key,
-                installation_id: jobs.installation_id.to_string(),
-            });
-        }
+        jobs.check_installed(key).await?;
         let args = job
             .args
             .map_err(|source| SendError::Arguments { key, source })?;
@@ -398,7 +429,7 @@ impl NotStored {
 }
 
 /// Returns a key that nothing repeats.
-fn random_key() -> Option<String> {
+pub(crate) fn random_key() -> Option<String> {
     let mut bytes = [0; 18];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(URL_SAFE_NO_PAD.encode(bytes))

@@ -14,7 +14,7 @@ use super::settings::{MIN_MARGIN, TokenSettings};
 #[cfg(feature = "dev")]
 use super::sources::Sources;
 use super::store::TokenStore;
-use crate::fit::{AppId, Clock, ClockHealth, Environment};
+use crate::fit::{AppId, Claims, Clock, ClockHealth, Environment};
 
 /// The app's kept system tokens, as an argument of handlers and as a handle outside of requests.
 ///
@@ -52,20 +52,32 @@ pub struct Tokens(pub(super) Arc<TokensState>, pub(super) AppScope);
 
 /// The app whose installations a handle reaches; by default every app of the backend.
 #[derive(Clone, Default)]
-pub(super) struct AppScope(Option<Arc<str>>);
+pub(super) struct AppScope {
+    app_id: Option<Arc<str>>,
+    /// The installation of the handler's call, which is one of the app's.
+    called_for: Option<Arc<str>>,
+}
 
 impl AppScope {
     pub(super) fn of(app_id: &str) -> Self {
-        Self(Some(app_id.into()))
+        Self {
+            app_id: Some(app_id.into()),
+            called_for: None,
+        }
     }
 
     pub(super) fn has(&self, about: &About) -> bool {
-        self.0.as_deref().is_none_or(|app| app == about.app_id)
+        self.app_id.as_deref().is_none_or(|app| app == about.app_id)
     }
 
     /// Returns whether it leaves out some apps.
     pub(super) fn is_limited(&self) -> bool {
-        self.0.is_some()
+        self.app_id.is_some()
+    }
+
+    /// Returns whether an installation is the one of the handler's call.
+    pub(super) fn was_called_for(&self, installation_id: &str) -> bool {
+        self.called_for.as_deref() == Some(installation_id)
     }
 }
 
@@ -147,6 +159,13 @@ impl Tokens {
     #[must_use]
     pub fn for_app(&self, app_id: &AppId) -> Self {
         self.of_app(app_id.as_str())
+    }
+
+    /// Returns a handle to the tokens of a call's app.
+    pub(crate) fn of_call(&self, claims: &Claims) -> Self {
+        let mut tokens = self.of_app(claims.app_id());
+        tokens.1.called_for = Some(claims.installation_id().into());
+        tokens
     }
 
     /// Returns a handle to the tokens of the app with this id.

@@ -73,6 +73,12 @@ impl Installation {
         self.about.isolated_cloud_label.as_deref()
     }
 
+    /// Returns when it was read, or the end of its token if that was before.
+    pub(crate) fn read_at(&self) -> SystemTime {
+        let read_at = self.expires_at.checked_sub(self.remaining);
+        read_at.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// Returns the JSON of its products.
     pub(crate) fn installation_contexts_json(&self) -> Option<&str> {
         self.about.contexts.as_deref()

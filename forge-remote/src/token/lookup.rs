@@ -90,6 +90,14 @@ impl Tokens {
         }
     }
 
+    /// Returns whether neither memory nor the store has a token of an installation; `false` if the store can't be read.
+    pub(crate) async fn has_nothing_of(&self, installation_id: &str) -> bool {
+        match self.0.keeper.get() {
+            Some(keeper) => matches!(keeper.look_up(installation_id).await, Ok(Found::Nothing)),
+            None => false,
+        }
+    }
+
     /// Records that Atlassian rejected this token of an installation (401).
     pub(crate) fn was_refused(&self, installation_id: &str, token: &str) {
         if let Some(keeper) = self.0.keeper.get() {
@@ -108,7 +116,9 @@ impl Tokens {
     /// callbacks of [`on_removed`](Self::on_removed) run once the removal has settled.
     ///
     /// Even after an error, the token is removed from memory, and from the store once it is
-    /// available.
+    /// available. A backend of [several apps](crate::App::app_ids) removes only tokens of the call's app: if this process
+    /// does not know an installation other than the call's, and the store can't be read, nothing is removed. Try it again
+    /// later.
     ///
     /// In the store a sealed record of the removal replaces the token for 28 hours, so that no
     /// instance writes back a token it still has cached. Tokens delivered within two minutes of the
@@ -116,49 +126,50 @@ impl Tokens {
     pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
         let keeper = self.keeper().await?;
         // No token is kept for such an id.
-        if !is_storable(installation_id) || self.is_of_another_app(installation_id).await {
+        if !is_storable(installation_id) || self.is_of_another_app(installation_id).await? {
             return Ok(());
         }
         Ok(keeper.remove(installation_id, None).await?)
     }
 
-    /// Returns whether an installation is known to belong to an app of the backend other than this
-    /// handle's. The store is read only if there are several.
-    async fn is_of_another_app(&self, installation_id: &str) -> bool {
-        let Some(keeper) = self.0.keeper.get() else {
-            return false;
-        };
+    /// Returns whether an installation belongs to an app of the backend other than this handle's. The store is read only
+    /// if there are several apps, and this process knows nothing of the installation.
+    async fn is_of_another_app(&self, installation_id: &str) -> Result<bool, TokenError> {
+        let keeper = self.keeper().await?;
         let apps = keeper.admission.app_ids.get().map_or(0, Vec::len);
-        if !self.1.is_limited() || apps < 2 {
-            return false;
+        if !self.1.is_limited() || apps < 2 || keeper.is_removed(installation_id) {
+            return Ok(false);
         }
-        let mut entry = keeper.remembered(installation_id);
-        if entry.is_none()
-            && let Ok(Found::Entry(found)) = keeper.look_up(installation_id).await
-        {
-            entry = Some(found);
-        }
-        let is_other = entry.is_some_and(|entry| !self.1.has(&entry.about));
+        let entry = match keeper.remembered(installation_id) {
+            Some(entry) => entry,
+            None => match keeper.look_up(installation_id).await {
+                Ok(Found::Entry(entry)) => entry,
+                Ok(Found::Nothing) => return Ok(false),
+                // Atlassian names the app of the call's installation.
+                _ if self.1.was_called_for(installation_id) => return Ok(false),
+                Ok(Found::Shut(reason)) => return Err(sealed(installation_id, reason)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let is_other = !self.1.has(&entry.about);
         if is_other {
             tracing::warn!(
                 installation = installation_id,
                 "a token is not removed: its installation belongs to another app of this backend"
             );
         }
-        is_other
+        Ok(is_other)
     }
 
     /// Removes the token of a call's installation, before its uninstallation.
     pub(crate) async fn remove_of(&self, claims: &Claims) -> Result<(), TokenError> {
         let products = u32::try_from(claims.installation_contexts().len()).ok();
         let keeper = self.keeper().await?;
-        let tokens = self.of_app(claims.app_id());
-        if !is_storable(claims.installation_id())
-            || tokens.is_of_another_app(claims.installation_id()).await
-        {
+        let (tokens, id) = (self.of_call(claims), claims.installation_id());
+        if !is_storable(id) || tokens.is_of_another_app(id).await? {
             return Ok(());
         }
-        Ok(keeper.remove(claims.installation_id(), products).await?)
+        Ok(keeper.remove(id, products).await?)
     }
 
     /// Waits until every pending token and removal is written to the store. After an error, the
@@ -219,10 +230,7 @@ impl Tokens {
                 return alive(entry, now, enough);
             }
             Ok(Found::Entry(_) | Found::Nothing) => return Err(never_seen(installation_id)),
-            Ok(Found::Shut(reason)) => TokenError::Sealed {
-                installation_id: installation_id.to_owned(),
-                reason,
-            },
+            Ok(Found::Shut(reason)) => sealed(installation_id, reason),
             Err(error) => error.into(),
         };
         match remembered {
@@ -244,6 +252,13 @@ impl Tokens {
         };
         let entry = entry.filter(|entry| self.1.has(&entry.about));
         entry.map(|entry| installation(&entry, keeper.clock.now()))
+    }
+}
+
+fn sealed(installation_id: &str, reason: String) -> TokenError {
+    TokenError::Sealed {
+        installation_id: installation_id.to_owned(),
+        reason,
     }
 }
 

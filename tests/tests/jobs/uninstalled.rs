@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forge_remote::jobs::{Args, JobEngine as _, JobState, Jobs, MemoryJobs, ReportCode, SendError};
+use forge_remote::jobs::{
+    AppJobs, Args, JobEngine as _, JobState, Jobs, MemoryJobs, ReportCode, SendError,
+};
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
 use forge_remote_tests::stores::FlakyStore;
@@ -42,11 +44,23 @@ async fn note_now(jobs: Jobs, call: Invocation) -> Result<StatusCode> {
 /// Hands its `Jobs` to the test, as to a task that runs on.
 #[endpoint(key = "hand-jobs", path = "/hand-jobs")]
 async fn hand_jobs(jobs: Jobs, State(place): State<Handed>) -> Result<StatusCode> {
-    *place.lock().unwrap() = Some(jobs);
+    place.lock().unwrap().jobs = Some(jobs);
     Ok(StatusCode::NO_CONTENT)
 }
 
-type Handed = Arc<Mutex<Option<Jobs>>>;
+/// Hands the app's jobs to the test.
+async fn hand_app_jobs(jobs: AppJobs, State(place): State<Handed>) -> Result<()> {
+    place.lock().unwrap().app_jobs = Some(jobs);
+    Ok(())
+}
+
+type Handed = Arc<Mutex<HandedOver>>;
+
+#[derive(Default)]
+struct HandedOver {
+    jobs: Option<Jobs>,
+    app_jobs: Option<AppJobs>,
+}
 
 /// Fails, and is to run again in three days.
 #[job(key = "in-three-days")]
@@ -69,6 +83,7 @@ async fn app_with(
     let app = renewing_app()
         .handler(forge_remote::handler!(hand_jobs))
         .handler(forge_remote::handler!(in_three_days))
+        .background(hand_app_jobs)
         .state(handed)
         .handler(forge_remote::handler!(note))
         .handler(forge_remote::handler!(send_note))
@@ -147,7 +162,7 @@ async fn a_task_that_still_works_for_an_uninstalled_installation_sends_no_job() 
     let call = app.harness.call("hand-jobs");
     let response = call.fit(|fit| fit.installation(ONE)).send().await;
     assert_eq!(response.status(), 204, "{response:?}");
-    let sender = handed.lock().unwrap().take().unwrap();
+    let sender = handed.lock().unwrap().jobs.take().unwrap();
     let send = async || sender.send(note::args("late".to_owned())).after(WEEK).await;
     send().await.unwrap();
     app.minutes(2).await;
@@ -171,6 +186,42 @@ async fn a_task_that_still_works_for_an_uninstalled_installation_sends_no_job() 
 }
 
 #[tokio::test]
+async fn a_task_that_keeps_installations_for_days_sends_no_job_to_a_removed_one() {
+    let handed = Handed::default();
+    let (app, _log, jobs) = app_with(2 * MINUTE, Log::new(true), Arc::clone(&handed)).await;
+    let _running = app.harness.start_background().unwrap();
+    let mut installations = Vec::new();
+    for uuid in [ONE, OTHER] {
+        app.deliver(uuid, &app.token(3 * HOUR, "")).await;
+        installations.push(app.tokens.installation(&ari(uuid)).await.unwrap());
+    }
+    assert!(eventually(|| handed.lock().unwrap().app_jobs.is_some()).await);
+    let sender = handed.lock().unwrap().app_jobs.take().unwrap();
+    let send = async |number: usize| {
+        let note = note::args("late".to_owned());
+        sender
+            .of(&installations[number])
+            .send(note)
+            .after(WEEK)
+            .await
+    };
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(3).await;
+    let error = send(0).await.unwrap_err();
+    assert!(matches!(error, SendError::Uninstalled { .. }), "{error}");
+    // The record of the removal is gone by then. The other installation gets tokens all the time.
+    app.minutes(3 * 24 * 60).await;
+    app.deliver(OTHER, &app.token(3 * HOUR, "")).await;
+    let error = send(0).await.unwrap_err();
+    assert!(
+        matches!(&error, SendError::UnknownInstallation { key: "note", installation_id } if *installation_id == ari(ONE)),
+        "{error}"
+    );
+    send(1).await.unwrap();
+    assert_eq!(jobs.unfinished(), 1);
+}
+
+#[tokio::test]
 async fn a_job_that_runs_during_the_removal_is_not_retried_days_later() {
     let (log, handed) = (Log::new(false), Handed::default());
     let (app, log, jobs) = app_with(2 * MINUTE, log, Arc::clone(&handed)).await;
@@ -178,7 +229,7 @@ async fn a_job_that_runs_during_the_removal_is_not_retried_days_later() {
     app.deliver(ONE, &app.token(3 * HOUR, "")).await;
     let call = app.harness.call("hand-jobs");
     call.fit(|fit| fit.installation(ONE)).send().await;
-    let sender = handed.lock().unwrap().take().unwrap();
+    let sender = handed.lock().unwrap().jobs.take().unwrap();
     sender.send(in_three_days::args()).await.unwrap();
     log.wait_for(1).await;
     app.tokens.remove(&ari(ONE)).await.unwrap();

@@ -6,6 +6,7 @@ use forge_remote::fit::AppId;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::TEST_APP_ID;
+use forge_remote::token::TokenError;
 use forge_remote_tests::stores::FlakyStore;
 use forge_remote_tests::token_app::{HOUR, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in};
 use serde_json::{Value, json};
@@ -117,4 +118,37 @@ async fn an_existing_store_needs_no_migration() {
     assert_eq!(seen(&app, TEST_APP_ID, ONE).await, (true, 1));
     assert_eq!(seen(&app, FULL, ONE).await, (false, 0));
     assert_eq!(app.system(ONE).await.unwrap(), token);
+}
+
+/// While the store is down, a process that has just started can't know which app an installation belongs to.
+#[tokio::test]
+async fn an_outage_removes_no_token_of_another_app() {
+    let store = FlakyStore::default();
+    let before = start_on(&store).await;
+    let (lite, full) = (
+        before.token(2 * HOUR, "lite"),
+        before.token(3 * HOUR, "full"),
+    );
+    call(&before, "renew", TEST_APP_ID, ONE, Some(&lite)).await;
+    call(&before, "renew", FULL, OTHER, Some(&full)).await;
+    before.tokens.flush().await.unwrap();
+
+    let app = start_on(&store).await;
+    let full_id: AppId = FULL.parse().unwrap();
+    let of_full = app.tokens.for_app(&full_id);
+    store.down(true);
+    let error = of_full.remove(&ari(ONE)).await.unwrap_err();
+    assert!(matches!(error, TokenError::Store(_)), "{error}");
+    // An installation that Forge names in its call is removed once the store is back.
+    let uninstalled = app.harness.call("goodbye").fit(|fit| {
+        let fit = fit.installation(OTHER);
+        fit.set("/aud", FULL.into()).set("/app/id", FULL.into())
+    });
+    assert_eq!(uninstalled.send().await.status(), 500);
+    store.down(false);
+    app.tokens.flush().await.unwrap();
+    assert_eq!(app.system(ONE).await.unwrap(), lite);
+    assert_eq!(app.listed().await, [ari(ONE)]);
+    of_full.remove(&ari(ONE)).await.unwrap();
+    assert_eq!(app.system(ONE).await.unwrap(), lite);
 }
