@@ -38,6 +38,9 @@ pub(crate) struct Contents {
     /// The occurrence of a cron schedule, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     occurrence: Option<u64>,
+    /// A developer has started it, ahead of its time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    fired: bool,
 }
 
 /// Why an envelope's contents can't be read.
@@ -76,6 +79,7 @@ impl Contents {
             headers: HEADERS.iter().filter_map(header).collect(),
             body: STANDARD.encode(body),
             occurrence: None,
+            fired: false,
         }
     }
 
@@ -93,6 +97,18 @@ impl Contents {
         let seconds = Duration::from_secs(self.occurrence?);
         let time = SystemTime::UNIX_EPOCH.checked_add(seconds)?;
         Some(Occurrence::new(time))
+    }
+
+    /// Notes that a developer has started the occurrence: it runs beside the scheduled one, whatever the time.
+    #[cfg(feature = "dev")]
+    pub(crate) fn fired(mut self) -> Self {
+        self.fired = true;
+        self
+    }
+
+    /// Returns whether a developer has started the occurrence.
+    pub(crate) fn is_fired(&self) -> bool {
+        self.fired
     }
 
     pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {

@@ -129,5 +129,7 @@ pub(crate) use job_contents::{JobContents, JobSender};
 pub use memory::MemoryJobs;
 pub use policy::JobPolicy;
 pub use report::{EngineError, Report, ReportCode};
+#[cfg(feature = "dev")]
+pub(crate) use send::random_key;
 pub use send::{AppJobs, Jobs, NewJob, SendError, SendJob};
 pub(crate) use sender::{NotStored, Parcel, Sender};

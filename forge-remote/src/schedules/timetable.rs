@@ -99,6 +99,14 @@ impl Timetable {
         self.expression.next_after(time)
     }
 
+    /// Returns the next occurrence of an installation that is not due yet.
+    #[cfg(feature = "dev")]
+    pub(crate) fn next_due(&self, installation_id: &str, now: SystemTime) -> Option<SystemTime> {
+        let first = self.next_after(now - self.options.jitter);
+        let mut all = std::iter::successors(first, |last| self.next_after(*last));
+        all.find(|occurrence| self.due(*occurrence, installation_id) > now)
+    }
+
     /// Returns a time in the schedule's time zone, as text.
     #[cfg(feature = "cli")]
     pub(crate) fn local(&self, time: SystemTime) -> String {
@@ -161,8 +169,7 @@ impl Timetable {
         if self.next_after(occurrence - Duration::from_secs(1)) != Some(occurrence) {
             return Some(Skipped::Changed);
         }
-        // What runs ahead of its time was fired by hand.
-        if self.is_paused() && self.due(occurrence, installation_id) <= now {
+        if self.is_paused() {
             return Some(Skipped::Paused);
         }
         if self.is_late(self.due(occurrence, installation_id), now) {

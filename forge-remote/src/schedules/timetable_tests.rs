@@ -304,17 +304,32 @@ fn late_superseded_and_changed_occurrences_are_skipped() {
     );
 }
 
-/// A paused schedule skips due occurrences; an occurrence that is fired by hand runs ahead of its
-/// time.
 #[test]
 fn occurrences_of_a_paused_schedule_are_skipped() {
     let daily = timetable("30 2 * * *", "UTC");
     let at = time("2026-11-28T02:30:00Z");
     daily.set_paused(true);
     assert_eq!(daily.skipped(at, "ari:1", at), Some(Skipped::Paused));
-    assert_eq!(daily.skipped(at, "ari:1", at - HOUR), None);
     daily.set_paused(false);
     assert_eq!(daily.skipped(at, "ari:1", at), None);
+}
+
+/// What a developer fires after an occurrence's time, and before an installation's turn, is that occurrence.
+#[cfg(feature = "dev")]
+#[test]
+fn the_next_occurrence_is_the_one_that_is_not_due_yet() {
+    let spread = CronOptions {
+        jitter: 30 * MINUTE,
+        ..options("0 * * * *", "UTC")
+    };
+    let timetable = Timetable::new(spread).unwrap();
+    let (at, next) = (time("2026-11-28T02:00:00Z"), time("2026-11-28T03:00:00Z"));
+    let due = timetable.due(at, "ari:1");
+    assert!(due > at + MINUTE, "the installation has no delay");
+    let next_due = |now| timetable.next_due("ari:1", now).unwrap();
+    assert_eq!(next_due(at - MINUTE), at);
+    assert_eq!(next_due(at + MINUTE), at);
+    assert_eq!(next_due(due), next);
 }
 
 #[test]

@@ -323,6 +323,41 @@ async fn ticks_that_repeat_or_reach_another_instance_store_nothing_twice() {
     assert_eq!((lines.len(), distinct.len()), (10, 10), "{lines:?}");
 }
 
+/// Has the local platform run a handler's next occurrence ahead of its time.
+async fn fire(harness: &Harness) {
+    let call = harness.call("cron-clock");
+    let call = call.header("x-forge-remote-fire", "often");
+    assert_eq!(call.send().await.status(), 202);
+}
+
+#[tokio::test]
+async fn a_fired_occurrence_runs_however_late() {
+    let fixture = Fixture::new(forge_remote::handler!(often), 0, monday(8, 5));
+    fire(&fixture.harness).await;
+    fixture.log.wait_for(1).await;
+    // It waits for the first one, until the time of the occurrence after it.
+    fire(&fixture.harness).await;
+    fixture.until(monday(8, 25)).await;
+    assert_eq!(fixture.log.lines().len(), 1);
+    fixture.log.gate.add_permits(2);
+    assert_eq!(fixture.log.wait_for(2).await, ["often 08:10"; 2]);
+}
+
+#[tokio::test]
+async fn without_an_engine_a_fired_occurrence_does_not_keep_the_scheduled_one_from_running() {
+    let (log, clock) = (Log::new(0), TestClock::new());
+    clock.set(monday(8, 5));
+    let app = app(forge_remote::handler!(often), &log, &clock);
+    let harness = Harness::new(app).unwrap();
+    let tick = async || assert_eq!(harness.call("cron-clock").send().await.status(), 202);
+    tick().await;
+    fire(&harness).await;
+    log.wait_for(1).await;
+    clock.set(monday(8, 15));
+    tick().await;
+    assert_eq!(log.wait_for(2).await, ["often 08:10"; 2]);
+}
+
 #[tokio::test]
 async fn an_installation_without_ticks_runs_nothing_more() {
     let fixture = Fixture::new(forge_remote::handler!(often), 99, monday(8, 5));

@@ -25,6 +25,8 @@ use crate::extract::rejection::StateRejection;
 use crate::extract::trace_id;
 use crate::extract::{AppState, PlatformBody, Verified};
 use crate::fit::Clock;
+#[cfg(feature = "dev")]
+use crate::jobs::random_key;
 use crate::jobs::{Accepted, Contents, JobPolicy, NotStored, Parcel, Repeats, Sender};
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, Registry, Requirement};
@@ -267,23 +269,28 @@ impl Tick {
         let due = handler.timetable.due(at, installation_id);
         let not_before = Some(due).filter(|due| *due > now);
         let key = handler.occurrence_key(installation_id, at);
-        self.store_occurrence(sender, handler, at, &key, not_before)
+        let contents = self.contents(at);
+        self.store_contents(sender, handler, &contents, &key, not_before)
             .await
     }
 
-    async fn store_occurrence(
+    fn contents(&self, at: SystemTime) -> Contents {
+        let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
+        contents.of_occurrence(Occurrence::new(at))
+    }
+
+    async fn store_contents(
         &self,
         sender: &Sender,
         handler: &CronHandler,
-        at: SystemTime,
+        contents: &Contents,
         key: &str,
         not_before: Option<SystemTime>,
     ) -> Result<Accepted, NotStored> {
-        let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
         let parcel = Parcel {
             handler: &handler.key,
             installation_id: self.installation_id(),
-            contents: contents.of_occurrence(Occurrence::new(at)).write(),
+            contents: contents.write(),
             max_attempts: handler.max_attempts,
             key,
             // It is stored up to an hour and a half ahead, and again until `jitter` and `catch_up`
@@ -327,13 +334,13 @@ impl Tick {
         let due = skips.then_some(occurrence);
         let (runs, installation_id) = (&self.inner().shared.runs, self.installation_id());
         match runs.start(&handler.key, installation_id, occurrence, due) {
-            Some(run) => self.spawn(handler, occurrence, run),
+            Some(run) => self.spawn(handler, occurrence, Some(run)),
             None => Skipped::Overlapping.log(),
         }
     }
 
     /// Runs a handler after the response, with the tokens of this tick.
-    fn spawn(&self, handler: &CronHandler, occurrence: SystemTime, run: RunGuard) {
+    fn spawn(&self, handler: &CronHandler, occurrence: SystemTime, run: Option<RunGuard>) {
         let Shared {
             work, log_limits, ..
         } = &self.inner().shared;
@@ -384,23 +391,31 @@ impl Tick {
         fired.filter(|_| self.inner().shared.is_local)
     }
 
-    /// Runs a handler's next occurrence ahead of its time, as this tick would at its time. The occurrence
-    /// itself runs too.
+    /// Runs a handler's next occurrence ahead of its time, as this tick would at its time, but whatever else runs. The
+    /// occurrence itself runs too.
     async fn fire(&self, key: &str) -> Response {
-        let inner = self.inner();
+        let (inner, installation_id) = (self.inner(), self.installation_id());
+        let now = inner.shared.clock.now();
         let handler = inner.handlers.iter().find(|one| one.key == key);
-        let next = handler.and_then(|one| one.timetable.next_after(inner.shared.clock.now()));
+        let next = handler.and_then(|one| one.timetable.next_due(installation_id, now));
         let (Some(handler), Some(at)) = (handler, next) else {
             let message = "no handler with `cron` has this key, or it has no occurrence";
             return json_error(StatusCode::NOT_FOUND, "not_found", message);
         };
         let Some(sender) = &inner.sender else {
-            self.start_occurrence(handler, at);
+            self.spawn(handler, at, None);
             return StatusCode::ACCEPTED.into_response();
         };
-        let call = trace_id(&self.parts.headers).unwrap_or_default();
-        let key = format!("cron-fired-{call}");
-        let stored = self.store_occurrence(sender, handler, at, &key, None).await;
+        // A retry of the call fires nothing.
+        let call = trace_id(&self.parts.headers).map(str::to_owned);
+        let key = format!(
+            "cron-fired-{}",
+            call.or_else(random_key).unwrap_or_default()
+        );
+        let contents = self.contents(at).fired();
+        let stored = self
+            .store_contents(sender, handler, &contents, &key, None)
+            .await;
         match stored {
             Ok(_) => StatusCode::ACCEPTED.into_response(),
             Err(error) => not_stored(&error),

@@ -36,6 +36,7 @@ impl Runner {
             request,
             app_id,
             occurrence: contents.occurrence(),
+            is_fired: contents.is_fired(),
         })
     }
 
@@ -101,6 +102,7 @@ impl Runner {
             request,
             app_id,
             occurrence: None,
+            is_fired: false,
         })
     }
 

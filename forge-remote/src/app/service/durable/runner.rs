@@ -186,6 +186,8 @@ pub(super) struct Restored {
     pub(super) app_id: String,
     /// The occurrence of a cron schedule that it is.
     pub(super) occurrence: Option<Occurrence>,
+    /// A developer has started it: it is not skipped.
+    pub(super) is_fired: bool,
 }
 
 /// Why a stored call or job is no request of this version of the app.
@@ -296,10 +298,11 @@ impl Runner {
             mut request,
             app_id,
             occurrence,
+            is_fired,
         } = restored;
         let run = match occurrence {
-            Some(occurrence) => self.admit(handler, envelope, occurrence, past),
-            None => Ok(None),
+            Some(occurrence) if !is_fired => self.admit(handler, envelope, occurrence, past),
+            _ => Ok(None),
         };
         let _run = match run {
             Ok(run) => run,
