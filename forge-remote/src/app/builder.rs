@@ -450,7 +450,8 @@ impl App {
     }
 
     /// Declares that another service serves these endpoints of the manifest, although they name one of
-    /// this app's remotes. Neither they nor the modules that name them are compared or changed.
+    /// this app's remotes. Neither they nor the modules that name them are compared or changed, and no handler accepts their
+    /// calls.
     ///
     /// ```
     /// use forge_remote::prelude::*;

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::handlers::{harness, response};
+use forge_remote::testing::Harness;
+
+use crate::handlers::{app, harness, response};
 
 #[tokio::test]
 async fn the_local_platforms_call_of_every_kind_is_accepted() {
@@ -201,7 +203,7 @@ async fn a_users_token_is_accepted_only_in_platform_calls_for_a_user() {
 
 #[tokio::test]
 async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
-    let harness = harness();
+    let harness = Harness::new(app().foreign_endpoints(["other-service"])).unwrap();
     let call = |key: &str, module: &str| {
         let call = harness.call(key).json(&json!({}));
         call.fit(|fit| fit.module("core:endpoint", module)).send()
@@ -211,8 +213,15 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
         for module in [key, "notes", "numbers"] {
             assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
         }
-        // Another handler's endpoint, another's module, or neither.
-        for module in ["follow", "follow-trigger", "data-residency", "triage", ""] {
+        // Another handler's endpoint, another's module, another service's endpoint, or neither.
+        for module in [
+            "follow",
+            "follow-trigger",
+            "data-residency",
+            "triage",
+            "other-service",
+            "",
+        ] {
             assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
         }
         let nothing = harness

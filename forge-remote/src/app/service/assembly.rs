@@ -69,7 +69,10 @@ impl Service {
         let last_calls = LastCalls::new(&app.registry, &context.clock);
         let former = Arc::new(FormerCalls::new(&app.registry));
         let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
-        let keys = Arc::new(app.registry.keys());
+        let mut keys = app.registry.keys();
+        // Other services serve these: a handler with a hand-written module does not accept their calls.
+        keys.extend(app.foreign_endpoints.iter().cloned());
+        let keys = Arc::new(keys);
         let routes = HandlerRoutes {
             app: &app,
             context: &context,
