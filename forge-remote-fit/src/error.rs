@@ -158,12 +158,24 @@ pub enum VerifyError {
 
 /// Returns the causes of an error, as `: this: that`.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
+    causes(error).map(|cause| format!(": {cause}")).collect()
+}
+
+/// Returns the texts of an error's causes, without a cause that the text above repeats: some libraries write it in the text
+/// of their error as well.
+pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
+    let mut above = error.to_string();
     let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    std::iter::from_fn(move || {
+        loop {
+            let current = cause?;
+            cause = current.source();
+            let text = current.to_string();
+            let is_repeated = above.ends_with(&text);
+            above.clone_from(&text);
+            if !is_repeated {
+                return Some(text);
+            }
+        }
+    })
 }

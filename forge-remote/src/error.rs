@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use forge_remote_fit::__private::causes;
 pub(crate) use forge_remote_fit::__private::chain;
 
 use crate::log::Foreign;
@@ -207,14 +208,12 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
-        let mut cause = match (&self.public, &self.source) {
-            (Some(_), Some(source)) => Some(source.as_ref() as &dyn StdError),
-            (None, Some(source)) => source.source(),
-            _ => None,
+        let Some(source) = &self.source else {
+            return Ok(());
         };
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
+        let hidden = self.public.as_ref().map(|_| source.to_string());
+        for cause in hidden.into_iter().chain(causes(&**source)) {
+            write!(f, "\n  caused by: {cause}")?;
         }
         Ok(())
     }

@@ -145,3 +145,9 @@ impl Diagnostic {
         self
     }
 }
+
+/// Returns a number with its noun: `1 key`, `2 keys`.
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{number} {noun}")
+}

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::error::OpenError;
 use super::handle::Tokens;
 use super::opening::configured_keys;
-use super::seal::{Keys, Shut};
+use super::seal::{InvalidKeys, Keys, Shut};
 
 /// Seals and opens the calls of durable handlers. The first key seals, all open.
 #[derive(Clone)]
@@ -29,6 +28,21 @@ pub(crate) enum SealError {
     Damaged,
 }
 
+/// Why there is no seal for an engine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobKeyError {
+    #[error(
+        "stored calls are encrypted before they are kept in {engine}, but there is no key: every instance of the app \
+         needs the same FORGE_REMOTE_TOKEN_KEY"
+    )]
+    Missing { engine: String },
+    #[error("{setting}, whose key encrypts stored calls, can't be used: {error}")]
+    Invalid {
+        setting: &'static str,
+        error: InvalidKeys,
+    },
+}
+
 impl JobSeal {
     /// Returns the seal of an engine: `tokens` has the keys if the environment has none. An engine that
     /// ends with the process needs no configured key.
@@ -36,12 +50,20 @@ impl JobSeal {
         engine: &str,
         outlives_process: bool,
         tokens: Option<&Tokens>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, JobKeyError> {
+        let setting = match tokens {
+            Some(_) => "FORGE_REMOTE_TOKEN_KEY (or `Tokens::keys`)",
+            None => "FORGE_REMOTE_TOKEN_KEY",
+        };
+        let invalid = |error| JobKeyError::Invalid { setting, error };
         let keys = if outlives_process {
             let settings = tokens.map(Tokens::settings);
-            configured_keys(engine, settings.as_ref().and_then(|one| one.keys.as_ref()))?
+            let keys = configured_keys(settings.as_ref().and_then(|one| one.keys.as_ref()));
+            keys.map_err(invalid)?.ok_or_else(|| JobKeyError::Missing {
+                engine: engine.to_owned(),
+            })?
         } else {
-            Keys::random()?
+            Keys::random().map_err(invalid)?
         };
         Ok(Self(Arc::new(keys)))
     }

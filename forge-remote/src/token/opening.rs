@@ -10,24 +10,20 @@ use super::error::OpenError;
 use super::handle::Tokens;
 use super::keeper::{Bounds, Keeper};
 use super::removal_watch::RemovalWatch;
-use super::seal::Keys;
+use super::seal::{InvalidKeys, Keys};
 #[cfg(feature = "dev")]
 use super::store::MemoryTokens;
 use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{AppId, ClockHealth, Environment};
 
-/// Returns the keys in the environment, otherwise those in the code. `store` is for the message.
+/// Returns the keys in the environment, otherwise those in the code; `None` without any.
 pub(super) fn configured_keys(
-    store: &str,
     in_code: Option<&Zeroizing<String>>,
-) -> Result<Keys, OpenError> {
+) -> Result<Option<Keys>, InvalidKeys> {
     let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
-    let Some(text) = text.or_else(|| in_code.cloned()) else {
-        let store = store.to_owned();
-        return Err(OpenError::NoKey { store });
-    };
-    Ok(Keys::parse(&text)?)
+    let text = text.or_else(|| in_code.cloned());
+    text.map(|text| Keys::parse(&text)).transpose()
 }
 
 /// Opening the tokens.
@@ -107,7 +103,9 @@ impl Tokens {
             let _ = self.0.admission.environments.set(environments.clone());
         }
         let keys = if store.outlives_process() {
-            configured_keys(&store.name(), settings.keys.as_ref())?
+            configured_keys(settings.keys.as_ref())?.ok_or_else(|| OpenError::NoKey {
+                store: store.name(),
+            })?
         } else {
             Keys::random()?
         };

@@ -108,6 +108,12 @@ fn an_engine_that_outlives_the_process_needs_a_key() {
         report.contains("no-job-key") && report.contains("launch.rs:"),
         "{report}"
     );
+    // The app has no token store.
+    assert!(
+        report.contains("stored calls are encrypted") && report.contains("kept in simple"),
+        "{report}"
+    );
+    assert!(!report.contains("okens"), "{report}");
 }
 
 #[test]

@@ -411,7 +411,7 @@ async fn the_report_in_json_has_a_version() {
         "version": 1,
         "sound": true,
         "checks": [
-            passed("handlers", "0 handlers"),
+            passed("handlers", "0 handler"),
             passed("manifest", "manifest.yml matches the code"),
             passed("app id", "APP"),
             {

@@ -299,7 +299,7 @@ async fn schemas_that_are_not_current_are_reported() {
             "tokens.db",
             "DELETE FROM forge_remote_schema",
             "warn",
-            "1 of 1 migrations",
+            "left to do: 1 migration of 1",
         ),
         (
             "tokens.db",
@@ -311,19 +311,19 @@ async fn schemas_that_are_not_current_are_reported() {
             "jobs.db",
             "DELETE FROM river_migration WHERE version = 8",
             "warn",
-            "1 of River's migrations and 0",
+            "left to do: 1 migration of River's",
         ),
         (
             "jobs.db",
             "DROP INDEX forge_remote_call_finished",
             "warn",
-            "0 of River's migrations and 1 tables",
+            "left to do: 1 missing table or index",
         ),
         (
             "jobs.db",
             "DELETE FROM forge_remote_jobs_version",
             "warn",
-            "1 steps of the tables' own migration",
+            "left to do: 1 step of the tables' own migration",
         ),
         (
             "jobs.db",

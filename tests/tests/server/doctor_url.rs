@@ -399,7 +399,7 @@ async fn an_app_with_many_paths_gets_sixty_requests_at_most() {
     let output = doctor.env("MANY", "1").output().await.unwrap();
     let text = stdout(&output);
     assert!(
-        text.contains("each of 16 paths (7 more are not called)"),
+        text.contains("each of 16 paths (7 more not called)"),
         "{text}"
     );
     assert!(text.ends_with("\nsound, with 1 warning\n"), "{text}");

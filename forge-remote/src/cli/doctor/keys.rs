@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, header};
 
 use super::line::Line;
 use crate::app::App;
+use crate::diagnostic::counted;
 use crate::error::chain;
 use crate::fit::{HttpKeySource, KeySource, PRODUCTION_KEYS, STAGING_KEYS, usable_keys};
 use crate::http_client::Network;
@@ -198,7 +199,8 @@ impl KeySet {
 
     fn passed(&self, usable: usize, origin: &str, took: Duration) -> Line {
         let (cloud, took) = (&self.cloud, took.as_millis());
-        let detail = format!("{cloud}{usable} keys from {origin} in {took} ms");
+        let keys = counted(usable, "key", "keys");
+        let detail = format!("{cloud}{keys} from {origin} in {took} ms");
         if !cloud.is_empty() || origin == PRODUCTION_KEYS {
             return Line::passed("keys", detail);
         }
@@ -232,7 +234,7 @@ async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
         let error = error.without_url();
         format!("{} can't be fetched: {error}{}", without_secrets(url), chain(&error))
     };
-    let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", without_secrets(url)))?;
     let client = Network::of(&parsed).client().timeout(timeout).build().map_err(failed)?;
     let started = Instant::now();
     let mut response = client.get(parsed).send().await.map_err(failed)?;
@@ -260,13 +262,22 @@ pub(super) fn host_time(headers: &HeaderMap) -> Option<SystemTime> {
     date.checked_add(Duration::from_secs(age))
 }
 
-/// Returns a URL without its user, password and query.
+/// Returns a URL without its user, password, query and fragment; also a text that is not a URL.
 fn without_secrets(url: &str) -> String {
-    let Ok(mut parsed) = reqwest::Url::parse(url) else {
-        return url.to_owned();
+    let parsed = reqwest::Url::parse(url).ok();
+    let Some(mut parsed) = parsed.filter(|url| !url.cannot_be_a_base()) else {
+        let shown = url.split(['?', '#']).next().unwrap_or_default();
+        // The password may have any character: everything before the last `@` may be a part of it.
+        let (before, rest) = shown.rsplit_once('@').unwrap_or(("", shown));
+        let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+        return match scheme {
+            "" => rest.to_owned(),
+            scheme => format!("{scheme}://{rest}"),
+        };
     };
     let _ = (parsed.set_username(""), parsed.set_password(None));
     parsed.set_query(None);
+    parsed.set_fragment(None);
     parsed.to_string()
 }
 
@@ -293,6 +304,24 @@ fn clock(cloud: &str, theirs: SystemTime, ours: SystemTime) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_set_is_named_without_secrets() {
+        let shown = "https://keys.internal/jwks";
+        for url in [shown, "https://mirror:s3cret@keys.internal/jwks?token=s3cret#s3cret"] {
+            assert_eq!(without_secrets(url), shown);
+        }
+        let invalid = [
+            ("https://mirror:s3cret@keys.internal:99999/jwks?token=s3cret", "https://keys.internal:99999/jwks"),
+            ("https://mirror:s3/c@ret@keys internal/jwks", "https://keys internal/jwks"),
+            ("mirror:s3cret@keys.internal", "keys.internal"),
+            ("https://", "https://"),
+            ("my own keys", "my own keys"),
+        ];
+        for (url, shown) in invalid {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn a_clock_may_differ_by_a_little() {

@@ -6,6 +6,7 @@ use super::keys::KeySets;
 use super::line::Line;
 use super::stored::Stored;
 use crate::app::App;
+use crate::diagnostic::counted;
 
 /// The fewest open files: each connection is one, and half of them are left for everything else.
 const FEW_FILES: u64 = 1024;
@@ -27,7 +28,7 @@ fn code(app: &App) -> Line {
     let problems = app.declaration_problems();
     let Some(first) = problems.first() else {
         let count = app.registry().handlers().len();
-        return Line::passed("handlers", format!("{count} handlers"));
+        return Line::passed("handlers", counted(count, "handler", "handlers"));
     };
     let detail = format!("{} (and {} more problems)", first.message, problems.len() - 1);
     let detail = detail.replace(" (and 0 more problems)", "");

@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 use crate::diagnostic::Check;
 #[cfg(doc)]
 use crate::diagnostic::CheckState;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::diagnostic::counted;
 use crate::error::BoxError;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 use crate::error::chain;
@@ -396,7 +398,10 @@ pub(super) fn check_schema(
             ),
             left => Check::pending(
                 "migrations",
-                format!("{store}: {left} of {known} migrations are not done yet"),
+                format!(
+                    "{store}: left to do: {} of {known}",
+                    counted(left, "migration", "migrations")
+                ),
                 "start the app, which does them",
             ),
         },

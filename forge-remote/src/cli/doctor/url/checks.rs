@@ -188,11 +188,13 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
         has_stranger |= !answer.is_without_token();
         has_challenge &= answer.has_challenge();
     }
-    let called = plan.routes.len();
-    let paths = match plan.paths_left_out {
-        0 => format!("each of {called} paths"),
-        more => format!("each of {called} paths ({more} more are not called)"),
+    let mut paths = match plan.routes.len() {
+        1 => "the path".to_owned(),
+        called => format!("each of {called} paths"),
     };
+    if plan.paths_left_out > 0 {
+        paths.push_str(&format!(" ({} more not called)", plan.paths_left_out));
+    }
     let passed = Line::passed(check, format!("{paths} refuses a call without a token"));
     let mut lines = vec![passed];
     if !has_challenge {
