@@ -49,7 +49,7 @@ impl Place {
         self.alone_until
     }
 
-    /// Lets others run beside it, also the next suspect.
+    /// Lets others run at the same time, including the next suspect.
     pub(crate) fn share(&mut self) {
         self.turn = None;
         self.alone_until = None;
@@ -147,7 +147,7 @@ impl Serving {
             let waiting = Arc::clone(&self.suspects).acquire_owned();
             let waited = timeout(SUSPECT_WAIT, waiting).await;
             turn = Some(waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?);
-            // Where long jobs overlap, the process is never empty: the suspect then runs beside them.
+            // Where long jobs overlap, the process is never empty: the suspect then runs together with them.
             if let Ok(permits) = timeout(PLACE_WAIT, self.all_places()).await {
                 return Ok(self.new_place(permits, turn, Some(Instant::now() + time)));
             }
@@ -261,12 +261,12 @@ mod tests {
             assert!(now(&serving, ALONE).await.is_none());
             suspect.share();
             assert!(suspect.alone_until().is_none());
-            let mut beside = Vec::new();
+            let mut others = Vec::new();
             for _ in 1..WORKERS {
-                beside.push(now(&serving, None).await.unwrap());
+                others.push(now(&serving, None).await.unwrap());
             }
             assert!(now(&serving, None).await.is_none());
-            drop((suspect, beside));
+            drop((suspect, others));
             assert!(now(&serving, ALONE).await.unwrap().alone_until().is_some());
         });
     }

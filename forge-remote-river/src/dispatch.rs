@@ -104,7 +104,7 @@ impl<S: Store> Dispatch<S> {
         }
     }
 
-    /// Returns the permission to run beside the jobs of other installations; otherwise, how long the job waits.
+    /// Returns the permission to run together with the jobs of other installations; otherwise, how long the job waits.
     fn share<'a>(
         &'a self,
         job: &'a Job<StoredCall>,

@@ -99,7 +99,7 @@ impl Contents {
         Some(Occurrence::new(time))
     }
 
-    /// Notes that a developer has started the occurrence: it runs beside the scheduled one, whatever the time.
+    /// Records that a developer has started the occurrence: it runs regardless of the time, in addition to the scheduled one.
     #[cfg(feature = "dev")]
     pub(crate) fn fired(mut self) -> Self {
         self.fired = true;

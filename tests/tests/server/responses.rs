@@ -399,3 +399,32 @@ async fn a_response_that_invoke_remote_rejects_is_marked() {
     let event = harness.call("follows-trigger").send().await;
     assert_eq!(event.invoke_remote_error(), None);
 }
+
+/// An error whose text has that of its cause.
+#[derive(Debug)]
+struct Repeating(std::io::Error);
+
+impl std::fmt::Display for Repeating {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the database failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for Repeating {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn a_cause_that_the_text_above_repeats_is_written_once() {
+    let failed = || Repeating(std::io::Error::other("connection refused"));
+    let printed = format!("{:?}", forge_remote::Error::new(failed()));
+    assert_eq!(printed, "the database failed: connection refused");
+    let with_message =
+        forge_remote::Error::http(StatusCode::BAD_GATEWAY, "try again later").with_source(failed());
+    assert_eq!(
+        format!("{with_message:?}"),
+        "try again later\n  caused by: the database failed: connection refused"
+    );
+}

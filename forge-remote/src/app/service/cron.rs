@@ -391,7 +391,7 @@ impl Tick {
         fired.filter(|_| self.inner().shared.is_local)
     }
 
-    /// Runs a handler's next occurrence ahead of its time, as this tick would at its time, but whatever else runs. The
+    /// Runs a handler's next occurrence ahead of its time, as this tick would at its time, regardless of other runs. The
     /// occurrence itself runs too.
     async fn fire(&self, key: &str) -> Response {
         let (inner, installation_id) = (self.inner(), self.installation_id());
