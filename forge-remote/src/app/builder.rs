@@ -79,6 +79,7 @@ pub struct App {
     /// Whether handlers with `cron` have routes: a local platform calls them directly.
     pub(crate) serves_cron: bool,
     pub(crate) granular: bool,
+    pub(crate) without_token_scopes: bool,
     pub(crate) app_managed: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
     /// Scopes, each with the place in the code that requires it.
@@ -147,6 +148,7 @@ impl App {
             has_five_minute_cron: false,
             serves_cron: false,
             granular: false,
+            without_token_scopes: false,
             app_managed: false,
             foreign_endpoints: BTreeSet::new(),
             scopes: BTreeMap::new(),
@@ -472,6 +474,9 @@ impl App {
         desired.granular = self.granular;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
+        if self.without_token_scopes {
+            self.remove_token_scopes(&mut desired);
+        }
         desired.add_scopes(&self.scopes);
         desired.impersonate(&self.impersonation);
         desired

@@ -39,11 +39,11 @@ pub(crate) struct Updated {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpdateEnd {
-    /// The file agrees with the code.
+    /// The file agrees with the code, and has no mistakes.
     Complete,
-    /// Entries without a handler are left.
+    /// Entries without a handler or mistakes are left.
     Incomplete,
-    /// A key to remove is unknown, and nothing was written.
+    /// A key to remove is unknown or still used, and nothing was written.
     Refused,
 }
 
@@ -82,9 +82,7 @@ impl Comparison {
             settings, wanted, ..
         } = self;
         let name = file.path().display();
-        let mut findings = check(file, wanted, &self.allowed);
-        // What would end the launch is a finding too.
-        findings.extend(settings.app_id_finding(file));
+        let findings = self.findings(file);
         if !file.exists() {
             let sections = to_yaml(&wanted.to_value());
             let text =
@@ -95,10 +93,7 @@ impl Comparison {
                 text,
             };
         }
-        let errors = findings
-            .iter()
-            .filter(|one| one.severity == Severity::Error)
-            .count();
+        let errors = errors(&findings).count();
         let mut text = render(file, &findings, color);
         text.push_str(&bindings(file, wanted));
         if errors == 0 {
@@ -109,11 +104,7 @@ impl Comparison {
                 text,
             };
         }
-        let problems = if errors == 1 {
-            "1 problem".to_owned()
-        } else {
-            format!("{errors} problems")
-        };
+        let problems = problems(errors);
         if !findings.iter().any(Diagnostic::is_difference) {
             text.push_str(&format!(
             "{name} matches the code, but has {problems} that only you can correct, in the file or in the code\n"
@@ -137,6 +128,14 @@ impl Comparison {
             findings,
             text,
         }
+    }
+
+    /// Returns what `--check` reports.
+    fn findings(&self, file: &ManifestFile) -> Vec<Diagnostic> {
+        let mut findings = check(file, &self.wanted, &self.allowed);
+        // What would end the launch is a finding too.
+        findings.extend(self.settings.app_id_finding(file));
+        findings
     }
 
     /// Returns the differences as a unified diff: empty without differences, and if they can't be written to
@@ -170,32 +169,51 @@ impl Comparison {
                 end: UpdateEnd::Refused,
             });
         }
+        let prunes = !prune.is_empty();
         let mut wanted = Cow::Borrowed(&self.wanted);
-        if !prune.is_empty() {
+        if prunes {
             wanted.to_mut().removable.extend(prune);
         }
         let merged = file.merge(&wanted, self.settings.new_manifest_id())?;
         if let Some(merged) = &merged {
+            if prunes && let Some(text) = self.broken_by_prune(file, merged) {
+                let end = UpdateEnd::Refused;
+                return Ok(Updated { text, end });
+            }
             file.write(merged.text())?;
         }
         let current = merged.as_ref().unwrap_or(file);
         let left = stale_keys(current, &wanted);
         let changed = || match &merged {
-            None if left.is_empty() => format!("{name} matches the code; nothing was written\n"),
-            None => format!("{name} was not changed\n"),
             Some(merged) if file.exists() => {
                 format!("{name} is updated:\n{}", changes(file, merged, &wanted))
             }
             Some(_) => format!("{name} is written\n"),
+            None => String::new(),
         };
-        let findings = || match merged.is_some() || !left.is_empty() {
-            true => render(current, &check(current, &wanted, &self.allowed), color),
-            false => String::new(),
-        };
-        let (mut text, second) = in_parallel(findings, changed);
+        let (findings, second) = in_parallel(|| self.findings(current), changed);
+        let mistakes = errors(&findings).count().saturating_sub(left.len());
+        let mut text = String::new();
+        if merged.is_some() || !left.is_empty() || mistakes > 0 {
+            text.push_str(&render(current, &findings, color));
+        }
         text.push_str(&second.unwrap_or_else(changed));
+        if merged.is_none() && left.is_empty() && mistakes == 0 {
+            text.push_str(&format!("{name} matches the code; nothing was written\n"));
+        } else if merged.is_none() {
+            text.push_str(&format!("{name} was not changed\n"));
+        }
+        if mistakes > 0 {
+            text.push_str(&format!(
+                "{name} has {} that only you can correct, in the file or in the code\n",
+                problems(mistakes)
+            ));
+        }
         if left.is_empty() {
-            let end = UpdateEnd::Complete;
+            let end = match mistakes {
+                0 => UpdateEnd::Complete,
+                _ => UpdateEnd::Incomplete,
+            };
             return Ok(Updated { text, end });
         }
         text.push_str(&format!(
@@ -206,6 +224,50 @@ impl Comparison {
         ));
         let end = UpdateEnd::Incomplete;
         Ok(Updated { text, end })
+    }
+}
+
+impl Comparison {
+    /// Returns why entries can't be removed: the mistakes that `pruned` has and that an update without the removal
+    /// would not have.
+    fn broken_by_prune(&self, file: &ManifestFile, pruned: &ManifestFile) -> Option<String> {
+        let kept = file.merge(&self.wanted, self.settings.new_manifest_id());
+        // Without the removal, an update may be impossible.
+        let kept = kept.ok().flatten();
+        let before = self.findings(kept.as_ref().unwrap_or(file));
+        let known: BTreeSet<String> = errors(&before)
+            .map(|one| without_lines(&one.message))
+            .collect();
+        let after = self.findings(pruned);
+        let new = errors(&after).filter(|one| !known.contains(&without_lines(&one.message)));
+        let new: String = new.map(|one| format!("\n  {}", one.message)).collect();
+        (!new.is_empty()).then(|| {
+            format!(
+                "{} still uses what `--prune` would remove; nothing was written. Change or remove these parts first:{new}",
+                file.path().display()
+            )
+        })
+    }
+}
+
+/// Returns the findings that are errors.
+fn errors(findings: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
+    findings
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+}
+
+/// Returns a message without the numbers of lines, which a removal changes.
+fn without_lines(message: &str) -> String {
+    let parts = message.split(" line ");
+    let parts = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    parts.collect()
+}
+
+fn problems(count: usize) -> String {
+    match count {
+        1 => "1 problem".to_owned(),
+        _ => format!("{count} problems"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scopes in addition to the handlers', and the check that they are granted.
 
 use super::builder::App;
+use crate::manifest::{DesiredManifest, TOKEN_SCOPES};
 
 impl App {
     /// Adds the scopes of calls outside of handlers to the manifest, for example of background
@@ -48,6 +49,36 @@ impl App {
     pub fn prefer_granular_scopes(mut self) -> Self {
         self.granular = true;
         self
+    }
+
+    /// Requests tokens without the scopes `read:app-system-token` and `read:app-user-token`, for a deployed app whose
+    /// manifest has other scopes only: a new scope is a new major version, to which each site's admin must consent.
+    ///
+    /// Atlassian's pages require these scopes, and its validation does not. Without any other scope, Forge
+    /// creates no valid token.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().without_token_scopes();
+    /// # let _ = app;
+    /// ```
+    pub fn without_token_scopes(mut self) -> Self {
+        self.without_token_scopes = true;
+        self
+    }
+
+    /// Removes the scopes that follow from tokens. A scope that an attribute lists stays.
+    pub(super) fn remove_token_scopes(&self, desired: &mut DesiredManifest) {
+        desired.without_token_scopes = true;
+        let is_listed = |name: &str| {
+            let mut handlers = self.registry.handlers().iter();
+            handlers.any(|handler| handler.registration().scopes.contains(&name))
+        };
+        desired.scopes.retain(|scope| {
+            let name = scope.name.as_str();
+            !TOKEN_SCOPES.contains(&name) || is_listed(name)
+        });
     }
 
     /// Declares that the app manages missing permissions itself, for rolling releases

@@ -14,6 +14,7 @@ use super::path::ManifestPath;
 /// Returns one line for each module that can name an endpoint, and one for each handler for pages
 /// that no module names.
 pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String {
+    let file = file.with_defaults();
     let mut lines = String::new();
     let mut named = BTreeSet::new();
     let entries: BTreeMap<&str, &Entry> = wanted

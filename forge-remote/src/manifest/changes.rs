@@ -57,8 +57,10 @@ fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
 
 /// Returns the keys of the items that call this app's remotes and that the code does not declare.
 pub(crate) fn stale_keys(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<String> {
-    let stale = stale_items(file.value(), wanted).into_iter();
+    let file = file.with_defaults();
+    let stale = stale_items(file.value(), wanted);
     stale
+        .into_iter()
         .filter_map(|stale| key(stale.item).map(str::to_owned))
         .collect()
 }

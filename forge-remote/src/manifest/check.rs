@@ -28,6 +28,7 @@ pub fn check(
     wanted: &DesiredManifest,
     allowed: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
+    let filled = file.with_defaults();
     let mut findings = lint::lint(file, wanted);
     let comments = allowed_in_file(file.text());
     let has_comment = |one: &Diagnostic| {
@@ -41,7 +42,7 @@ pub fn check(
     findings.extend(
         compare(file.value(), wanted)
             .iter()
-            .map(|one| differences::diagnostic(file, one)),
+            .map(|one| differences::diagnostic(&filled, one)),
     );
     findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.severity)));
     findings

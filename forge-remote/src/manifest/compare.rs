@@ -7,12 +7,14 @@ use serde_yaml::{Mapping, Value};
 
 use super::desired::{DesiredManifest, Entry};
 use super::emit;
-use super::equivalent::wanted_of;
+use super::equivalent::{KeptVariables, wanted_of};
+use super::filled::{FilledManifest, FilledPart};
 use super::items::{allows_impersonation, granted, is_empty_auth, key, same};
 use super::owned::OwnedProperties;
 use super::ownership::{Stale, stale_items};
 use super::path::{ManifestPath, Step};
-use super::values::{list, scope_options};
+use super::values::scope_options;
+use super::variables::{Variables, has_reference};
 use crate::diagnostic::Location;
 
 /// One difference between the manifest and the code.
@@ -94,11 +96,12 @@ fn show(value: &Value) -> String {
 /// Returns every difference between a manifest and the code.
 #[doc(hidden)]
 pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
+    let filled = FilledManifest::new(manifest);
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {
         compare_list(
             &["modules", module_type],
-            manifest,
+            &filled,
             entries,
             wanted,
             &mut differences,
@@ -106,25 +109,25 @@ pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
     }
     compare_list(
         &["modules", "endpoint"],
-        manifest,
+        &filled,
         &wanted.endpoints,
         wanted,
         &mut differences,
     );
     compare_list(
         &["remotes"],
-        manifest,
+        &filled,
         &wanted.remotes,
         wanted,
         &mut differences,
     );
 
-    let granted: BTreeSet<&str> = granted(manifest).collect();
+    let granted: BTreeSet<&str> = granted(&filled.value).collect();
     for scope in wanted.scopes_given(&granted) {
         let place = ManifestPath::of(&["permissions", "scopes"]);
         let (place, code) = if !granted.contains(scope.name.as_str()) {
             (place, Value::from(scope.name.as_str()))
-        } else if scope.impersonation && !allows_impersonation(manifest, &scope.name) {
+        } else if scope.impersonation && !allows_impersonation(&filled.value, &scope.name) {
             (place.value(&scope.name), scope_options(true))
         } else {
             continue;
@@ -136,7 +139,7 @@ pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
             reasons: scope.reasons,
         });
     }
-    for Stale { path, item, .. } in stale_items(manifest, wanted) {
+    for Stale { path, item, .. } in stale_items(&filled.value, wanted) {
         differences.push(Difference {
             path: ManifestPath::of(&path).item(key(item).unwrap_or_default()),
             mismatch: Mismatch::Stale {
@@ -151,19 +154,15 @@ pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
 
 fn compare_list(
     path: &[&str],
-    manifest: &Value,
+    filled: &FilledManifest<'_>,
     wanted: &[Entry],
     desired: &DesiredManifest,
     differences: &mut Vec<Difference>,
 ) {
-    let found: BTreeMap<&str, &Value> = list(manifest, path)
-        .iter()
-        .rev()
-        .filter_map(|item| Some((key(item)?, item)))
-        .collect();
+    let found = by_key(filled, path);
     for entry in wanted {
         let place = ManifestPath::of(path).item(entry.key());
-        let Some(item) = found.get(entry.key()) else {
+        let Some(part) = found.get(entry.key()) else {
             differences.push(Difference {
                 path: place,
                 mismatch: Mismatch::Missing {
@@ -176,12 +175,79 @@ fn compare_list(
         };
         let before = differences.len();
         let empty = Mapping::new();
-        let found = item.as_mapping().unwrap_or(&empty);
-        let wanted = wanted_of(path, item, &entry.item, desired);
+        let found = part.written.as_mapping().unwrap_or(&empty);
+        let kept = KeptVariables::WithValueOfCode(&filled.variables);
+        let wanted = wanted_of(path, *part, &entry.item, desired, kept);
         compare_mapping(&place, found, &wanted, entry.owned, differences);
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);
         }
+    }
+}
+
+/// Returns the items of a list by their keys. If several have the same key, the first counts.
+fn by_key<'a>(filled: &'a FilledManifest<'_>, path: &[&str]) -> BTreeMap<&'a str, FilledPart<'a>> {
+    let mut found = BTreeMap::new();
+    for part in filled.items(path) {
+        if let Some(key) = part.key() {
+            found.entry(key).or_insert(part);
+        }
+    }
+    found
+}
+
+/// Returns the properties that the code decides and whose value only `forge deploy` knows, because they have a
+/// variable without a default: each with its text and the code's value. Base URLs are left out.
+pub(super) fn unknown_values(
+    manifest: &Value,
+    wanted: &DesiredManifest,
+) -> Vec<(ManifestPath, String, Value)> {
+    let filled = FilledManifest::new(manifest);
+    let mut unknown = Vec::new();
+    if !has_reference(&filled.value) {
+        return unknown;
+    }
+    let modules = wanted.modules.iter();
+    let modules = modules.map(|(module_type, entries)| (*module_type, entries));
+    for (module_type, entries) in modules.chain([("endpoint", &wanted.endpoints)]) {
+        let path = ["modules", module_type];
+        let found = by_key(&filled, &path);
+        for entry in entries {
+            if let Some(part) = found.get(entry.key()) {
+                let place = ManifestPath::of(&path).item(entry.key());
+                let code = Value::Mapping(entry.item.clone());
+                add_unknown(place, part.written, &code, &filled.variables, &mut unknown);
+            }
+        }
+    }
+    unknown
+}
+
+fn add_unknown(
+    place: ManifestPath,
+    written: &Value,
+    code: &Value,
+    variables: &Variables<'_>,
+    unknown: &mut Vec<(ManifestPath, String, Value)>,
+) {
+    match (written, code) {
+        (Value::String(text), _) if variables.is_unknown(text) => {
+            unknown.push((place, text.clone(), code.clone()));
+        }
+        (Value::Mapping(_), Value::Mapping(code)) => {
+            for (name, code) in code {
+                if let (Some(text), Some(written)) = (name.as_str(), written.get(name)) {
+                    add_unknown(place.clone().name(text), written, code, variables, unknown);
+                }
+            }
+        }
+        (Value::Sequence(items), _) => {
+            let mut texts = items.iter().filter_map(Value::as_str);
+            if let Some(text) = texts.find(|text| variables.is_unknown(text)) {
+                unknown.push((place, text.to_owned(), code.clone()));
+            }
+        }
+        _ => {}
     }
 }
 

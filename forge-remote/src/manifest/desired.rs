@@ -9,6 +9,9 @@ use super::owned::OwnedProperties;
 use super::values::scope_options;
 use crate::diagnostic::Location;
 
+/// The scopes of the system token and of the user token.
+pub(crate) const TOKEN_SCOPES: [&str; 2] = ["read:app-system-token", "read:app-user-token"];
+
 /// An item that the code declares, and the positions of its handlers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -91,8 +94,14 @@ pub struct DesiredManifest {
     pub foreign: BTreeSet<String>,
     /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
+    /// The modules that handlers had before the app's clock called them: each key with its endpoint's. An update
+    /// may remove them, with these endpoints.
+    pub former_modules: BTreeMap<String, String>,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,
+    /// Whether tokens are requested without the scopes that are named after them:
+    /// [`App::without_token_scopes`](crate::App::without_token_scopes).
+    pub without_token_scopes: bool,
     /// Whether the app manages missing permissions itself:
     /// [`App::app_managed_permissions`](crate::App::app_managed_permissions).
     pub app_managed: bool,
@@ -164,9 +173,11 @@ impl DesiredManifest {
         if scopes.is_empty() {
             return;
         }
-        let at = scopes.values().next().cloned().unwrap_or_default();
-        let exchanged = format!("{at} exchanges the app's token for users' tokens");
-        self.scope("read:app-system-token").reasons.push(exchanged);
+        if !self.without_token_scopes {
+            let at = scopes.values().next().cloned().unwrap_or_default();
+            let exchanged = format!("{at} exchanges the app's token for users' tokens");
+            self.scope(TOKEN_SCOPES[0]).reasons.push(exchanged);
+        }
         for (name, at) in scopes {
             let scope = self.scope(name);
             scope.impersonation = true;

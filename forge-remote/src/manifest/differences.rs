@@ -1,10 +1,15 @@
 //! Differences between the manifest and the code as diagnostics.
 
+use serde_yaml::Value;
+
 use super::compare::{Difference, Mismatch};
+use super::desired::TOKEN_SCOPES;
 use super::emit::to_yaml;
 use super::file::ManifestFile;
+use super::items::granted;
 use super::path::Step;
-use super::values::list;
+use super::values::{at, list};
+use super::variables::has_reference;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
 
 /// The rules of this file.
@@ -25,7 +30,8 @@ const MISSING: Rule = Rule::difference(
 const DIFFERENT: Rule = Rule::difference(
     "different",
     "The manifest and the code have different values. The deployed app follows the manifest, your server follows the \
-    code. `manifest --write` changes the manifest to the code's value.",
+    code. `manifest --write` changes the manifest to the code's value, but never replaces a variable such as `${PATH}`, \
+    because other environments may have other values: its declared default is compared.",
 );
 
 const STALE: Rule = Rule::difference(
@@ -34,14 +40,15 @@ const STALE: Rule = Rule::difference(
     binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
     (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`), or it is not \
     written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
-    only if `--prune KEY` names it or the endpoint that it calls, or if the code declares its key in another list, \
-    so that it does not delete hand-written entries.",
+    only if `--prune KEY` names it or the endpoint that it calls, or if it calls a handler of this code that has become \
+    one of another kind, so that it does not delete the entries of another service.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
     "missing-scope",
     "A handler needs a scope that `permissions.scopes` lacks: Atlassian would reject its token, or Forge would create \
-    no token. `manifest --write` adds the scope. After a new scope is deployed, each site's admin must consent.",
+    no token. `manifest --write` adds the scope. After a new scope is deployed, each site's admin must consent. A deployed \
+    app that gets tokens without the scopes that are named after them can leave them out: `App::without_token_scopes`.",
 );
 
 const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
@@ -72,6 +79,14 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
     if let Some(hint) = auth_hint(file, difference) {
         diagnostic = diagnostic.help(hint);
     }
+    if let Mismatch::Different { manifest, .. } = &difference.mismatch
+        && has_reference(manifest)
+    {
+        diagnostic = diagnostic.help(
+            "`manifest --write` does not replace variables: change the default in `environment.variables`, or write the \
+             code's value here",
+        );
+    }
     if rule == &STALE {
         let key = match last {
             Some(Step::Item(key)) => key.as_str(),
@@ -82,6 +97,15 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
              it, list the endpoint in `App::foreign_endpoints`; if it is no longer served, remove it with `manifest \
              --write --prune {key}`"
         ));
+    }
+    if rule == &MISSING_SCOPE
+        && let Mismatch::Missing { code } = &difference.mismatch
+        && requests_without_scope(file.value(), code)
+    {
+        diagnostic = diagnostic.help(
+            "if the app is deployed without it and its calls bring tokens, leave the manifest as it is, and call \
+             `App::without_token_scopes`",
+        );
     }
     if let Mismatch::Missing { code } = &difference.mismatch
         && difference.reasons.is_empty()
@@ -103,4 +127,19 @@ fn auth_hint(file: &ManifestFile, difference: &Difference) -> Option<&'static st
         "`auth` of a remote is only for calls of the app's functions; an endpoint's calls get the tokens of the \
          endpoint's `auth`",
     )
+}
+
+/// Returns whether the file requests a token and has scopes, but not the one that is named after the token.
+fn requests_without_scope(manifest: &Value, scope: &Value) -> bool {
+    let tokens = TOKEN_SCOPES.iter().zip(["appSystemToken", "appUserToken"]);
+    let mut token = tokens.filter(|(name, _)| scope == *name);
+    let Some((_, token)) = token.next() else {
+        return false;
+    };
+    let mut endpoints = list(manifest, &["modules", "endpoint"]).iter();
+    let is_requested = endpoints.any(|item| {
+        let enabled = at(item, &["auth", token, "enabled"]);
+        enabled.and_then(Value::as_bool) == Some(true)
+    });
+    is_requested && granted(manifest).any(|name| !TOKEN_SCOPES.contains(&name))
 }

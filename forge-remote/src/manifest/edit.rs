@@ -39,6 +39,15 @@ pub(super) struct Editor<'t> {
     line_end: &'static str,
     layout: Layout,
     pub(super) splices: Vec<(Range<usize>, String)>,
+    /// The first part with an anchor or an alias that an edit is inside of.
+    edited_mark: Option<Position>,
+}
+
+/// An edited text.
+pub(super) struct EditedText {
+    pub(super) text: String,
+    /// The first part with an anchor or an alias that an edit is inside of: it may be a part of others too.
+    pub(super) mark: Option<Position>,
 }
 
 impl<'t> Editor<'t> {
@@ -55,11 +64,26 @@ impl<'t> Editor<'t> {
             line_end,
             layout: root.map(|root| Layout::of(text, root)).unwrap_or_default(),
             splices: Vec::new(),
+            edited_mark: None,
         }
     }
 
+    /// Edits parts of a node, and records whether other parts, which refer to its anchor, may change too.
+    pub(super) fn edit_inside(
+        &mut self,
+        node: &Node,
+        edit: impl FnOnce(&mut Self) -> Edited,
+    ) -> Edited {
+        let before = self.splices.len();
+        edit(self)?;
+        if node.marked && self.splices.len() > before {
+            self.edited_mark.get_or_insert(node.at);
+        }
+        Ok(())
+    }
+
     /// Returns the edited text.
-    pub(super) fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> EditedText {
         // A stable sort: splices at one position keep their order.
         self.splices.sort_by_key(|(range, _)| range.start);
         let mut out = String::with_capacity(self.text.len() + 256);
@@ -73,7 +97,10 @@ impl<'t> Editor<'t> {
             at = at.max(range.end);
         }
         out.push_str(&self.text[at..]);
-        out
+        EditedText {
+            text: out,
+            mark: self.edited_mark,
+        }
     }
 
     /// Removes entries by index, and adds entries at the end.
@@ -135,6 +162,7 @@ impl<'t> Editor<'t> {
         if alone {
             let end = entry_end(entry);
             let lines = if with_comments {
+                self.refuse_unclear_comment(entry.key.at, start, column, at == 0)?;
                 lines::with_comments(self.text, start, end, column)
             } else {
                 start..lines::line_end_after(self.text, end)
@@ -175,9 +203,9 @@ impl<'t> Editor<'t> {
         };
         for at in remove {
             let item = &items[*at];
-            if let Some(at) = item.first_mark() {
+            if let Some(mark) = item.first_mark() {
                 return Err(Unsafe::new(
-                    at,
+                    mark,
                     "the part to remove has an anchor, alias, tag or merge key",
                 ));
             }
@@ -189,12 +217,9 @@ impl<'t> Editor<'t> {
                     "this item shares its line with another list",
                 ));
             }
-            let lines = lines::with_comments(
-                self.text,
-                start,
-                item.span.end,
-                lines::column(self.text, dash),
-            );
+            let column = lines::column(self.text, dash);
+            self.refuse_unclear_comment(item.at, start, column, *at == 0)?;
+            let lines = lines::with_comments(self.text, start, item.span.end, column);
             self.splices.push((lines, String::new()));
         }
         if !add.is_empty() {
@@ -223,42 +248,6 @@ impl<'t> Editor<'t> {
             }
             let at = lines::after(self.text, last.span.end, column);
             self.insert_lines(at, &lines);
-        }
-        Ok(())
-    }
-
-    /// Checks that each comment of a list that is removed is about one of its items.
-    pub(super) fn check_comments(&self, node: &Node) -> Edited {
-        let mut about_items = Vec::new();
-        if !node.is_flow() {
-            for item in node.items() {
-                let dash = self.dash(item)?;
-                let start = lines::line_start(self.text, dash);
-                let column = lines::column(self.text, dash);
-                about_items.push(lines::with_comments(
-                    self.text,
-                    start,
-                    item.span.end,
-                    column,
-                ));
-            }
-        }
-        let mut at = lines::line_start(self.text, node.span.start);
-        let end = lines::after(self.text, node.span.end, lines::column(self.text, at));
-        while at < end {
-            let line = at..lines::line_end_after(self.text, at + 1).min(end);
-            let is_about_item = about_items.iter().any(|lines| lines.contains(&at));
-            let text = &self.text[line.clone()];
-            let is_comment = match node.is_flow() {
-                true => text.contains('#'),
-                false => text.trim_start().starts_with('#'),
-            };
-            if is_comment && !is_about_item {
-                let reason =
-                    "this list would be removed with a comment that is about none of its items";
-                return Err(Unsafe::new(node.at, reason));
-            }
-            at = line.end.max(at + 1);
         }
         Ok(())
     }
@@ -467,7 +456,7 @@ impl<'t> Editor<'t> {
     }
 
     /// Returns the position of the dash of a block sequence's item.
-    fn dash(&self, item: &Node) -> Result<usize, Unsafe> {
+    pub(super) fn dash(&self, item: &Node) -> Result<usize, Unsafe> {
         let mut line = lines::line_start(self.text, item.span.start);
         let before = &self.text[line..item.span.start];
         if let Some(at) = before

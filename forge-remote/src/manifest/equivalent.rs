@@ -8,16 +8,30 @@ use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
+use super::filled::FilledPart;
 use super::items::key;
 use super::values::at;
+use super::variables::{Variables, has_reference};
 
-/// Returns the code's item, in the form that the manifest's item has.
+/// The manifest's variables that the code's item gets.
+#[derive(Clone, Copy)]
+pub(super) enum KeptVariables<'a> {
+    /// The ones that may stand for the code's value.
+    WithValueOfCode(&'a Variables<'a>),
+    /// All of them: an update never replaces a variable.
+    All(&'a Variables<'a>),
+}
+
+/// Returns the code's item, in the form that the manifest's item has: with its variables where they may have the
+/// code's value, or, to be written, with all of them.
 pub(super) fn wanted_of<'a>(
     path: &[&str],
-    found: &Value,
+    item: FilledPart<'_>,
     wanted: &'a Mapping,
     desired: &DesiredManifest,
+    variables: KeptVariables<'_>,
 ) -> Cow<'a, Mapping> {
+    let found = item.value;
     let mut wanted = Cow::Borrowed(wanted);
     if let ["modules", module_type] = path
         && let Some(kind) = kinds::declared().find(|kind| kind.module_type == *module_type)
@@ -25,22 +39,32 @@ pub(super) fn wanted_of<'a>(
         keep_disabled_flags(kind, found, &mut wanted);
     }
     match path {
+        ["modules", "endpoint"] if is_route_without_slash(found, &wanted) => {
+            if let Some(route) = found.get("route") {
+                wanted.to_mut().insert("route".into(), route.clone());
+            }
+        }
         ["modules", "endpoint"]
             if key(found).is_some_and(|key| desired.resolvers.contains(key)) =>
         {
             keep_page_route(found, &mut wanted);
         }
         ["modules", "webtrigger"] => keep_default_response(found, wanted.to_mut()),
-        ["remotes"] => keep_remote(found, wanted.to_mut()),
+        ["remotes"] => keep_remote(item.written, wanted.to_mut()),
         ["modules", "trigger"] => keep_events(found, wanted.to_mut()),
         ["modules", "action"] => keep_inputs(found, wanted.to_mut()),
-        [
-            "modules",
-            "bitbucket:mergeCheck" | "bitbucket:dynamicPipelinesProvider",
-        ] => keep_without_description(found, wanted.to_mut()),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => keep_translations(found, wanted.to_mut()),
         _ => {}
+    }
+    if has_reference(item.written) {
+        let mut code = Value::Mapping(wanted.into_owned());
+        let (variables, all) = match variables {
+            KeptVariables::WithValueOfCode(variables) => (variables, false),
+            KeptVariables::All(variables) => (variables, true),
+        };
+        item.keep_variables(&mut code, variables, all);
+        wanted = Cow::Owned(code.as_mapping().cloned().unwrap_or_default());
     }
     wanted
 }
@@ -72,13 +96,6 @@ fn insert_absent(mapping: &mut Mapping, place: &[&str], value: Value) {
     }
 }
 
-/// Keeps a module of Bitbucket without a description, which Atlassian's schema does not require.
-fn keep_without_description(found: &Value, wanted: &mut Mapping) {
-    if found.get("description").is_none() {
-        wanted.shift_remove("description");
-    }
-}
-
 /// Keeps an action's inputs without `required`, which is false by default.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-action/>
 fn keep_inputs(found: &Value, wanted: &mut Mapping) {
@@ -93,6 +110,14 @@ fn keep_inputs(found: &Value, wanted: &mut Mapping) {
             input.shift_remove("required");
         }
     }
+}
+
+/// Returns whether a route is the code's without its leading slash, as Atlassian's pages about Rovo write it.
+fn is_route_without_slash(found: &Value, wanted: &Mapping) -> bool {
+    let found = at(found, &["route", "path"]).and_then(Value::as_str);
+    let code = wanted.get("route").and_then(|route| route.get("path"));
+    let code = code.and_then(Value::as_str).unwrap_or_default();
+    found.is_some() && code.strip_prefix('/') == found
 }
 
 /// Keeps a page's endpoint with or without its route: a page's call names its own path.
@@ -136,7 +161,7 @@ fn keep_remote(found: &Value, wanted: &mut Mapping) {
     if let (Some(found), Some(code)) = (found.get("baseUrl"), wanted.get_mut("baseUrl")) {
         match found {
             Value::Mapping(found) => *code = wanted_urls(found, code),
-            url if is_variable(url) && code.is_string() => *code = url.clone(),
+            url if has_reference(url) && code.is_string() => *code = url.clone(),
             _ => {}
         }
     }
@@ -162,7 +187,7 @@ fn wanted_urls(found: &Mapping, code: &Value) -> Value {
     let mut urls = Mapping::new();
     for (region, url) in found {
         let kept = match code.shift_remove(region) {
-            Some(own) if !is_variable(url) => own,
+            Some(own) if !has_reference(url) => own,
             None if declares_regions => continue,
             _ => url.clone(),
         };
@@ -170,11 +195,6 @@ fn wanted_urls(found: &Mapping, code: &Value) -> Value {
     }
     urls.extend(code);
     Value::Mapping(urls)
-}
-
-/// Returns whether a text has a manifest variable.
-fn is_variable(text: &Value) -> bool {
-    text.as_str().is_some_and(|text| text.contains("${"))
 }
 
 /// Keeps a trigger's events in their form (names or objects) and order if they mean the same.
@@ -234,5 +254,7 @@ pub(super) fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
         all.push((name, filter, of.get("payload").unwrap_or(NOTHING)));
     }
     all.sort_by_key(|(name, ..)| *name);
+    // Twice means the same as once.
+    all.dedup();
     Some(all)
 }

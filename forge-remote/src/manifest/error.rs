@@ -31,8 +31,9 @@ pub enum ManifestError {
     NoAppId { path: PathBuf },
     #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
-    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another key \
-             with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
+    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written or another service's; give the \
+             handler another key with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module. If it was this code's, \
+             `manifest --write --prune {key}` removes it", path.display(), at.line, at.column)]
     Taken {
         path: PathBuf,
         at: Position,

@@ -1,5 +1,6 @@
 //! The manifest file: reading, merging with the code, and writing it atomically.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -10,13 +11,14 @@ use std::sync::OnceLock;
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
-use super::edit::Unsafe;
+use super::edit::{EditedText, Unsafe};
 use super::emit::to_yaml;
 use super::error::ManifestError;
 use super::parallel::in_parallel;
 use super::path::{ManifestPath, Step};
 use super::plan::Plan;
 use super::tree::{self, Node};
+use super::variables::{Variables, has_reference};
 use crate::diagnostic::Position;
 use crate::fit::AppId;
 
@@ -166,6 +168,21 @@ impl ManifestFile {
     /// Returns the text; empty if the file does not exist.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the file with each variable replaced by its declared default; the text is the same.
+    pub(crate) fn with_defaults(&self) -> Cow<'_, Self> {
+        if !has_reference(&self.value) {
+            return Cow::Borrowed(self);
+        }
+        let variables = Variables::of(&self.value);
+        let mut file = self.clone();
+        file.value = variables.with_defaults(&self.value);
+        file.indices = OnceLock::new();
+        if let Some(root) = &mut file.root {
+            root.replace_texts(&|text| variables.with_default(text));
+        }
+        Cow::Owned(file)
     }
 
     /// Returns the value.
@@ -382,12 +399,23 @@ impl ManifestFile {
             return Ok(None);
         }
 
-        let edited = self.edited(&plan, new.clone())?;
+        let EditedText {
+            text: edited,
+            mark: marked,
+        } = self.edited(&plan, new.clone())?;
         let edited = edited.as_str();
 
         // Two parsers, this one and serde's, must read the expected value from the new text.
-        let guard = || ManifestError::Guard {
-            path: self.path.clone(),
+        let guard = || {
+            let path = self.path.clone();
+            match marked {
+                Some(at) => {
+                    let reason = "the change in this part, which has an anchor or an alias, would change another part too";
+                    let reason = reason.to_owned();
+                    ManifestError::Unsafe { path, at, reason }
+                }
+                None => ManifestError::Guard { path },
+            }
         };
         let (root, after) = parse_twice(edited);
         let root = root.ok_or_else(guard)?;
@@ -412,7 +440,7 @@ impl ManifestFile {
     }
 
     /// Returns the text with a plan's changes, with the line ends that it had.
-    fn edited(&self, plan: &Plan<'_>, new: Mapping) -> Result<String, ManifestError> {
+    fn edited(&self, plan: &Plan<'_>, new: Mapping) -> Result<EditedText, ManifestError> {
         let failure = |Unsafe { at, reason }| ManifestError::Unsafe {
             path: self.path.clone(),
             at,
@@ -430,8 +458,8 @@ impl ManifestFile {
         let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
         let ended = format!("{body}{line_end}");
         let mut edited = plan.apply_to_text(&ended, root, new).map_err(failure)?;
-        if edited.ends_with(line_end) {
-            edited.truncate(edited.len() - line_end.len());
+        if edited.text.ends_with(line_end) {
+            edited.text.truncate(edited.text.len() - line_end.len());
         }
         Ok(edited)
     }

@@ -13,11 +13,6 @@ pub(super) fn key(item: &Value) -> Option<&str> {
     item.get("key")?.as_str()
 }
 
-/// Returns the key of an item that is a mapping.
-pub(super) fn key_of(item: &Mapping) -> Option<&str> {
-    item.get("key")?.as_str()
-}
-
 /// Returns the text of an item's property.
 pub(super) fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
     item.get(name)?.as_str()

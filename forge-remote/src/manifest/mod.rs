@@ -13,6 +13,8 @@ mod changes;
 #[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
+mod comments;
+#[cfg(feature = "cli")]
 mod compare;
 mod desired;
 #[cfg(feature = "cli")]
@@ -27,6 +29,8 @@ mod equivalent;
 mod error;
 #[cfg(feature = "cli")]
 mod file;
+#[cfg(feature = "cli")]
+mod filled;
 #[cfg(feature = "cli")]
 mod flow_style;
 #[cfg(feature = "cli")]
@@ -77,6 +81,7 @@ pub(crate) use bindings::bindings;
 pub(crate) use changes::{changes, stale_keys};
 #[cfg(feature = "cli")]
 pub use compare::{Difference, Mismatch, compare};
+pub(crate) use desired::TOKEN_SCOPES;
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
 #[cfg(feature = "cli")]
 pub use emit::to_yaml;

@@ -21,7 +21,7 @@ pub(super) struct Taken {
 
 /// An item that calls this app's remotes and that the code does not declare.
 pub(super) struct Stale<'a> {
-    pub(super) path: Vec<&'a str>,
+    pub(super) path: [&'static str; 2],
     pub(super) index: usize,
     pub(super) item: &'a Value,
     /// Whether it is proven to be of this code base, so that an update removes it.
@@ -55,7 +55,7 @@ pub(super) fn check_taken(
     let removed: BTreeSet<(&str, usize)> = stale
         .iter()
         .filter(|stale| stale.removable)
-        .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
+        .map(|stale| (stale.path[1], stale.index))
         .collect();
     for (module_type, index, item) in modules(manifest) {
         let Some(key) = key(item).filter(|_| !removed.contains(&(module_type, index))) else {
@@ -84,13 +84,11 @@ pub(super) fn check_taken(
 
 /// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
 /// remotes that are not foreign, and modules of a generated type that name such endpoints and no others.
+/// The manifest has the defaults of its variables.
 ///
-/// Such an item may be another service's, because a remote's key does not show who serves an endpoint.
-/// It is proven to be of this code base, and so removable, if
-///
-/// - its key is one of [`DesiredManifest::removable`];
-/// - the code declares its key in another list: the handler has become one of another kind;
-/// - it is a module and the endpoint that it names is removed.
+/// Such an item may be another service's, because a remote's key does not show who serves an endpoint, and a
+/// service may use a key that this code uses in another list. [`Evidence`] has the proofs that an item is of this
+/// code base, and so removable.
 pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> Vec<Stale<'a>> {
     let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
     let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
@@ -103,14 +101,12 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         })
         .collect();
     let endpoints: BTreeSet<&str> = kept
-        .into_iter()
+        .iter()
+        .copied()
         .chain(gone.values().filter_map(|item| key(item)))
         .collect();
 
-    let declared = wanted.modules.values().flatten().chain(&wanted.endpoints);
-    let declared: BTreeSet<&str> = declared.map(Entry::key).collect();
-    let removable = |key: &str| wanted.removable.contains(key) || declared.contains(key);
-    let mut stale = Vec::new();
+    let mut modules = Vec::new();
     for kind in kinds::declared() {
         let wanted_keys: BTreeSet<&str> = wanted
             .modules
@@ -125,29 +121,132 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         {
             let not_wanted = key(item).is_some_and(|key| !wanted_keys.contains(key));
             if not_wanted && is_generated(item, kind, &remotes, &endpoints, &wanted.pages) {
-                let mut named = kind.endpoint_places.iter();
-                stale.push(Stale {
-                    path: vec!["modules", kind.module_type],
+                modules.push(StaleModule {
+                    kind,
                     index,
                     item,
-                    removable: key(item).is_some_and(removable)
-                        || named.any(|path| {
-                            endpoint_at(item, path).is_some_and(|endpoint| {
-                                wanted.removable.contains(endpoint)
-                                    && !wanted.endpoints.iter().any(|one| one.key() == endpoint)
-                            })
-                        }),
+                    endpoints: endpoints_of(item, kind),
                 });
             }
         }
     }
+    let evidence = Evidence::new(wanted, kept);
+    let removed: BTreeSet<&str> = gone
+        .values()
+        .filter(|item| evidence.of_endpoint(item, &modules))
+        .filter_map(|item| key(item))
+        .collect();
+    let mut stale = Vec::new();
+    for module in modules {
+        let names_removed = module.endpoints.iter().any(|one| removed.contains(one));
+        stale.push(Stale {
+            path: ["modules", module.kind.module_type],
+            index: module.index,
+            item: module.item,
+            removable: names_removed || evidence.of_module(&module),
+        });
+    }
     stale.extend(gone.into_iter().map(|(index, item)| Stale {
-        path: vec!["modules", "endpoint"],
+        path: ["modules", "endpoint"],
         index,
         item,
-        removable: key(item).is_some_and(removable),
+        removable: key(item).is_some_and(|key| removed.contains(key)),
     }));
     stale
+}
+
+/// A module of a generated type that the code does not declare.
+struct StaleModule<'a> {
+    kind: &'static KindSpec,
+    index: usize,
+    item: &'a Value,
+    endpoints: Vec<&'a str>,
+}
+
+/// The proofs that an item is of this code base's past. A key alone proves nothing if the code has it in another
+/// list: the item must also call a handler of this code.
+struct Evidence<'a> {
+    wanted: &'a DesiredManifest,
+    /// The keys of the code's modules and endpoints.
+    declared: BTreeSet<&'a str>,
+    /// The keys of the code's endpoints.
+    endpoints: BTreeSet<&'a str>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(wanted: &'a DesiredManifest, endpoints: BTreeSet<&'a str>) -> Self {
+        let declared = wanted.modules.values().flatten().chain(&wanted.endpoints);
+        Self {
+            wanted,
+            declared: declared.map(Entry::key).collect(),
+            endpoints,
+        }
+    }
+
+    /// Returns whether a module was one of this code's: its key is [`DesiredManifest::removable`]; a handler had
+    /// it ([`DesiredManifest::former_modules`]); or its handler has become one of another kind, which has the key
+    /// in another list, and the module calls endpoints of this code only.
+    fn of_module(&self, module: &StaleModule<'_>) -> bool {
+        let key = key(module.item).unwrap_or_default();
+        let calls_ours = || {
+            let mut named = module.endpoints.iter();
+            !module.endpoints.is_empty() && named.all(|one| self.endpoints.contains(one))
+        };
+        self.wanted.removable.contains(key)
+            || self.was_handlers(module)
+            || (self.declared.contains(key) && calls_ours())
+    }
+
+    /// Returns whether an endpoint was one of this code's: its key is [`DesiredManifest::removable`]; a module that
+    /// a handler had names it; or its handler has become one of a kind with a module, which has the key now, and
+    /// is still called at the same path.
+    fn of_endpoint(&self, item: &Value, modules: &[StaleModule<'_>]) -> bool {
+        let Some(key) = key(item) else { return false };
+        let is_of_former_module = || {
+            let mut modules = modules.iter().filter(|one| self.was_handlers(one));
+            modules.any(|module| module.endpoints.contains(&key))
+        };
+        self.wanted.removable.contains(key) || is_of_former_module() || self.is_served(key, item)
+    }
+
+    fn was_handlers(&self, module: &StaleModule<'_>) -> bool {
+        let key = key(module.item).unwrap_or_default();
+        let endpoint = self.wanted.former_modules.get(key);
+        endpoint.is_some_and(|endpoint| module.endpoints == [endpoint.as_str()])
+    }
+
+    /// Returns whether a module of the code with this key is called at the endpoint's path and remote.
+    fn is_served(&self, of_key: &str, item: &Value) -> bool {
+        let address = |item: &Value| {
+            let path = endpoint_at(item, &["route", "path"]).map(str::to_owned);
+            text(item, "remote").map(str::to_owned).zip(path)
+        };
+        let Some(address_of_item) = address(item) else {
+            return false;
+        };
+        kinds::declared().any(|kind| {
+            let entries = self.wanted.modules.get(kind.module_type);
+            let mut entries = entries.into_iter().flatten();
+            let Some(module) = entries.find(|entry| entry.key() == of_key) else {
+                return false;
+            };
+            let module = Value::Mapping(module.item.clone());
+            let named = endpoints_of(&module, kind);
+            let mut endpoints = self.wanted.endpoints.iter();
+            endpoints.any(|endpoint| {
+                let item = Value::Mapping(endpoint.item.clone());
+                named.contains(&endpoint.key()) && address(&item).as_ref() == Some(&address_of_item)
+            })
+        })
+    }
+}
+
+/// Returns the endpoints that a module names where its kind names them.
+fn endpoints_of<'a>(item: &'a Value, kind: &KindSpec) -> Vec<&'a str> {
+    let places = kind.endpoint_places.iter();
+    places
+        .filter_map(|place| endpoint_at(item, place))
+        .collect()
 }
 
 /// Returns whether a module of a generated type was generated, as opposed to hand-written.
@@ -163,15 +262,10 @@ fn is_generated(
         return text(item, "remote").is_some_and(|remote| remotes.contains(remote))
             && key(item) == kind.shared_key;
     }
-    let mut named = kind
-        .endpoint_places
-        .iter()
-        .filter_map(|path| endpoint_at(item, path))
-        .peekable();
-    let names_one = named.peek().is_some();
+    let named = endpoints_of(item, kind);
     // A provider names several endpoints; if one of them is not the app's, it is hand-written.
-    names_one
-        && named.all(|endpoint| {
+    !named.is_empty()
+        && named.into_iter().all(|endpoint| {
             // A module, such as an action, that names an `#[endpoint]` is hand-written, unless it has
             // a generated key.
             let has_generated_key = || {

@@ -7,21 +7,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::{DesiredManifest, Entry, Scope, scopes_value};
-use super::edit::{Editor, Unsafe};
-use super::equivalent::wanted_of;
-use super::items::{granted, is_empty_auth, key, key_of, same};
+use super::edit::{Edited, EditedText, Editor, Unsafe};
+use super::equivalent::{KeptVariables, wanted_of};
+use super::filled::{FilledManifest, FilledPart};
+use super::items::{granted, is_empty_auth, same};
 use super::owned::OwnedProperties;
 use super::ownership::{Stale, Taken, check_taken, stale_items};
 use super::tree::Node;
-use super::values::{ALLOW_IMPERSONATION, list, scope_options};
+use super::values::{ALLOW_IMPERSONATION, scope_options};
 
 /// The changes of one list of keyed items.
 struct ListPlan<'a> {
-    path: Vec<&'a str>,
+    path: Vec<&'static str>,
     /// The indices of the items to remove: a hand-written item may have the same key.
     remove: BTreeSet<usize>,
-    /// The items to add or to change, with the properties the code decides.
-    set: Vec<(Cow<'a, Mapping>, OwnedProperties)>,
+    /// The items to add or to change.
+    set: Vec<PlannedItem<'a>>,
+}
+
+/// An item that the code declares.
+struct PlannedItem<'a> {
+    item: Cow<'a, Mapping>,
+    /// The properties the code decides.
+    owned: OwnedProperties,
+    /// The index of the manifest's item to change; `None` to add one.
+    at: Option<usize>,
 }
 
 impl ListPlan<'_> {
@@ -41,27 +51,20 @@ impl ListPlan<'_> {
             Value::Sequence(items) => items,
             _ => Vec::new(),
         };
+        let mut added = Vec::new();
+        for planned in &self.set {
+            match planned.at.and_then(|at| items.get_mut(at)) {
+                Some(Value::Mapping(found)) => reconcile(found, &planned.item, planned.owned),
+                _ => added.push(planned.value()),
+            }
+        }
         let mut index = 0..;
         items.retain(|_| {
             index
                 .next()
                 .is_none_or(|index| !self.remove.contains(&index))
         });
-        let places: BTreeMap<String, usize> = items
-            .iter()
-            .enumerate()
-            .rev()
-            .filter_map(|(at, item)| Some((key(item)?.to_owned(), at)))
-            .collect();
-        for (wanted, owned) in &self.set {
-            let found = key_of(wanted)
-                .and_then(|key| places.get(key))
-                .and_then(|at| items.get_mut(*at));
-            match found {
-                Some(Value::Mapping(found)) => reconcile(found, wanted, *owned),
-                _ => items.push(Value::Mapping(wanted.clone().into_owned())),
-            }
-        }
+        items.extend(added);
         // Forge rejects an empty list.
         if items.is_empty() {
             parent.shift_remove(*name);
@@ -80,54 +83,35 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Compares a manifest with the code; fails if a hand-written item has the key of a generated one.
     pub(super) fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Result<Self, Taken> {
-        let stale = stale_items(manifest, wanted);
-        check_taken(manifest, wanted, &stale)?;
+        let filled = FilledManifest::new(manifest);
+        let stale = stale_items(&filled.value, wanted);
+        check_taken(&filled.value, wanted, &stale)?;
+        let mut removed_items: BTreeMap<[&'static str; 2], BTreeSet<usize>> = BTreeMap::new();
+        for Stale { path, index, .. } in stale.iter().filter(|stale| stale.removable) {
+            removed_items.entry(*path).or_default().insert(*index);
+        }
         let mut lists: Vec<ListPlan<'a>> = Vec::new();
-        let mut plan = |path: Vec<&'a str>, entries: &'a [Entry]| {
-            let set = entries
-                .iter()
-                .map(|entry| (Cow::Borrowed(&entry.item), entry.owned));
-            lists.push(ListPlan {
-                path,
-                remove: BTreeSet::new(),
-                set: set.collect(),
-            });
+        let mut plan = |path: Vec<&'static str>, entries: &'a [Entry]| {
+            let removed = <[&str; 2]>::try_from(path.as_slice()).ok();
+            let remove = removed.and_then(|path| removed_items.remove(&path));
+            let remove = remove.unwrap_or_default();
+            let set = planned_items(&filled, &path, entries, wanted, &remove);
+            lists.push(ListPlan { path, remove, set });
         };
         for (module_type, entries) in &wanted.modules {
-            plan(vec!["modules", module_type], entries);
+            plan(vec!["modules", *module_type], entries);
         }
         plan(vec!["modules", "endpoint"], &wanted.endpoints);
         plan(vec!["remotes"], &wanted.remotes);
-        let removed = stale.into_iter().filter(|stale| stale.removable);
-        for Stale { path, index, .. } in removed {
-            match lists.iter_mut().find(|list| list.path == path) {
-                Some(list) => {
-                    list.remove.insert(index);
-                }
-                None => lists.push(ListPlan {
-                    path,
-                    remove: [index].into(),
-                    set: Vec::new(),
-                }),
-            }
-        }
-        for change in &mut lists {
-            // If several items have the same key, the first counts.
-            let items = list(manifest, &change.path).iter().rev();
-            let found: BTreeMap<&str, &Value> =
-                items.filter_map(|item| Some((key(item)?, item))).collect();
-            for (item, _) in &mut change.set {
-                if let Cow::Borrowed(code) = *item
-                    && let Some(found) = key_of(code).and_then(|key| found.get(key))
-                {
-                    *item = wanted_of(&change.path, found, code, wanted);
-                }
-            }
-        }
-        Ok(Self {
-            lists,
-            scopes: wanted.scopes_given(&granted(manifest).collect()),
-        })
+        lists.extend(removed_items.into_iter().map(|(path, remove)| ListPlan {
+            path: path.to_vec(),
+            remove,
+            set: Vec::new(),
+        }));
+        let granted: BTreeSet<&str> = granted(&filled.value).collect();
+        let mut scopes = wanted.scopes_given(&granted);
+        scopes.retain(|scope| scope.impersonation || !granted.contains(scope.name.as_str()));
+        Ok(Self { lists, scopes })
     }
 
     /// Applies the changes to the manifest's value.
@@ -189,7 +173,7 @@ impl<'a> Plan<'a> {
         text: &str,
         root: Option<&Node>,
         new: Mapping,
-    ) -> Result<String, Unsafe> {
+    ) -> Result<EditedText, Unsafe> {
         let mut editor = Editor::new(text, root);
         let Some(root) = root.filter(|root| !root.is_null()) else {
             let mut document = new;
@@ -227,15 +211,19 @@ impl<'a> Plan<'a> {
                 let modules = &entry.value;
                 let mut add = Vec::new();
                 let mut remove = Vec::new();
-                for list in lists() {
-                    list.edit(editor, modules, list.path[1], &mut remove, &mut add)?;
-                }
+                editor.edit_inside(modules, |editor| {
+                    let mut lists = lists();
+                    lists.try_for_each(|list| {
+                        list.edit(editor, modules, list.path[1], &mut remove, &mut add)
+                    })
+                })?;
                 if add.is_empty() && remove.len() == modules.entries().len() {
                     let at = root
                         .entries()
                         .iter()
                         .position(|one| one.key.at == entry.key.at)
                         .unwrap_or_default();
+                    editor.check_comments_between_lists(entry)?;
                     return editor.edit_entries(root, &[at], Vec::new());
                 }
                 editor.edit_entries(modules, &remove, add)
@@ -328,13 +316,45 @@ impl<'a> Plan<'a> {
     }
 }
 
+impl PlannedItem<'_> {
+    fn value(&self) -> Value {
+        Value::Mapping(self.item.clone().into_owned())
+    }
+}
+
+/// Returns the code's items with the items of the manifest's list that they change. If several items have the same
+/// key, the first counts.
+fn planned_items<'a>(
+    filled: &FilledManifest<'_>,
+    path: &[&str],
+    entries: &'a [Entry],
+    wanted: &'a DesiredManifest,
+    remove: &BTreeSet<usize>,
+) -> Vec<PlannedItem<'a>> {
+    let mut found: BTreeMap<&str, (usize, FilledPart<'_>)> = BTreeMap::new();
+    for (at, part) in filled.items(path).enumerate() {
+        if let Some(key) = part.key().filter(|_| !remove.contains(&at)) {
+            found.entry(key).or_insert((at, part));
+        }
+    }
+    let variables = KeptVariables::All(&filled.variables);
+    let planned = entries.iter().map(|entry| {
+        let found = found.get(entry.key());
+        PlannedItem {
+            item: match found {
+                Some((_, part)) => wanted_of(path, *part, &entry.item, wanted, variables),
+                None => Cow::Borrowed(&entry.item),
+            },
+            owned: entry.owned,
+            at: found.map(|(at, _)| *at),
+        }
+    });
+    planned.collect()
+}
+
 impl ListPlan<'_> {
     fn items(&self) -> Value {
-        let items = self
-            .set
-            .iter()
-            .map(|(item, _)| Value::Mapping(item.clone().into_owned()));
-        Value::Sequence(items.collect())
+        Value::Sequence(self.set.iter().map(PlannedItem::value).collect())
     }
 
     /// Edits one list. If the whole list is added or removed, it goes into the parent's `add` or
@@ -346,7 +366,7 @@ impl ListPlan<'_> {
         name: &str,
         remove: &mut Vec<usize>,
         add: &mut Vec<(String, Value)>,
-    ) -> Result<(), Unsafe> {
+    ) -> Edited {
         let Some(entry) = parent.entry(name) else {
             if !self.set.is_empty() {
                 add.push((name.to_owned(), self.items()));
@@ -361,19 +381,17 @@ impl ListPlan<'_> {
                 editor.fill(parent, entry, &self.items())
             };
         }
-        let gone: Vec<usize> = self.remove.iter().copied().collect();
         let mut new = Vec::new();
-        let kept = node.items().iter().enumerate().rev();
-        let places: BTreeMap<&str, &Node> = kept
-            .filter(|(index, _)| !self.remove.contains(index))
-            .filter_map(|(_, item)| Some((item.get("key")?.scalar()?, item)))
-            .collect();
-        for (wanted, owned) in &self.set {
-            match places.get(key_of(wanted).unwrap_or_default()) {
-                Some(item) => editor.reconcile(item, wanted, *owned)?,
-                None => new.push(Value::Mapping(wanted.clone().into_owned())),
+        editor.edit_inside(node, |editor| {
+            for planned in &self.set {
+                match planned.at.and_then(|at| node.items().get(at)) {
+                    Some(item) => editor.reconcile(item, &planned.item, planned.owned)?,
+                    None => new.push(planned.value()),
+                }
             }
-        }
+            Ok(())
+        })?;
+        let gone: Vec<usize> = self.remove.iter().copied().collect();
         if gone.len() == node.items().len() && new.is_empty() {
             if node.marked {
                 return Err(Unsafe::new(
@@ -381,7 +399,7 @@ impl ListPlan<'_> {
                     "the part to remove has an anchor, alias or tag",
                 ));
             }
-            editor.check_comments(node)?;
+            editor.check_comments(entry)?;
             let at = parent
                 .entries()
                 .iter()

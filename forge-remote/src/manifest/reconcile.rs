@@ -25,6 +25,15 @@ impl Editor<'_> {
         wanted: &Mapping,
         owned: OwnedProperties,
     ) -> Edited {
+        self.edit_inside(node, |editor| editor.reconcile_entries(node, wanted, owned))
+    }
+
+    fn reconcile_entries(
+        &mut self,
+        node: &Node,
+        wanted: &Mapping,
+        owned: OwnedProperties,
+    ) -> Edited {
         let mut changes = Changes::default();
         for (at, entry) in node.entries().iter().enumerate() {
             let name = entry.key.scalar().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A manifest's text as a tree whose nodes know their positions, for edits that preserve the rest of
 //! the text and for messages with line and column.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
@@ -291,6 +292,28 @@ impl NodeKind {
 }
 
 impl Node {
+    /// Replaces the texts that change. A replaced text is a text, whatever it looks like.
+    pub(super) fn replace_texts(&mut self, new: &impl Fn(&str) -> Cow<'_, str>) {
+        match &mut self.kind {
+            NodeKind::Scalar { text, style } => {
+                let replaced = match new(text) {
+                    Cow::Borrowed(_) => return,
+                    Cow::Owned(replaced) => replaced,
+                };
+                *text = replaced;
+                *style = Style::Double;
+            }
+            NodeKind::Sequence { items, .. } => {
+                items.iter_mut().for_each(|item| item.replace_texts(new));
+            }
+            NodeKind::Mapping { entries, .. } => {
+                for entry in entries {
+                    entry.value.replace_texts(new);
+                }
+            }
+        }
+    }
+
     pub fn scalar(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar { text, .. } => Some(text),

@@ -71,16 +71,20 @@ impl<'a> Variables<'a> {
         self.resolve_in(text, |_| None)
     }
 
+    /// Returns a text with each variable replaced by its default; a variable without a default stays.
+    #[cfg(feature = "cli")]
+    pub(super) fn with_default<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let default = |name: &str| Ok(self.0.get(name).cloned().flatten());
+        let filled = replaced::<Infallible>(text, default);
+        filled.unwrap_or_else(|never| match never {})
+    }
+
     /// Returns a value with each variable in its texts replaced by its default; a variable without a default
     /// stays.
     #[cfg(feature = "cli")]
     pub(super) fn with_defaults(&self, value: &Value) -> Value {
         match value {
-            Value::String(text) => {
-                let default = |name: &str| Ok(self.0.get(name).cloned().flatten());
-                let filled = replaced::<Infallible>(text, default);
-                Value::String(filled.map_or_else(|never| match never {}, Cow::into_owned))
-            }
+            Value::String(text) => Value::String(self.with_default(text).into_owned()),
             Value::Sequence(items) => items.iter().map(|item| self.with_defaults(item)).collect(),
             Value::Mapping(parts) => {
                 let parts = parts.iter();
@@ -89,6 +93,25 @@ impl<'a> Variables<'a> {
             }
             other => other.clone(),
         }
+    }
+
+    /// Returns whether a text with variables may stand for this value: by the declared defaults, by the
+    /// environment here, or because only `forge deploy` knows its value.
+    #[cfg(feature = "cli")]
+    pub(super) fn may_be(&self, text: &str, value: &Value) -> bool {
+        let Some(value) = plain_text(value) else {
+            return false;
+        };
+        match self.resolve_defaults(text) {
+            Ok(default) => default == value || self.resolve(text).is_ok_and(|here| here == value),
+            Err(_) => true,
+        }
+    }
+
+    /// Returns whether a text has a variable without a default: only `forge deploy` knows its value.
+    #[cfg(feature = "cli")]
+    pub(super) fn is_unknown(&self, text: &str) -> bool {
+        matches!(self.resolve_defaults(text), Err(VariableError::Unset(_)))
     }
 
     fn resolve_in<'t>(
@@ -131,6 +154,23 @@ fn replaced<'t, 'v, E>(
     }
     replaced.push_str(rest);
     Ok(Cow::Owned(replaced))
+}
+
+/// Returns whether a text refers to a variable.
+#[cfg(feature = "cli")]
+pub(super) fn is_variable(text: &str) -> bool {
+    next_reference(text).is_some()
+}
+
+/// Returns whether a value has a text with a variable.
+#[cfg(feature = "cli")]
+pub(super) fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_variable(text),
+        Value::Sequence(items) => items.iter().any(has_reference),
+        Value::Mapping(parts) => parts.values().any(has_reference),
+        _ => false,
+    }
 }
 
 /// Returns the names of the variables that a text refers to, in their order.

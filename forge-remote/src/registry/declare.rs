@@ -6,7 +6,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Auth, Handler, Module, Registry};
 use crate::fit::AllowedCaller;
-use crate::manifest::{DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives};
+use crate::manifest::{
+    DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives, TOKEN_SCOPES,
+};
 
 impl Registry {
     /// Returns the manifest that these handlers need. The first remote is the default.
@@ -35,8 +37,8 @@ impl Registry {
         let mut desired = declared.desired;
         // The entries that a handler had when Forge called it.
         let cron = self.handlers().iter().filter(|handler| handler.is_cron());
-        let former = cron.flat_map(|handler| [handler.key(), handler.endpoint()]);
-        desired.removable.extend(former.map(str::to_owned));
+        let former = cron.map(|one| (one.key().to_owned(), one.endpoint().to_owned()));
+        desired.former_modules = former.collect();
         // The attribute proves that such an entry is of this code's past.
         let former = self.handlers().iter().flat_map(Handler::former_keys);
         desired.removable.extend(former.cloned());
@@ -218,10 +220,7 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
         }
     }
     let mut scopes = Vec::new();
-    for (name, mut reasons) in [
-        ("read:app-system-token", system),
-        ("read:app-user-token", user),
-    ] {
+    for (name, mut reasons) in [(TOKEN_SCOPES[0], system), (TOKEN_SCOPES[1], user)] {
         reasons.extend(others.remove(name).unwrap_or_default());
         if !reasons.is_empty() {
             scopes.push(Scope::new(name, reasons));

@@ -6,6 +6,7 @@ mod cron;
 mod field;
 mod golden;
 mod module_rules;
+mod ownership;
 mod page_rules;
 mod random;
 mod removal;

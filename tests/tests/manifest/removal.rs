@@ -243,6 +243,171 @@ fn a_removed_list_takes_only_its_items_comments_along() {
     assert!(error.contains("about none of its items"), "{error}");
 }
 
+/// The comment of the next list is about that one.
+#[test]
+fn a_list_is_removed_below_and_above_other_lists_comments() {
+    let keep = "  # theirs\n  trigger:\n    - key: theirs\n      endpoint: keep\n      events: [avi:forge:installed:app]\n";
+    let list = "  # the endpoints\n  endpoint: # ours\n    # about gone\n    - key: gone\n      remote: backend\n      # the end of gone\n\n";
+    let panels = "  # the panels\n  jira:issuePanel:\n    - key: panel\n";
+    let text = format!("modules:\n{keep}{list}{panels}{REMOTES}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let merged = file.merged_with(&wanted(), None).unwrap();
+    assert_eq!(merged, format!("modules:\n{keep}\n{panels}{REMOTES}"));
+}
+
+#[test]
+fn the_comments_of_a_removed_section_are_not_lost() {
+    let list = "  # about the list\n  endpoint:\n    - key: gone\n      remote: backend\n";
+    let removed = |before: &str, after: &str| {
+        let text = format!("modules:\n{before}{list}{after}{REMOTES}");
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let merged = file.merged_with(&wanted(), None);
+        merged.map_err(|error| error.to_string())
+    };
+    assert_eq!(removed("", "").as_deref(), Ok(REMOTES));
+    for (before, after) in [
+        ("  # macro:\n  #   - key: parked\n\n", ""),
+        ("", "  # macro:\n  #   - key: parked\n"),
+    ] {
+        let error = removed(before, after).unwrap_err();
+        assert!(error.contains("about none of its lists"), "{error}");
+    }
+    let error = pruned("\n  # ours\n    - key: gone\n      remote: backend\n").unwrap_err();
+    assert!(error.contains("about none of its items"), "{error}");
+}
+
+/// The parts between two items: `NEXT` and `PREVIOUS` stand for their keys.
+const BETWEEN: [&str; 8] = [
+    "",
+    "\n",
+    "    # head NEXT\n",
+    "\n    # head NEXT\n    # head NEXT\n",
+    "      # tail PREVIOUS\n",
+    "\n      # tail PREVIOUS\n",
+    "  # unclear NEXT\n",
+    "    # unclear NEXT\n\n",
+];
+
+/// Returns what is wrong with the comments of a list.
+fn misplaced(before: &str, after: &str, kept: &[&str]) -> Option<String> {
+    let is_item = |line: &&str| line.trim_start().starts_with("- key: ");
+    let lines: Vec<&str> = after.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((kind, key)) = line
+            .trim()
+            .strip_prefix("# ")
+            .and_then(|rest| rest.split_once(' '))
+        else {
+            continue;
+        };
+        let near = match kind {
+            "tail" => lines[..at].iter().copied().rfind(is_item),
+            _ => lines[at..].iter().copied().find(is_item),
+        };
+        if near != Some(&format!("    - key: {key}")) {
+            return Some(format!("`{line}` is beside {near:?}"));
+        }
+    }
+    let comments = |text: &str| -> Vec<String> {
+        let about_kept =
+            |line: &&str| line.contains('#') && kept.iter().any(|key| line.ends_with(key));
+        text.lines().filter(about_kept).map(str::to_owned).collect()
+    };
+    (comments(before) != comments(after)).then(|| "a comment was lost".to_owned())
+}
+
+#[test]
+fn comments_of_items_in_block_style_stay_with_them() {
+    let names = ["a", "b", "c"];
+    let head = "modules:\n  macro:\n    - key: m\n  endpoint:\n";
+    let (mut edits, mut refused) = (0, 0);
+    for gaps in 0..BETWEEN.len().pow(3) {
+        let gap = |at: u32| BETWEEN[gaps / BETWEEN.len().pow(at) % BETWEEN.len()];
+        if gap(0).contains("PREVIOUS") {
+            continue;
+        }
+        let mut list = String::new();
+        for (at, name) in names.iter().enumerate() {
+            let previous = names[at.saturating_sub(1)];
+            let gap = gap(u32::try_from(at).unwrap());
+            list += &gap.replace("NEXT", name).replace("PREVIOUS", previous);
+            list += &format!("    - key: {name}\n      remote: backend\n");
+        }
+        let text =
+            format!("{head}{list}      # tail c\n  # next\n  function:\n    - key: f\n{REMOTES}");
+        for bits in 1..8_usize {
+            let (gone, kept): (Vec<&str>, Vec<&str>) =
+                (0..3).map(|at| (names[at], bits & (1 << at) != 0)).fold(
+                    (Vec::new(), Vec::new()),
+                    |(mut gone, mut kept), (name, is_gone)| {
+                        if is_gone { &mut gone } else { &mut kept }.push(name);
+                        (gone, kept)
+                    },
+                );
+            let mut wanted = wanted();
+            wanted.removable = gone.iter().map(|key| (*key).to_owned()).collect();
+            wanted.foreign = kept.iter().map(|key| (*key).to_owned()).collect();
+            let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+            let is_unclear = gone
+                .iter()
+                .any(|key| text.contains(&format!("unclear {key}")));
+            match file.merged_with(&wanted, None) {
+                Ok(edited) => {
+                    edits += 1;
+                    assert!(
+                        edited.contains("  # next\n  function:\n"),
+                        "{text}\n{edited}"
+                    );
+                    let list = edited.strip_prefix(head).unwrap_or_default();
+                    let list = list.split("  # next").next().unwrap();
+                    let wrong = misplaced(&text, list, &kept);
+                    assert_eq!(wrong, None, "{text}without {gone:?}:\n{edited}");
+                    assert!(!is_unclear, "{text}without {gone:?}:\n{edited}");
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(is_unclear, "{error}\n{text}without {gone:?}");
+                    assert!(error.to_string().contains("comment"), "{error}");
+                }
+            }
+        }
+    }
+    assert!(edits > 1000 && refused > 500, "{edits} {refused}");
+}
+
+/// An edit inside of a part that another one repeats would change both.
+#[test]
+fn an_edit_inside_of_an_anchor_is_refused_with_its_position() {
+    let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote()]);
+    let page = "      key: page\n      remote: backend\n      route:\n        path: /tack\n";
+    let text = |item: &str, more: &str| {
+        format!("modules:\n  endpoint:\n    - {item}\n{page}{more}{REMOTES}")
+    };
+    let merge = |text: String| {
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        file.merged_with(&wanted, None)
+            .map_err(|error| error.to_string())
+    };
+    let error = merge(text("&base", "    - key: old\n      <<: *base\n")).unwrap_err();
+    for part in ["manifest.yml:4:7", "anchor"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!error.contains("report the file"), "{error}");
+    // Without an alias, nothing else changes.
+    assert!(merge(text("&base", "")).unwrap().contains("path: /page"));
+    // Inside of an alias, the anchor's text would change.
+    let alias = "x-route: &route\n  path: /tack\nmodules:\n  endpoint:\n    - key: page\n      remote: backend\n      route: *route\n";
+    let error = merge(format!("{alias}{REMOTES}")).unwrap_err();
+    assert!(
+        error.contains("manifest.yml:7:14") && error.contains("anchor"),
+        "{error}"
+    );
+}
+
+fn remote() -> Remote {
+    Remote::new("backend").base_url("https://backend.example.com")
+}
+
 #[action(verb = "GET", description = "Looks something up")]
 async fn look_up() {}
 

@@ -209,7 +209,8 @@ const CASES: &[(&str, &str, &str, usize)] = &[
         "missing-route",
         19,
     ),
-    ("path: /tick", "path: tick", "malformed-route", 22),
+    ("path: /tick", "path: tick", "route-without-slash", 22),
+    ("path: /tick", "path: //tick", "malformed-route", 22),
     ("path: /tick", "path: /tick?now=1", "malformed-route", 22),
     (
         "      route:\n        path: /tick\n",
@@ -383,6 +384,7 @@ fn every_rule_is_explained_and_shown() {
         "provider-without-connect",
         "module-without-scope",
         "conflicting-properties",
+        "uncompared-variable",
     ];
     // `versions` shows those.
     let versions = |rule: &&Rule| rule.kind == RuleKind::Version;

@@ -111,6 +111,143 @@ fn the_default_of_a_base_url_is_checked() {
     }
 }
 
+mod handlers {
+    use forge_remote::prelude::*;
+
+    #[scheduled_trigger(
+        interval = "hour",
+        key = "tick-trigger",
+        endpoint = "tick",
+        path = "/tick"
+    )]
+    pub(crate) async fn tick() {}
+
+    #[trigger(key = "on", endpoint = "on-calls", events = ["avi:forge:installed:app", "avi:forge:upgraded:app"])]
+    pub(crate) async fn on() {}
+}
+
+const OF_HANDLERS: &str = "app:
+  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107
+  runtime: {name: nodejs22.x}
+modules:
+  scheduledTrigger:
+    - key: tick-trigger
+      endpoint: ${ENDPOINT}
+      interval: \"${INTERVAL}\" # by environment
+  trigger:
+    - {key: on, endpoint: on-calls, events: [avi:forge:upgraded:app, '${EVENT}']}
+  endpoint:
+    - key: ${ENDPOINT}
+      remote: ${REMOTE}
+      route: {path: \"/${ENDPOINT}\"}
+    - {key: on-calls, remote: backend, route: {path: /on-calls}}
+remotes:
+  - {key: '${REMOTE}', baseUrl: https://a.example.com}
+environment:
+  variables:
+    - {key: INTERVAL, default: hour}
+    - {key: ENDPOINT, default: tick}
+    - {key: REMOTE, default: backend}
+    - {key: EVENT, default: \"avi:forge:installed:app\"}
+";
+
+fn of_handlers() -> DesiredManifest {
+    let remote = Remote::new("backend").base_url("https://a.example.com");
+    let handlers = [
+        forge_remote::handler!(handlers::tick),
+        forge_remote::handler!(handlers::on),
+    ];
+    Registry::of(handlers).desired_manifest(&[remote])
+}
+
+/// Forge replaces variables everywhere, so a default counts as the value.
+#[test]
+fn a_variable_with_the_codes_value_is_no_difference() {
+    let file = parse(OF_HANDLERS);
+    let wanted = of_handlers();
+    let findings = check(&file, &wanted, &BTreeSet::new());
+    let errors = findings
+        .iter()
+        .filter(|one| one.severity == Severity::Error);
+    let errors: Vec<&str> = errors.map(|one| one.message.as_str()).collect();
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), OF_HANDLERS);
+    // What lies beside a variable is updated.
+    let other = OF_HANDLERS.replace("/on-calls", "/other");
+    assert_eq!(
+        parse(&other).merged_with(&wanted, None).unwrap(),
+        OF_HANDLERS
+    );
+    let without = OF_HANDLERS.replace("avi:forge:upgraded:app, ", "");
+    let merged = parse(&without).merged_with(&wanted, None).unwrap();
+    assert!(
+        merged.contains("['${EVENT}', avi:forge:upgraded:app]"),
+        "{merged}"
+    );
+}
+
+/// Another environment may have the code's value.
+#[test]
+fn a_variable_is_never_replaced() {
+    for (default, path) in [
+        (
+            "default: hour",
+            "modules.scheduledTrigger[tick-trigger].interval",
+        ),
+        (
+            "default: \"avi:forge:installed:app\"",
+            "modules.trigger[on].events",
+        ),
+    ] {
+        let text = OF_HANDLERS.replace(default, "default: \"avi:forge:enabled:app\"");
+        let (file, wanted) = (parse(&text), of_handlers());
+        let findings = check(&file, &wanted, &BTreeSet::new());
+        let differences = findings.iter().filter(|one| one.is_difference());
+        let differences: Vec<&Diagnostic> = differences.collect();
+        assert_eq!(differences.len(), 1, "{differences:?}");
+        assert!(differences[0].message.starts_with(path), "{differences:?}");
+        let help = differences[0].help.as_deref().unwrap_or_default();
+        assert!(help.contains("does not replace variables"), "{help}");
+        assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_variable_without_a_default_is_a_note() {
+    let text = OF_HANDLERS.replace("{key: INTERVAL, default: hour}", "INTERVAL");
+    let (file, wanted) = (parse(&text), of_handlers());
+    let findings = check(&file, &wanted, &BTreeSet::new());
+    let notes = findings
+        .iter()
+        .filter(|one| one.code == "uncompared-variable");
+    let notes: Vec<&Diagnostic> = notes.collect();
+    assert_eq!(notes.len(), 1, "{findings:?}");
+    assert_eq!(notes[0].severity, Severity::Note);
+    assert!(notes[0].message.contains("`${INTERVAL}`"), "{notes:?}");
+    assert!(
+        findings.iter().all(|one| one.severity < Severity::Error),
+        "{findings:?}"
+    );
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
+}
+
+/// A rule reads the value that Forge would read.
+#[test]
+fn rules_read_the_defaults_of_variables() {
+    let text = |default: &str| {
+        format!(
+            "environment:\n  variables: [{{key: TEST_PATH, default: \"{default}\"}}, TEST_OTHER]\nmodules:\n  \
+             trigger:\n    - {{key: t, endpoint: \"${{TEST_OTHER}}\", events: [avi:forge:installed:app]}}\n  endpoint:\n    \
+             - {{key: e, remote: r, route: {{path: \"${{TEST_PATH}}\"}}}}\n    - {{key: f, remote: r, route: {{path: \
+             \"${{TEST_OTHER}}\"}}}}\nremotes:\n  - {{key: r, baseUrl: https://r.example.com}}\n"
+        )
+    };
+    assert_eq!(of("malformed-route", &text("/e")), []);
+    assert_eq!(of("dangling-endpoint", &text("/e")), []);
+    let found = of("malformed-route", &text("/e?x"));
+    assert!(found.len() == 1 && found[0].0 == 7, "{found:?}");
+}
+
 /// A path is information, in the file as in the code.
 #[test]
 fn a_base_url_may_have_a_path() {

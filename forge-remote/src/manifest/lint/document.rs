@@ -54,7 +54,7 @@ const INVALID_APP_ID: Rule = Rule::lint(
 );
 
 fn app_id(findings: &mut Findings<'_>) {
-    let Some(node) = findings.node(&["app", "id"]) else {
+    let Some(node) = findings.written_node(&["app", "id"]) else {
         return;
     };
     // Only the environment knows a variable's value.
@@ -78,10 +78,10 @@ const OTHER_APP_ID: Rule = Rule::lint(
 );
 
 fn other_app_id(findings: &mut Findings<'_>) {
-    let Some(node) = findings.node(&["app", "id"]) else {
+    let Some(node) = findings.written_node(&["app", "id"]) else {
         return;
     };
-    let variables = Variables::of(findings.manifest());
+    let variables = Variables::of(findings.written.value());
     let id = node.scalar().and_then(|id| variables.resolve(id).ok());
     let id = id.and_then(|id| id.parse::<AppId>().ok());
     let accepted = findings.wanted.app_ids.iter().map(|id| id.parse());

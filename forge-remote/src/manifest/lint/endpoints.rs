@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use forge_remote_schema::kinds::is_called_without_user;
+use forge_remote_schema::rules;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
@@ -10,11 +11,13 @@ use crate::diagnostic::Rule;
 use crate::manifest::items::{granted, key, modules, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
+use crate::manifest::variables::has_reference;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
         &MISSING_ROUTE,
         &MALFORMED_ROUTE,
+        &ROUTE_WITHOUT_SLASH,
         &USER_TOKEN_WITHOUT_USER,
         &TOKEN_WITHOUT_SCOPE,
     ],
@@ -63,6 +66,13 @@ const MALFORMED_ROUTE: Rule = Rule::lint(
     Correct the path, or remove `route` where pages alone call the endpoint.",
 );
 
+const ROUTE_WITHOUT_SLASH: Rule = Rule::lint(
+    "route-without-slash",
+    "Forge accepts a `route.path` without a leading `/`, and Atlassian's pages about Rovo show one. It is compared and \
+    served as if it had the slash. Write it in a new endpoint. In a deployed app, leave it as it is: an edited endpoint \
+    needs a new major version.",
+);
+
 fn route(
     endpoint: &Value,
     path: &ManifestPath,
@@ -70,15 +80,25 @@ fn route(
     findings: &mut Findings<'_>,
 ) {
     let name = key(endpoint).unwrap_or_default();
-    match (
-        at(endpoint, &["route", "path"]).and_then(Value::as_str),
-        caller,
-    ) {
+    let route = at(endpoint, &["route", "path"]);
+    if route.is_some_and(has_reference) {
+        // Only `forge deploy` knows the path.
+        return;
+    }
+    match (route.and_then(Value::as_str), caller) {
         (None, Some((module_type, module))) => {
             let message = format!(
                 "the endpoint `{name}` has no route, but {module_type} `{module}` calls it"
             );
             findings.error(&MISSING_ROUTE, path, message, "add `route: { path: /… }`");
+        }
+        (Some(route), _)
+            if !route.starts_with('/') && rules::check_path(&format!("/{route}")).is_ok() =>
+        {
+            let message = format!("`{route}` has no leading `/`: it is served as `/{route}`");
+            let help = "leave it if the app is deployed with it; otherwise start it with `/`";
+            let path = path.clone().name("route").name("path");
+            findings.warning(&ROUTE_WITHOUT_SLASH, &path, message, help);
         }
         (Some(route), _)
             if !route.starts_with('/')

@@ -16,7 +16,10 @@ pub(super) struct Topic {
 
 /// The file and the code that the checks compare, and the findings so far.
 pub(super) struct Findings<'a> {
+    /// The file, with the declared defaults of its variables.
     pub(super) file: &'a ManifestFile,
+    /// The file as it is written.
+    pub(super) written: &'a ManifestFile,
     pub(super) wanted: &'a DesiredManifest,
     pub(super) found: Vec<Diagnostic>,
 }
@@ -44,6 +47,12 @@ impl<'a> Findings<'a> {
     pub(super) fn node(&self, path: &[&str]) -> Option<&'a Node> {
         path.iter()
             .try_fold(self.file.root()?, |node, name| node.get(name))
+    }
+
+    /// Returns the node at a path of names, as it is written.
+    pub(super) fn written_node(&self, path: &[&str]) -> Option<&'a Node> {
+        path.iter()
+            .try_fold(self.written.root()?, |node, name| node.get(name))
     }
 
     /// Returns the items of the list at a path of names.

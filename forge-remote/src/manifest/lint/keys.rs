@@ -7,6 +7,7 @@ use crate::diagnostic::Rule;
 use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::list;
+use crate::manifest::variables::is_variable;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&KEY_TOO_LONG],
@@ -29,7 +30,7 @@ fn lengths(findings: &mut Findings<'_>) {
     for (what, path) in lists {
         for key in list(findings.manifest(), path).iter().filter_map(key) {
             let length = key.len();
-            if length <= MAX_ENDPOINT_KEY {
+            if length <= MAX_ENDPOINT_KEY || is_variable(key) {
                 continue;
             }
             let place = ManifestPath::of(path).item(key);

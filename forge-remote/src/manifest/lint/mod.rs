@@ -19,6 +19,7 @@ mod scopes;
 mod structure;
 mod triggers;
 mod validator;
+mod variables;
 
 use super::desired::DesiredManifest;
 use super::file::ManifestFile;
@@ -38,6 +39,7 @@ const TOPICS: &[Topic] = &[
     modules::TOPIC,
     triggers::TOPIC,
     validator::TOPIC,
+    variables::TOPIC,
 ];
 
 /// Returns the rules of every topic.
@@ -47,8 +49,10 @@ pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
 
 /// Returns the findings of every rule.
 pub(super) fn lint(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<Diagnostic> {
+    let filled = file.with_defaults();
     let mut findings = Findings {
-        file,
+        file: &filled,
+        written: file,
         wanted,
         found: Vec::new(),
     };

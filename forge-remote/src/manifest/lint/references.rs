@@ -12,6 +12,7 @@ use crate::manifest::items::{PageEndpoint, key, modules, named_endpoints, page_e
 use crate::manifest::path::ManifestPath;
 use crate::manifest::tree::Node;
 use crate::manifest::values::list;
+use crate::manifest::variables::is_variable;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&DANGLING_ENDPOINT, &DANGLING_REFERENCE, &REFUSED_CALLER],
@@ -43,7 +44,9 @@ fn dangling(findings: &mut Findings<'_>) {
         named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
             named.push(endpoint)
         });
-        for name in named.into_iter().filter(|name| !known.contains(name)) {
+        // A variable without a default has an unknown value.
+        let is_unknown = |name: &&str| !is_variable(name) && !known.contains(name);
+        for name in named.into_iter().filter(is_unknown) {
             let message = format!(
                 "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
                 key(item).unwrap_or_default()

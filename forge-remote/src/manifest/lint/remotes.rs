@@ -12,13 +12,12 @@ use crate::manifest::desired::Entry;
 use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
-use crate::manifest::variables::{Variables, references};
+use crate::manifest::variables::Variables;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
         &DUPLICATE_REMOTE_KEY,
         &BASE_URL,
-        &UNDECLARED_VARIABLE,
         &STORAGE_WITHOUT_EUD,
         &NOT_FOR_FUNCTIONS,
         &REGIONS_DIFFER,
@@ -28,7 +27,6 @@ pub(super) const TOPIC: Topic = Topic {
     check: |findings| {
         keys(findings);
         addresses(findings);
-        variables(findings);
         storage(findings);
         functions(findings);
         regions(findings);
@@ -75,12 +73,14 @@ const BASE_URL: Rule = Rule::lint(
 
 fn addresses(findings: &mut Findings<'_>) {
     let egress = only_permitted(findings);
-    for (remote, path) in remotes(findings.manifest()) {
+    // Both the values of variables and their names are reported.
+    let written = list(findings.written.value(), &["remotes"]);
+    for ((remote, path), written) in remotes(findings.manifest()).zip(written) {
         let finding = match key(remote).is_some_and(|key| egress.contains(key)) {
             true => base_url::egress_finding,
             false => base_url::finding,
         };
-        match remote.get("baseUrl") {
+        match written.get("baseUrl") {
             Some(Value::String(url)) => address(url, finding, &path.name("baseUrl"), findings),
             Some(Value::Mapping(urls)) => {
                 for (region, url) in urls {
@@ -124,7 +124,7 @@ fn address(
 ) {
     const HELP: &str =
         "write `https://`, a host and no trailing slash; or a variable, `${REMOTE_BASE_URL}`";
-    let variables = Variables::of(findings.manifest());
+    let variables = Variables::of(findings.written.value());
     // The environment here, and where the variable is not set.
     let here = variables.resolve(url).ok();
     let default = variables.resolve_defaults(url).ok();
@@ -139,35 +139,6 @@ fn address(
             format!("the base URL `{url}` is `{resolved}`, which {what}")
         };
         findings.add(severity, &BASE_URL, path, message, HELP);
-    }
-}
-
-const UNDECLARED_VARIABLE: Rule = Rule::lint(
-    "undeclared-variable",
-    "Forge replaces `${NAME}` only if `environment.variables` lists NAME; otherwise the text is used unchanged, without \
-    a warning. \
-    Declare the variable there.",
-);
-
-/// Checks every text of the file, not only addresses: Forge replaces variables everywhere.
-fn variables(findings: &mut Findings<'_>) {
-    let variables = Variables::of(findings.manifest());
-    let mut reported = BTreeSet::new();
-    for node in findings.file.scalars() {
-        let text = node.scalar().unwrap_or_default();
-        // An expression may have `${value}` too: addresses and keys have no white space and no backquotes.
-        let may_be_code = || text.contains(|c: char| c.is_whitespace() || c == '`');
-        let is_code = |name: &str| name.contains(|c: char| c.is_ascii_lowercase()) && may_be_code();
-        let names = references(text).filter(|name| !variables.is_declared(name) && !is_code(name));
-        for name in names {
-            // An alias repeats the position of its anchor.
-            if !reported.insert((node.at, name)) {
-                continue;
-            }
-            let message = format!("`${{{name}}}` is not declared, so Forge does not replace it");
-            let help = format!("add `{name}` to `environment.variables`");
-            findings.error_at(&UNDECLARED_VARIABLE, node, message, help);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::manifest::desired::Scope;
 use crate::manifest::items::{allows_impersonation, granted, modules};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::tree::Node;
+use crate::manifest::variables::is_variable;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
@@ -40,7 +41,8 @@ const UNKNOWN_SCOPE: Rule = Rule::lint(
 );
 
 fn unknown(findings: &mut Findings<'_>) {
-    for scope in granted(findings.manifest()).filter(|scope| !forge_scopes::is_known(scope)) {
+    let is_unknown = |scope: &&str| !forge_scopes::is_known(scope) && !is_variable(scope);
+    for scope in granted(findings.manifest()).filter(is_unknown) {
         let message = format!("Forge has no scope `{scope}`");
         let path = path_of(scope);
         match did_you_mean(scope, forge_scopes::all()) {

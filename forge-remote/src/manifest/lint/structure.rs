@@ -27,7 +27,7 @@ pub(super) const TOPIC: Topic = Topic {
         &UNKNOWN_MODULE,
     ],
     check: |findings| {
-        if let Some(root) = findings.file.root().filter(|root| !root.is_null()) {
+        if let Some(root) = findings.written.root().filter(|root| !root.is_null()) {
             document(root, findings);
         }
     },
