@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use forge_remote_schema::options::{Presence, Shape};
+use forge_remote_schema::options::Shape;
 use forge_remote_schema::{AllowedCaller, Place};
 use serde_yaml::Value;
 
@@ -78,7 +78,10 @@ impl Manifest {
             let value = path.iter().try_fold(found, |value, name| value.get(name));
             // A translated text is preserved.
             let is_translated = value.is_some_and(|value| value.get("i18n").is_some());
-            if value.and_then(Value::as_str) != Some(code) && !is_translated {
+            let agrees = value
+                .and_then(Value::as_str)
+                .is_some_and(|text| may_be(text, code));
+            if !agrees && !is_translated {
                 let path = path.join(".");
                 problems.push(format!(
                     "modules.{module_type}[{key}].{path} is not `{code}`, which {place} declares"
@@ -90,12 +93,8 @@ impl Manifest {
                 option.shape,
                 Shape::Text { .. } | Shape::Choice(_) | Shape::Variant(_)
             );
-            // `manifest --check` accepts a module without its description.
-            let place = option.place.first().copied().unwrap_or_default();
-            let may_lack_it = option.presence == Presence::OrDocs && found.get(place).is_none();
             if let Some(code) = handler.option(option.name)
                 && is_text
-                && !may_lack_it
                 && !option.place.is_empty()
             {
                 check(option.place, code);
@@ -143,12 +142,23 @@ fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &m
     let route = found.get("route").and_then(|route| text(route, "path"));
     let is_page = handler.kind.caller == AllowedCaller::Page;
     let may_lack_it = route.is_none() && (sources.more || is_page);
-    if has_one_path && !may_lack_it && route != Some(names.path.as_str()) {
+    // A route may lack its leading slash.
+    let is_path = |route: &str| {
+        let path = names.path.as_str();
+        may_be(route, path) || path.strip_prefix('/') == Some(route)
+    };
+    if has_one_path && !may_lack_it && !route.is_some_and(is_path) {
         problems.push(format!(
             "modules.endpoint[{}].route.path is not `{}`, which {} declares",
             names.endpoint, names.path, handler.place
         ));
     }
+}
+
+/// Returns whether a text of the manifest may be the code's: `manifest --check` compares the defaults of
+/// variables.
+fn may_be(text: &str, code: &str) -> bool {
+    text == code || text.contains("${")
 }
 
 fn text<'v>(item: &'v Value, name: &str) -> Option<&'v str> {

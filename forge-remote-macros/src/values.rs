@@ -124,12 +124,20 @@ impl Reader<'_> {
         {
             self.errors.mistake(text.span(), mistake);
         }
-        if written.is_some() || option.presence != Presence::OrDocs {
+        let docs_are_required = match option.presence {
+            Presence::OrDocs => true,
+            Presence::DocsOrNone => false,
+            Presence::Required | Presence::Optional => return self.presence(option, written),
+        };
+        if written.is_some() {
             return self.presence(option, written);
         }
         let docs = first_paragraph(self.docs);
         let length = docs.chars().count();
         let (message, help) = if docs.is_empty() {
+            if !docs_are_required {
+                return quote!("");
+            }
             // A misspelt option is already reported.
             if !options.misses(name) {
                 return quote!("");

@@ -188,7 +188,7 @@ macro_rules! for_each_kind {
                 )
                 .required()
                 .at(&["triggers"]),
-                OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").or_docs().at(&["description"]),
+                OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").docs_or_none().at(&["description"]),
             ],
             scopes: &[&["read:pullrequest:bitbucket"]],
             when: "when a merge is checked",
@@ -199,7 +199,7 @@ macro_rules! for_each_kind {
             key_suffix: Some("pipelines"),
             options: &[
                 OptionSpec::text("name", 255, "\"Common steps\"").at(&["name"]),
-                OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").or_docs().at(&["description"]),
+                OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").docs_or_none().at(&["description"]),
                 OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional().at(&["icon"]).or_by_hand(),
             ],
             when: "when a pipeline is prepared",
@@ -319,7 +319,7 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::text("name", 30, "\"Triage\"").at(&["name"]),
                 OptionSpec::choices("products", &["jira", "confluence"], "[\"jira\"]").required().at(&["productContexts"]),
-                OptionSpec::text("description", 255, "\"Sorts new work items\"").or_docs().at(&["description"]),
+                OptionSpec::text("description", 255, "\"Sorts new work items\"").docs_or_none().at(&["description"]),
                 OptionSpec::text("icon", 255, "\"resource:main;icon.svg\"").optional().at(&["icon"]),
                 OptionSpec::texts("conversation_starters", &lists::STARTERS, "[\"Sort my inbox\"]")
                     .at(&["conversationStarters"]),

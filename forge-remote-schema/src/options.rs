@@ -114,6 +114,8 @@ pub enum Presence {
     Optional,
     /// The option can be left out if the function has a doc comment, whose first paragraph is used.
     OrDocs,
+    /// The option can be left out. The first paragraph of the function's doc comment is used, if it has one.
+    DocsOrNone,
 }
 
 /// The values of an option, and the type of the runtime's field.
@@ -254,6 +256,11 @@ impl OptionSpec {
 
     pub(crate) const fn or_docs(mut self) -> Self {
         self.presence = Presence::OrDocs;
+        self
+    }
+
+    pub(crate) const fn docs_or_none(mut self) -> Self {
+        self.presence = Presence::DocsOrNone;
         self
     }
 

@@ -6,7 +6,7 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{list_mistakes, nested, set, texts};
+use super::items::{list_mistakes, nested, set, set_description, texts};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
@@ -71,7 +71,7 @@ pub struct AgentConnector {
     pub name: &'static str,
     /// The products that offer the agent: `jira`, or `confluence`, which Atlassian does not support yet.
     pub products: &'static [&'static str],
-    /// The agent's description.
+    /// The agent's description; empty for none.
     pub description: &'static str,
     /// The agent's icon.
     pub icon: Option<&'static str>,
@@ -124,7 +124,7 @@ impl Kind for AgentConnector {
         let mut item = Mapping::new();
         item.insert("key".into(), names.key.as_str().into());
         item.insert("name".into(), self.name.into());
-        item.insert("description".into(), self.description.into());
+        set_description(&mut item, self.description);
         set(&mut item, "icon", self.icon);
         item.insert("productContexts".into(), texts(self.products));
         if !self.conversation_starters.is_empty() {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::PullRequest;
-use super::items::{item, module, set};
+use super::items::{item, module, set, set_description};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, Module, SampleCall};
@@ -33,7 +33,7 @@ use crate::registry::{Kind, Module, SampleCall};
 pub struct DynamicPipelinesProvider {
     /// The provider's name.
     pub name: &'static str,
-    /// The provider's description.
+    /// The provider's description; empty for none.
     pub description: &'static str,
     /// The provider's icon.
     pub icon: Option<&'static str>,
@@ -47,7 +47,7 @@ impl Kind for DynamicPipelinesProvider {
     fn modules(&self, names: &Names) -> Vec<Module> {
         let mut item = item(names);
         item.insert("name".into(), self.name.into());
-        item.insert("description".into(), self.description.into());
+        set_description(&mut item, self.description);
         set(&mut item, "icon", self.icon);
         module(self.spec(), item)
     }

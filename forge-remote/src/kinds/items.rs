@@ -39,6 +39,15 @@ pub(super) fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     }
 }
 
+/// Sets the description of a module that needs none.
+pub(super) fn set_description(item: &mut Mapping, text: &str) {
+    set(
+        item,
+        "description",
+        Some(text).filter(|text| !text.is_empty()),
+    );
+}
+
 /// Returns the mistakes in a list of texts and parentheses.
 pub(super) fn item_mistakes<'a>(
     option: &str,

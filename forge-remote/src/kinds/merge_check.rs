@@ -4,7 +4,7 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
-use super::items::{item, module, texts};
+use super::items::{item, module, set_description, texts};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, Module, SampleCall};
@@ -34,7 +34,7 @@ pub struct MergeCheck {
     pub name: &'static str,
     /// The triggers of the check: `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
     pub triggers: &'static [&'static str],
-    /// The check's description.
+    /// The check's description; empty for none.
     pub description: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl Kind for MergeCheck {
     fn modules(&self, names: &Names) -> Vec<Module> {
         let mut item = item(names);
         item.insert("name".into(), self.name.into());
-        item.insert("description".into(), self.description.into());
+        set_description(&mut item, self.description);
         item.insert("triggers".into(), texts(self.triggers));
         module(self.spec(), item)
     }

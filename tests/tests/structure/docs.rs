@@ -90,7 +90,9 @@ fn the_options_page_has_every_option_of_each_attribute() {
                 match option.presence {
                     Presence::Required => format!("{text} (required)"),
                     Presence::Optional => text,
-                    Presence::OrDocs => format!("{text} (default: the doc comment)"),
+                    Presence::OrDocs | Presence::DocsOrNone => {
+                        format!("{text} (default: the doc comment)")
+                    }
                 }
             });
             let options = options.collect::<Vec<_>>().join(", ");
