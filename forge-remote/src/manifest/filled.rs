@@ -1,4 +1,4 @@
-//! A manifest with the declared defaults of its variables, beside what is written.
+//! A manifest with the declared defaults of its variables, and as it is written.
 
 use std::borrow::Cow;
 

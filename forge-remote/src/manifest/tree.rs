@@ -292,7 +292,7 @@ impl NodeKind {
 }
 
 impl Node {
-    /// Replaces the texts that change. A replaced text is a text, whatever it looks like.
+    /// Replaces the texts that change. A replaced text is always a text, as in quotes.
     pub(super) fn replace_texts(&mut self, new: &impl Fn(&str) -> Cow<'_, str>) {
         match &mut self.kind {
             NodeKind::Scalar { text, style } => {

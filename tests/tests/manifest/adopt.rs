@@ -21,11 +21,7 @@ const WITHOUT_ENDPOINTS: &[&str] = &[
 
 /// The manifests with parts that no attribute has; the file next to it with the ending `gaps` lists
 /// them.
-const WITH_GAPS: &[&str] = &[
-    "adopt-90-gaps",
-    "adopt-91-mistakes",
-    "manifests-roundbook-before",
-];
+const WITH_GAPS: &[&str] = &["adopt-90-gaps", "adopt-91-mistakes"];
 
 /// Every manifest of `manifests`, `field/sound` and `adopt`, by a name for its program.
 fn manifests() -> Vec<(String, PathBuf)> {
@@ -75,7 +71,9 @@ fn adopt(manifest: &Path) -> Output {
 /// Returns the parts that the program does not have, a line for each, with positions in the file.
 fn gaps(program: &str, manifest: &Path) -> String {
     let start = format!("// - {}:", manifest.display());
-    let lines = program.lines().filter_map(|line| line.strip_prefix(&start));
+    let before = program.split("// These values are variables");
+    let lines = before.take(1).flat_map(str::lines);
+    let lines = lines.filter_map(|line| line.strip_prefix(&start));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
@@ -303,6 +301,41 @@ fn the_chapters_example_is_true() {
     assert_eq!(
         text(&output.stdout),
         format!("// The handlers of{printed}\n")
+    );
+}
+
+/// A comment of the program is no text for users, and a variable's default is no secret.
+#[test]
+fn the_program_names_what_it_does_not_have() {
+    let program = |name: &str| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("adopt")
+            .join(name);
+        text(&adopt(&manifest).stdout).to_owned()
+    };
+    let agents = program("20-without-description.yml");
+    for line in [
+        "\n// Serves `rovo:agentConnector[triage]`.\n#[agent_connector",
+        "\n/// Serves `rovo:agentConnector[sorter]`.\n#[agent_connector",
+        "\n// Serves these modules:\n//\n// - `bitbucket:mergeCheck[tested]`\n",
+    ] {
+        assert!(agents.contains(line), "{line}: {agents}");
+    }
+    let variables = program("19-variable-values.yml");
+    let line = "modules.endpoint[sync-calls].route.path: `${SYNC_PATH}` is `/sync` here\n";
+    assert!(variables.contains(line), "{variables}");
+    for name in ["22-token-scopes.yml", "../manifests/roundbook/before.yml"] {
+        let program = program(name);
+        assert!(program.contains(".without_token_scopes()"), "{program}");
+    }
+    let kept = program("22-token-scopes.yml");
+    assert!(
+        kept.contains(".scopes([\"read:app-system-token\"])"),
+        "{kept}"
+    );
+    assert!(
+        kept.contains(".impersonation_scopes([\"read:jira-work\"])"),
+        "{kept}"
     );
 }
 

@@ -81,6 +81,97 @@ fn long_endpoint_keys_of_a_deployed_app_are_accepted() {
     assert_eq!(severities, [Severity::Warning, Severity::Warning]);
 }
 
+#[agent_connector(
+    name = "Triage",
+    products = ["jira"],
+    key = "triage",
+    endpoint = "triage-calls",
+    path = "/triage"
+)]
+async fn triage() -> Result<()> {
+    Ok(())
+}
+
+/// Sorts.
+#[agent_connector(
+    name = "Triage",
+    products = ["jira"],
+    key = "triage",
+    endpoint = "triage-calls",
+    path = "/triage"
+)]
+async fn sorter() -> Result<()> {
+    Ok(())
+}
+
+/// Atlassian's schema requires no description of an agent.
+#[test]
+fn an_agent_may_lack_its_description() {
+    let sections = "modules:\n  rovo:agentConnector:\n    - key: triage\n      name: Triage\n      productContexts: [jira]\n      protocols:\n        agent2Agent:\n          version: \"1.0\"\n          jsonRpcTransport:\n            endpoint: triage-calls\n  endpoint:\n    - key: triage-calls\n      remote: backend\n      route:\n        path: /triage\npermissions:\n  scopes: [read:jira-work]\n";
+    adopts(sections, [handler!(triage)]);
+    // What the code says about the agent is written.
+    let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
+    let wanted = Registry::of([handler!(sorter)]).desired_manifest(&[Remote::new("backend")]);
+    let merged = file.merged_with(&wanted, None).unwrap();
+    assert!(merged.contains("      description: Sorts.\n"), "{merged}");
+}
+
+#[endpoint(key = "log-time", path = "/log-time")]
+async fn log_time() -> Result<()> {
+    Ok(())
+}
+
+/// Forge accepts such a route, and an edit of a deployed endpoint is a new major version.
+#[test]
+fn a_route_may_lack_its_slash() {
+    let sections = "modules:\n  endpoint:\n    - key: log-time\n      remote: backend\n      route: { path: log-time }\n";
+    adopts(sections, [handler!(log_time)]);
+    let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
+    let findings = check(&file, &Default::default(), &BTreeSet::new());
+    let slash = findings
+        .iter()
+        .find(|one| one.code == "route-without-slash");
+    assert_eq!(slash.unwrap().severity, Severity::Warning);
+}
+
+#[scheduled_trigger(interval = "hour", key = "nightly", endpoint = "nightly-calls", auth = system)]
+async fn nightly() -> Result<()> {
+    Ok(())
+}
+
+/// Atlassian's validation does not require the scopes that are named after tokens.
+#[test]
+fn tokens_may_be_requested_without_their_scopes() {
+    let sections = "modules:\n  scheduledTrigger:\n    - key: nightly\n      endpoint: nightly-calls\n      interval: hour\n  endpoint:\n    - key: nightly-calls\n      remote: backend\n      route:\n        path: /nightly-calls\n      auth:\n        appSystemToken:\n          enabled: true\npermissions:\n  scopes: [read:jira-work]\n";
+    let app = || {
+        App::empty()
+            .handler(handler!(nightly))
+            .app_id("ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001")
+            .scopes(["read:jira-work"])
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+    };
+    let text = format!("{HEAD}{sections}");
+    let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+    let of = |app: App| app.build().unwrap().desired_manifest();
+    let wanted = of(app());
+    let findings = check(&file, &wanted, &BTreeSet::new());
+    let report = render(&file, &findings, false);
+    assert!(report.contains("App::without_token_scopes"), "{report}");
+    let without = of(app()
+        .without_token_scopes()
+        .impersonation_scopes(["read:me"]));
+    let scopes: Vec<&str> = without.scopes.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(scopes, ["read:jira-work", "read:me"]);
+    let without = of(app().without_token_scopes());
+    assert_eq!(compare(file.value(), &without), []);
+    assert_eq!(file.merged_with(&without, None).unwrap(), text);
+    // A scope that is listed is needed.
+    let listed = of(app()
+        .without_token_scopes()
+        .scopes(["read:app-system-token"]));
+    assert_eq!(compare(file.value(), &listed).len(), 1);
+}
+
 #[web_trigger(key = "hook", endpoint = "hook-endpoint", path = "/hook")]
 async fn hook() -> Result<()> {
     Ok(())

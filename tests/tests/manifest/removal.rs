@@ -305,7 +305,7 @@ fn misplaced(before: &str, after: &str, kept: &[&str]) -> Option<String> {
             _ => lines[at..].iter().copied().find(is_item),
         };
         if near != Some(&format!("    - key: {key}")) {
-            return Some(format!("`{line}` is beside {near:?}"));
+            return Some(format!("`{line}` is next to {near:?}"));
         }
     }
     let comments = |text: &str| -> Vec<String> {

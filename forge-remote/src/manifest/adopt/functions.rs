@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::kinds::ENDPOINT;
+use forge_remote_schema::options::Presence;
 use forge_remote_schema::{AllowedCaller, KindSpec, RouteScope, rules};
 use serde_yaml::Value;
 
@@ -13,6 +14,7 @@ use super::names::{self, FunctionNames, WantedNames};
 use crate::manifest::items::{key, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
+use crate::manifest::variables::is_variable;
 
 const TWICE: &str = "another entry has the same key";
 
@@ -26,6 +28,17 @@ pub(super) struct Function {
 }
 
 impl Function {
+    /// Returns whether a doc comment would become a text that users see and that the manifest does not have.
+    pub(super) fn has_texts_of_docs(&self) -> bool {
+        self.attributes.iter().any(|attribute| {
+            let mut options = attribute.kind.options.iter();
+            options.any(|option| {
+                let is_written = || attribute.settings.iter().any(|one| one.name == option.name);
+                option.presence == Presence::DocsOrNone && !is_written()
+            })
+        })
+    }
+
     /// Adds an attribute for each module that calls the endpoint; hand-written modules share one.
     fn add_calls(
         &mut self,
@@ -94,6 +107,46 @@ impl Endpoint<'_> {
         let enabled = at(self.item, &["auth", token, "enabled"]);
         enabled.and_then(Value::as_bool) == Some(true)
     }
+
+    /// Returns the path of its route, with the leading slash that it may lack.
+    fn route(&self) -> Option<String> {
+        let route = at(self.item, &["route", "path"]).and_then(Value::as_str)?;
+        let has_slash = route.starts_with('/') || route.is_empty() || is_variable(route);
+        Some(format!("{}{route}", if has_slash { "" } else { "/" }))
+    }
+
+    /// Checks that an attribute can have its key and its route.
+    fn check(&self, route: Option<&str>) -> Result<(), Gap> {
+        let unknown = "a variable without a default: its value is unknown here";
+        if is_variable(self.key) {
+            return Err(Gap::new(self.path(), format!("its key is {unknown}")));
+        }
+        rules::check_key("key", self.key, rules::MAX_MODULE_KEY, "")
+            .map_err(|mistake| Gap::new(self.path(), mistake.message))?;
+        let Some(route) = route else { return Ok(()) };
+        if is_variable(route) {
+            let path = self.path().name("route").name("path");
+            return Err(Gap::new(path, format!("its path is {unknown}")));
+        }
+        rules::check_path(route).map_err(|mistake| {
+            let reason = format!(
+                "{}. No attribute takes such a path: another service must serve it (`App::foreign_endpoints`), or a new \
+                 major version gives the endpoint another path",
+                mistake.message
+            );
+            Gap::new(self.path(), reason)
+        })
+    }
+}
+
+/// Leaves out an endpoint, with the modules that call it.
+fn leave_out(endpoint: &Endpoint<'_>, gap: Gap, calls: Vec<Call>, gaps: &mut Vec<Gap>) {
+    gaps.push(gap);
+    let reason = format!("its endpoint `{}` is left out", endpoint.key);
+    let calls = calls
+        .into_iter()
+        .filter(|call| call.path != endpoint.path());
+    gaps.extend(calls.map(|call| Gap::new(call.path, reason.as_str())));
 }
 
 /// Returns the functions for all endpoints and hooks.
@@ -131,7 +184,8 @@ pub(super) fn functions(manifest: &Value, mut calls: Calls) -> (Functions, Vec<G
             functions.add_endpoint(&endpoint, calls.unwrap_or_default(), &mut gaps);
         } else {
             let reason = format!("`remotes` has no `{remote}`");
-            gaps.push(Gap::new(endpoint.path().name("remote"), reason));
+            let gap = Gap::new(endpoint.path().name("remote"), reason);
+            leave_out(&endpoint, gap, calls.unwrap_or_default(), &mut gaps);
         }
     }
     for (endpoint, calls) in calls.of_endpoints {
@@ -156,11 +210,9 @@ pub(super) fn functions(manifest: &Value, mut calls: Calls) -> (Functions, Vec<G
 
 impl Functions {
     fn add_endpoint(&mut self, endpoint: &Endpoint<'_>, calls: Vec<Call>, gaps: &mut Vec<Gap>) {
-        let route = at(endpoint.item, &["route", "path"]).and_then(Value::as_str);
-        let checked = rules::check_key("key", endpoint.key, rules::MAX_MODULE_KEY, "")
-            .and_then(|()| route.map_or(Ok(()), rules::check_path));
-        if let Err(mistake) = checked {
-            gaps.push(Gap::new(endpoint.path(), mistake.message));
+        let route = endpoint.route();
+        if let Err(gap) = endpoint.check(route.as_deref()) {
+            leave_out(endpoint, gap, calls, gaps);
             return;
         }
         let calls = if calls.is_empty() {
@@ -180,11 +232,13 @@ impl Functions {
             let reason = "the platform calls it, so it needs a route; the code gives it one";
             gaps.push(Gap::new(endpoint.path(), reason));
         }
-        let path = route.map_or_else(|| self.free_path(endpoint.key, first), str::to_owned);
+        let has_route = route.is_some();
+        let path = route.unwrap_or_else(|| self.free_path(endpoint.key, first));
         let at = match self.function_at(&path, first) {
             Ok(at) => at,
             Err(reason) => {
-                gaps.push(Gap::new(endpoint.path().name("route"), reason));
+                let gap = Gap::new(endpoint.path().name("route"), reason);
+                leave_out(endpoint, gap, calls, gaps);
                 return;
             }
         };
@@ -193,12 +247,15 @@ impl Functions {
                 .as_ref()
                 .is_none_or(|key| self.takes_key(key, &call.path))
         });
-        let own_key = self.takes_key(endpoint.key, &endpoint.path());
         gaps.extend(others.into_iter().map(|call| Gap::new(call.path, TWICE)));
-        if !own_key {
-            gaps.push(Gap::new(endpoint.path(), TWICE));
+        if !self.takes_key(endpoint.key, &endpoint.path()) {
+            let gap = Gap::new(endpoint.path(), TWICE);
+            leave_out(endpoint, gap, calls, gaps);
+            return;
         }
-        if calls.is_empty() || !own_key {
+        if calls.is_empty() {
+            let reason = "the module that calls it has no attribute";
+            gaps.push(Gap::new(endpoint.path(), reason));
             return;
         }
         self.serve_remote(endpoint.remote);
@@ -209,7 +266,7 @@ impl Functions {
         };
         // The default of a page's endpoint needs no option.
         let is_default = || is_page(first) && path == default_path(endpoint.key);
-        let path = (route.is_some() || !is_default()).then_some(path.as_str());
+        let path = (has_route || !is_default()).then_some(path.as_str());
         if let Some(function) = self.all.get_mut(function) {
             function.add_calls(endpoint, path, calls, &tokens);
         }

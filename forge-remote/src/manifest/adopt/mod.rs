@@ -17,9 +17,15 @@ mod scopes;
 
 use std::fmt::Write as _;
 
+use forge_remote_schema::kinds;
+use serde_yaml::Value;
+
 use super::desired::DesiredManifest;
+use super::emit;
 use super::file::ManifestFile;
+use super::items::modules;
 use super::lint::lint;
+use super::path::ManifestPath;
 use super::values::list;
 use crate::diagnostic::{Diagnostic, Severity};
 use chain::{Chain, Link};
@@ -39,11 +45,13 @@ pub(crate) struct Adopted {
 }
 
 /// Returns the program for a manifest's endpoints; `None` if it has none that a remote can serve.
-pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
+pub(crate) fn adopt(written: &ManifestFile) -> Option<Adopted> {
+    // An attribute has no variables.
+    let file = &*written.with_defaults();
     let manifest = file.value();
     let (functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
     // A part that Forge itself would reject may be read differently than its author meant.
-    let mistakes: Vec<Diagnostic> = lint(file, &DesiredManifest::default())
+    let mistakes: Vec<Diagnostic> = lint(written, &DesiredManifest::default())
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
@@ -57,7 +65,7 @@ pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
     let mut imports = Vec::new();
     let mut links = Vec::new();
     for key in &functions.remotes {
-        let remote = remotes::calls(manifest, key, &mut gaps);
+        let remote = remotes::calls(manifest, written.value(), key, &mut gaps);
         let uses = [
             (remote.uses_operations, "RemoteOperation"),
             (remote.uses_regions, "RemoteRegion"),
@@ -83,7 +91,7 @@ pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
             distinct.push(gap);
         }
     }
-    let mut program = head(file, &distinct, &mistakes);
+    let mut program = head(file, &distinct, &mistakes, &variables(written, manifest));
     let prelude = "use forge_remote::prelude::*;\n";
     // In the order of rustfmt.
     program.push_str(&match imports.as_slice() {
@@ -114,17 +122,52 @@ fn unfinished() -> Error {
 }
 ";
 
-/// Returns the comments at the start: the origin, the gaps and the mistakes by their positions.
-fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic]) -> String {
+/// Returns the values of the endpoints and their modules that are variables, each with its default.
+fn variables(written: &ManifestFile, manifest: &Value) -> Vec<Gap> {
+    let mut found = Vec::new();
+    let calls = |module_type: &str| {
+        module_type == "endpoint" || kinds::declared().any(|kind| kind.module_type == module_type)
+    };
+    let pairs = modules(written.value()).zip(modules(manifest));
+    for ((module_type, _, written), (_, _, item)) in pairs.filter(|((name, ..), _)| calls(name)) {
+        let path = ManifestPath::of_module(module_type, item);
+        add_variables(path, written, item, &mut found);
+    }
+    found
+}
+
+fn add_variables(path: ManifestPath, written: &Value, value: &Value, found: &mut Vec<Gap>) {
+    match (written, value) {
+        (Value::Mapping(written), Value::Mapping(value)) => {
+            for (name, written) in written {
+                if let (Some(text), Some(value)) = (name.as_str(), value.get(name)) {
+                    add_variables(path.clone().name(text), written, value, found);
+                }
+            }
+        }
+        (written, value) if written != value => {
+            let shown = |value: &Value| match value {
+                Value::String(text) => text.clone(),
+                other => emit::inline(other),
+            };
+            let [written, value] = [written, value].map(shown);
+            found.push(Gap::new(path, format!("`{written}` is `{value}` here")));
+        }
+        _ => {}
+    }
+}
+
+/// Returns the comments at the start: the origin, the gaps, the mistakes and the variables by their positions.
+fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic], variables: &[Gap]) -> String {
     let path = one_line(&file.path().display().to_string());
     let mut text = format!(
         "// The handlers of {path}, printed by `manifest --adopt`.\n// The payload and the response of each attribute: \
          https://docs.rs/forge-remote/latest/forge_remote/kinds/\n"
     );
-    let gaps = gaps.iter().map(|gap| {
+    let line = |gap: &Gap| {
         let reason = format!("{}: {}", gap.path, gap.reason);
         (file.position(&gap.path), reason)
-    });
+    };
     let mistakes = mistakes.iter().map(|mistake| {
         let at = mistake.manifest.unwrap_or_default();
         (at, mistake.message.clone())
@@ -132,11 +175,15 @@ fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic]) -> String {
     let lists = [
         (
             "These parts of the manifest have no equal in the code:",
-            gaps.collect(),
+            gaps.iter().map(line).collect(),
         ),
         (
             "These mistakes are in the manifest. Correct them, and print the program again:",
             mistakes.collect::<Vec<_>>(),
+        ),
+        (
+            "These values are variables in the manifest; the program has their defaults:",
+            variables.iter().map(line).collect(),
         ),
     ];
     for (title, mut lines) in lists {
@@ -153,10 +200,18 @@ fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic]) -> String {
     text
 }
 
-/// Returns a text without line breaks, which would end a comment.
+/// Returns a text as a part of a comment: without line breaks, which would end it, and with escapes for invisible
+/// characters: rustc rejects the ones that change the text's direction.
 fn one_line(text: &str) -> String {
-    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.replace(is_break, " ")
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\'' | '"' | '\\' => line.push(c),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => line.push(' '),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    line
 }
 
 /// Returns a function with its documentation and attributes.
@@ -170,6 +225,9 @@ fn rust(function: &Function, functions: &Functions) -> String {
             all.join("`\n/// - `")
         ),
     };
+    if function.has_texts_of_docs() {
+        text = text.replace("///", "//");
+    }
     let default_remote = functions.remotes.first();
     for attribute in &function.attributes {
         let mut settings = attribute.settings.clone();

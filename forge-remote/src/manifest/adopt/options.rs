@@ -65,7 +65,7 @@ impl Reading {
         let Some(value) = at(&self.rest, option.place) else {
             if option.form == Form::Negated {
                 self.push(option, Literal::Flag);
-            } else if option.presence == Presence::Required {
+            } else if is_required(option) {
                 self.error(option.place, "is missing");
             }
             return;
@@ -80,9 +80,11 @@ impl Reading {
                 self.push(option, literal);
                 set(&mut self.rest, option.place, rest);
             }
-            Taken::Nothing(reason) if option.presence == Presence::Required => {
+            Taken::Nothing(reason) if is_required(option) => {
                 self.error(option.place, &reason);
             }
+            // Another option may have it, or the reason.
+            Taken::Nothing(text) if text.is_empty() => {}
             Taken::Nothing(text) => {
                 let place = option.place.iter().map(|name| (*name).to_owned()).collect();
                 self.reasons.push(Reason { place, text });
@@ -94,11 +96,12 @@ impl Reading {
         self.settings.push(Setting::new(option.name, value));
     }
 
+    /// Adds an error. If there is a reason for the place already, that is why.
     fn error(&mut self, place: &[&str], text: &str) {
-        self.errors.push(Reason {
-            place: place.iter().map(|name| (*name).to_owned()).collect(),
-            text: text.to_owned(),
-        });
+        let why = self.reasons.iter().find(|one| one.place == place);
+        let text = why.map_or(text, |why| why.text.as_str()).to_owned();
+        let place = place.iter().map(|name| (*name).to_owned()).collect();
+        self.errors.push(Reason { place, text });
     }
 
     fn has(&self, name: &str) -> bool {
@@ -163,6 +166,12 @@ impl Reading {
             self.error(&["filter"], &mistake.message);
         }
     }
+}
+
+/// Returns whether Forge requires the option's property. A doc comment would stand in for a text that users
+/// see.
+fn is_required(option: &OptionSpec) -> bool {
+    matches!(option.presence, Presence::Required | Presence::OrDocs)
 }
 
 /// Returns the part of a value that the option has.
@@ -241,16 +250,17 @@ fn texts(option: &OptionSpec, rules: &ListRules, value: &Value) -> Taken {
             _ => item.as_str().map(str::to_owned),
         };
         match text.filter(|text| rules.accepts(text)) {
+            // An event that is listed twice is delivered once.
+            Some(text) if option.place == ["events"] && taken.contains(&text) => {}
             Some(text) => taken.push(text),
             None => rest.push(item.clone()),
         }
     }
     if taken.is_empty() {
-        let named = rest.iter().find_map(Value::as_str).unwrap_or("it");
-        return Taken::Nothing(format!(
-            "`{named}` is not a text that `{}` takes",
-            option.name
-        ));
+        let named = rest.iter().find_map(Value::as_str);
+        return Taken::Nothing(named.map_or_else(String::new, |named| {
+            format!("`{named}` is not a text that `{}` takes", option.name)
+        }));
     }
     let all: Vec<Option<&str>> = taken.iter().map(|text| Some(text.as_str())).collect();
     if let Some((_, mistake)) = rules.mistakes(option.name, &all).into_iter().next() {
@@ -277,14 +287,18 @@ fn groups(value: &Value, set: OptionSet) -> Taken {
     let items = value.as_sequence().map_or(&[][..], Vec::as_slice);
     let mut taken = Vec::new();
     let mut rest = Vec::new();
+    let mut why = "no option can have these values".to_owned();
     for item in items {
         match group(set, item.clone()) {
             Ok(group) => taken.push(group),
-            Err(_) => rest.push(item.clone()),
+            Err(reason) => {
+                rest.push(item.clone());
+                why = format!("no option can have an item with these values: {reason}");
+            }
         }
     }
     match (taken.is_empty(), rest.is_empty()) {
-        (true, _) => Taken::Nothing("no option can have these values".to_owned()),
+        (true, _) => Taken::Nothing(why),
         (false, true) => Taken::Whole(Literal::List(taken)),
         (false, false) => Taken::Part(Literal::List(taken), Value::Sequence(rest)),
     }

@@ -18,20 +18,27 @@ pub(super) struct RemoteCalls {
     pub(super) uses_regions: bool,
 }
 
-/// Returns the calls that declare a remote of the manifest.
-pub(super) fn calls(manifest: &Value, remote: &str, gaps: &mut Vec<Gap>) -> RemoteCalls {
+/// Returns the calls that declare a remote of the manifest. Its base URLs keep their variables, as they are
+/// written.
+pub(super) fn calls(
+    manifest: &Value,
+    written: &Value,
+    remote: &str,
+    gaps: &mut Vec<Gap>,
+) -> RemoteCalls {
     let mut calls = RemoteCalls {
         links: Vec::new(),
         uses_operations: false,
         uses_regions: false,
     };
-    let mut items = list(manifest, &["remotes"]).iter();
-    let Some(item) = items.find(|item| key(item) == Some(remote)) else {
+    let items = list(manifest, &["remotes"]).iter();
+    let mut items = items.zip(list(written, &["remotes"]));
+    let Some((item, written)) = items.find(|(item, _)| key(item) == Some(remote)) else {
         return calls;
     };
     let path = ManifestPath::of(&["remotes"]).item(remote);
     let mut built = Remote::new(remote);
-    let default = match item.get("baseUrl") {
+    let default = match written.get("baseUrl") {
         Some(Value::String(url)) => Some(url.as_str()),
         Some(urls) => urls.get("default").and_then(Value::as_str),
         None => None,
@@ -40,7 +47,7 @@ pub(super) fn calls(manifest: &Value, remote: &str, gaps: &mut Vec<Gap>) -> Remo
         built = built.base_url(url);
         calls.links.push(Link::new("base_url", string(url)));
     }
-    match regions(item) {
+    match regions(written) {
         Ok(regions) => {
             for (region, url) in regions {
                 built = built.region_url(region, url);

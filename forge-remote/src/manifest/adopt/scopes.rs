@@ -9,19 +9,29 @@ use super::chain::Link;
 use super::functions::Functions;
 use super::gap::Gap;
 use super::literal::{Literal, Setting, string};
-use crate::manifest::desired::{DesiredManifest, Scope, ScopeAlternatives};
+use crate::manifest::desired::{DesiredManifest, Scope, ScopeAlternatives, TOKEN_SCOPES};
 use crate::manifest::items::{allows_impersonation, granted};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::at;
 
 /// The scope of the token that an app exchanges for users' tokens.
-const SYSTEM: &str = "read:app-system-token";
+const SYSTEM: &str = TOKEN_SCOPES[0];
+const USER: &str = TOKEN_SCOPES[1];
 
 /// Returns the calls that declare the scopes that do not follow from the attributes. Scopes that the
 /// manifest lacks are gaps.
 pub(super) fn calls(manifest: &Value, functions: &Functions, gaps: &mut Vec<Gap>) -> Vec<Link> {
     let granted: BTreeSet<&str> = granted(manifest).collect();
-    let needed = needed(functions).scopes_given(&granted);
+    let mut needed = needed(functions).scopes_given(&granted);
+    // With another scope, Forge creates tokens without them too.
+    let without_token_scopes = granted.iter().any(|scope| !TOKEN_SCOPES.contains(scope))
+        && needed.iter().any(|scope| {
+            let name = scope.name.as_str();
+            TOKEN_SCOPES.contains(&name) && !granted.contains(name)
+        });
+    if without_token_scopes {
+        needed.retain(|scope| !TOKEN_SCOPES.contains(&scope.name.as_str()));
+    }
     let missing = needed
         .iter()
         .filter(|scope| !granted.contains(scope.name.as_str()));
@@ -35,8 +45,9 @@ pub(super) fn calls(manifest: &Value, functions: &Functions, gaps: &mut Vec<Gap>
         .iter()
         .copied()
         .filter(|name| scopes::check(name).is_ok());
-    let (impersonated, others): (Vec<&str>, Vec<&str>) =
-        names.partition(|name| granted.contains(SYSTEM) && allows_impersonation(manifest, name));
+    let (impersonated, others): (Vec<&str>, Vec<&str>) = names.partition(|name| {
+        (granted.contains(SYSTEM) || without_token_scopes) && allows_impersonation(manifest, name)
+    });
     let others: Vec<&str> = others.into_iter().filter(|name| !follows(name)).collect();
     let link = |method, names: Vec<&str>| {
         let names: Vec<String> = names.into_iter().map(string).collect();
@@ -46,6 +57,7 @@ pub(super) fn calls(manifest: &Value, functions: &Functions, gaps: &mut Vec<Gap>
     let links = [
         link("scopes", others),
         link("impersonation_scopes", impersonated),
+        without_token_scopes.then(|| Link::new("without_token_scopes", "")),
         (enforcement == Some("app-managed")).then(|| Link::new("app_managed_permissions", "")),
     ];
     links.into_iter().flatten().collect()
@@ -96,7 +108,7 @@ fn add_event(event: &str, needed: &mut DesiredManifest) {
 
 fn add_token(word: &Literal, needed: &mut DesiredManifest) {
     let name = match word {
-        Literal::Word(word) if word == "user" => "read:app-user-token",
+        Literal::Word(word) if word == "user" => USER,
         _ => SYSTEM,
     };
     if !needed.scopes.iter().any(|scope| scope.name == name) {
