@@ -361,8 +361,8 @@ pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
     cases
 }
 
-/// Bleichenbacher's forgery of 2006: with exponent 3 and a verifier that doesn't look at what
-/// follows the digest, a signature can be computed as a cube root, without a private key.
+/// Bleichenbacher's forgery of 2006: with exponent 3 and a verifier that ignores the bytes
+/// after the digest, a signature can be computed as a cube root, without a private key.
 pub fn cube_root_forgery(length: usize, message: &[u8], filling: usize) -> Vec<u8> {
     let wanted = short_padding(length, filling, &info(&sha256(message)), 0);
     let wanted = BigUint::from_bytes_be(&wanted);

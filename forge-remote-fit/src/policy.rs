@@ -45,8 +45,8 @@ impl Environment {
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
-    /// Default: handlers that only the platform calls accept `core:endpoint` and the type of their
-    /// own module, and the FIT's key must be the handler's. If a handler's module is hand-written in
+    /// Default: handlers that only the platform calls accept `core:endpoint` and the type of
+    /// the handler's module, and the FIT's key must be the handler's. If a handler's module is hand-written in
     /// the manifest, the code does not know the module's key, and any key is accepted except those of other handlers.
     #[default]
     Key,

@@ -243,8 +243,8 @@ fn written(handler: &Handler) -> TokenStream {
     }
 }
 
-/// Returns the name of the runtime's function that makes the function callable, and what it takes: the
-/// extractors of the arguments, and the conversion of what is returned.
+/// Returns the name of the runtime's function that makes the function callable, and its arguments: the
+/// extractors of the function's arguments, and the conversion of the returned value.
 pub(crate) fn mount(function: &Function) -> TokenStream {
     let arguments = &function.arguments;
     let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {

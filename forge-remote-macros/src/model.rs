@@ -114,7 +114,7 @@ impl Handler {
     }
 }
 
-/// Returns the function's `#[cfg]`s, which apply to what is generated too.
+/// Returns the function's `#[cfg]`s, which apply to the generated items too.
 pub(crate) fn conditions(attributes: &[syn::Attribute]) -> TokenStream {
     attributes
         .iter()

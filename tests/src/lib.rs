@@ -3,7 +3,7 @@
 //! forged tokens are those of `forge-remote-attacks`.
 //!
 //! Nothing here uses forge-remote's own test kit, so that a fault in the kit cannot hide a fault in
-//! the library. The exceptions test what follows verification: `fake_api` (outgoing calls),
+//! the library. The exceptions test the steps after verification: `fake_api` (outgoing calls),
 //! `token_app` (stored tokens) and `served_app` (the server).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]

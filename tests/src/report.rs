@@ -62,6 +62,6 @@ impl Report {
 /// the test fails.
 pub fn skipped(what: &str) {
     let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!is_ci, "CI has to run what was skipped: {what}");
+    assert!(!is_ci, "CI has to run the skipped test: {what}");
     eprintln!("skipped: {what}");
 }

@@ -88,8 +88,8 @@ impl App {
     /// Before a handler's call to Atlassian is sent, its scope is compared with the installation's
     /// granted scopes. A missing one is the error
     /// [`ClientError::ScopeNotGranted`](crate::client::ClientError::ScopeNotGranted); the handler's other
-    /// calls are sent. See [rolling releases](crate::versions#scopes-that-are-not-granted-yet) for what
-    /// is compared, and for the additional request.
+    /// calls are sent. See [rolling releases](crate::versions#scopes-that-are-not-granted-yet) for
+    /// the compared scopes, and for the additional request.
     ///
     /// ```
     /// use forge_remote::client::ClientError;

@@ -1,6 +1,6 @@
 //! Tables and paragraphs in lines that fit a terminal.
 
-/// The width of what is printed for people, in columns.
+/// The width of output for people, in columns.
 pub(super) const WIDTH: usize = 100;
 /// The indentation of what belongs to a row.
 const INDENT: &str = "    ";
@@ -9,7 +9,7 @@ const LEAST_WIDTH: usize = 12;
 /// The space between two columns.
 const GAP: usize = 2;
 
-/// A row, and what is printed below it.
+/// A row, and the lines below it.
 pub(super) struct TableRow<const N: usize> {
     pub(super) cells: [String; N],
     pub(super) details: Vec<String>,

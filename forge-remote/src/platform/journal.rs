@@ -54,7 +54,7 @@ impl Origin {
     }
 }
 
-/// A call that was sent, and what became of it.
+/// A sent call and its outcome.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) id: u64,

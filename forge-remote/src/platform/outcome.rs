@@ -52,7 +52,7 @@ pub(crate) struct Columns {
 impl Columns {
     /// Returns the widths for calls of these handlers.
     pub(crate) fn of(handlers: &[Handler]) -> Self {
-        // What is longer does not push the columns of all others.
+        // A longer value does not push the columns of all others.
         let widest = |limit: usize, width: fn(&Handler) -> usize| {
             let widths = handlers.iter().map(width);
             widths.filter(|width| *width <= limit).max().unwrap_or(0)

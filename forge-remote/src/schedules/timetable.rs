@@ -191,7 +191,7 @@ impl Timetable {
         self.is_paused.load(Relaxed)
     }
 
-    /// Returns whether now is too late to start what was due at this time.
+    /// Returns whether now is too late to start an occurrence that was due at this time.
     pub(crate) fn is_late(&self, due: SystemTime, now: SystemTime) -> bool {
         now > due + self.options.catch_up + GRACE
     }

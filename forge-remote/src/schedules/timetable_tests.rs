@@ -1,4 +1,4 @@
-//! Cron schedules in three zones over five years, and what is skipped.
+//! Cron schedules in three zones over five years, and their skipped occurrences.
 
 #![allow(clippy::unwrap_used)]
 
@@ -356,7 +356,7 @@ fn the_jitter_spreads_installations_and_stays_the_same() {
         timetable.due(tomorrow, "ari:7") - 24 * HOUR,
         timetable.due(at, "ari:7")
     );
-    // What is due later is not late yet.
+    // An occurrence that is due later is not late yet.
     let due = timetable.due(at, "ari:7");
     assert_eq!(timetable.skipped(at, "ari:7", due + HOUR), None);
 }

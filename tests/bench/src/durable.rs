@@ -42,7 +42,7 @@ pub(crate) fn measure(rounds: usize) {
         let figures = load::run(&server.address, &requests[1..], 1);
         median.push(figures.latency(50).as_secs_f64() * 1e3);
         slowest.push(figures.latency(99).as_secs_f64() * 1e3);
-        // What was accepted has run.
+        // The accepted jobs have run.
         std::thread::sleep(Duration::from_secs(5));
         let before = server.cpu();
         std::thread::sleep(IDLE);

@@ -93,7 +93,7 @@ async fn flood(call: Invocation, token: SystemToken) -> Json<Value> {
             .as_app(&token)
             .post("/rest/api/3/flood")
             .json(&large);
-        // No such API: what was written is not kept as data.
+        // No such API: the written value is not kept as data.
         let _ = write.send().await;
     }
     Json(Value::Null)

@@ -144,8 +144,8 @@ impl Compiler {
     }
 }
 
-/// Returns the messages without what differs between machines, and without the line numbers in files other than
-/// the case.
+/// Returns the messages without the parts that differ between machines, and without the line numbers in files other
+/// than the case.
 fn normalized(printed: &str) -> String {
     let summaries = [
         "error: aborting",

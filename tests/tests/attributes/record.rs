@@ -53,7 +53,7 @@ fn source(record: &Registration) -> &'static str {
 }
 
 #[test]
-fn a_record_holds_what_was_written() {
+fn a_record_holds_the_written_options() {
     let refresh: &Registration = &handler!(refresh_index);
     assert_eq!(refresh.function, "refresh_index");
     assert_eq!(

@@ -87,7 +87,7 @@ mod private {
 }
 
 #[test]
-fn strict_lints_accept_what_is_generated() {
+fn strict_lints_accept_the_generated_code() {
     drop((handlers::inside(), private::sweep(), private::tidy()));
     assert_eq!(crate::declared_in("attributes/strict.rs").len(), 6);
 }

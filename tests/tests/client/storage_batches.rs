@@ -1,4 +1,4 @@
-//! Batches of Forge storage: their size, their progress, and what is not sent.
+//! Batches of Forge storage: their size, their progress, and the items that are not sent.
 
 #![allow(clippy::unwrap_used)]
 

@@ -143,7 +143,7 @@ struct LogTime {
     inputs = [
         "issueKey: string - The work item's key",
         "hours: number - The hours spent",
-        "remark?: string - What was done",
+        "remark?: string - A remark about the work",
     ],
     auth = user,
     scopes = ["write:jira-work"]

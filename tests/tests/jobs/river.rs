@@ -123,7 +123,7 @@ async fn ends_under_load(engine: TestEngine) {
     until(&|runs| runs.len() > 20).await;
     let mut ended = connected.end_installation("ari:gone").await.unwrap();
     assert!(ended > 200, "{engine:?}: {ended}");
-    // What was claimed at that moment waits again, or runs.
+    // A job that was claimed at that moment waits again, or runs.
     let pending = async || connected.counts().await.unwrap().unwrap().pending;
     while pending().await > 0 {
         ended += connected.end_installation("ari:gone").await.unwrap();

@@ -462,7 +462,7 @@ async fn installations_are_spread_over_the_jitter() {
         assert_eq!(response.status(), 202);
     }
     fixture.until(monday(9, 0)).await;
-    // What was due at 8:00 and later has caught up; of 9:00 little is due.
+    // The occurrences of 8:00 and later have caught up; few of 9:00 are due.
     let nine = |log: &Log| {
         log.lines()
             .iter()

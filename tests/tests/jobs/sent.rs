@@ -92,7 +92,7 @@ fn project(name: &str) -> Reindex {
     }
 }
 
-/// What a call sends, and what became of it.
+/// The job that a call sends, and the result of sending it.
 type Plan = Arc<Mutex<Option<Box<dyn FnOnce(&Jobs) -> forge_remote::jobs::SendJob + Send>>>>;
 type Outcome = Arc<Mutex<Option<Result<Accepted, SendError>>>>;
 
@@ -150,7 +150,7 @@ fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// Has a page's call send a job, and returns what became of it.
+    /// Makes a page's call send a job, and returns the result of sending it.
     async fn send(
         &self,
         plan: impl FnOnce(&Jobs) -> forge_remote::jobs::SendJob + Send + 'static,

@@ -47,7 +47,7 @@ async fn starts_at_once(engine: TestEngine) {
         let accepted = Instant::now();
         let start = starts.recv().await.unwrap();
         delays.push(start.saturating_duration_since(accepted));
-        // What follows the run has ended by then.
+        // The steps after the run have ended by then.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     serving.abort();

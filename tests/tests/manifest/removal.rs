@@ -30,7 +30,7 @@ fn pruned(endpoints: &str) -> Result<String, String> {
 }
 
 #[test]
-fn an_item_on_lines_of_its_own_takes_its_comments_along() {
+fn the_comments_of_an_item_on_separate_lines_are_removed_with_it() {
     for (before, after) in [
         (
             "[\n    {key: keep, remote: backend}, # since 2024\n    {key: gone, remote: backend} # retired\n  ]\n",
@@ -196,7 +196,7 @@ fn a_replaced_value_keeps_its_comment_or_is_left_alone() {
     assert!(error.contains("comments of the value"), "{error}");
 }
 
-/// What equals the code is not edited, so its anchor is in nobody's way.
+/// A part that equals the code is not edited, so its anchor is accepted.
 #[test]
 fn anchors_of_parts_that_stay_are_no_obstacle() {
     let text = format!(

@@ -121,7 +121,7 @@ async fn cron_schedules_are_listed_fired_and_paused() {
             let report = handler(&dev, "report-trigger").await;
             assert_eq!(report["is_paused"], is_paused);
             assert_eq!(handler(&dev, "hourly-trigger").await["is_paused"], false);
-            // What is fired by hand runs, as a paused interval's handler does.
+            // An occurrence that is fired by hand runs, as a paused interval's handler does.
             ran(if is_paused { 3 } else { 4 }, &fire().await).await;
         }
         let tick = made(&dev, "schedules/tick-trigger/fire", json!({})).await;
@@ -295,7 +295,7 @@ async fn a_copied_command_sends_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn copied_tests_have_names_of_their_own_and_expect_a_response() {
+async fn copied_tests_have_distinct_names_and_expect_a_response() {
     let dev = events_app();
     let test = async |id: &str, new: Value| {
         let call = made(&dev, &format!("handlers/{id}/call"), new).await;

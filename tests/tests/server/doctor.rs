@@ -1,4 +1,4 @@
-//! `doctor`: what makes a deployment unsound is found, with its fix.
+//! `doctor`: the faults of a deployment are found, each with its fix.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! `doctor` on stores and engines: it finds what is wrong with them, and changes nothing.
+//! `doctor` on stores and engines: it finds their faults, and changes nothing.
 
 #![allow(clippy::unwrap_used)]
 

@@ -174,7 +174,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
                 .then(|| text(200, "application/json", "{}"))?
         }),
         (&["foreign-response", "foreign-response"], |parts, _| {
-            // A gateway that discloses what is wrong with a token.
+            // A gateway that discloses the fault of a token.
             let has_token = parts.headers.contains_key(header::AUTHORIZATION);
             has_token.then(|| text(401, "application/json", "{\"reason\":\"expired\"}"))?
         }),
@@ -348,7 +348,7 @@ async fn a_base_url_without_tls_is_found() {
     assert_eq!(deployment.codes_of(&output), ["tls"], "{}", stdout(&output));
 }
 
-/// In words: what is wrong, the reason, the fix, and the exit status.
+/// In words: the fault, the reason, the fix, and the exit status.
 #[tokio::test]
 async fn a_proxy_that_removes_tokens_is_a_failure_with_its_fix() {
     let deployment = Deployment::start(|parts, _| {

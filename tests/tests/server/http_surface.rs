@@ -69,7 +69,7 @@ async fn other_methods_are_rejected() {
         .await
         .unwrap();
     report.holds(
-        "405 names what is allowed",
+        "405 names the allowed methods",
         response.header("allow") == Some("POST"),
         format!("{:?}", response.header("allow")),
     );

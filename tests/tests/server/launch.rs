@@ -35,7 +35,7 @@ mod elsewhere {
     pub(crate) async fn takes_a_module_key_and_a_path() {}
 
     #[scheduled_trigger(interval = "day", key = "another")]
-    pub(crate) async fn with_a_key_of_its_own() {}
+    pub(crate) async fn with_another_key() {}
 }
 
 fn backend() -> Remote {
@@ -226,7 +226,7 @@ async fn state_can_come_from_one_future_only() {
 fn one_option_sets_a_handler_apart_from_its_namesake() {
     let registry = Registry::of([
         handler!(elsewhere::sweep),
-        handler!(elsewhere::with_a_key_of_its_own),
+        handler!(elsewhere::with_another_key),
         // A function registered twice counts once.
         handler!(elsewhere::sweep),
     ]);

@@ -30,7 +30,7 @@ fn compare(name: &str, text: &str) {
     assert_eq!(text, expected, "{name} differs");
 }
 
-/// Replaces what differs from run to run: times, durations, ports and ids.
+/// Replaces the parts that differ from run to run: times, durations, ports and ids.
 fn steady(text: &str) -> String {
     let mut steady = String::new();
     for line in text.lines() {

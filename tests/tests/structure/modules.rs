@@ -97,7 +97,7 @@ impl Crate {
     fn resolve(&self, path: &[String], depth: usize) -> Option<&Module> {
         // A module may re-export an item with the module's name from itself.
         for length in (1..=path.len()).filter(|_| depth < 8) {
-            // A macro and a module may have one name: what follows is in the module.
+            // A macro and a module may have one name: the rest of the path is in the module.
             if length < path.len() && self.modules.contains_key(&path[..length]) {
                 continue;
             }

@@ -37,6 +37,18 @@ const PHRASES: &[(&str, &str)] = &[
     ("anybody", "anyone"),
     ("beside", "next to, in addition to, at the same time as"),
     ("whatever", "regardless of, any"),
+    ("of its own", "separate, own, its"),
+    ("of their own", "separate, own, their"),
+    ("what are", "the noun"),
+    ("what became", "the outcome"),
+    ("what differs", "the difference"),
+    ("what equals", "the noun"),
+    ("what follows", "the noun"),
+    ("what is", "the noun"),
+    ("what makes", "the noun"),
+    ("what runs", "the noun"),
+    ("what was", "the noun"),
+    ("what were", "the noun"),
 ];
 
 /// Where the project's own words are. Text of other projects and generated files are elsewhere.

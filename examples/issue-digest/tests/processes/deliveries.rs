@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Fixture, deliver};
 
-/// Forge calls the clock of the cron schedules, and each call stores what is to run until the next one.
+/// Forge calls the clock of the cron schedules, and each call stores the occurrences until the next one.
 #[tokio::test]
 async fn the_clock_of_the_schedules_is_served() {
     let fixture = Fixture::sqlite().await;

@@ -7,8 +7,8 @@ use forge_remote_tests::job_tables::{BegunAttempt, JobTables};
 
 use super::{Fixture, deliver, installation};
 
-/// Kills a process at random moments while events arrive and run. Every accepted event is done, and what runs again was
-/// running at a kill.
+/// Kills a process at random moments while events arrive and run. Every accepted event is done, and only events that
+/// were running at a kill run twice.
 ///
 /// An SQLite file's next process releases the killed one's jobs. In PostgreSQL another process lives at the same time,
 /// which does so after 30 seconds, and is killed at the end as well.

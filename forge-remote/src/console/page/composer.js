@@ -36,7 +36,7 @@ const shown = (bytes) => indent(bytes).replace(/\r\n?/g, '\n');
 
 /**
  * A form for `handler`. Without `initial` it starts from the remembered body, else from the sample. `sent` gets the id
- * of the call that was made, and returns what is shown next to the button. A form of another handler needs another `key`.
+ * of the call that was made, and returns the text next to the button. A form of another handler needs another `key`.
  */
 export class Composer extends Component {
   constructor(props) {

@@ -250,7 +250,7 @@ impl Call<'_> {
         Ok(ok(json!({ "successfulKeys": done, "failedKeys": failed })))
     }
 
-    /// Checks what makes a whole batch or transaction fail.
+    /// Checks the conditions under which a whole batch or transaction fails.
     fn check_size_and_keys(&self, items: &[Value]) -> Result<(), JsonResponse> {
         let mut seen = BTreeSet::new();
         let name = |item: &Value| (item["key"].to_string(), item["entityName"].to_string());
