@@ -62,7 +62,7 @@ fn own_comments(text: &str, start: usize, column: usize) -> usize {
 }
 
 /// Returns whether a comment above the part in the line at `start` may be about that part or about the
-/// next one: it is in another column, or an empty line is between. A part with a comment of its own has no
+/// next one: it is in another column, or an empty line is between. A part with a separate comment has no
 /// other one, and deeper comments below the part before are about that part.
 pub(super) fn has_unclear_comment(text: &str, start: usize, column: usize, is_first: bool) -> bool {
     if own_comments(text, start, column) < start {

@@ -288,7 +288,7 @@ const BETWEEN: [&str; 8] = [
     "    # unclear NEXT\n\n",
 ];
 
-/// Returns what is wrong with the comments of a list.
+/// Returns the faults in the comments of a list.
 fn misplaced(before: &str, after: &str, kept: &[&str]) -> Option<String> {
     let is_item = |line: &&str| line.trim_start().starts_with("- key: ");
     let lines: Vec<&str> = after.lines().collect();

@@ -172,7 +172,7 @@ fn a_variable_with_the_codes_value_is_no_difference() {
     let errors: Vec<&str> = errors.map(|one| one.message.as_str()).collect();
     assert_eq!(errors, [""; 0]);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), OF_HANDLERS);
-    // What is next to a variable is updated.
+    // The values next to a variable are updated.
     let other = OF_HANDLERS.replace("/on-calls", "/other");
     assert_eq!(
         parse(&other).merged_with(&wanted, None).unwrap(),
