@@ -6,13 +6,14 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,11 +46,38 @@ pub(crate) struct Work {
     calls: TaskTracker,
     /// Work spawned by handlers.
     spawned: TaskTracker,
+    counts: Arc<SpawnCounts>,
     max_calls: AtomicUsize,
     servers: AtomicUsize,
     is_draining: AtomicBool,
     /// Cancelled when the last server ends; later work gets a new one.
     end: Mutex<CancellationToken>,
+}
+
+/// How much work handlers have spawned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SpawnedWork {
+    pub(crate) started: u64,
+    pub(crate) ended: u64,
+    /// The part of the ended work that returned an error or panicked.
+    pub(crate) failed: u64,
+}
+
+#[derive(Default)]
+struct SpawnCounts {
+    counts: Mutex<SpawnedWork>,
+    changed: Notify,
+}
+
+impl SpawnCounts {
+    fn change(&self, change: impl FnOnce(&mut SpawnedWork)) {
+        change(&mut self.lock());
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SpawnedWork> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Work {
@@ -70,6 +98,7 @@ impl Work {
         Self {
             calls,
             spawned,
+            counts: Arc::default(),
             max_calls: AtomicUsize::new(max_calls),
             servers: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
@@ -112,19 +141,53 @@ impl Work {
 
     /// Runs work that only a stopping server waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
-        let token = self.spawned.token();
-        self.run(token, async move {
-            match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(?error, "the work that a handler spawned failed");
-                }
-                Err(panic) => {
-                    let panic = panic_text(&*panic);
-                    tracing::error!(panic, "the work that a handler spawned panicked");
-                }
+        self.spawn_logged(async move {
+            let result = work.await;
+            if let Err(error) = &result {
+                tracing::error!(?error, "the work that a handler spawned failed");
             }
+            result.is_ok()
         });
+    }
+
+    /// Runs work that logs its failures and returns whether it succeeded.
+    pub(crate) fn spawn_logged(&self, work: impl Future<Output = bool> + Send + 'static) {
+        let token = self.spawned.token();
+        self.counts.change(|counts| counts.started += 1);
+        let counts = Arc::clone(&self.counts);
+        self.run(token, async move {
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            let succeeded = result.unwrap_or_else(|panic| {
+                let panic = panic_text(&*panic);
+                tracing::error!(panic, "the work that a handler spawned panicked");
+                false
+            });
+            counts.change(|counts| {
+                counts.ended += 1;
+                counts.failed += u64::from(!succeeded);
+            });
+        });
+    }
+
+    /// Returns how much work was spawned so far.
+    #[cfg(feature = "dev")]
+    pub(crate) fn spawned(&self) -> SpawnedWork {
+        *self.counts.lock()
+    }
+
+    /// Waits until the spawned work has ended, but for this number of pieces.
+    #[cfg(feature = "dev")]
+    pub(crate) async fn spawned_ends(&self, but: u64) {
+        loop {
+            let changed = self.counts.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let counts = self.spawned();
+            if counts.started - counts.ended <= but {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Runs a task until it completes or the last server ends.

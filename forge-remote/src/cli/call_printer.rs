@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::output::{color, print, print_error};
 use super::table::wrapped;
 use crate::console::Summary;
-use crate::platform::{Columns, NOTE_INDENT, PlatformClient, Record};
+use crate::platform::{Columns, NOTE_INDENT, PlatformClient, Record, Run};
 
 /// Prints calls that have ended.
 #[derive(Clone, Copy)]
@@ -57,6 +57,21 @@ impl CallPrinter {
             text.push_str(&format!("{}  ", clock(record.at)));
         }
         text.push_str(&outcome.line(self.columns, &record.problems(), self.color));
+        if self.fits_terminal {
+            text = with_wrapped_notes(&text);
+        }
+        print(&format!("{text}\n"));
+    }
+}
+
+impl CallPrinter {
+    /// Prints the run of work that a call left behind.
+    pub(super) fn print_run(&self, run: &Run) {
+        if self.is_json {
+            let line = serde_json::to_string(run).unwrap_or_default();
+            return print(&format!("{line}\n"));
+        }
+        let mut text = run.line(self.columns, self.color);
         if self.fits_terminal {
             text = with_wrapped_notes(&text);
         }

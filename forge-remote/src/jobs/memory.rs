@@ -15,6 +15,8 @@ use super::guarantees::Guarantees;
 use super::inspect::{JobInspector, JobState};
 use super::report::{EngineError, Report, ReportCode};
 use crate::fit::BoxFuture;
+#[cfg(feature = "dev")]
+use crate::fit::Clock;
 
 /// How many envelopes run at once.
 const MAX_RUNNING: u32 = 20;
@@ -50,6 +52,8 @@ pub struct MemoryJobs(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     pub(super) changed: Notify,
+    /// Wakes the tasks that wait for the end of jobs.
+    settled: Notify,
 }
 
 impl fmt::Debug for MemoryJobs {
@@ -69,6 +73,33 @@ impl MemoryJobs {
     /// Returns the number of jobs that wait or run.
     pub fn unfinished(&self) -> usize {
         self.0.queue().jobs.len()
+    }
+
+    /// Returns whether a job runs, or is due and has not started yet.
+    #[cfg(feature = "dev")]
+    pub(crate) fn has_due(&self, now: SystemTime) -> bool {
+        self.0.queue().has_due(now)
+    }
+
+    /// Waits until no job runs or is due for its first run. Returns `false` once there is a job with an id above
+    /// `last_id`.
+    #[cfg(feature = "dev")]
+    pub(crate) async fn settled(&self, clock: &dyn Clock, last_id: u64) -> bool {
+        loop {
+            let settled = self.0.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let queue = self.0.queue();
+                if !queue.has_due(clock.now()) {
+                    return true;
+                }
+                if queue.last_id > last_id {
+                    return false;
+                }
+            }
+            settled.await;
+        }
     }
 }
 
@@ -214,6 +245,17 @@ impl Queue {
             paused.copied().map_or(job.due, |until| job.due.max(until))
         });
         due.filter(|due| *due > now).min()
+    }
+
+    #[cfg(feature = "dev")]
+    fn has_due(&self, now: SystemTime) -> bool {
+        let is_new = |job: &Job| job.attempts == 0 && job.last.is_none() && job.due <= now;
+        let is_paused = |job: &Job| {
+            let until = self.pauses.get(&job.group());
+            until.is_some_and(|until| *until > now)
+        };
+        let mut jobs = self.jobs.values();
+        jobs.any(|job| job.is_running || is_new(job) && !is_paused(job))
     }
 
     fn counts(&self) -> JobCounts {
@@ -368,6 +410,7 @@ struct Running(Arc<Shared>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.queue().hand_back();
+        self.0.settled.notify_waiters();
     }
 }
 
@@ -389,6 +432,7 @@ impl Running {
                 let run = Arc::clone(&runner).run(envelope, past);
                 runs.spawn(async move { (id, run.await) });
             }
+            self.0.settled.notify_waiters();
             let next_due = self.0.queue().next_due(clock.now());
             let wait = next_due.map(|due| due.duration_since(clock.now()).unwrap_or_default());
             let due = async {

@@ -46,7 +46,7 @@ impl JobInspector for MemoryJobs {
 
 impl MemoryJobs {
     /// Returns all jobs that are known, the newest first.
-    fn records(&self) -> Vec<JobRecord> {
+    pub(crate) fn records(&self) -> Vec<JobRecord> {
         let queue = self.0.queue();
         let unfinished = queue.jobs.iter().map(|(id, job)| match job.is_running {
             true => record(*id, job, JobState::Running),

@@ -1,5 +1,6 @@
 //! Connects an app to the local platform instead of Atlassian's.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -81,6 +82,12 @@ impl App {
                 .require_guarantees(Guarantees::new());
         }
         self
+    }
+
+    /// Returns the engine of the app's jobs, if it is the one in memory.
+    pub(crate) fn jobs_in_memory(&self) -> Option<MemoryJobs> {
+        let engine: &dyn Any = &*self.jobs.as_ref()?.engine;
+        engine.downcast_ref().cloned()
     }
 
     /// Returns the declarations that a local platform enforces.

@@ -14,6 +14,7 @@ mod local;
 mod local_app;
 mod oauth;
 mod outcome;
+mod run;
 mod signing_key;
 
 pub(crate) use apis::router;
@@ -32,5 +33,6 @@ pub(crate) use journal::{Change, Journal, LogLine, Origin, OutgoingCall, Record,
 pub use local::Platform;
 pub(crate) use local::random_hex;
 pub(crate) use local_app::RULES;
-pub(crate) use outcome::{Columns, MAX_RETRIES, NOTE_INDENT, Verdict};
+pub(crate) use outcome::{Columns, MAX_RETRIES, NOTE_INDENT, Outcome, Verdict};
+pub(crate) use run::Run;
 pub use signing_key::PlatformError;

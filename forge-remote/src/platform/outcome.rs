@@ -44,8 +44,8 @@ pub(crate) struct Outcome {
 /// The widths of the columns of output lines.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Columns {
-    key: usize,
-    call: usize,
+    pub(super) key: usize,
+    pub(super) call: usize,
     elapsed: usize,
 }
 
@@ -89,12 +89,27 @@ pub(crate) const NOTE_INDENT: &str = "      ";
 /// The bytes of a failed call's response that are printed.
 const MAX_NOTE: usize = 2000;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     Passed,
     /// Verified, but the handler rejected the made-up body.
+    #[serde(rename = "needs_body")]
     NeedsSample,
     Failed,
+}
+
+/// Returns how the line of an outcome begins.
+pub(super) fn mark(verdict: Verdict, color: bool) -> String {
+    let (code, text) = match verdict {
+        Verdict::Passed => ("32", "ok  "),
+        Verdict::NeedsSample => ("33", "body"),
+        Verdict::Failed => ("31", "FAIL"),
+    };
+    match color {
+        true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        false => text.to_owned(),
+    }
 }
 
 impl Exchanged {
@@ -193,18 +208,7 @@ impl Outcome {
     /// Returns the output line: the call, its status, its duration and its tokens; and below it, of a failed call,
     /// the problems of its log, and the notes.
     pub(crate) fn line(&self, columns: Columns, problems: &[String], color: bool) -> String {
-        let paint = |code: &str, text: &str| {
-            if color {
-                format!("\u{1b}[{code}m{text}\u{1b}[0m")
-            } else {
-                text.to_owned()
-            }
-        };
-        let verdict = match self.verdict() {
-            Verdict::Passed => paint("32", "ok  "),
-            Verdict::NeedsSample => paint("33", "body"),
-            Verdict::Failed => paint("31", "FAIL"),
-        };
+        let verdict = mark(self.verdict(), color);
         let status = match &self.response {
             Ok(response) => response.status.as_u16().to_string(),
             Err(_) => "---".to_owned(),

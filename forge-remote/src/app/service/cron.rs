@@ -366,19 +366,23 @@ impl Tick {
         let running = async move {
             // A failure is logged where the response is made.
             let response = tokio::time::timeout(timeout, log_limits.scope(running)).await;
-            match response {
+            let succeeded = match response {
                 Ok(response) => {
                     tracing::debug!(status = response.status().as_u16(), "the handler has run");
+                    response.status().as_u16() < 400
                 }
-                Err(_) => tracing::error!(
-                    ?timeout,
-                    "the handler of a schedule exceeded its timeout and was cancelled"
-                ),
-            }
+                Err(_) => {
+                    tracing::error!(
+                        ?timeout,
+                        "the handler of a schedule exceeded its timeout and was cancelled"
+                    );
+                    false
+                }
+            };
             drop(run);
-            Ok(())
+            succeeded
         };
-        span.in_scope(|| work.spawn(running.in_current_span()));
+        span.in_scope(|| work.spawn_logged(running.in_current_span()));
     }
 }
 

@@ -1,6 +1,8 @@
 //! The `dev` command: serves the app on loopback, together with a local Forge platform that signs
 //! real tokens. Verification is the same as in production.
 
+mod once;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,9 +23,10 @@ use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::console::{self, Console, Guard, Hosts, LogLayer, Schedules};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::fit::HttpKeySource;
+use crate::fit::{Clock, HttpKeySource};
 use crate::http_client::Network;
-use crate::platform::{CallChanges, Change, Journal, Origin, PlatformClient, Verdict};
+use crate::jobs::MemoryJobs;
+use crate::platform::{Change, Journal, PlatformClient};
 
 const DRIFT_HELP: &str = "`dev --write` updates the file at every start (once: `cargo run -- manifest --write`); Forge \
                           follows it after the next `forge deploy`";
@@ -36,7 +39,7 @@ pub(super) fn command() -> Command {
         .about("Serve on loopback together with a local Forge platform that signs and schedules")
         .arg(flag(
             "once",
-            "Call every handler once, print one line per call, exit 1 if a call failed",
+            "Call every handler once and run the jobs that this stores, print one line for each, exit 1 if one failed",
         ))
         .arg(flag(
             "write",
@@ -118,6 +121,9 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 /// The app being served and the platform that calls it.
 struct Session {
     caller: Arc<PlatformClient>,
+    /// The engine of the app's jobs, and its clock.
+    jobs: Option<MemoryJobs>,
+    clock: Arc<dyn Clock>,
     app_task: tokio::task::JoinHandle<Result<()>>,
     stop: oneshot::Sender<()>,
     schedules: Schedules,
@@ -146,7 +152,7 @@ fn update_and_warn(app: &App, options: &Options) -> Result<()> {
     }
     if settings.app_ids() == Err(AppIdError::Missing) {
         print_error(&format!(
-            "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
+            "note: the app has no id yet; until `forge register` gives it one, `dev` uses {UNREGISTERED}"
         ));
     }
     Ok(())
@@ -196,6 +202,7 @@ impl Session {
         let hosts = Hosts::loopback(app_address.port()).and(options.hosts.iter().cloned());
         app.layers.add(|router| hosts.protect_app(router));
         let key_set = format!("{origin}/.well-known/jwks.json");
+        let (jobs, clock) = (app.jobs_in_memory(), Arc::clone(&app.clock));
         let inspector = app.jobs.as_ref().and_then(|jobs| jobs.engine.inspector());
         let built = app.key_source(HttpKeySource::new(&key_set)?).build_compared()?;
         let caller = Arc::new(PlatformClient {
@@ -245,6 +252,8 @@ impl Session {
         printer.notice(&notice);
         Ok(Self {
             caller,
+            jobs,
+            clock,
             app_task,
             stop,
             schedules,
@@ -257,32 +266,6 @@ impl Session {
     async fn end(self) {
         let _ = self.stop.send(());
         let _ = self.app_task.await;
-    }
-
-    /// Calls every handler once, and a trigger's handler once for each event, in the order of an
-    /// installation's life.
-    async fn once(self) -> i32 {
-        let mut failed = 0_u32;
-        let mut calls = Vec::new();
-        for handler in self.caller.app.registry().handlers() {
-            let simulations = self.caller.simulations(handler).into_iter();
-            calls.extend(simulations.map(|simulation| (handler, simulation)));
-        }
-        calls.sort_by_key(|(handler, simulation)| {
-            let ends = handler.registration().kind.ends_installation();
-            Phase::of(simulation.event, ends)
-        });
-        for (handler, simulation) in calls {
-            let changes = CallChanges::default();
-            let calling = self.caller.call(handler, simulation, &changes, Origin::Once);
-            let (id, outcome) = calling.await;
-            if let Some(record) = self.caller.journal.find(id) {
-                self.printer.print(&record, Time::Hidden);
-            }
-            failed += u32::from(outcome.verdict() == Verdict::Failed);
-        }
-        self.end().await;
-        i32::from(failed > 0)
     }
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
@@ -330,27 +313,6 @@ async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
                 print_error(&format!("note: {missed} call updates were not printed, because the output is too slow"));
             }
             Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// A part of an installation's life. A handler that is called before the installation has no token yet,
-/// and one that is called after the uninstallation has none any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Installed,
-    Upgraded,
-    InUse,
-    Uninstalled,
-}
-
-impl Phase {
-    fn of(event: Option<&str>, ends_installation: bool) -> Self {
-        match event {
-            _ if ends_installation => Self::Uninstalled,
-            Some("avi:forge:installed:app") => Self::Installed,
-            Some("avi:forge:upgraded:app") => Self::Upgraded,
-            _ => Self::InUse,
         }
     }
 }

@@ -1,0 +1,196 @@
+//! `dev --once`: a call of each handler, and the work that the calls leave behind.
+
+use super::Session;
+use super::super::call_printer::Time;
+use crate::jobs::{JobRecord, JobState};
+use crate::platform::{CallChanges, Origin, Outcome, Run, Verdict};
+use crate::work::SpawnedWork;
+
+/// The number of jobs that one call may store, directly or through other jobs, and that are waited for.
+const MAX_JOBS: u64 = 500;
+
+/// How the error of a job begins whose handler rejected its body.
+const REJECTED: [&str; 3] = [
+    "the handler's response was 400",
+    "the handler's response was 415",
+    "the handler's response was 422",
+];
+
+/// What is known of the work that earlier calls left behind.
+#[derive(Default)]
+struct Seen {
+    /// The newest job.
+    job: u64,
+    /// The spawned work that did not end in time.
+    abandoned: u64,
+}
+
+impl Session {
+    /// Calls every handler once, and a trigger's handler once for each event, in the order of an
+    /// installation's life. After each call, the jobs that it stored and the work that it spawned run too. Returns
+    /// the exit status.
+    pub(super) async fn once(self) -> i32 {
+        let mut failed = 0_usize;
+        let mut calls = Vec::new();
+        for handler in self.caller.app.registry().handlers() {
+            let simulations = self.caller.simulations(handler).into_iter();
+            calls.extend(simulations.map(|simulation| (handler, simulation)));
+        }
+        calls.sort_by_key(|(handler, simulation)| {
+            let ends = handler.registration().kind.ends_installation();
+            Phase::of(simulation.event, ends)
+        });
+        let mut seen = Seen::default();
+        for (handler, simulation) in calls {
+            let changes = CallChanges::default();
+            let before = self.caller.app.work().spawned();
+            let calling = self.caller.call(handler, simulation, &changes, Origin::Once);
+            let (id, outcome) = calling.await;
+            if let Some(record) = self.caller.journal.find(id) {
+                self.printer.print(&record, Time::Hidden);
+            }
+            failed += usize::from(outcome.verdict() == Verdict::Failed);
+            let runs = self.runs(id, &outcome, before, &mut seen).await;
+            for run in &runs {
+                self.printer.print_run(run);
+            }
+            failed += runs.iter().filter(|run| run.verdict == Verdict::Failed).count();
+        }
+        self.end().await;
+        i32::from(failed > 0)
+    }
+
+    /// Waits for the work that a call left behind, and returns its runs.
+    async fn runs(
+        &self,
+        call: u64,
+        outcome: &Outcome,
+        before: SpawnedWork,
+        seen: &mut Seen,
+    ) -> Vec<Run> {
+        let work = self.caller.app.work();
+        let grace = self.caller.app.limits().shutdown;
+        let (has_all_jobs, is_late) = loop {
+            let has_all_jobs = match &self.jobs {
+                Some(jobs) => jobs.settled(&*self.clock, seen.job + MAX_JOBS).await,
+                None => true,
+            };
+            let spawned = work.spawned_ends(seen.abandoned);
+            let is_late = tokio::time::timeout(grace, spawned).await.is_err();
+            // Spawned work may have sent a job.
+            let mut jobs = self.jobs.iter();
+            if is_late || !has_all_jobs || !jobs.any(|jobs| jobs.has_due(self.clock.now())) {
+                break (has_all_jobs, is_late);
+            }
+        };
+        let mut runs = self.job_runs(outcome, has_all_jobs, seen);
+        let after = work.spawned();
+        let (ended, errors) = (after.ended - before.ended, after.failed - before.failed);
+        for (count, verdict, status) in [
+            (ended - errors, Verdict::Passed, "done"),
+            (errors, Verdict::Failed, "failed"),
+        ] {
+            if count > 0 {
+                runs.push(Run::spawned(&outcome.key, count, verdict, status));
+            }
+        }
+        if errors > 0
+            && let Some(failed) = runs.last_mut()
+        {
+            let record = self.caller.journal.find(call);
+            failed.notes = record.map(|record| record.problems()).unwrap_or_default();
+        }
+        if is_late {
+            let running = after.started - after.ended - seen.abandoned;
+            seen.abandoned += running;
+            let mut run = Run::spawned(&outcome.key, running, Verdict::Failed, "running");
+            run.notes.push(format!("it still runs after {grace:?}; it is cancelled at the end"));
+            runs.push(run);
+        }
+        if !has_all_jobs && let Some(last) = runs.last_mut() {
+            last.notes.push(format!(
+                "the call has stored more than {MAX_JOBS} jobs, directly or through other jobs; the rest is not waited for"
+            ));
+        }
+        runs
+    }
+
+    /// Returns the runs of the jobs that are new, the oldest first. Jobs that were not waited for are left out.
+    fn job_runs(&self, outcome: &Outcome, has_all_jobs: bool, seen: &mut Seen) -> Vec<Run> {
+        let records = self.jobs.as_ref().map(|jobs| jobs.records()).unwrap_or_default();
+        let id = |record: &JobRecord| record.id.parse::<u64>().unwrap_or_default();
+        let is_new = |record: &JobRecord| id(record) > seen.job;
+        let new: Vec<JobRecord> = records.into_iter().rev().filter(is_new).collect();
+        seen.job = new.last().map_or(seen.job, id);
+        let seal = self.caller.app.job_seal();
+        let has_run = |job: &&JobRecord| {
+            let is_first = job.attempts == 0 && job.last.is_none();
+            let has_ended = job.state != JobState::Running;
+            has_all_jobs || has_ended && !(job.state == JobState::Waiting && is_first)
+        };
+        let runs = new.iter().filter(has_run).filter_map(|job| {
+            let error = job.last_error(seal);
+            self.job_run(job, error, outcome)
+        });
+        runs.collect()
+    }
+
+    /// Returns the first run of a job; `None` if it waits for a later time, or was ended with its installation.
+    fn job_run(&self, job: &JobRecord, error: Option<String>, outcome: &Outcome) -> Option<Run> {
+        let now = self.clock.now();
+        let was_due = job.attempts > 0 || job.last.is_some() || job.due.is_none_or(|due| due <= now);
+        let (verdict, status) = match job.state {
+            JobState::Discarded => return None,
+            JobState::Waiting if !was_due => return None,
+            JobState::Done if job.attempts <= 1 => (Verdict::Passed, "done"),
+            _ => {
+                let is_rejected = |error: &String| REJECTED.iter().any(|text| error.starts_with(text));
+                match error.as_ref().is_some_and(is_rejected) && outcome.is_guess {
+                    true => (Verdict::NeedsSample, "failed"),
+                    false => (Verdict::Failed, "failed"),
+                }
+            }
+        };
+        let mut notes: Vec<String> = error.into_iter().collect();
+        if let Some(report) = job.last.as_ref().filter(|_| notes.is_empty()) {
+            notes.push(report.code.as_str().to_owned());
+        }
+        match job.state {
+            JobState::Done if job.attempts > 1 => {
+                notes.push(format!("it succeeded at attempt {}", job.attempts));
+            }
+            JobState::Waiting => {
+                let pause = job.due.and_then(|due| due.duration_since(now).ok()).unwrap_or_default();
+                notes.push(format!("its next attempt would be in {} s", pause.as_secs().max(1)));
+            }
+            JobState::Dead => notes.push("it is not retried".to_owned()),
+            _ => {}
+        }
+        if verdict == Verdict::NeedsSample {
+            let key = &outcome.key;
+            notes.push(format!("it needs a body: set one with `App::sample_body(\"{key}\", json)`"));
+        }
+        Some(Run::job(job, verdict, status, notes))
+    }
+}
+
+/// A part of an installation's life. A handler that is called before the installation has no token yet,
+/// and one that is called after the uninstallation has none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Installed,
+    Upgraded,
+    InUse,
+    Uninstalled,
+}
+
+impl Phase {
+    fn of(event: Option<&str>, ends_installation: bool) -> Self {
+        match event {
+            _ if ends_installation => Self::Uninstalled,
+            Some("avi:forge:installed:app") => Self::Installed,
+            Some("avi:forge:upgraded:app") => Self::Upgraded,
+            _ => Self::InUse,
+        }
+    }
+}
