@@ -408,9 +408,9 @@ impl App {
         self
     }
 
-    /// Sets the JSON body that `dev` sends to handlers with this key, if they take a body. A trigger
-    /// with several events can have one for each, matched by its `eventType`; a body without
-    /// `eventType` is sent for all of them.
+    /// Adds a JSON body that `dev` sends to handlers with this key, if they take a body: `dev --once` makes a call
+    /// with each. A body with an `eventType` is sent for that event of a trigger; a body without one is sent for
+    /// each event that has no body of its own.
     pub fn sample_body(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
         let key = key.into();
         match serde_json::to_value(body) {

@@ -35,7 +35,8 @@ pub(crate) struct PlatformClient {
 
 impl PlatformClient {
     /// Returns the sample calls of a handler: its kind's, with the app's own sample bodies where it
-    /// has any.
+    /// has any. Each event has one call for each body that names it; otherwise one for each body that names no
+    /// event; otherwise its kind's.
     pub(crate) fn simulations(&self, handler: &Handler) -> Vec<SampleCall> {
         let kind = handler.registration().kind;
         let mut simulations = kind.simulations();
@@ -45,25 +46,55 @@ impl PlatformClient {
         if !has_body(handler.method()) {
             return simulations;
         }
-        let samples = [handler.key(), handler.endpoint()];
-        let samples = samples.iter().find_map(|key| self.samples.get(*key));
-        for sample in samples.into_iter().flatten() {
-            let event = |simulation: &SampleCall| {
-                let named = sample.get("eventType").or_else(|| sample.get("type"));
-                simulation.event.is_some()
-                    && named.and_then(|name| name.as_str()) == simulation.event
-            };
-            // A sample for none of the events is sent for all of them.
-            let at = simulations.iter().position(event);
-            if at.is_none() {
-                simulations.truncate(1);
-                simulations[0].event = None;
+        let samples = self.samples_of(handler);
+        let declared: Vec<&str> = simulations.iter().filter_map(|one| one.event).collect();
+        let of = |event: Option<&str>| -> Vec<&serde_json::Value> {
+            let bodies = samples.iter().copied();
+            bodies
+                .filter(|body| named_event(body, &declared) == event)
+                .collect()
+        };
+        let general = of(None);
+        // A body of an event that the handler does not declare is sent too, to see how it is handled.
+        let is_undeclared = |body: &&&serde_json::Value| {
+            named_event(body, &declared).is_some_and(|event| !declared.contains(&event))
+        };
+        let undeclared: Vec<SampleCall> = samples
+            .iter()
+            .filter(is_undeclared)
+            .filter_map(|body| {
+                let first = simulations.first()?.clone();
+                let call = with_body(first, body);
+                Some(SampleCall {
+                    event: None,
+                    ..call
+                })
+            })
+            .collect();
+        let with_samples = |simulation: &SampleCall| -> Vec<SampleCall> {
+            let own = simulation
+                .event
+                .map(|event| of(Some(event)))
+                .unwrap_or_default();
+            let bodies = if own.is_empty() { &general } else { &own };
+            match bodies.is_empty() {
+                true => vec![simulation.clone()],
+                false => bodies
+                    .iter()
+                    .map(|body| with_body(simulation.clone(), body))
+                    .collect(),
             }
-            let simulation = &mut simulations[at.unwrap_or_default()];
-            simulation.body = Some(sample.clone());
-            simulation.is_guess = false;
-        }
-        simulations
+        };
+        let declared_calls = simulations.iter().flat_map(with_samples);
+        declared_calls.chain(undeclared).collect()
+    }
+
+    /// Returns the app's own sample bodies for a handler, by the key of its module or of its endpoint.
+    fn samples_of(&self, handler: &Handler) -> Vec<&serde_json::Value> {
+        let mut keys = vec![handler.key(), handler.endpoint()];
+        keys.dedup();
+        let samples = keys.into_iter().filter_map(|key| self.samples.get(key));
+        samples.flatten().collect()
     }
 
     /// Returns the sample calls of a handler with the bodies that are sent.
@@ -214,6 +245,25 @@ impl PlatformClient {
             headers: shown(request.headers()),
             body: request.body().clone(),
         }
+    }
+}
+
+/// Returns the event that a sample body is of; `None` if it names none, or its handler declares none.
+fn named_event<'a>(sample: &'a serde_json::Value, declared: &[&str]) -> Option<&'a str> {
+    if declared.is_empty() {
+        return None;
+    }
+    let text = |name: &str| sample.get(name).and_then(serde_json::Value::as_str);
+    let by_type = text("type").filter(|name| declared.contains(name));
+    text("eventType").or(by_type)
+}
+
+/// Returns a call with one of the app's own sample bodies.
+fn with_body(simulation: SampleCall, body: &serde_json::Value) -> SampleCall {
+    SampleCall {
+        body: Some(body.clone()),
+        is_guess: false,
+        ..simulation
     }
 }
 

@@ -89,6 +89,30 @@ async fn main() -> Result<()> {
             serde_json::json!({ "eventType": "avi:jira:invented:thing", "thing": thing }),
         );
     }
+    // Each is a call of its own, in whichever order they are added.
+    if let Ok(order) = std::env::var("WITH_SAMPLES") {
+        let version = |name: &str| {
+            let version = serde_json::json!({ "id": "1", "name": name });
+            let event = "avi:jira:created:version";
+            (
+                "follow",
+                serde_json::json!({ "eventType": event, "version": version }),
+            )
+        };
+        let mut samples = vec![
+            version("first"),
+            version("second"),
+            ("follow-trigger", serde_json::json!({ "general": 1 })),
+            ("greet", serde_json::json!({ "name": "one" })),
+            ("greet", serde_json::json!({ "name": "two" })),
+        ];
+        if order == "reversed" {
+            samples.reverse();
+        }
+        for (key, body) in samples {
+            app = app.sample_body(key, body);
+        }
+    }
     if std::env::var_os("WITH_UNKNOWN_RULE").is_some() {
         app = app.allow_lint("no-such-rule");
     }

@@ -130,6 +130,55 @@ fn a_sample_is_used_for_the_event_it_names() {
     }
 }
 
+/// Several samples for one event are a call each, and one without an event is sent for each other event.
+#[test]
+fn each_sample_is_sent() {
+    for order in ["written", "reversed"] {
+        let output = app(&["dev", "--once", "--json"])
+            .env("WITH_SAMPLES", order)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let calls = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let calls: Vec<serde_json::Value> = calls.collect();
+        let outcomes = |key: &str, event: Option<&str>| -> Vec<&str> {
+            let of_event = calls
+                .iter()
+                .filter(|call| call["key"] == key && call["event"].as_str() == event);
+            of_event
+                .map(|call| call["outcome"].as_str().unwrap())
+                .collect()
+        };
+        let of = |event| outcomes("follow-trigger", Some(event));
+        assert_eq!(
+            of("avi:jira:created:version"),
+            ["passed", "passed"],
+            "{order}: {text}"
+        );
+        // The handler accepts no body without an event, and this body is the app's own.
+        assert_eq!(of("avi:jira:deleted:issue"), ["failed"], "{order}: {text}");
+        assert_eq!(of("avi:jira:invented:thing"), ["failed"], "{order}: {text}");
+        assert_eq!(
+            outcomes("greet", None),
+            ["passed", "passed"],
+            "{order}: {text}"
+        );
+    }
+}
+
+/// For a pipe such as `invoke status | jq`.
+#[test]
+fn invoke_separates_the_response_from_its_own_line() {
+    let dev = DevProcess::start(&mut app(&["dev"]));
+    let output = app(&["invoke", "status", "--platform", &dev.platform])
+        .output()
+        .unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(body["status"], "ready-to-commit", "{body}");
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains("GET /data-residency/status  200"), "{line}");
+}
+
 #[test]
 fn invoke_calls_every_hook_event_method_and_retry() {
     let dev = DevProcess::start(&mut app(&["dev"]));
