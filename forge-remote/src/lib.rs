@@ -156,8 +156,9 @@ macro_rules! link {
     };
 }
 
-/// Defines a test that compares the manifest with the code: one line in `main.rs`, and `cargo test`
-/// reports what `manifest --check` reports.
+/// Defines a test that compares the manifest with the code and checks that the app could start: one line in
+/// `main.rs`, and `cargo test` reports what `manifest --check` reports. Pass the app as `main` runs it, with its
+/// state.
 ///
 /// ```
 /// use forge_remote::prelude::*;

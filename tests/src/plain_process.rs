@@ -26,7 +26,7 @@ impl PlainProcess {
     pub async fn start(mut command: Command, keys: &JwksServer) -> Self {
         command
             .env("FORGE_REMOTE_APP_ID", APP_ID)
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml");
+            .env_remove("FORGE_REMOTE_MANIFEST");
         Self::start_as_configured(command, keys).await
     }
 

@@ -134,7 +134,7 @@ impl Comparison {
     fn findings(&self, file: &ManifestFile) -> Vec<Diagnostic> {
         let mut findings = check(file, &self.wanted, &self.allowed);
         // What would end the launch is a finding too.
-        findings.extend(self.settings.app_id_finding(file));
+        self.settings.add_app_id_finding(file, &mut findings);
         findings
     }
 
@@ -188,10 +188,19 @@ impl Comparison {
             Some(merged) if file.exists() => {
                 format!("{name} is updated:\n{}", changes(file, merged, &wanted))
             }
+            Some(merged) if merged.app_id().is_none() => format!(
+                "{name} is written, without `app.id`: `forge register` writes it before the first `forge deploy`\n"
+            ),
             Some(_) => format!("{name} is written\n"),
             None => String::new(),
         };
-        let (findings, second) = in_parallel(|| self.findings(current), changed);
+        let found = || {
+            let mut findings = self.findings(current);
+            // An app that is not registered yet has no id.
+            findings.retain(|one| one.code != "no-app-id");
+            findings
+        };
+        let (findings, second) = in_parallel(found, changed);
         let mistakes = errors(&findings).count().saturating_sub(left.len());
         let mut text = String::new();
         if merged.is_some() || !left.is_empty() || mistakes > 0 {

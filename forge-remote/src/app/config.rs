@@ -6,22 +6,32 @@ use std::path::{Path, PathBuf};
 use super::builder::App;
 use crate::environment::variable;
 
+/// The variable that names the manifest.
+pub(super) const MANIFEST: &str = "FORGE_REMOTE_MANIFEST";
+
 /// The effective settings: the environment overrides the code.
 pub(crate) struct AppSettings {
     /// Set by the environment or the code; see [`app_ids`](Self::app_ids).
     pub(crate) configured_app_ids: Vec<String>,
+    /// Whether the environment sets the ids.
+    pub(crate) has_app_ids_of_environment: bool,
     pub(crate) manifest: PathBuf,
+    /// Whether the environment names the manifest.
+    pub(crate) is_manifest_named: bool,
     pub(crate) bind: String,
     pub(crate) jwks_url: Option<String>,
 }
 
 impl App {
     pub(crate) fn settings(&self) -> AppSettings {
-        let manifest = variable("FORGE_REMOTE_MANIFEST")
-            .map(PathBuf::from)
+        let named = variable(MANIFEST).map(PathBuf::from);
+        let is_manifest_named = named.is_some();
+        let manifest = named
             .or_else(|| self.manifest.clone())
             .unwrap_or_else(find_manifest);
-        let configured_app_ids = match variable("FORGE_REMOTE_APP_ID") {
+        let app_ids = variable("FORGE_REMOTE_APP_ID");
+        let has_app_ids_of_environment = app_ids.is_some();
+        let configured_app_ids = match app_ids {
             Some(text) => {
                 let ids = text.split(',').map(str::trim);
                 let ids: Vec<String> = ids.filter(|id| !id.is_empty()).map(str::to_owned).collect();
@@ -37,7 +47,9 @@ impl App {
         let jwks_url = variable("FORGE_REMOTE_JWKS_URL").or_else(|| self.jwks_url.clone());
         AppSettings {
             configured_app_ids,
+            has_app_ids_of_environment,
             manifest,
+            is_manifest_named,
             bind,
             jwks_url,
         }
@@ -45,6 +57,11 @@ impl App {
 }
 
 impl AppSettings {
+    /// Returns whether the environment names a manifest that does not exist.
+    pub(crate) fn lacks_named_manifest(&self) -> bool {
+        self.is_manifest_named && !self.manifest.exists()
+    }
+
     /// Returns the id for a new manifest: the first configured one.
     #[cfg(feature = "cli")]
     pub(crate) fn new_manifest_id(&self) -> Option<&str> {

@@ -1,8 +1,8 @@
 //! The check that the manifest agrees with the code before an app serves.
 
 use super::builder::App;
+use super::config::MANIFEST;
 use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
-use crate::environment::variable;
 use crate::manifest::{ManifestFile, check};
 
 /// The rules of this file.
@@ -10,8 +10,8 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
 
 const BAD_MANIFEST: Rule = Rule::launch(
     "bad-manifest",
-    "The manifest can't be read, so it can't be compared with the code. Correct it, or set another file with \
-    FORGE_REMOTE_MANIFEST.",
+    "The manifest can't be read, or FORGE_REMOTE_MANIFEST names a file that does not exist, so it can't be compared with \
+    the code. Correct the file, or the variable.",
 );
 
 const MANIFEST_DRIFT: Rule = Rule::launch(
@@ -22,18 +22,18 @@ const MANIFEST_DRIFT: Rule = Rule::launch(
 
 /// Returns the problem that keeps the app from starting if its manifest differs from the code.
 pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
-    let file = match ManifestFile::read(app.settings().manifest) {
+    let settings = app.settings();
+    if settings.lacks_named_manifest() {
+        let path = settings.manifest.display();
+        let message = format!("the manifest that {MANIFEST} names does not exist: {path}");
+        let help = format!(
+            "correct {MANIFEST}, or remove it: a file that is not named may be absent, if FORGE_REMOTE_APP_ID is set"
+        );
+        return Some(Diagnostic::error(&BAD_MANIFEST, message, help));
+    }
+    let file = match ManifestFile::read(settings.manifest) {
         Ok(file) if file.exists() => file,
-        Ok(file) => {
-            if variable("FORGE_REMOTE_MANIFEST").is_some() {
-                tracing::warn!(
-                    "the manifest that FORGE_REMOTE_MANIFEST names does not exist, so it is not compared with the \
-                     code: {}",
-                    file.path().display()
-                );
-            }
-            return None;
-        }
+        Ok(_) => return None,
         Err(error) => {
             let help = "correct the file, or set another with FORGE_REMOTE_MANIFEST";
             return Some(Diagnostic::error(&BAD_MANIFEST, error.to_string(), help));

@@ -4,7 +4,7 @@
 
 use serde_yaml::Value;
 
-use super::config::AppSettings;
+use super::config::{AppSettings, MANIFEST};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::fit::{AppId, InvalidAppId};
 #[cfg(feature = "cli")]
@@ -41,31 +41,46 @@ pub(crate) enum AppIdError {
 }
 
 impl AppIdError {
-    /// Returns the problem that keeps the app from starting.
-    pub(crate) fn to_diagnostic(&self) -> Diagnostic {
-        const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
-                            `forge register`) next to Cargo.toml";
+    /// Returns the problem that keeps the app from starting. The fix is where these settings come from.
+    pub(crate) fn to_diagnostic(&self, settings: &AppSettings) -> Diagnostic {
         let message = self.to_string();
-        match self {
-            Self::Missing => Diagnostic::error(&NO_APP_ID, message, HELP),
+        let manifest = settings.manifest.display();
+        let has_configured = !settings.configured_app_ids.is_empty();
+        let help = match self {
+            Self::Missing if settings.lacks_named_manifest() => format!(
+                "correct {MANIFEST}, which names {manifest}: there is no such file; or set FORGE_REMOTE_APP_ID"
+            ),
+            Self::Missing if settings.manifest.exists() => format!(
+                "run `forge register`, which writes `app.id` to {manifest}, or set FORGE_REMOTE_APP_ID or `App::app_id`; \
+                 the `dev` command needs no id"
+            ),
+            Self::Missing => "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
+                 `forge register`) next to Cargo.toml; the `dev` command needs no id"
+                .to_owned(),
             Self::Variable {
                 source: VariableError::Undeclared(name),
                 ..
-            } => {
-                let help = format!("declare `{name}` there, or set FORGE_REMOTE_APP_ID");
-                Diagnostic::error(&BAD_APP_ID, message, help)
+            } => format!("declare `{name}` there, or set FORGE_REMOTE_APP_ID"),
+            Self::Variable { source, .. } => format!(
+                "set {} in the environment, give it a default, or set FORGE_REMOTE_APP_ID",
+                source.name()
+            ),
+            Self::Invalid(_) if settings.has_app_ids_of_environment => {
+                "correct FORGE_REMOTE_APP_ID".to_owned()
             }
-            Self::Variable { source, .. } => {
-                let help = format!(
-                    "set {} in the environment, give it a default, or set FORGE_REMOTE_APP_ID",
-                    source.name()
-                );
-                Diagnostic::error(&BAD_APP_ID, message, help)
+            Self::Invalid(_) if has_configured => {
+                "correct the argument of `App::app_id` or `App::app_ids`".to_owned()
             }
-            Self::Invalid(_) | Self::Resolved { .. } => {
-                Diagnostic::error(&BAD_APP_ID, message, HELP)
+            Self::Invalid(_) => format!("correct `app.id` in {manifest}, or set FORGE_REMOTE_APP_ID"),
+            Self::Resolved { .. } => {
+                "correct its variables in the environment, or their defaults, or set FORGE_REMOTE_APP_ID".to_owned()
             }
-        }
+        };
+        let rule = match self {
+            Self::Missing => &NO_APP_ID,
+            _ => &BAD_APP_ID,
+        };
+        Diagnostic::error(rule, message, help)
     }
 }
 
@@ -96,19 +111,34 @@ impl AppSettings {
 
 #[cfg(feature = "cli")]
 impl AppSettings {
-    /// Returns the problem of the app's ids that aborts the launch.
-    pub(crate) fn app_id_finding(&self, file: &ManifestFile) -> Option<Diagnostic> {
+    /// Adds the problem of the app's ids that aborts the launch, in place of the lints' findings about the same
+    /// text.
+    pub(crate) fn add_app_id_finding(&self, file: &ManifestFile, findings: &mut Vec<Diagnostic>) {
         let error = match self.parsed_app_ids() {
-            Ok(ids) if ids.is_empty() => manifest_app_id(file.value()).err()?,
-            ids => ids.err()?,
+            Ok(ids) if ids.is_empty() => manifest_app_id(file.value()).err(),
+            ids => ids.err(),
         };
-        let of_manifest = self.configured_app_ids.is_empty();
-        let finding = error.to_diagnostic();
-        Some(match of_manifest {
-            true => finding.in_manifest(file.locate(&ManifestPath::of(&["app", "id"]))),
-            false => finding,
-        })
+        let Some(error) = error else {
+            return;
+        };
+        let mut finding = error.to_diagnostic(self);
+        if self.configured_app_ids.is_empty() {
+            let place = file.locate(&ManifestPath::of(&["app", "id"]));
+            let is_same = |one: &Diagnostic| {
+                one.manifest == Some(place.0)
+                    && (one.code == "invalid-app-id" || is_missing_id(one))
+            };
+            findings.retain(|one| !is_same(one));
+            finding = finding.in_manifest(place);
+        }
+        findings.push(finding);
     }
+}
+
+/// Returns whether a lint's finding is that the manifest has no `app.id`.
+#[cfg(feature = "cli")]
+fn is_missing_id(finding: &Diagnostic) -> bool {
+    finding.code == "missing-property" && finding.message == "`app` has no `id`"
 }
 
 /// Returns the app's id in a manifest, with its variables replaced.

@@ -8,6 +8,7 @@ use serde_yaml::Value;
 
 use super::base_paths::BasePaths;
 use super::builder::App;
+use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
 use crate::registry::Requirement;
@@ -141,8 +142,16 @@ const MISSING_STATE: Rule = Rule::launch(
 );
 
 impl App {
+    /// Returns the problems that keep the app from starting, beside those of its declarations and its app ids.
+    /// Nothing is connected or fetched.
+    pub(crate) fn setup_problems(&self, settings: &AppSettings) -> Vec<Diagnostic> {
+        let mut problems = self.missing_needs();
+        problems.extend(self.key_problems(settings.jwks_url.as_deref()));
+        problems
+    }
+
     /// Returns a problem for each value that handlers and background tasks take and the app lacks.
-    pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
+    fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
             let help = "correct the argument of `App::token_store`";

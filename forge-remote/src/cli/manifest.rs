@@ -18,7 +18,7 @@ pub(super) fn command() -> Command {
         .arg(
             flag(
                 "check",
-                "Change nothing; exit 1 on a difference, 2 if the manifest can't be compared",
+                "Change nothing; exit 1 on a difference or if the app would not start, 2 if the manifest can't be compared",
             )
             .conflicts_with("write"),
         )
@@ -113,8 +113,13 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         let prune = options.get_many::<String>("prune").unwrap_or_default();
         file.and_then(|file| write(&comparison, &file, prune.cloned().collect()))
     } else {
-        show(&comparison, file, options.get_flag("json")).map(|same| {
-            if same || !options.get_flag("check") {
+        let is_check = options.get_flag("check");
+        let setup = match is_check {
+            true => app.setup_problems(&app.settings()),
+            false => Vec::new(),
+        };
+        show(&comparison, file, options.get_flag("json"), setup).map(|same| {
+            if same || !is_check {
                 OK
             } else {
                 NEGATIVE
@@ -160,27 +165,34 @@ fn write(
     Ok(if end == UpdateEnd::Complete { OK } else { NEGATIVE })
 }
 
-/// Prints the comparison, and returns whether there is no problem.
+/// Prints the comparison and what keeps the app from starting, and returns whether there is no problem.
 fn show(
     comparison: &Comparison,
     file: Result<ManifestFile, ManifestError>,
     json: bool,
+    setup: Vec<Diagnostic>,
 ) -> Result<bool, ManifestError> {
     let path = comparison.path();
+    let starts = setup.is_empty();
     let report = match file.map(|file| comparison.report_on(&file, color())) {
         // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
-            print_json(path, false, &[], Some(&error.to_string()));
+            print_json(path, false, &setup, Some(&error.to_string()));
             return Err(error);
         }
         report => report?,
     };
+    let agrees = report.agrees && starts;
     if json {
-        print_json(path, report.agrees, &report.findings, None);
-    } else {
-        print_report(&report.text);
+        let findings = [report.findings, setup].concat();
+        print_json(path, agrees, &findings, None);
+        return Ok(agrees);
     }
-    Ok(report.agrees)
+    print_report(&report.text);
+    if !starts {
+        print_error(&LaunchError::new(setup));
+    }
+    Ok(agrees)
 }
 
 /// Prints the report of `manifest --json`: findings, or the problems of the code.
@@ -200,9 +212,16 @@ pub(super) fn check_manifest(app: &App) -> Result<(), String> {
     if !problems.is_empty() {
         return Err(LaunchError::new(problems).to_string());
     }
-    match app.comparison().report(false) {
-        Ok(ManifestReport { agrees: true, .. }) => Ok(()),
-        Ok(ManifestReport { text, .. }) => Err(text),
-        Err(error) => Err(error.to_string()),
+    let report = match app.comparison().report(false) {
+        Ok(ManifestReport { agrees: true, .. }) => None,
+        Ok(ManifestReport { text, .. }) => Some(text),
+        Err(error) => Some(error.to_string()),
+    };
+    let setup = app.setup_problems(&app.settings());
+    let setup = (!setup.is_empty()).then(|| LaunchError::new(setup).to_string());
+    let texts: Vec<String> = report.into_iter().chain(setup).collect();
+    match texts.is_empty() {
+        true => Ok(()),
+        false => Err(texts.join("\n")),
     }
 }

@@ -77,7 +77,9 @@ impl App {
         }
     }
 
-    /// Compares the manifest with the code, as `manifest --check` does. The error is its report.
+    /// Compares the manifest with the code, and checks that the app could start, as `manifest --check` does: its
+    /// handlers' state, token store and engine, its app ids and key sets. Nothing is connected, and no secret is
+    /// needed. The error is the report.
     /// [`test_manifest!`](crate::test_manifest) generates a test with it.
     pub fn check_manifest(&self) -> Result<(), String> {
         manifest::check_manifest(self)

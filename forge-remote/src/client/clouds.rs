@@ -85,6 +85,11 @@ impl IsolatedCloud {
         self
     }
 
+    /// Checks the URLs.
+    pub(crate) fn check(&self) -> Result<(), InvalidHost> {
+        self.urls().map(drop)
+    }
+
     /// Checks and returns the URLs.
     pub(super) fn urls(&self) -> Result<CloudUrls, InvalidHost> {
         let mut origins = BTreeSet::new();

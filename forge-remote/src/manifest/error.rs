@@ -26,10 +26,8 @@ pub enum ManifestError {
         place: String,
         expected: &'static str,
     },
-    #[error("{} does not exist or is empty, and a new one needs the app's id: run `forge register`, or set \
-             FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
-    NoAppId { path: PathBuf },
-    #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
+    #[error("{} does not exist or is empty, and the configured id of the app can't be written to it: {source}",
+            path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
     #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written or another service's; give the \
              handler another key with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module. If it was this code's, \

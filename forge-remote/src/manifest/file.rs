@@ -340,12 +340,13 @@ impl ManifestFile {
 
     /// Returns the text, updated to the code's declarations; every other byte is preserved.
     ///
-    /// `app_id` is used if the file does not exist or is empty.
+    /// `app_id` is used if the file does not exist or is empty. Without one, the new file has no `app.id`:
+    /// `forge register` writes it.
     ///
     /// # Errors
     ///
-    /// A hand-written item has the key of a generated one, the edit is not safe, or a new file has no
-    /// app id.
+    /// A hand-written item has the key of a generated one, the edit is not safe, or the id of a new file is
+    /// not valid.
     pub fn merged_with(
         &self,
         wanted: &DesiredManifest,
@@ -466,14 +467,12 @@ impl ManifestFile {
 
     /// Returns the first section of a new file.
     fn new_app(&self, app_id: Option<&str>) -> Result<Mapping, ManifestError> {
-        let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
-            path: self.path.clone(),
-        })?;
-        let app_id: AppId = app_id.parse().map_err(|source| ManifestError::BadAppId {
+        let parsed = app_id.map(str::parse::<AppId>).transpose();
+        let app_id = parsed.map_err(|source| ManifestError::BadAppId {
             path: self.path.clone(),
             source,
         })?;
-        Ok(new_app(app_id.as_str()))
+        Ok(new_app(app_id.as_ref().map(AppId::as_str)))
     }
 }
 
@@ -500,11 +499,13 @@ fn lone_return(text: &str) -> Option<Position> {
 }
 
 /// Returns a new manifest's `app`. Forge requires a runtime even without functions.
-fn new_app(app_id: &str) -> Mapping {
+fn new_app(app_id: Option<&str>) -> Mapping {
     let mut runtime = Mapping::new();
     runtime.insert("name".into(), "nodejs22.x".into());
     let mut app = Mapping::new();
-    app.insert("id".into(), app_id.into());
+    if let Some(app_id) = app_id {
+        app.insert("id".into(), app_id.into());
+    }
     app.insert("runtime".into(), Value::Mapping(runtime));
     let mut document = Mapping::new();
     document.insert("app".into(), Value::Mapping(app));

@@ -31,7 +31,6 @@ pub(crate) fn measure(rounds: usize) {
         let file = File::new();
         let environment = [
             ("FORGE_REMOTE_JWKS_URL", url.as_str()),
-            ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
             (
                 "FORGE_REMOTE_TOKEN_KEY",
                 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",

@@ -265,10 +265,7 @@ fn handlers(rounds: usize) {
         .requests(10_000, "/frc-trigger", "remote-trigger-node")
         .leak();
     let url = serve_key_set(signer.key_set());
-    let environment = [
-        ("FORGE_REMOTE_JWKS_URL", url.as_str()),
-        ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
-    ];
+    let environment = [("FORGE_REMOTE_JWKS_URL", url.as_str())];
     let program = format!("{folder}/thousand");
 
     let alive = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -367,7 +364,6 @@ fn stored_tokens(rounds: usize) {
     let file = std::env::temp_dir().join(format!("forge-remote-bench-{}.db", std::process::id()));
     let environment = [
         ("FORGE_REMOTE_JWKS_URL", url.as_str()),
-        ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
         ("SQLITE", file.to_str().unwrap()),
     ];
     for (name, requests) in [("known", known), ("renewed", renewed)] {

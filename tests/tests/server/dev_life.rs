@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use forge_remote_tests::app_command::{app_command, run};
+use forge_remote_tests::dev_process::DevProcess;
 
 /// Returns a new folder for one test's files.
 fn folder(name: &str) -> PathBuf {
@@ -209,6 +210,119 @@ fn dev_reports_how_the_manifest_differs_and_keeps_it_in_step() {
     assert_eq!(fs::read_to_string(&file).unwrap(), written);
 }
 
+/// Returns the commands of this program that a text advises, in backquotes.
+fn advised(text: &str) -> Vec<Vec<String>> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let commands = quoted.map(|one| one.strip_prefix("cargo run -- ").unwrap_or(one));
+    let is_command = |one: &&str| one.starts_with("dev -") || one.starts_with("manifest --");
+    let mut commands: Vec<&str> = commands.filter(is_command).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    let words = |command: &str| command.split(' ').map(str::to_owned).collect();
+    commands.into_iter().map(words).collect()
+}
+
+/// Whatever a command advises works in the state in which it is printed.
+#[test]
+fn each_advised_command_works_in_its_state() {
+    let id = "app:\n  id: ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111\n";
+    let left_over = format!(
+        "{id}modules:\n  endpoint:\n    - {{key: theirs, remote: backend, route: {{path: /theirs}}}}\n\
+         remotes:\n  - {{key: backend, baseUrl: https://backend.example.com}}\n"
+    );
+    for (state, manifest, expected) in [
+        ("none", None, "dev --write"),
+        ("empty", Some(""), "dev --write"),
+        (
+            "no-id",
+            Some("app:\n  runtime: {name: nodejs22.x}\n"),
+            "dev --write",
+        ),
+        ("other", Some(id), "manifest --write"),
+        ("left-over", Some(&*left_over), "manifest --write"),
+    ] {
+        let begin = |name: &str| {
+            let folder = folder(&format!("advice-{state}-{name}"));
+            if let Some(manifest) = manifest {
+                fs::write(folder.join("manifest.yml"), manifest).unwrap();
+            }
+            folder
+        };
+        let mut commands = Vec::new();
+        for arguments in [
+            &["dev", "--once"][..],
+            &["manifest"],
+            &["manifest", "--write"],
+        ] {
+            let (_, text) = run(&mut app(&begin("asked"), arguments));
+            commands.extend(advised(&text));
+        }
+        commands.sort();
+        commands.dedup();
+        let expected: Vec<String> = expected.split(' ').map(str::to_owned).collect();
+        assert!(commands.contains(&expected), "{state}: {commands:?}");
+        for mut command in commands {
+            let folder = begin("tried");
+            if command[0] == "dev" {
+                command.push("--once".to_owned());
+            }
+            // `--prune theirs` follows `manifest --write`.
+            let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+            let (good, text) = run(&mut app(&folder, &arguments));
+            let may_be_incomplete = state == "left-over" && !arguments.contains(&"--prune");
+            assert!(good || may_be_incomplete, "{state}: {arguments:?}\n{text}");
+            if state == "left-over" {
+                continue;
+            }
+            assert!(
+                !text.contains("error[") && !text.contains("error:"),
+                "{state}: {arguments:?}\n{text}"
+            );
+            let (_, after) = run(&mut app(&folder, &["dev", "--once"]));
+            assert!(
+                !after.contains("does not exist"),
+                "{state}: {arguments:?}\n{after}"
+            );
+            assert!(
+                !after.contains("manifest-drift"),
+                "{state}: {arguments:?}\n{after}"
+            );
+        }
+    }
+}
+
+/// An app that is not registered yet has a manifest; with the id that `forge register` adds, it is checked.
+#[test]
+fn a_new_manifest_gets_its_id_from_forge_register() {
+    let folder = folder("unregistered");
+    let file = folder.join("manifest.yml");
+    let (good, text) = run(&mut app(&folder, &["manifest", "--write"]));
+    assert!(good, "{text}");
+    let written = "manifest.yml is written, without `app.id`: `forge register` writes it before the first `forge deploy`";
+    assert!(text.contains(written), "{text}");
+    // One problem, which ends the launch too.
+    for arguments in [&["manifest", "--check"][..], &["serve"]] {
+        let (good, text) = run(&mut app(&folder, arguments));
+        assert!(!good, "{text}");
+        assert!(text.contains("error[no-app-id]"), "{text}");
+        assert!(text.contains("1 problem"), "{text}");
+        assert!(
+            text.contains("`forge register`, which writes `app.id` to manifest.yml"),
+            "{text}"
+        );
+    }
+    let before = fs::read_to_string(&file).unwrap();
+    assert!(before.starts_with("app:\n  runtime:\n"), "{before}");
+    let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+    fs::write(
+        &file,
+        before.replacen("app:\n", &format!("app:\n  id: {id}\n"), 1),
+    )
+    .unwrap();
+    let (good, text) = run(&mut app(&folder, &["manifest", "--check"]));
+    assert!(good, "{text}");
+}
+
 #[test]
 fn a_page_may_name_an_endpoint_that_the_code_has_and_the_file_lacks() {
     let folder = folder("new_endpoint");
@@ -395,6 +509,18 @@ fn fixtures_withhold_scopes() {
         let line = format!("has read:page:confluence: {expected}\n");
         assert!(text.contains(&line), "{text}");
     }
+}
+
+#[test]
+fn a_second_dev_names_the_first() {
+    let folder = folder("second");
+    let first = DevProcess::start(&mut app(&folder, &["dev"]));
+    let (_, port) = first.platform.rsplit_once(':').unwrap();
+    let (good, text) = run(&mut app(&folder, &["dev", "--platform-port", port]));
+    assert!(!good, "{text}");
+    let taken =
+        format!("can't listen on 127.0.0.1:{port} (--platform-port): is another `dev` running?");
+    assert!(text.contains(&taken), "{text}");
 }
 
 #[test]

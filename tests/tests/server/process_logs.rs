@@ -41,7 +41,7 @@ impl App {
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", keys)
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_MANIFEST")
             .env_remove("SSL_CERT_DIR")
             .env_remove("RUST_LOG")
             .envs(variables.iter().copied())

@@ -65,7 +65,7 @@ impl App {
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", keys.url())
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_MANIFEST")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -279,7 +279,7 @@ async fn commands_need_neither_store_nor_key() {
             .args(arguments)
             .env("SQLITE", &file)
             .env("FORGE_REMOTE_APP_ID", APP_ID)
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_MANIFEST")
             .env_remove("FORGE_REMOTE_TOKEN_KEY")
             .stdin(Stdio::null())
             .output();

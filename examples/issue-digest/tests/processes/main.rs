@@ -117,7 +117,7 @@ impl Fixture {
     async fn start_as(&self, mut program: Command) -> App {
         let mut child = self
             .configured(&mut program)
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_MANIFEST")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

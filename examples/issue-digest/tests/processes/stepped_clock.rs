@@ -188,7 +188,7 @@ async fn a_machine_whose_clock_is_an_hour_off_does_not_start() {
             return;
         };
         let mut program = clock.program();
-        program.env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml");
+        program.env_remove("FORGE_REMOTE_MANIFEST");
         let (status, text) = fixture.run_as(program, &[]).await;
         assert!(
             status != 0 && text.contains("clock and the database's differ by 3600 seconds"),

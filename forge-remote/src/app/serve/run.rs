@@ -78,7 +78,7 @@ impl App {
         #[cfg(feature = "cli")]
         problems.extend(crate::app::drift(&self));
         if !problems.is_empty() {
-            problems.extend(self.missing_needs());
+            problems.extend(self.setup_problems(&settings));
             return Err(LaunchError::new(problems).into());
         }
         let app = self.connect().await.map_err(ServeError::Connect)?;

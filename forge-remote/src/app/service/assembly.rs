@@ -20,7 +20,6 @@ use crate::app::background::{Shutdown, Task, Tasks};
 use crate::app::base_paths::BasePaths;
 use crate::app::builder::App;
 use crate::app::engine::JobsSetting;
-use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::MAX_IN_FLIGHT;
 use crate::app::route_digest::RouteDigest;
@@ -131,11 +130,12 @@ fn check(
     let mut problems = app.declaration_problems_with(base_paths);
     problems.extend(compared);
     problems.extend(app.unconnected());
-    problems.extend(app.missing_needs());
     let settings = app.settings();
+    problems.extend(app.setup_problems(&settings));
     let app_ids = settings.app_ids();
-    problems.extend(app_ids.as_ref().err().map(AppIdError::to_diagnostic));
-    let keys = key_ring(app, settings.jwks_url.as_deref(), &mut problems);
+    let app_id_problem = app_ids.as_ref().err();
+    problems.extend(app_id_problem.map(|error| error.to_diagnostic(&settings)));
+    let keys = key_ring(app, settings.jwks_url.as_deref());
     match (app_ids, keys) {
         (Ok(app_ids), Some(keys)) if problems.is_empty() => Ok((app_ids, keys)),
         _ => Err(LaunchError::new(problems)),

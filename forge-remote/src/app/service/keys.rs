@@ -30,52 +30,55 @@ const BAD_CLOUD_URL: Rule = Rule::launch(
     `IsolatedCloud`.",
 );
 
-pub(super) fn key_ring(
-    app: &mut App,
-    jwks_url: Option<&str>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<KeyRing> {
-    let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Diagnostic>| match source {
-        Ok(source) => Some(Jwks::new(
-            source,
-            app.key_policy.clone(),
-            Arc::clone(&app.clock),
-        )),
-        Err(error) => {
+impl App {
+    /// Returns the problems of the configured key sets and isolated clouds. Nothing is fetched.
+    pub(crate) fn key_problems(&self, jwks_url: Option<&str>) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let bad_url = |url: &str| {
+            let error = HttpKeySource::new(url).err()?;
             let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL, `App::jwks_url` or `IsolatedCloud::new`)";
-            problems.push(Diagnostic::error(&BAD_KEY_URL, format!("{error}"), help));
-            None
+            Some(Diagnostic::error(&BAD_KEY_URL, error.to_string(), help))
+        };
+        if self.key_source.is_none() {
+            problems.extend(bad_url(jwks_url.unwrap_or(PRODUCTION_KEYS)));
         }
-    };
-    let http =
-        |url: &str| HttpKeySource::new(url).map(|source| Box::new(source) as Box<dyn KeySource>);
+        for (label, cloud) in &self.isolated {
+            if !is_label(label) {
+                let message = format!("`{label}` is not a valid label of an isolated cloud");
+                problems.push(Diagnostic::error(
+                    &BAD_CLOUD_LABEL,
+                    message,
+                    "use 1 to 50 of `a-z`, `0-9`, `_` and `-`",
+                ));
+            } else if let Err(error) = cloud.check() {
+                problems.push(Diagnostic::error(
+                    &BAD_CLOUD_URL,
+                    format!("the isolated cloud `{label}`: {error}"),
+                    "correct the URLs given to `IsolatedCloud`",
+                ));
+            }
+            problems.extend(bad_url(&cloud.jwks_url));
+        }
+        problems
+    }
+}
 
-    let commercial = match app.key_source.take() {
-        Some(source) => Ok(source),
-        None => http(jwks_url.unwrap_or(PRODUCTION_KEYS)),
+/// Returns the configured key sets; `None` if they have [problems](App::key_problems).
+pub(super) fn key_ring(app: &mut App, jwks_url: Option<&str>) -> Option<KeyRing> {
+    let set = |source: Box<dyn KeySource>| {
+        Jwks::new(source, app.key_policy.clone(), Arc::clone(&app.clock))
     };
-    let mut ring = KeyRing::new(set(commercial, problems)?);
+    let http = |url: &str| Some(set(Box::new(HttpKeySource::new(url).ok()?)));
+    let mut ring = KeyRing::new(match app.key_source.take() {
+        Some(source) => set(source),
+        None => http(jwks_url.unwrap_or(PRODUCTION_KEYS))?,
+    });
     if app.staging {
-        ring.staging = set(http(STAGING_KEYS), problems);
+        ring.staging = http(STAGING_KEYS);
     }
     for (label, cloud) in &app.isolated {
-        if !is_label(label) {
-            let message = format!("`{label}` is not a valid label of an isolated cloud");
-            problems.push(Diagnostic::error(
-                &BAD_CLOUD_LABEL,
-                message,
-                "use 1 to 50 of `a-z`, `0-9`, `_` and `-`",
-            ));
-        } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
-            problems.push(Diagnostic::error(
-                &BAD_CLOUD_URL,
-                format!("the isolated cloud `{label}`: {error}"),
-                "correct the URLs given to `IsolatedCloud`",
-            ));
-        }
-        if let Some(keys) = set(http(&cloud.jwks_url), problems) {
-            ring.isolated.insert(label.clone(), keys);
-        }
+        app.atlassian.use_cloud(label, cloud).ok()?;
+        ring.isolated.insert(label.clone(), http(&cloud.jwks_url)?);
     }
     log_key_sources(&ring);
     Some(ring)

@@ -38,6 +38,10 @@ fn code(app: &App) -> Line {
 fn manifest(app: &App) -> Line {
     let comparison = app.comparison();
     let path = comparison.path().display().to_string();
+    if app.settings().lacks_named_manifest() {
+        let detail = format!("{path} does not exist, and FORGE_REMOTE_MANIFEST names it: the app does not start");
+        return Line::failed("manifest", detail, "correct FORGE_REMOTE_MANIFEST, or remove it");
+    }
     if !comparison.path().exists() {
         let detail = format!("{path} does not exist, so it is not compared with the code");
         let fix = "deploy the manifest with the app, or name it with FORGE_REMOTE_MANIFEST";
@@ -54,13 +58,14 @@ fn manifest(app: &App) -> Line {
 }
 
 fn app_id(app: &App) -> Line {
-    match app.settings().app_ids() {
+    let settings = app.settings();
+    match settings.app_ids() {
         Ok(ids) => {
             let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
             Line::passed("app id", ids.join(", "))
         }
         Err(error) => {
-            let problem = error.to_diagnostic();
+            let problem = error.to_diagnostic(&settings);
             Line::failed("app id", problem.message, problem.help.unwrap_or_default())
         }
     }

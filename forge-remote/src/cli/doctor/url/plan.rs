@@ -84,7 +84,7 @@ impl Plan {
         let settings = app.settings();
         let ids = settings
             .app_ids()
-            .map_err(|error| PlanError::AppId(error.to_diagnostic().message))?;
+            .map_err(|error| PlanError::AppId(error.to_string()))?;
         let limit = target.registration().body_limit.unwrap_or(app.limits.body);
         Ok(Self {
             target: Route::of(target),
