@@ -234,37 +234,17 @@ const ENVIRONMENT: Shape = Shape::Mapping(&closed(&[optional(
     ),
 )]));
 
-const ADDRESS: Shape = text(0, 1000, TextForm::Any);
-const EGRESS: &[Property] = &[
-    optional("address", ADDRESS),
+const ADDRESS: Shape = text(0, 1000, TextForm::Address);
+const DESCRIBED_ADDRESS: Shape = Shape::Mapping(&closed(&[
+    required("address", ADDRESS),
     optional("category", Shape::Choice(&["analytics"])),
     optional("inScopeEUD", Shape::Flag),
-];
-const ADDRESSES: Shape = list(
-    &Shape::Either(&[
-        ADDRESS,
-        Shape::Mapping(&MappingShape {
-            exactly_one: &[&["address"]],
-            ..closed(EGRESS)
-        }),
-    ]),
-    0,
-    UNLIMITED,
-);
+]));
+const ADDRESSES: Shape = list(&Shape::Either(&[ADDRESS, DESCRIBED_ADDRESS]), 0, UNLIMITED);
+const FETCHED_REMOTE: Shape =
+    Shape::Mapping(&closed(&[required("remote", text(0, 1000, TextForm::Any))]));
 const FETCHES: Shape = list(
-    &Shape::Either(&[
-        ADDRESS,
-        Shape::Mapping(&MappingShape {
-            properties: &[
-                optional("address", ADDRESS),
-                optional("category", Shape::Choice(&["analytics"])),
-                optional("inScopeEUD", Shape::Flag),
-                optional("remote", ADDRESS),
-            ],
-            exactly_one: &[&["address", "remote"]],
-            ..MappingShape::EMPTY
-        }),
-    ]),
+    &Shape::Either(&[ADDRESS, DESCRIBED_ADDRESS, FETCHED_REMOTE]),
     0,
     UNLIMITED,
 );
@@ -285,7 +265,10 @@ const PERMISSIONS: Shape = Shape::Mapping(&closed(&[
     optional(
         "content",
         Shape::Mapping(&closed(&[
-            optional("scripts", list(&text(0, 128, TextForm::Any), 0, UNLIMITED)),
+            optional(
+                "scripts",
+                list(&text(0, 128, TextForm::ScriptSource), 0, UNLIMITED),
+            ),
             optional(
                 "styles",
                 list(&Shape::Choice(&["unsafe-inline"]), 0, UNLIMITED),

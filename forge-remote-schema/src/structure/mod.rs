@@ -6,10 +6,12 @@
 //! properties, because a misspelt one has no effect. They leave out what another rule reports: the
 //! length of keys, an empty list of events.
 
+mod addresses;
 mod document;
 mod modules;
 mod shape;
 
+pub use addresses::{ANY_ADDRESS, has_path};
 pub use document::{BELOW_ROOT, DOCUMENT};
 pub use modules::{RESOLVER, is_module_type, module, module_types, required_of_page};
 pub use shape::{

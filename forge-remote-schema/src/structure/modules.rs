@@ -1,4 +1,4 @@
-//! The items of the modules that name an endpoint or a remote, and of `function`.
+//! The items of the modules that name an endpoint, a remote or an action, and of `function`, `sql` and `llm`.
 
 use super::shape::{
     AUTH, KEY, ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TEXT, TextForm,
@@ -256,7 +256,9 @@ const PRE_UNINSTALL: MappingShape = called(closed(&[
 
 const VALUE_TYPE: Shape = Shape::Choice(&["boolean", "integer", "number", "string"]);
 const ACTION: MappingShape = MappingShape {
-    exactly_one: &[CALLED, &["actionVerb", "actionType"]],
+    exactly_one: &[&["actionVerb", "actionType"]],
+    // Atlassian's validation accepts both; another rule reports that.
+    at_least_one: CALLED,
     ..open(&[
         required("key", KEY),
         optional("name", text(0, 255, TextForm::Any)),
@@ -589,6 +591,39 @@ const ACTION_PROVIDER: MappingShape = closed(&[
     required("actions", set(&REFERENCE, 1, 20)),
 ]);
 
+const TOOLS: Shape = set(&text(1, 64, TextForm::DottedKey), 1, 50);
+const MCP: MappingShape = closed(&[
+    required("key", KEY),
+    required("name", text(1, 30, TextForm::Any)),
+    required("tools", TOOLS),
+]);
+const SKILL: MappingShape = closed(&[
+    required("key", KEY),
+    optional("name", TEXT),
+    optional("description", TEXT),
+    required(
+        "source",
+        Shape::Mapping(&closed(&[
+            required("dir", text(1, UNLIMITED, TextForm::Any)),
+            optional("dirId", TEXT),
+        ])),
+    ),
+    optional(
+        "dependencies",
+        Shape::Mapping(&closed(&[required("tools", set(&REFERENCE, 1, UNLIMITED))])),
+    ),
+]);
+const SQL: MappingShape = closed(&[
+    required("key", KEY),
+    required("engine", Shape::Choice(&["mysql"])),
+    optional("dareCompliant", Shape::Flag),
+]);
+const LLM: MappingShape = closed(&[
+    required("key", KEY),
+    required("model", list(&Shape::Choice(&["claude"]), 0, UNLIMITED)),
+    optional("modelDisplayNames", list(&Shape::Any, 0, UNLIMITED)),
+]);
+
 const TABLE: &[(&str, MappingShape)] = &[
     ("endpoint", ENDPOINT),
     ("function", FUNCTION),
@@ -608,6 +643,10 @@ const TABLE: &[(&str, MappingShape)] = &[
     ("rovo:agentConnector", AGENT_CONNECTOR),
     ("rovo:agent", AGENT),
     ("automation:actionProvider", ACTION_PROVIDER),
+    ("rovo:mcp", MCP),
+    ("rovo:skill", SKILL),
+    ("sql", SQL),
+    ("llm", LLM),
     ("macro", MACRO),
     ("dashboards:widget", WIDGET),
     ("confluence:customContent", CUSTOM_CONTENT),

@@ -1,5 +1,7 @@
 //! The shapes of nodes, and short forms that make them.
 
+use super::addresses::{is_address, is_script_source};
+
 /// The values that a node of the manifest accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
@@ -19,7 +21,8 @@ pub enum Shape {
     Mapping(&'static MappingShape),
     /// A mapping whose author chooses the names.
     Names(NamesShape),
-    /// Alternative shapes; the one with the value's type applies.
+    /// Alternative shapes; the one with the value's type applies, and of several mappings the first whose required
+    /// properties the value has.
     Either(&'static [Shape]),
 }
 
@@ -68,6 +71,10 @@ pub enum TextForm {
     Url,
     /// A key of a translation: keys joined by dots.
     Translation,
+    /// An address of `permissions.external`.
+    Address,
+    /// A source of `permissions.content.scripts`.
+    ScriptSource,
 }
 
 /// The items of a list.
@@ -215,6 +222,8 @@ impl TextForm {
             Self::Translation => text
                 .split('.')
                 .all(|part| !part.is_empty() && part.chars().all(is_key_char)),
+            Self::Address => is_address(text),
+            Self::ScriptSource => is_script_source(text),
         }
     }
 
@@ -231,6 +240,12 @@ impl TextForm {
             Self::Domain => "lower case letters and `-`",
             Self::Url => "a URL with `https://` or `http://`",
             Self::Translation => "keys of a translation, joined by dots",
+            Self::Address => {
+                "a host, or a URL with `https://` or `wss://`; `*.` may stand before the host"
+            }
+            Self::ScriptSource => {
+                "`unsafe-eval`, `unsafe-hashes`, `unsafe-inline`, `blob:`, and hashes such as `sha256-…`"
+            }
         }
     }
 }

@@ -165,6 +165,32 @@ fn rules_of_single_modules() {
             &[("outputs-without-context", 6)],
         ),
         (
+            "two callees",
+            format!(
+                "  automation:actionProvider:\n    - {{key: p, actions: [act]}}\n  action:\n{action}, endpoint: e, outputs: {{}}}}\n"
+            ),
+            "",
+            &[("two-callees", 6)],
+        ),
+        (
+            "the path of a residency",
+            "  migration:dataResidency:\n    - {key: m, remote: hand, path: migrate}\n".to_owned(),
+            "",
+            &[("malformed-route", 4)],
+        ),
+        (
+            "tools",
+            "  rovo:mcp:\n    - {key: m, name: M, tools: []}\n".to_owned(),
+            "",
+            &[("malformed-value", 4)],
+        ),
+        (
+            "deprecated",
+            "  jira:fullPage:\n    - {key: p, title: P, resource: s2, routePrefix: p, resolver: {endpoint: e}}\n".to_owned(),
+            "",
+            &[("deprecated-module", 4), ("dangling-reference", 4)],
+        ),
+        (
             "residency",
             "  migration:dataResidency:\n    - {key: m, remote: hand}\n    - {key: n, remote: hand}\n".to_owned(),
             "",

@@ -34,12 +34,15 @@ fn long_lists_are_checked_promptly() {
         names.collect::<Vec<_>>().join(", ")
     };
     let addresses = names(|n| format!("i{n}"), 20_000);
+    // Each of those is a mistake, and these are valid.
+    let hosts = names(|n| format!("i{n}.com"), 15_000);
     let (actions, named) = (
         names(|n| format!("{{key: a{n}}}"), 7000),
         names(|n| format!("a{n}"), 7000),
     );
     for text in [
         format!("permissions:\n  external:\n    images: [{addresses}]\n"),
+        format!("permissions:\n  external:\n    images: [{hosts}]\n"),
         format!(
             "modules:\n  rovo:agent:\n    - {{key: a, name: A, prompt: P, actions: [{named}]}}\n  action: [{actions}]\n"
         ),

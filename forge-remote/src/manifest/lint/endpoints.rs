@@ -29,6 +29,12 @@ pub(super) const TOPIC: Topic = Topic {
             route(endpoint, &path, caller, findings);
             user_token(endpoint, &path, caller, findings);
         }
+        for module in list(findings.manifest(), &["modules", "migration:dataResidency"]) {
+            if let Some(appended) = text(module, "path") {
+                let path = ManifestPath::of_module("migration:dataResidency", module);
+                appended_path(appended, &path.name("path"), findings);
+            }
+        }
         token_scope(findings);
     },
 };
@@ -62,8 +68,8 @@ const MISSING_ROUTE: Rule = Rule::lint(
 
 const MALFORMED_ROUTE: Rule = Rule::lint(
     "malformed-route",
-    "`route.path` is appended to baseUrl: it must start with one `/` and have no query. \
-    Correct the path, or remove `route` where pages alone call the endpoint.",
+    "Forge appends `route.path` of an endpoint and `path` of `migration:dataResidency` to baseUrl: they must start with one \
+    `/` and have no query. Correct the path, or remove `route` where pages alone call the endpoint.",
 );
 
 const ROUTE_WITHOUT_SLASH: Rule = Rule::lint(
@@ -100,17 +106,20 @@ fn route(
             let path = path.clone().name("route").name("path");
             findings.warning(&ROUTE_WITHOUT_SLASH, &path, message, help);
         }
-        (Some(route), _)
-            if !route.starts_with('/')
-                || route.starts_with("//")
-                || route.contains(['?', '#', ' ']) =>
-        {
-            let message = format!("`{route}` can't be appended to a base URL");
-            let help = "start it with one `/`, without a query";
-            let path = path.clone().name("route").name("path");
-            findings.error(&MALFORMED_ROUTE, &path, message, help);
+        (Some(route), _) => {
+            appended_path(route, &path.clone().name("route").name("path"), findings);
         }
         _ => {}
+    }
+}
+
+/// Checks a text that Forge appends to a base URL.
+fn appended_path(appended: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
+    let is_path = appended.starts_with('/') && !appended.starts_with("//");
+    if !is_path || appended.contains(['?', '#', ' ']) {
+        let message = format!("`{appended}` can't be appended to a base URL");
+        let help = "start it with one `/`, without a query";
+        findings.error(&MALFORMED_ROUTE, path, message, help);
     }
 }
 

@@ -6,6 +6,7 @@
 //! its check in a topic's file and list it there; a new topic is a new file and a line in [`TOPICS`].
 
 mod document;
+mod egress;
 mod endpoints;
 mod findings;
 mod keys;
@@ -31,6 +32,7 @@ const TOPICS: &[Topic] = &[
     structure::TOPIC,
     remotes::TOPIC,
     keys::TOPIC,
+    egress::TOPIC,
     endpoints::TOPIC,
     scopes::TOPIC,
     schedules::TOPIC,

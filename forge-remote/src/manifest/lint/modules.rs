@@ -12,11 +12,13 @@ pub(super) const TOPIC: Topic = Topic {
         &TOO_MANY_MODULES,
         &DUPLICATE_JQL_FUNCTION,
         &OUTPUTS_OF_RESPONSE,
+        &TWO_CALLEES,
         &OUTPUTS_WITHOUT_CONTEXT,
         &UNREFERENCED_ACTION,
         &SERVICE_ENDPOINT,
         &OLD_AGENT_VERSION,
         &PROVIDER_WITHOUT_CONNECT,
+        &DEPRECATED_MODULE,
     ],
     check: |findings| {
         data_residency(findings);
@@ -25,6 +27,7 @@ pub(super) const TOPIC: Topic = Topic {
         actions(findings);
         agents(findings);
         security_providers(findings);
+        deprecated(findings);
     },
 };
 
@@ -115,6 +118,12 @@ fn web_triggers(findings: &mut Findings<'_>) {
     }
 }
 
+const TWO_CALLEES: Rule = Rule::lint(
+    "two-callees",
+    "An action names an `endpoint` and a `function`. Atlassian's validation accepts both, and no page tells which of them \
+    Forge calls. Remove one of them.",
+);
+
 const OUTPUTS_WITHOUT_CONTEXT: Rule = Rule::lint(
     "outputs-without-context",
     "An action of a function that has `outputs` needs `outputContext`; `forge deploy` rejects it otherwise. \
@@ -132,7 +141,11 @@ fn actions(findings: &mut Findings<'_>) {
     let listed = modules.flat_map(|(module_type, item)| listed_actions(module_type, item));
     let named: BTreeSet<&str> = listed.filter_map(Node::scalar).collect();
     for item in of_type(findings, "action") {
-        if let Some(outputs) = item.entry("outputs")
+        if let (Some(function), Some(_)) = (item.entry("function"), item.get("endpoint")) {
+            let message = "an action names both an `endpoint` and a `function`";
+            let help = "remove the one that Forge should not call";
+            findings.error_at(&TWO_CALLEES, &function.key, message, help);
+        } else if let Some(outputs) = item.entry("outputs")
             && item.get("function").is_some()
             && item.get("outputContext").is_none()
         {
@@ -226,5 +239,33 @@ fn security_providers(findings: &mut Findings<'_>) {
             message,
             help,
         );
+    }
+}
+
+const DEPRECATED_MODULE: Rule = Rule::lint(
+    "deprecated-module",
+    "Atlassian has deprecated this module type. `jira:fullPage` and `confluence:fullPage` are replaced by \
+    `global:fullPage`. Source: https://developer.atlassian.com/changelog/#CHANGE-3380",
+);
+
+/// Deprecated module types, each with its replacement.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("confluence:fullPage", "global:fullPage"),
+    ("jira:fullPage", "global:fullPage"),
+];
+
+fn deprecated(findings: &mut Findings<'_>) {
+    for (module_type, replacement) in DEPRECATED {
+        for item in of_type(findings, module_type) {
+            let message = format!("`{module_type}` is deprecated");
+            let help = format!("write `{replacement}` in its place");
+            findings.add_at(
+                Severity::Note,
+                &DEPRECATED_MODULE,
+                place(item),
+                message,
+                help,
+            );
+        }
     }
 }

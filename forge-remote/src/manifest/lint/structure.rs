@@ -212,10 +212,14 @@ fn first(node: &Node) -> &Node {
 fn value(node: &Node, shape: &Shape, place: &Place<'_>, findings: &mut Findings<'_>) {
     match shape {
         Shape::Any => {}
-        Shape::Either(shapes) => match shapes.iter().find(|shape| has_type(node, shape)) {
-            Some(shape) => value(node, shape, place, findings),
-            None => wrong_type(node, shape, place, findings),
-        },
+        Shape::Either(shapes) => {
+            let fitting: Vec<&Shape> = shapes.iter().filter(|one| has_type(node, one)).collect();
+            match fitting.as_slice() {
+                [] => wrong_type(node, shape, place, findings),
+                [one] => value(node, one, place, findings),
+                several => one_mapping(node, several, place, findings),
+            }
+        }
         _ if !has_type(node, shape) => wrong_type(node, shape, place, findings),
         Shape::Flag => {}
         Shape::Number(range) => number(node, range, place, findings),
@@ -237,6 +241,25 @@ fn value(node: &Node, shape: &Shape, place: &Place<'_>, findings: &mut Findings<
                 let place = below(place, &entry.key);
                 value(&entry.value, shape.value, &place, findings);
             }
+        }
+    }
+}
+
+/// Checks a node that may be one of several mappings: the first whose required properties it has.
+fn one_mapping(node: &Node, shapes: &[&Shape], place: &Place<'_>, findings: &mut Findings<'_>) {
+    let required = |shape: &Shape| -> Vec<&'static str> {
+        let Shape::Mapping(shape) = shape else {
+            return Vec::new();
+        };
+        let properties = shape.properties.iter().filter(|one| one.required);
+        properties.map(|one| one.name).collect()
+    };
+    let has_all = |shape: &&&Shape| required(shape).iter().all(|name| node.get(name).is_some());
+    match shapes.iter().find(has_all) {
+        Some(shape) => value(node, shape, place, findings),
+        None => {
+            let names: Vec<&str> = shapes.iter().flat_map(|shape| required(shape)).collect();
+            none_of(&names, place, findings);
         }
     }
 }
