@@ -5,6 +5,8 @@ mod adoption;
 mod cron;
 mod field;
 mod golden;
+mod known_mistakes;
+mod mistakes;
 mod module_rules;
 mod ownership;
 mod page_rules;

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use forge_remote::manifest::{DesiredManifest, ManifestFile, Severity, check};
 use forge_remote_schema::structure::{self, MappingShape, Shape};
 use serde_json::{Map, Value, json};
+
+use crate::mistakes::{Found, emit, findings};
 
 /// A valid manifest, as JSON, with every module type that names an endpoint or a remote.
 const VALID: &str = include_str!("valid.json");
@@ -67,10 +68,7 @@ fn every_single_mistake_is_found_or_explained() {
         let (text, lines) = emit(&variant.manifest);
         let near = near(variant, &lines);
         let found = findings(&text);
-        let is_found = found
-            .iter()
-            .any(|(line, message)| near.contains(line) && message.contains(&variant.name));
-        if is_found {
+        if found.iter().any(|one| is_about(one, variant, &near)) {
             continue;
         }
         let row = format!("{} {}", variant.path, variant.change);
@@ -105,12 +103,61 @@ fn every_single_mistake_is_found_or_explained() {
     }
 }
 
+/// Returns whether a finding is about a mistake: at its place, with its name, and with a code for such a mistake.
+fn is_about(found: &Found, variant: &Variant, near: &BTreeSet<usize>) -> bool {
+    let Found {
+        line,
+        code,
+        message,
+    } = found;
+    // A file that can't be read at all.
+    let is_unreadable = code.is_empty() && message.contains(&variant.name);
+    let is_between = |c: char| c.is_whitespace() || "`.[],".contains(c);
+    let mut names = message.split(is_between);
+    near.contains(line)
+        && (is_unreadable
+            || codes(&variant.change).contains(code) && names.any(|name| name == variant.name))
+}
+
+/// Returns the codes with which a kind of mistake is reported.
+fn codes(change: &str) -> &'static [&'static str] {
+    let starts = |start: &str| change.starts_with(start);
+    if starts("lacks") {
+        return &["missing-property"];
+    }
+    if starts("has unexpected") {
+        // A mapping whose author chooses the names has values of a type.
+        return &["unknown-property", "wrong-type"];
+    }
+    if starts("has ") && change.contains(" and ") {
+        return &["conflicting-properties", "unknown-property", "two-callees"];
+    }
+    &[
+        "wrong-type",
+        "unknown-value",
+        "malformed-value",
+        "missing-property",
+        "unknown-property",
+        "conflicting-properties",
+        // Of a value, by rules of their own.
+        "invalid-app-id",
+        "dangling-reference",
+        "crashes-validator",
+    ]
+}
+
 /// Returns the lines where a mistake may be reported: its own, those of its owner's key and first property,
 /// and that of a property that its description names.
 fn near(variant: &Variant, lines: &BTreeMap<String, usize>) -> BTreeSet<usize> {
     let Variant { path, change, .. } = variant;
     let owner = path.rsplit_once('/').map_or("", |(owner, _)| owner);
-    let named = change.split(' ').map(|name| format!("{path}/{name}"));
+    let named = change.split(' ');
+    let named = named.flat_map(|name| {
+        [
+            format!("{path}/{name}"),
+            format!("{path}/{name}/unexpected"),
+        ]
+    });
     let below = ["key", "0", "1", "text"].map(|name| format!("{path}/{name}"));
     let paths = named
         .chain(below)
@@ -120,90 +167,6 @@ fn near(variant: &Variant, lines: &BTreeMap<String, usize>) -> BTreeSet<usize> {
         near.insert(1);
     }
     near
-}
-
-/// Returns the line and text of each finding above a note.
-fn findings(text: &str) -> Vec<(usize, String)> {
-    let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()));
-    let file = match file {
-        Ok(file) => file,
-        // A value that can't be read at all is an error with its position.
-        Err(error) => {
-            let text = error.to_string();
-            let line = text.split(':').nth(1).and_then(|line| line.parse().ok());
-            return vec![(line.unwrap_or_default(), text)];
-        }
-    };
-    let found = check(&file, &DesiredManifest::default(), &BTreeSet::new());
-    let found = found
-        .into_iter()
-        .filter(|one| one.severity > Severity::Note);
-    let rows = found.map(|one| {
-        let text = format!(
-            "{} {} {}",
-            one.code,
-            one.message,
-            one.help.unwrap_or_default()
-        );
-        (one.manifest.unwrap().line, text)
-    });
-    rows.collect()
-}
-
-/// Writes a manifest as YAML, and returns the line of each path.
-fn emit(value: &Value) -> (String, BTreeMap<String, usize>) {
-    let mut out = (String::new(), BTreeMap::new());
-    block(value, 0, "", &mut out);
-    out
-}
-
-fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<String, usize>)) {
-    let is_block = |value: &Value| match value {
-        Value::Object(map) => !map.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        _ => false,
-    };
-    let entries: Vec<(String, String, &Value)> = match value {
-        Value::Object(map) => {
-            let named = map
-                .iter()
-                .map(|(name, value)| (format!("{}:", json!(name)), name.clone(), value));
-            named.collect()
-        }
-        Value::Array(items) => {
-            let indexed = items.iter().enumerate();
-            indexed
-                .map(|(index, item)| ("-".to_owned(), index.to_string(), item))
-                .collect()
-        }
-        scalar => {
-            out.0.push_str(&format!("{scalar}\n"));
-            return;
-        }
-    };
-    for (mark, step, value) in entries {
-        let path = format!("{path}/{}", step.replace('~', "~0").replace('/', "~1"));
-        out.1.insert(path.clone(), out.0.lines().count() + 1);
-        out.0.push_str(&format!("{}{mark}", " ".repeat(indent)));
-        if !is_block(value) {
-            out.0.push_str(&format!(" {value}\n"));
-        } else if mark == "-" && value.is_object() {
-            // The first property is next to the dash.
-            let mut inner = (String::new(), BTreeMap::new());
-            block(value, indent + 2, &path, &mut inner);
-            let first = out.0.lines().count();
-            out.0.push_str(&inner.0[indent + 1..]);
-            out.1.extend(
-                inner
-                    .1
-                    .into_iter()
-                    .map(|(path, line)| (path, line + first - 1)),
-            );
-        } else {
-            out.0.push('\n');
-            block(value, indent + 2, &path, out);
-        }
-    }
 }
 
 /// A JSON schema.
@@ -273,6 +236,23 @@ impl Schema {
             }
         }
         vec![schema]
+    }
+
+    /// Returns the names of the properties of a schema, in any of its forms.
+    fn properties_of(&self, schema: &Value) -> BTreeSet<String> {
+        let schema = self.follow(schema);
+        let own = schema["properties"].as_object();
+        let mut names: BTreeSet<String> = own
+            .into_iter()
+            .flat_map(|own| own.keys().cloned())
+            .collect();
+        for name in ["oneOf", "anyOf", "allOf"] {
+            let forms = schema[name].as_array();
+            for form in forms.map(Vec::as_slice).unwrap_or_default() {
+                names.extend(self.properties_of(form));
+            }
+        }
+        names
     }
 
     /// Returns whether a schema accepts a value, as far as this test's mistakes need it.
@@ -391,6 +371,25 @@ impl Schema {
                     let mut less = map.clone();
                     less.remove(property);
                     wrong(format!("lacks {property}"), Value::Object(less), property);
+                }
+                for property in self.properties_of(schema) {
+                    if map.contains_key(&property) {
+                        continue;
+                    }
+                    let unexpected = json!({ "unexpected": [{ "unexpected": 1 }] });
+                    for (what, value) in [
+                        ("a mapping", unexpected),
+                        ("a text", json!("a b!")),
+                        ("a flag", json!(true)),
+                    ] {
+                        let mut more = map.clone();
+                        more.insert(property.clone(), value);
+                        wrong(
+                            format!("adds {property} as {what}"),
+                            Value::Object(more),
+                            &property,
+                        );
+                    }
                 }
                 let mut more = map.clone();
                 more.insert("unexpected".to_owned(), json!("x"));
