@@ -42,8 +42,9 @@ const MAX_WARNINGS: usize = 10;
 /// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
 /// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
-/// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. Files that cannot be read
-/// are skipped.
+/// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is looked for
+/// in the package, and then in the folders around it, such as the workspace. If no folder has it, a warning says so. Files
+/// that cannot be read are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;
@@ -55,12 +56,17 @@ pub fn warn_if_stale() {
         }
     };
     println!("cargo::rerun-if-env-changed=FORGE_REMOTE_MANIFEST");
-    let file = env::var_os("FORGE_REMOTE_MANIFEST")
-        .filter(|name| !name.is_empty())
-        .map_or_else(
-            || package.join("manifest.yml"),
-            |name| package.join(PathBuf::from(name)),
+    let named = env::var_os("FORGE_REMOTE_MANIFEST").filter(|name| !name.is_empty());
+    let file = match &named {
+        None => package.join("manifest.yml"),
+        Some(name) => named_file(&package, Path::new(name)),
+    };
+    if named.is_some() && !file.exists() {
+        println!(
+            "cargo::warning=FORGE_REMOTE_MANIFEST names {}, which does not exist: the manifest is not compared with the code",
+            file.display()
         );
+    }
     rerun(&package.join("build.rs"));
     rerun(&package.join("src"));
     rerun(&file);
@@ -70,6 +76,14 @@ pub fn warn_if_stale() {
     for problem in problems.iter().take(MAX_WARNINGS) {
         println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest --write`");
     }
+}
+
+/// Returns the file that a relative path means: below the package, or else below the closest folder around it that has
+/// it. The program takes it from its working directory, which is the package or its workspace.
+fn named_file(package: &Path, name: &Path) -> PathBuf {
+    let candidates = package.ancestors().map(|folder| folder.join(name));
+    let found = candidates.into_iter().find(|file| file.exists());
+    found.unwrap_or_else(|| package.join(name))
 }
 
 /// Returns the differences between a package and a manifest; for tests.
