@@ -10,10 +10,11 @@ use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The kind of `#[pre_uninstall]`: the last call of an installation.
+/// The kind of `#[pre_uninstall]`: the announcement that an installation ends.
 ///
 /// For functions, Atlassian documents a timeout of 55 seconds, and that the response does not
-/// affect the removal. For remotes neither is documented.
+/// affect the removal. For remotes neither is documented. Calls of the installation can follow: it
+/// stays inactive for 60 days after the uninstallation, see [removals](crate::token#removals).
 ///
 /// ```
 /// use forge_remote::prelude::*;

@@ -11,8 +11,9 @@ use crate::registry::{Kind, SampleCall};
 
 /// The kind of `#[static_macro]`: renders a Confluence macro where its page can't run.
 ///
-/// The macro is hand-written in the manifest, with `static: { endpoint: KEY }`. The feature is in early
-/// access. It is assumed that the body is the same as for functions.
+/// The macro is hand-written in the manifest, with `static: { endpoint: KEY }`. The feature is in Preview since
+/// 2026-10-06 ([CHANGE-3505](https://developer.atlassian.com/changelog/#CHANGE-3505)). It is assumed that the body
+/// is the same as for functions.
 ///
 /// ```
 /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};

@@ -92,6 +92,11 @@
 //! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
 //! only lack a token now: do not delete its data.
 //!
+//! Since 2025-10-31 an installation lives on as inactive for 60 days after an administrator has clicked *Uninstall*. Calls
+//! from it and for it go through in that time, and a call that brings a token ends the removal. A listed
+//! installation is not always one that its administrator still uses.
+//! Source: <https://developer.atlassian.com/changelog/>
+//!
 //! # Clocks
 //!
 //! Instances' clocks may disagree. Removals are dated by the clock of the store's server (PostgreSQL,
