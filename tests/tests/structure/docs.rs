@@ -1,10 +1,16 @@
-//! Tables in the docs agree with the code. `UPDATE_DOCS=1` writes the table of options, which follows from the table of kinds.
+//! Tables in the docs agree with the code. `UPDATE_DOCS=1` writes the tables of names and options, which follow from the table of
+//! kinds.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
+use forge_remote::jobs::JobPolicy;
 use forge_remote_schema::KindSpec;
+use forge_remote_schema::durable::OPTIONS;
 use forge_remote_schema::kinds::KINDS;
+use forge_remote_schema::names::{Names, WrittenNames};
 use forge_remote_schema::options::{COMMON, OptionSpec, Presence, Shape};
 
 use crate::modules::rust_files;
@@ -48,7 +54,7 @@ fn the_options_page_has_every_common_option() {
     let page = docs("options.md");
     let common: Vec<(String, String)> = rows(&page)
         .into_iter()
-        .filter(|row| row.len() == 4)
+        .filter(|row| row.len() == 4 && !row[0].starts_with('['))
         .map(|row| {
             let name = quoted(row[0])
                 .next()
@@ -77,49 +83,147 @@ fn own_options(kind: &KindSpec) -> impl Iterator<Item = &'static OptionSpec> {
     kind.options.iter().chain(nested)
 }
 
-#[test]
-fn the_options_page_has_every_option_of_each_attribute() {
-    let expected: String = KINDS
-        .iter()
-        .map(|kind| {
-            let options = own_options(kind).map(|option| {
-                let text = match option.shape {
-                    Shape::Flag => format!("`{}`", option.name),
-                    _ => format!("`{} = {}`", option.name, option.example),
-                };
-                match option.presence {
-                    Presence::Required => format!("{text} (required)"),
-                    Presence::Optional => text,
-                    Presence::OrDocs | Presence::DocsOrNone => {
-                        format!("{text} (default: the doc comment)")
-                    }
+/// Returns the row of each attribute in the table of names.
+fn names_of_a_function() -> String {
+    let row = |kind: &KindSpec| {
+        let suffix = kind.path_option.map(|_| "status");
+        let written = WrittenNames {
+            function: "refresh_index",
+            ..WrittenNames::default()
+        };
+        let Names {
+            key,
+            endpoint,
+            path,
+        } = Names::new(kind, written, suffix);
+        let quoted = |shown: bool, text: String| match shown {
+            true => format!("`{text}`"),
+            false => "-".to_owned(),
+        };
+        let name = kind.attribute;
+        let option = kind
+            .path_option
+            .map(|option| format!("`({option} = \"status\")`"));
+        format!(
+            "| [`{name}`](macro@crate::{name}){} | {} | {} | `{path}` |\n",
+            option.unwrap_or_default(),
+            quoted(kind.has_module(), key),
+            quoted(kind.has_endpoint(), endpoint),
+        )
+    };
+    KINDS.iter().map(row).collect()
+}
+
+/// Returns the rows of the options in the parentheses of `durable`, which are those of `#[job]` too.
+fn durable_options() -> String {
+    let policy = JobPolicy::DEFAULT;
+    let time = |time: Duration| match time.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    };
+    let backoff = format!(
+        "{}..{}",
+        time(policy.backoff(1)),
+        time(policy.backoff(u32::MAX))
+    );
+    let limit = policy.per_installation();
+    let row = |option: &&str| {
+        let (example, sets, default) = match *option {
+            "retries" => (
+                "3".to_owned(),
+                "the attempts after the first",
+                format!("`{}`", policy.max_attempts() - 1),
+            ),
+            "backoff" => (
+                "\"1m..6h\"".to_owned(),
+                "the pause after the first attempt, which doubles with each, and the longest one",
+                format!("`\"{backoff}\"`"),
+            ),
+            "timeout" => (
+                "\"10m\"".to_owned(),
+                "the time limit of an attempt",
+                format!("`\"{}\"`", time(policy.timeout())),
+            ),
+            "per_installation" => (
+                "1".to_owned(),
+                "how many run at once for one installation",
+                limit.map_or_else(|| "no limit".to_owned(), |limit| format!("`{limit}`")),
+            ),
+            other => panic!("describe the option `{other}` of `durable` here"),
+        };
+        format!("| `{option} = {example}` | {sets} | {default} |\n")
+    };
+    OPTIONS.iter().map(row).collect()
+}
+
+/// Returns the rows of the options that single attributes have.
+fn options_of_attributes() -> String {
+    let row = |kind: &KindSpec| {
+        let options = own_options(kind).map(|option| {
+            let text = match option.shape {
+                Shape::Flag => format!("`{}`", option.name),
+                _ => format!("`{} = {}`", option.name, option.example),
+            };
+            match option.presence {
+                Presence::Required => format!("{text} (required)"),
+                Presence::Optional => text,
+                Presence::OrDocs | Presence::DocsOrNone => {
+                    format!("{text} (default: the doc comment)")
                 }
-            });
-            let options = options.collect::<Vec<_>>().join(", ");
-            let name = kind.attribute;
-            let options = if options.is_empty() { "-" } else { &options };
-            format!("| [`{name}`](macro@crate::{name}) | {options} |\n")
-        })
-        .collect();
-    check_table(
+            }
+        });
+        let options = options.collect::<Vec<_>>().join(", ");
+        let name = kind.attribute;
+        let options = if options.is_empty() { "-" } else { &options };
+        format!("| [`{name}`](macro@crate::{name}) | {options} |\n")
+    };
+    let job = OPTIONS.map(|option| format!("`{option}`")).join(", ");
+    let rows = KINDS.iter().map(row);
+    rows.chain([format!("| [`job`](macro@crate::job) | {job} |\n")])
+        .collect()
+}
+
+#[test]
+fn the_options_page_has_the_tables_of_the_code() {
+    check_tables(
         "options.md",
-        "| attribute | options |\n| --- | --- |\n",
-        &expected,
+        &[
+            (
+                "| attribute | module's key | endpoint's key | path |\n| --- | --- | --- | --- |\n",
+                names_of_a_function(),
+            ),
+            (
+                "| option | sets | default |\n| --- | --- | --- |\n",
+                durable_options(),
+            ),
+            (
+                "| attribute | options |\n| --- | --- |\n",
+                options_of_attributes(),
+            ),
+        ],
     );
 }
 
-/// Checks the table at the end of a page, or writes it.
-fn check_table(page: &str, head: &str, expected: &str) {
+/// Checks the tables below these heads, or writes them.
+fn check_tables(page: &str, tables: &[(&str, String)]) {
     let text = docs(page);
-    let (before, table) = text.split_once(head).expect("the table");
+    let mut updated = text.clone();
+    for (head, expected) in tables {
+        let (before, rest) = updated.split_once(head).expect(head);
+        let end = rest.find("\n\n").map_or(rest.len(), |end| end + 1);
+        // An empty table ends at once.
+        let end = if rest.starts_with('\n') { 0 } else { end };
+        updated = format!("{before}{head}{expected}{}", &rest[end..]);
+    }
     if std::env::var_os("UPDATE_DOCS").is_some() {
         let path = crate::repository().join("forge-remote/src/docs").join(page);
-        fs::write(path, format!("{before}{head}{expected}")).expect("a writable page");
+        fs::write(path, updated).expect("a writable page");
         return;
     }
     assert!(
-        table == expected,
-        "run this test with UPDATE_DOCS=1 to write the table of {page}:\n{expected}"
+        text == updated,
+        "run this test with UPDATE_DOCS=1 to write the tables of {page}:\n{updated}"
     );
 }
 
@@ -183,13 +287,168 @@ fn the_configuration_page_has_every_variable_and_feature() {
 /// The variables that libraries read, each with the call of ours by which they do.
 const READ_BY_LIBRARIES: &[(&str, &[&str])] = &[
     ("Backtrace::capture", &["RUST_BACKTRACE"]),
-    ("Matcher::from_env", &["HTTPS_PROXY", "NO_PROXY"]),
+    (
+        "Matcher::from_env",
+        &[
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "NO_PROXY",
+            "no_proxy",
+        ],
+    ),
+    (
+        "PgConnectOptions",
+        &[
+            "PGHOST",
+            "PGHOSTADDR",
+            "PGPORT",
+            "PGUSER",
+            "PGPASSWORD",
+            "PGPASSFILE",
+            "PGDATABASE",
+            "PGSSLMODE",
+            "PGSSLROOTCERT",
+            "PGSSLCERT",
+            "PGSSLKEY",
+            "PGAPPNAME",
+            "PGOPTIONS",
+        ],
+    ),
     // rustls-native-certs, with the system's certificates.
     (
         "fn client(self) -> ClientBuilder",
         &["SSL_CERT_FILE", "SSL_CERT_DIR"],
     ),
 ];
+
+/// The sources of libraries that read variables, each with the variables there that have no effect here.
+const LIBRARY_SOURCES: &[(&str, &str, &[&str])] = &[
+    (
+        "hyper-util",
+        "src/client/proxy/matcher.rs",
+        // Of calls without TLS, and of CGI programs.
+        &["HTTP_PROXY", "http_proxy", "REQUEST_METHOD"],
+    ),
+    ("sqlx-postgres", "src/options/mod.rs", &[]),
+    ("sqlx-postgres", "src/options/pgpass.rs", &[]),
+    ("rustls-native-certs", "src/lib.rs", &[]),
+];
+
+/// What the libraries' own sources read is in the list above.
+#[test]
+fn the_list_has_the_variables_that_libraries_read() {
+    let metadata = crate::cargo_metadata(&["--offline"]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    let listed: BTreeSet<&str> = READ_BY_LIBRARIES
+        .iter()
+        .flat_map(|(_, names)| names.iter().copied())
+        .collect();
+    let is_name_char = |c: char| c.is_ascii_alphabetic() || c == '_';
+    for (name, source, unused) in LIBRARY_SOURCES {
+        let package = packages.iter().find(|one| one["name"] == *name);
+        let manifest = package.expect(name)["manifest_path"].as_str();
+        let folder = Path::new(manifest.expect("a path")).parent();
+        let text = fs::read_to_string(folder.expect("a folder").join(source)).expect(source);
+        let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        let starts = [
+            "var(\"",
+            "var_os(\"",
+            "get_first_env(&[\"",
+            "_proxy\", \"",
+            "_PROXY\", \"",
+            "ENV_CERT_",
+        ];
+        let mut found = BTreeSet::new();
+        for start in starts {
+            for (at, _) in code.match_indices(start) {
+                // Of a constant, its value.
+                let rest = match start {
+                    "ENV_CERT_" => match code[at..].split_once("&str = \"") {
+                        Some((_, rest)) => rest,
+                        None => continue,
+                    },
+                    _ => &code[at + start.len()..],
+                };
+                let end = rest.find(|c| !is_name_char(c)).unwrap_or(rest.len());
+                found.insert(rest[..end].to_owned());
+            }
+        }
+        assert!(!found.is_empty(), "{name} reads no variable in {source}");
+        for variable in found {
+            assert!(
+                listed.contains(variable.as_str()) || unused.contains(&variable.as_str()),
+                "{name} reads {variable}, which the page about configuration lacks"
+            );
+        }
+    }
+}
+
+/// The features of the crates beside forge-remote.
+#[test]
+fn the_configuration_page_has_the_features_of_the_other_crates() {
+    let page = docs("configuration.md");
+    let listed: BTreeSet<(String, String)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` of `"))
+        .filter_map(|(feature, rest)| {
+            Some((rest.split_once('`')?.0.to_owned(), feature.to_owned()))
+        })
+        .collect();
+    let mut expected = BTreeSet::new();
+    for name in [
+        "forge-remote-fit",
+        "forge-remote-river",
+        "forge-remote-restate",
+        "forge-remote-build",
+    ] {
+        let manifest = crate::repository().join(name).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).expect("a manifest");
+        let manifest: toml::Table = manifest.parse().expect("TOML");
+        let features = manifest.get("features").and_then(|all| all.as_table());
+        let features = features.into_iter().flat_map(|all| all.keys());
+        let public = features.filter(|one| !["default", "fuzzing"].contains(&one.as_str()));
+        expected.extend(public.map(|one| (name.to_owned(), one.clone())));
+    }
+    assert_eq!(listed, expected);
+}
+
+/// Each feature adds as many crates as the README and the page say.
+#[test]
+fn each_feature_adds_the_crates_that_the_docs_say() {
+    let count = |features: &str| crate::needed("forge-remote", "no-dev", features).len();
+    let readme = fs::read_to_string(crate::repository().join("README.md")).expect("the README");
+    let page = docs("configuration.md");
+    for (feature, without) in [
+        ("cli", ""),
+        ("dev", "cli"),
+        ("testing", "dev"),
+        ("cron", ""),
+        ("metrics", ""),
+    ] {
+        let added = count(feature) - count(without);
+        let row = rows(&page)
+            .into_iter()
+            .find(|row| row[0] == format!("`{feature}`"))
+            .expect(feature);
+        let text = match added {
+            0 => "none".to_owned(),
+            added => added.to_string(),
+        };
+        let of_page = row[3].split(':').next();
+        assert_eq!(
+            of_page,
+            Some(text.as_str()),
+            "`{feature}` adds {added} crates"
+        );
+        let of_readme = format!("`{feature}` {text}");
+        assert!(
+            readme.contains(&of_readme),
+            "`{feature}` adds {added} crates, in the README"
+        );
+    }
+}
 
 #[test]
 fn the_security_page_has_the_code_of_every_rejection() {
