@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 
 use forge_remote::manifest::{DesiredManifest, ManifestError, ManifestFile, Severity, check};
@@ -16,11 +17,13 @@ async fn page_created() -> Result<()> {
     Ok(())
 }
 
-fn case(name: &str) -> ManifestFile {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("field")
-        .join(name);
-    ManifestFile::read(folder.join("manifest.yml")).unwrap()
+fn given(path: &str) -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.join("field").join(path)
+}
+
+fn case(path: &str) -> ManifestFile {
+    ManifestFile::read(given(path)).unwrap()
 }
 
 /// Returns the findings above a note, without the missing `app.runtime` of these shortened files: code,
@@ -39,10 +42,10 @@ fn findings(file: &ManifestFile) -> Vec<(&'static str, usize, usize, String)> {
     rows.collect()
 }
 
-/// 13: the error is at the section, and `--write` adds no second one.
+/// 13-endpoint-at-root/EXPECT: the error is at the section, and `--write` adds no second one.
 #[test]
 fn an_endpoint_at_the_root_belongs_under_modules() {
-    let file = case("13-endpoint-at-root");
+    let file = case("13-endpoint-at-root/manifest.yml");
     let found = findings(&file);
     let misplaced = found
         .iter()
@@ -218,10 +221,17 @@ remotes:
     );
 }
 
-/// 25: the manifest's half; `tests/ui` has the attribute's.
+/// 25-uninstalled-event/EXPECT: here the manifest's half; `ui/fail` has the given handler, and its message.
 #[test]
 fn an_uninstalled_event_never_comes() {
-    let found = findings(&case("25-uninstalled-event"));
+    let handler = fs::read_to_string(given("25-uninstalled-event/handler.rs")).unwrap();
+    let attribute = handler.lines().next().unwrap();
+    let ui = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ui/fail/kinds/trigger");
+    let read = |extension: &str| fs::read_to_string(ui.with_extension(extension)).unwrap();
+    assert!(read("rs").contains(attribute), "{attribute}");
+    assert!(read("stderr").contains("`#[pre_uninstall]`"));
+
+    let found = findings(&case("25-uninstalled-event/manifest.yml"));
     let [(code, line, column, text)] = found.as_slice() else {
         unreachable!("{found:?}");
     };
@@ -229,9 +239,10 @@ fn an_uninstalled_event_never_comes() {
     assert!(text.contains("`#[pre_uninstall]`"), "{text}");
 }
 
+/// 39-remote-mistakes/EXPECT
 #[test]
 fn five_mistakes_at_a_remote_are_found_at_their_places() {
-    let found = findings(&case("39-remote-mistakes"));
+    let found = findings(&case("39-remote-mistakes/manifest.yml"));
     let expected = [
         ("unknown-property", 7, 7, "did you mean `EU`?"),
         (

@@ -442,7 +442,7 @@ fn each_feature_adds_the_crates_that_the_docs_say() {
             Some(text.as_str()),
             "`{feature}` adds {added} crates"
         );
-        let of_readme = format!("`{feature}` {text}");
+        let of_readme = format!("`{feature}` ({text}");
         assert!(
             readme.contains(&of_readme),
             "`{feature}` adds {added} crates, in the README"
