@@ -2,8 +2,10 @@
 //! adds, built, and called by `dev --once`.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use forge_remote_tests::dev_process::DevProcess;
 use forge_remote_tests::new_crate::{NewCrate, block, commands};
 
 fn program(page: &str) -> &str {
@@ -14,10 +16,14 @@ fn readme() -> String {
     fs::read_to_string(crate::repository().join("README.md")).expect("the README")
 }
 
+fn getting_started() -> String {
+    let path = "forge-remote/src/docs/getting_started.md";
+    fs::read_to_string(crate::repository().join(path)).expect("the page")
+}
+
 #[test]
 fn getting_started_has_the_readmes_program() {
-    let path = "forge-remote/src/docs/getting_started.md";
-    let page = fs::read_to_string(crate::repository().join(path)).expect("the page");
+    let page = getting_started();
     assert_eq!(program(&page), program(&readme()));
     assert_eq!(commands(&page), commands(&readme()));
 }
@@ -65,4 +71,89 @@ fn the_readmes_program_runs_when_pasted() {
         "{text}"
     );
     assert!(text.lines().any(|line| line == "A local page"), "{text}");
+}
+
+/// Returns the commands of the page's blocks for the shell, from the first `cargo run` on.
+fn runs(page: &str) -> Vec<Vec<&str>> {
+    let blocks = page.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("\n```").next().unwrap_or_default().lines());
+    let arguments = lines.filter_map(|line| line.strip_prefix("cargo run -- "));
+    arguments.map(|line| line.split(' ').collect()).collect()
+}
+
+/// A line of the page without what differs from run to run: numbers, and what the page leaves out.
+fn steady(line: &str) -> String {
+    let (start, _) = line.split_once('…').unwrap_or((line, ""));
+    let words = start.split_whitespace();
+    let is_number = |word: &str| word.parse::<f64>().is_ok();
+    let words = words.map(|word| match word.rsplit_once(':') {
+        Some((url, port)) if is_number(port) => format!("{url}:#"),
+        _ if is_number(word) => "#".to_owned(),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What a reader of the page does after its program is there, in one folder.
+#[test]
+fn the_commands_of_getting_started_work_in_their_order() {
+    let page = getting_started();
+    let new = NewCrate::new("hour", env!("CARGO_TARGET_TMPDIR"));
+    new.write("src/main.rs", program(&page));
+    let (program, built) = new.compile("src/main.rs");
+    assert!(built.status.success(), "{built:?}");
+    let folder = new.folder();
+    let manifest = folder.join("manifest.yml");
+    let _ = fs::remove_file(&manifest);
+    new.write("fixtures.yml", block(&page, "```yaml\n# fixtures.yml"));
+
+    let (mut dev, mut outputs) = (None, Vec::new());
+    for arguments in runs(&page) {
+        let mut run = command(&program, folder);
+        run.args(&arguments);
+        if arguments[0] == "dev" && !arguments.contains(&"--once") {
+            drop(dev.take());
+            dev = Some(DevProcess::start(&mut run));
+            continue;
+        }
+        if arguments[0] == "invoke" {
+            // The page: "without `--once` it serves".
+            let dev =
+                dev.get_or_insert_with(|| DevProcess::start(command(&program, folder).arg("dev")));
+            run.args(["--platform", &dev.platform]);
+        }
+        let output = run.output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(output.status.success(), "{arguments:?}\n{text}");
+        outputs.push((arguments, text));
+    }
+    let of = |arguments: &str| -> &str {
+        let found = outputs.iter().find(|(all, _)| all.join(" ") == arguments);
+        found.map(|(_, text)| text.as_str()).expect(arguments)
+    };
+    let first = of("dev --once");
+    let printed: Vec<String> = first.lines().map(steady).collect();
+    let sample = block(&page, "```text").lines().map(steady);
+    for line in sample.filter(|line| !line.is_empty()) {
+        let is_it = |one: &String| one.starts_with(&line);
+        assert!(printed.iter().any(is_it), "{line}\n{first}");
+    }
+    assert!(of("routes").contains("list-pages-trigger"));
+    let written = fs::read_to_string(&manifest).expect("`dev --write` writes it");
+    assert!(written.contains("key: list-pages-trigger"), "{written}");
+    let last = of("dev --once --fixtures fixtures.yml");
+    assert!(last.lines().any(|line| line == "Stale"), "{last}");
+    assert!(!last.contains("manifest-drift"), "{last}");
+}
+
+fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .env("CARGO_MANIFEST_DIR", folder)
+        .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+        .env_remove("FORGE_REMOTE_MANIFEST")
+        .env_remove("FORGE_REMOTE_APP_ID");
+    command
 }
