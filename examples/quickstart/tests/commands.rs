@@ -221,7 +221,7 @@ fn a_bad_configured_app_id_is_not_reported_in_the_manifest() {
     let (status, text) = check("a,b");
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("bad-app-id"), "{text}");
-    assert!(text.contains("set FORGE_REMOTE_APP_ID"), "{text}");
+    assert!(text.contains("help: correct FORGE_REMOTE_APP_ID"), "{text}");
     assert!(!text.contains("manifest.yml:2"), "{text}");
     // A comma at the end is no second id.
     let (status, text) = check("8db33809-1f32-48bb-8c52-5877dab48107,");

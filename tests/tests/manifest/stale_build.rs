@@ -296,11 +296,16 @@ const STALE: &str = "modules:
 /// Returns cargo's warnings for a package with this manifest, which compiles anyway.
 fn warnings(package: &Path, manifest: &str) -> Vec<String> {
     fs::write(package.join("manifest.yml"), manifest).unwrap();
+    warnings_with(package, "")
+}
+
+/// Returns cargo's warnings for a package with this `FORGE_REMOTE_MANIFEST`.
+fn warnings_with(package: &Path, named: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--color=never"])
         .current_dir(package)
         .env("CARGO_TARGET_DIR", package.join("target"))
-        .env_remove("FORGE_REMOTE_MANIFEST")
+        .env("FORGE_REMOTE_MANIFEST", named)
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
@@ -384,6 +389,18 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     assert_eq!(warnings(&package, &fresh), [""; 0]);
     // An unreadable source is not reported.
     assert_eq!(warnings(&package, "modules: [\n"), [""; 0]);
+    // A named file is in the package or around it, as in a workspace whose root is the program's working directory.
+    let around = package.parent().unwrap().join("stale-deploy");
+    fs::create_dir_all(&around).unwrap();
+    fs::write(around.join("manifest.yml"), STALE).unwrap();
+    let found = warnings_with(&package, "stale-deploy/manifest.yml");
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    let found = warnings_with(&package, "nowhere/manifest.yml");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("FORGE_REMOTE_MANIFEST names ") && found[0].contains("which does not exist"),
+        "{found:#?}"
+    );
 
     let more = format!("{fresh}    - key: gone\n      remote: backend\n");
     assert_eq!(warnings(&package, &more).len(), 1);
