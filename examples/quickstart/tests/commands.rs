@@ -60,11 +60,16 @@ fn a_missing_manifest_is_written_and_then_unchanged() {
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("does not exist"), "{text}");
 
-    // Without an app id, nothing is written, and the message has the fix.
+    // Without an app id, the file has none.
     let (status, text) = manifest("--write");
-    assert_eq!(status, 2, "{text}");
-    assert!(text.contains("FORGE_REMOTE_APP_ID"), "{text}");
-    assert!(!path.exists());
+    assert_eq!(status, 0, "{text}");
+    assert!(
+        text.contains("without `app.id`: `forge register`"),
+        "{text}"
+    );
+    let without = fs::read_to_string(&path).unwrap();
+    assert!(without.starts_with("app:\n  runtime:\n"), "{without}");
+    fs::remove_file(&path).unwrap();
 
     let (status, text) = run(app()
         .env("FORGE_REMOTE_MANIFEST", &path)
@@ -87,7 +92,8 @@ fn a_missing_manifest_is_written_and_then_unchanged() {
     // A file with only comments gets the same sections, and keeps the comments.
     for comments in ["# Our app.\n", "---\n", "\u{feff}# ours"] {
         fs::write(&path, comments).unwrap();
-        assert_eq!(manifest("--write").0, 2, "no app id, {comments:?}");
+        assert_eq!(manifest("--write").0, 0, "no app id, {comments:?}");
+        fs::write(&path, comments).unwrap();
         let (status, text) = run(app()
             .env("FORGE_REMOTE_MANIFEST", &path)
             .env("FORGE_REMOTE_APP_ID", APP_ID)

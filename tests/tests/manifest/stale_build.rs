@@ -398,7 +398,8 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     let found = warnings_with(&package, "nowhere/manifest.yml");
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
-        found[0].starts_with("FORGE_REMOTE_MANIFEST names ") && found[0].contains("which does not exist"),
+        found[0].starts_with("FORGE_REMOTE_MANIFEST names ")
+            && found[0].contains("which does not exist"),
         "{found:#?}"
     );
 
