@@ -355,7 +355,10 @@ fn every_code_is_explained() {
     }
     let (status, codes) = run(app().arg("explain"));
     assert_eq!(status, 0);
-    assert!(codes.lines().any(|code| code == "no-remote"), "{codes}");
+    assert!(
+        codes.lines().any(|code| code.trim() == "no-remote"),
+        "{codes}"
+    );
     let (status, text) = run(app().args(["explain", "no-such-code"]));
     assert_eq!(status, 2);
     assert!(text.contains("no-remote, "), "{text}");

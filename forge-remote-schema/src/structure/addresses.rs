@@ -21,7 +21,7 @@ const BLOCKED: &[&str] = &[
     "smb:",
 ];
 
-/// Values of `content.scripts` beside hashes.
+/// Values of `content.scripts` that are not hashes.
 const SCRIPT_SOURCES: &[&str] = &["unsafe-eval", "unsafe-hashes", "unsafe-inline", "blob:"];
 /// The hashes of `content.scripts`: their starts, and the characters that follow.
 const HASHES: &[(&str, usize)] = &[("sha256-", 44), ("sha384-", 64), ("sha512-", 88)];
@@ -81,7 +81,7 @@ fn has_own_scheme(text: &str) -> bool {
     scheme.is_some_and(is_scheme) && !is_of_web.into_iter().any(|start| text.starts_with(start))
 }
 
-/// Returns an address's scheme, its host with what stands beside it, and the rest. Without a scheme, it is `https`.
+/// Returns an address's scheme, its authority (user, host and port), and the rest. Without a scheme, it is `https`.
 fn parts(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     // As a URL parser does.

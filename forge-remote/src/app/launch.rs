@@ -142,7 +142,7 @@ const MISSING_STATE: Rule = Rule::launch(
 );
 
 impl App {
-    /// Returns the problems that keep the app from starting, beside those of its declarations and its app ids.
+    /// Returns the problems that keep the app from starting, in addition to those of its declarations and its app ids.
     /// Nothing is connected or fetched.
     pub(crate) fn setup_problems(&self, settings: &AppSettings) -> Vec<Diagnostic> {
         let mut problems = self.missing_needs();

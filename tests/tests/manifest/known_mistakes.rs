@@ -166,7 +166,7 @@ fn atlassians_validator_has_the_verdicts_of_the_table() {
     let folder = |name: &str| top.join(name);
     write(&folder("valid"), &valid());
     let mut oracle = Command::new("node");
-    // `node_modules/@forge/manifest` is beside it.
+    // It is next to `node_modules`.
     oracle.arg(package.join("../../../forge-oracle.mjs"));
     oracle.arg("--no-source").arg(folder("valid"));
     for (index, (pointer, edit, ..)) in MISTAKES.iter().enumerate() {

@@ -222,7 +222,7 @@ fn advised(text: &str) -> Vec<Vec<String>> {
     commands.into_iter().map(words).collect()
 }
 
-/// Whatever a command advises works in the state in which it is printed.
+/// Each command that is advised works in the state in which it is printed.
 #[test]
 fn each_advised_command_works_in_its_state() {
     let id = "app:\n  id: ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111\n";
@@ -519,7 +519,7 @@ fn a_second_dev_names_the_first() {
     let (good, text) = run(&mut app(&folder, &["dev", "--platform-port", port]));
     assert!(!good, "{text}");
     let taken =
-        format!("can't listen on 127.0.0.1:{port} (--platform-port): is another `dev` running?");
+        format!("can't listen on 127.0.0.1:{port} (--platform-port): stop the other program");
     assert!(text.contains(&taken), "{text}");
 }
 

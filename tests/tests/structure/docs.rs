@@ -385,7 +385,7 @@ fn the_list_has_the_variables_that_libraries_read() {
     }
 }
 
-/// The features of the crates beside forge-remote.
+/// The features of the other crates.
 #[test]
 fn the_configuration_page_has_the_features_of_the_other_crates() {
     let page = docs("configuration.md");
