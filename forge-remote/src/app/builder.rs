@@ -410,7 +410,7 @@ impl App {
 
     /// Adds a JSON body that `dev` sends to handlers with this key, if they take a body: `dev --once` makes a call
     /// with each. A body with an `eventType` is sent for that event of a trigger; a body without one is sent for
-    /// each event that has no body of its own.
+    /// each other event.
     pub fn sample_body(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
         let key = key.into();
         match serde_json::to_value(body) {

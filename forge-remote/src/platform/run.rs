@@ -4,7 +4,7 @@ use super::outcome::{Columns, NOTE_INDENT, Verdict, mark};
 use crate::jobs::JobRecord;
 use crate::log::Foreign;
 
-/// What became of the work that a call left behind.
+/// The outcome of work that a call left behind.
 #[derive(serde::Serialize)]
 pub(crate) struct Run {
     /// The handler's key.
@@ -14,7 +14,7 @@ pub(crate) struct Run {
     #[serde(rename = "outcome")]
     pub(crate) verdict: Verdict,
     pub(crate) status: &'static str,
-    /// What is to be known about it, a line each.
+    /// The notes below its line.
     pub(crate) notes: Vec<String>,
 }
 

@@ -89,7 +89,7 @@ async fn main() -> Result<()> {
             serde_json::json!({ "eventType": "avi:jira:invented:thing", "thing": thing }),
         );
     }
-    // Each is a call of its own, in whichever order they are added.
+    // Each is a separate call, in any order of adding them.
     if let Ok(order) = std::env::var("WITH_SAMPLES") {
         let version = |name: &str| {
             let version = serde_json::json!({ "id": "1", "name": name });

@@ -67,7 +67,7 @@ const MISTAKES: &[(&str, Edit, &str, Verdict)] = &[
     ("/permissions/content/scripts", Set(r#"["sha256-tooshort"]"#), "malformed-value", Error),
     ("/remotes/0/baseUrl/default", Set(r#""http://backend.example.com""#), "base-url", Error),
     ("/remotes/0/baseUrl/default", Set(r#""https://backend.example.com/""#), "base-url", Silent),
-    ("/modules/endpoint/0/route/path", Set(r#""tick""#), "malformed-route", Silent),
+    ("/modules/endpoint/0/route/path", Set(r#""tick""#), "route-without-slash", Silent),
     ("/modules/endpoint/0/route/path", Set(r#""//tick""#), "malformed-route", Silent),
     ("/modules/endpoint/0/route/path", Set(r#""/tick?now=1""#), "malformed-route", Silent),
     ("/modules/migration:dataResidency/0/path", Set(r#""migrate""#), "malformed-route", Silent),

@@ -1,4 +1,4 @@
-//! Mistakes in a manifest: its text with the line of each value, and what is reported of it.
+//! Mistakes in a manifest: its text with the line of each value, and its findings.
 
 #![allow(clippy::unwrap_used)]
 

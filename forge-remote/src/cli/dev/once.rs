@@ -16,7 +16,7 @@ const REJECTED: [&str; 3] = [
     "the handler's response was 422",
 ];
 
-/// What is known of the work that earlier calls left behind.
+/// The work that earlier calls left behind.
 #[derive(Default)]
 struct Seen {
     /// The newest job.
