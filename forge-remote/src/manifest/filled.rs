@@ -62,10 +62,8 @@ impl<'a> FilledPart<'a> {
             return;
         }
         match (self.written, code) {
-            (Value::String(text), code) => {
-                if all || variables.may_be(text, code) {
-                    *code = self.written.clone();
-                }
+            (Value::String(text), code) if all || variables.may_be(text, code) => {
+                *code = self.written.clone();
             }
             (Value::Mapping(_), Value::Mapping(code)) => {
                 for (name, code) in code.iter_mut() {
