@@ -47,8 +47,8 @@ impl Shares {
         self.places / 4
     }
 
-    /// Notes that a job runs, whose installation may have more than its share if it `yields` soon. Otherwise returns how many
-    /// of the installation's jobs were refused, with this one, since one of them last ended.
+    /// Records that a job runs, whose installation may have more than its share if it `yields` soon. Otherwise returns
+    /// how many of the installation's jobs were refused, with this one, since one of them last ended.
     pub(crate) fn enter<'a>(&'a self, installation: &'a str, yields: bool) -> Result<Run<'a>, u32> {
         let mut running = self.running();
         let all: usize = running.values().map(|share| share.running).sum();

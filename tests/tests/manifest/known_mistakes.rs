@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::mistakes::{emit, findings};
 
-/// What is done at a pointer of `valid.json`.
+/// The change at a pointer of `valid.json`.
 #[derive(Clone, Copy)]
 enum Edit {
     /// The value, as JSON.

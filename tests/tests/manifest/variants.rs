@@ -139,7 +139,7 @@ fn codes(change: &str) -> &'static [&'static str] {
         "missing-property",
         "unknown-property",
         "conflicting-properties",
-        // Of a value, by rules of their own.
+        // Of a value, by separate rules.
         "invalid-app-id",
         "dangling-reference",
         "crashes-validator",

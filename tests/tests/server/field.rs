@@ -463,7 +463,7 @@ fn two_services_behind_one_remote() {
 
     wanted.foreign.insert("other-service".to_owned());
     let written = file.merged_with(&wanted, None).unwrap();
-    // Every line that was there, in its order; what is new is `tick`.
+    // Every line that was there, in its order; only `tick` is new.
     let mut lines = written.lines();
     for line in text.lines() {
         assert!(lines.any(|one| one == line), "{line} is not in\n{written}");

@@ -289,8 +289,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "no-app-id",
         "server/dev_life: of the manifest's `app.id`, whose file is compared",
     ),
-    ("bad-manifest", "the file is what is compared"),
-    ("manifest-drift", "the file is what is compared"),
+    ("bad-manifest", "it is the compared file"),
+    ("manifest-drift", "it is the compared file"),
     (
         "bad-tokens",
         "this file, below: only of tokens that are open",
@@ -385,7 +385,7 @@ async fn tokens_that_were_set_too_late_fail_the_check() {
     }
 }
 
-/// With a status and an error of its own, after the comparison.
+/// With a separate status and error, after the comparison.
 #[test]
 fn the_command_reports_what_the_manifest_does_not_show() {
     let folder = forge_remote_tests::stores::Folder::default();

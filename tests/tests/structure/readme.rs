@@ -81,7 +81,8 @@ fn runs(page: &str) -> Vec<Vec<&str>> {
     arguments.map(|line| line.split(' ').collect()).collect()
 }
 
-/// A line of the page without what differs from run to run: numbers, and what the page leaves out.
+/// A line of the page without the parts that vary from run to run: numbers, and parts that the page
+/// leaves out.
 fn steady(line: &str) -> String {
     let (start, _) = line.split_once('…').unwrap_or((line, ""));
     let words = start.split_whitespace();

@@ -155,7 +155,7 @@ impl Activity {
         self.is_body_held() || self.is_body_left.load(Ordering::Relaxed)
     }
 
-    /// Whether a handler holds a request's body and has not read it to its end.
+    /// Whether a handler holds a request's body and has not read it completely.
     pub(super) fn is_body_held(&self) -> bool {
         self.bodies.load(Ordering::Acquire) > 0
     }
@@ -164,7 +164,7 @@ impl Activity {
         self.bodies.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Records that a body was read to its end, or was dropped. Only once the HTTP layer can see the same.
+    /// Records that a body was read completely, or was dropped. Only once the HTTP layer can see the same.
     pub(super) fn remove_body(&self, is_read: bool) {
         if !is_read {
             self.is_body_left.store(true, Ordering::Release);
