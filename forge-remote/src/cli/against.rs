@@ -130,9 +130,10 @@ impl ServedNames<'_> {
                 let mut steps: Vec<String> =
                     keep.map(|one| format!("keep `{one}` in service")).collect();
                 let options = self.also_at(paths).into_iter();
-                steps.extend(options.map(|(endpoint, option)| {
-                    format!("write {option} at the handler of endpoint `{endpoint}`")
-                }));
+                steps
+                    .extend(options.map(|(item, option)| {
+                        format!("write {option} at the handler of `{item}`")
+                    }));
                 ("the former address", steps)
             }
         };
@@ -140,25 +141,25 @@ impl ServedNames<'_> {
         (!steps.is_empty()).then(|| format!("{who} keep calling {what}: {steps}"))
     }
 
-    /// Returns the option for the paths that no handler has, by the endpoint that had them.
+    /// Returns the option for the paths that no handler has, by the endpoint or module that had them.
     fn also_at<'p>(&self, paths: &'p [FormerPath]) -> BTreeMap<&'p str, String> {
         let mut missing: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for path in paths.iter().filter(|path| !self.reaches(&path.called())) {
             // A former path is served beneath the base URLs too.
             let is_base = self.base_paths.has(&path.remote, &path.base);
-            let option = match is_base && !self.reaches(&path.route) {
+            let option = match is_base && !self.reaches(&path.called_route()) {
                 true => path.route.clone(),
-                false => path.called(),
+                false => format!("{}{}", path.base, path.route),
             };
-            missing.entry(&path.endpoint).or_default().insert(option);
+            missing.entry(&path.item).or_default().insert(option);
         }
-        let options = missing.into_iter().map(|(endpoint, paths)| {
+        let options = missing.into_iter().map(|(item, paths)| {
             let paths: Vec<String> = paths.iter().map(|path| format!("\"{path}\"")).collect();
             let value = match paths.as_slice() {
                 [path] => path.clone(),
                 paths => format!("[{}]", paths.join(", ")),
             };
-            (endpoint, format!("`also_at = {value}`"))
+            (item, format!("`also_at = {value}`"))
         });
         options.collect()
     }

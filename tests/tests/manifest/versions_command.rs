@@ -218,7 +218,7 @@ fn a_former_path_is_advised_unless_it_is_served() {
 #[test]
 fn a_former_base_url_is_advised() {
     let at = |base_url: &str| DEPLOYED.replace("https://backend.example.com", base_url);
-    let path = "write `also_at = \"/forge/follow\"` at the handler of endpoint `follow`";
+    let path = "write `also_at = \"/forge/follow\"` at the handler of `follow`";
     let host = "keep `https://backend.example.com` in service";
     for (old, new, expected) in [
         (
@@ -312,6 +312,44 @@ fn a_former_key_is_advised_for_endpoints_and_modules() {
         &format!("    - {{key: gone, endpoint: follow, response: {{type: static}}}}\n{form}"),
     );
     assert_eq!(advice(&more, DEPLOYED), [""; 0]);
+}
+
+/// Forge calls the hooks of a move without an endpoint.
+#[test]
+fn former_names_of_hooks_are_advised() {
+    let with = |key: &str, path: &str, base_url: &str| {
+        let module = format!(
+            "modules:\n  migration:dataResidency:\n    - {{key: {key}, remote: backend, path: {path}}}\n"
+        );
+        DEPLOYED
+            .replace("modules:\n", &module)
+            .replace("https://backend.example.com", base_url)
+    };
+    let (host, path) = ("https://backend.example.com", "/data-residency");
+    let new = with("data-residency", path, host);
+    for (old, expected) in [
+        (with("data-residency", path, host), vec![]),
+        (
+            with("data-residency", "/moves", host),
+            vec!["`also_at = \"/moves\"`"],
+        ),
+        // The tokens of hooks may name any key.
+        (with("moves", path, host), vec![]),
+        (
+            with("moves", "/moves", host),
+            vec!["write `also_at = \"/moves\"` at"],
+        ),
+        (
+            with("data-residency", path, "https://backend.example.com/forge"),
+            vec!["`also_at = \"/forge/data-residency\"` at the handler of `data-residency`"],
+        ),
+    ] {
+        let help = advice(&old, &new);
+        assert_eq!(help.len(), expected.len(), "{help:?}");
+        for text in expected {
+            assert!(help[0].contains(text), "{help:?}");
+        }
+    }
 }
 
 #[test]

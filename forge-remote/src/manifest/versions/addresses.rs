@@ -1,7 +1,8 @@
-//! The addresses that Forge calls: the base URLs of remotes, and the paths of endpoints beneath them.
+//! The addresses that Forge calls: the base URLs of remotes, and the paths of endpoints and hooks beneath them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use forge_remote_schema::kinds;
 use serde_yaml::Value;
 
 use super::changes::FormerPath;
@@ -27,15 +28,31 @@ pub(super) fn remote<'a>(manifest: &'a Value, name: &str) -> Option<&'a Value> {
     remotes.iter().find(|one| key(one) == Some(name))
 }
 
-/// Returns the path of an endpoint's route.
-pub(super) fn route(endpoint: &Value) -> Option<&str> {
-    at(endpoint, &["route", "path"])?.as_str()
+/// Returns the hook whose path Forge appends to that of each item of this type; it is empty for endpoints, and
+/// `None` for modules that Forge calls at an endpoint.
+pub(super) fn hook(module_type: &str) -> Option<&'static str> {
+    if module_type == "endpoint" {
+        return Some("");
+    }
+    let kind = kinds::declared().find(|kind| kind.module_type == module_type)?;
+    kind.path_option?;
+    kind.shared_parts.first().copied()
 }
 
-/// Returns the paths at which Forge calls an endpoint: its route, beneath the path of each base URL of its
-/// remote.
-pub(super) fn called_paths(manifest: &Value, endpoint: &Value) -> Vec<FormerPath> {
-    let name = text(endpoint, "remote").unwrap_or_default();
+/// Returns the path of an endpoint's route, or the common path of a module's hooks.
+pub(super) fn route(item: &Value) -> Option<&str> {
+    let route = at(item, &["route", "path"]).or_else(|| item.get("path"));
+    route?.as_str()
+}
+
+/// Returns whether Forge calls an item at another path or at another remote than before.
+pub(super) fn has_moved(old: &Value, new: &Value) -> bool {
+    route(old) != route(new) || text(old, "remote") != text(new, "remote")
+}
+
+/// Returns the paths at which Forge calls an item: its route, beneath the path of each base URL of its remote.
+pub(super) fn called_paths(manifest: &Value, item: &Value, hook: &'static str) -> Vec<FormerPath> {
+    let name = text(item, "remote").unwrap_or_default();
     let urls = remote(manifest, name).map(urls).unwrap_or_default();
     let mut bases: BTreeSet<&str> = urls.into_values().map(base_path).collect();
     if bases.is_empty() {
@@ -43,17 +60,18 @@ pub(super) fn called_paths(manifest: &Value, endpoint: &Value) -> Vec<FormerPath
     }
     let called = bases.into_iter();
     called
-        .filter_map(|base| called_path(endpoint, base))
+        .filter_map(|base| called_path(item, base, hook))
         .collect()
 }
 
-/// Returns the path at which Forge calls an endpoint beneath this one; `None` for an endpoint without a route.
-pub(super) fn called_path(endpoint: &Value, base: &str) -> Option<FormerPath> {
+/// Returns the path at which Forge calls an item beneath this one; `None` for an item without a route.
+pub(super) fn called_path(item: &Value, base: &str, hook: &'static str) -> Option<FormerPath> {
     Some(FormerPath {
-        endpoint: key(endpoint)?.to_owned(),
-        remote: text(endpoint, "remote")?.to_owned(),
+        item: key(item)?.to_owned(),
+        remote: text(item, "remote")?.to_owned(),
         base: base.to_owned(),
-        route: route(endpoint)?.to_owned(),
+        route: route(item)?.to_owned(),
+        hook,
     })
 }
 

@@ -58,30 +58,40 @@ pub(crate) enum Former {
     },
     /// Base URLs of a remote.
     BaseUrls {
-        /// The paths of endpoints that are still there.
+        /// The paths of endpoints and modules that are still there.
         paths: Vec<FormerPath>,
         /// The scheme and the host, if no base URL has them any more.
         origins: Vec<String>,
     },
 }
 
-/// The path of an endpoint in an older major version.
+/// The path of an endpoint or a module in an older major version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerPath {
-    /// The endpoint's key.
-    pub(crate) endpoint: String,
+    /// The key of the endpoint or the module.
+    pub(crate) item: String,
     /// The key of its remote.
     pub(crate) remote: String,
     /// The path of the remote's base URL; empty if it has none.
     pub(crate) base: String,
-    /// The path of the endpoint's route.
+    /// The path in the manifest.
     pub(crate) route: String,
+    /// The hook whose path is appended; empty for an endpoint.
+    pub(crate) hook: &'static str,
 }
 
 impl FormerPath {
+    /// Returns the path of the calls, beneath the base URL's path.
+    pub(crate) fn called_route(&self) -> String {
+        match self.hook {
+            "" => self.route.clone(),
+            hook => format!("{}/{hook}", self.route),
+        }
+    }
+
     /// Returns the path of the calls.
     pub(crate) fn called(&self) -> String {
-        format!("{}{}", self.base, self.route)
+        format!("{}{}", self.base, self.called_route())
     }
 }
 

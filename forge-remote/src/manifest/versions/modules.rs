@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use forge_remote_schema::kinds;
 use serde_yaml::Value;
 
-use super::addresses::{called_paths, route};
+use super::addresses::{called_paths, has_moved, hook};
 use super::changes::{Changes, Former, Pair, changed_properties, paired};
 use super::normal_form;
 use super::rules::{
@@ -36,23 +36,27 @@ pub(super) fn compare(changes: &mut Changes<'_>) {
             if name == "endpoint" {
                 endpoint(changes, key, path, *pair);
             } else {
-                let former = Former::Item {
-                    key: replaced.contains(key).then(|| key.clone()),
-                    paths: Vec::new(),
-                };
-                module(changes, name, key, path, *pair, former);
+                let is_replaced = replaced.contains(key);
+                module(changes, name, key, path, *pair, is_replaced);
             }
         }
     }
 }
 
 /// Returns the keys of removed modules that an added one replaces: both name one endpoint, or the endpoint was
-/// replaced as well. The former key of an endpoint stands for the module key that was generated from it.
+/// replaced as well. The former key of an endpoint stands for the module key that was generated from it. Of
+/// modules that name a remote, both name the same one.
 fn replaced(module_type: &str, pairs: &Pairs<'_>, endpoints: &Pairs<'_>) -> BTreeSet<String> {
     let Some(kind) = kinds::declared().find(|kind| kind.module_type == module_type) else {
         return BTreeSet::new();
     };
     let named = |module: &Value| -> Vec<String> {
+        if hook(module_type).is_some() {
+            return text(module, "remote")
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        }
         let places = kind.endpoint_places.iter();
         let named = places.filter_map(|place| endpoint_at(module, place));
         named.map(str::to_owned).collect()
@@ -94,7 +98,7 @@ fn endpoint(changes: &mut Changes<'_>, key: &str, path: ManifestPath, pair: Pair
             let message = format!("endpoint `{key}` was removed");
             changes.add(&ENDPOINT_REMOVED, path, message).former = Former::Item {
                 key: Some(key.to_owned()),
-                paths: called_paths(before, old),
+                paths: called_paths(before, old, ""),
             };
         }
         (Some(old), Some(new)) => {
@@ -103,8 +107,8 @@ fn endpoint(changes: &mut Changes<'_>, key: &str, path: ManifestPath, pair: Pair
             };
             let message = format!("endpoint `{key}`: {names} changed");
             let change = changes.add(&ENDPOINT_CHANGED, path, message);
-            if route(old) != route(new) || text(old, "remote") != text(new, "remote") {
-                let paths = called_paths(before, old);
+            if has_moved(old, new) {
+                let paths = called_paths(before, old, "");
                 change.former = Former::Item { key: None, paths };
             }
         }
@@ -118,8 +122,13 @@ fn module(
     key: &str,
     path: ManifestPath,
     pair: Pair<'_>,
-    former: Former,
+    is_replaced: bool,
 ) {
+    let before = changes.before;
+    let former_paths = |old: &Value| match hook(name) {
+        Some(hook) => called_paths(before, old, hook),
+        None => Vec::new(),
+    };
     // Source of the default: https://developer.atlassian.com/platform/forge/manifest-reference/modules/web-trigger/
     let is_dynamic = |item: &Value| {
         let response = at(item, &["response", "type"]).and_then(Value::as_str);
@@ -133,9 +142,17 @@ fn module(
             };
             changes.add(rule, path, format!("{name} `{key}` was added"));
         }
-        (Some(_), None) => {
+        (Some(old), None) => {
             let message = format!("{name} `{key}` was removed");
-            changes.add(&MODULE_REMOVED, path, message).former = former;
+            let change = changes.add(&MODULE_REMOVED, path, message);
+            if is_replaced {
+                // The tokens of hooks may name any key: there is no option.
+                let has_option = hook(name).is_none();
+                change.former = Former::Item {
+                    key: has_option.then(|| key.to_owned()),
+                    paths: former_paths(old),
+                };
+            }
         }
         // Most modules stay as they are.
         (Some(old), Some(new)) if old == new => {}
@@ -148,7 +165,11 @@ fn module(
                 true => &DYNAMIC_WEB_TRIGGER,
                 false => &MODULE_CHANGED,
             };
-            changes.add(rule, path, format!("{name} `{key}`: {names} changed"));
+            let change = changes.add(rule, path, format!("{name} `{key}`: {names} changed"));
+            if has_moved(&old, &new) {
+                let paths = former_paths(&old);
+                change.former = Former::Item { key: None, paths };
+            }
         }
         (None, None) => {}
     }

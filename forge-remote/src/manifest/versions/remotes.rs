@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
-use super::addresses::{base_path, called_path, origin, route, urls};
+use super::addresses::{base_path, called_path, has_moved, hook, origin, urls};
 use super::changes::{Changes, Former, changed_properties, paired};
 use super::permissions::backend_addresses;
 use super::rules::{
@@ -12,7 +12,7 @@ use super::rules::{
     REMOTE_CUSTOMER_MANAGED, REMOTE_DECLARED, REMOTE_EXTENDED, REMOTE_REDUCED, REMOTE_REMOVED,
     REMOTE_STORES_USER_DATA, REMOTE_WITHOUT_URL,
 };
-use crate::manifest::items::text;
+use crate::manifest::items::{modules, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 
@@ -92,30 +92,30 @@ fn addresses(changes: &mut Changes<'_>, key: &str, path: &ManifestPath, old: &Va
 }
 
 /// Returns what installations on the older version call at base URLs of a remote that changed or were removed.
-/// Endpoints that changed too are not included: their own changes have their paths.
+/// Endpoints and modules that moved too are not included: their own changes have their paths.
 fn former<'a>(
     changes: &Changes<'_>,
     remote: &str,
     base_urls: impl IntoIterator<Item = &'a str>,
 ) -> Former {
-    let place = ["modules", "endpoint"];
-    let endpoints = paired(list(changes.before, &place), list(changes.after, &place));
-    let kept = endpoints.into_values().filter_map(|pair| {
-        let (old, new) = (pair.0?, pair.1?);
-        let is_kept = [old, new]
-            .iter()
-            .all(|one| text(one, "remote") == Some(remote))
-            && route(old) == route(new);
-        is_kept.then_some(old)
-    });
-    let kept: Vec<&Value> = kept.collect();
+    let types: BTreeSet<&str> = modules(changes.before).map(|(name, ..)| name).collect();
+    let mut kept: Vec<(&Value, &'static str)> = Vec::new();
+    for (name, hook) in types.iter().filter_map(|name| Some((*name, hook(name)?))) {
+        let place = ["modules", name];
+        let pairs = paired(list(changes.before, &place), list(changes.after, &place));
+        kept.extend(pairs.into_values().filter_map(|pair| {
+            let (old, new) = (pair.0?, pair.1?);
+            let is_kept = text(old, "remote") == Some(remote) && !has_moved(old, new);
+            is_kept.then_some((old, hook))
+        }));
+    }
     let remotes = list(changes.after, &["remotes"]).iter();
     let current = remotes.flat_map(|one| urls(one).into_values().filter_map(origin));
     let current: BTreeSet<&str> = current.collect();
     let (mut paths, mut origins) = (Vec::new(), Vec::new());
     for url in base_urls {
         let called = kept.iter();
-        paths.extend(called.filter_map(|old| called_path(old, base_path(url))));
+        paths.extend(called.filter_map(|(old, hook)| called_path(old, base_path(url), hook)));
         let gone = origin(url).filter(|origin| !current.contains(origin));
         origins.extend(gone.map(str::to_owned));
     }
