@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::handler;
-use forge_remote::kinds::{WebTriggerRequest, WebTriggerResponse};
+use forge_remote::kinds::{JqlFunctionResponse, WebTriggerRequest, WebTriggerResponse};
 use forge_remote::manifest::to_yaml;
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
@@ -39,6 +39,37 @@ async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
 #[trigger(dynamic)]
 async fn chosen() -> Result<()> {
     Ok(())
+}
+
+/// Also registered for the functions that a user defines.
+#[jql_function(
+    dynamic,
+    name = "urgent",
+    types = ["issue"],
+    operators = ["in"],
+    also_at = "/pressing",
+    also_key = "pressing"
+)]
+async fn urgent() -> Json<JqlFunctionResponse> {
+    Json(JqlFunctionResponse::jql("priority = High"))
+}
+
+/// Defines the hooks of a move, and a function that returns their handlers.
+macro_rules! hooks {
+    ($($name:ident = $hook:literal)*) => {
+        $(
+            #[data_residency(hook = $hook, also_at = "/moves")]
+            async fn $name() {}
+        )*
+
+        fn hooks() -> Vec<Registration> {
+            vec![$(handler!($name)),*]
+        }
+    };
+}
+
+hooks! {
+    schedule = "schedule" start = "start" status = "status" commit = "commit" rollback = "rollback"
 }
 
 fn app(handlers: impl IntoIterator<Item = Registration>) -> App {
@@ -238,4 +269,44 @@ fn a_dynamic_handler_has_an_endpoint_but_no_module() {
     let text = to_yaml(&registry.desired_manifest(&remote).to_value());
     assert!(text.contains("endpoint:\n    - key: chosen\n"), "{text}");
     assert!(!text.contains("trigger"), "{text}");
+}
+
+/// The hooks of a move have one module, whose path is that of the hooks without their names.
+#[tokio::test]
+async fn hooks_are_served_at_former_paths() {
+    let harness = Harness::new(app(hooks())).unwrap();
+    let send = async |hook: &str, path: &str, fit: fn(Fit) -> Fit| {
+        let call = harness.call(hook).at_path(&format!("{path}/{hook}"));
+        call.fit(fit).send().await.status()
+    };
+    for hook in ["schedule", "start", "status", "commit", "rollback"] {
+        for path in ["/data-residency", "/moves"] {
+            let status = send(hook, path, |fit| fit).await;
+            assert_eq!(status, 200, "{path}/{hook}");
+            // It is not documented which module a token names, so its former key needs no option.
+            let status = send(hook, path, |fit| fit.module(PLATFORM, "moves")).await;
+            assert_eq!(status, 200, "{path}/{hook}");
+            let status = send(hook, path, |fit| fit.set("/exp", 1.into())).await;
+            assert_eq!(status, 401, "{path}/{hook}");
+        }
+        assert_eq!(send(hook, "/older", |fit| fit).await, 404, "{hook}");
+    }
+}
+
+#[tokio::test]
+async fn a_dynamic_jql_function_accepts_generated_and_former_keys() {
+    let harness = Harness::new(app([handler!(urgent), handler!(welcome)])).unwrap();
+    let send = async |path: &str, key: &str| {
+        let call = harness.call("urgent").at_path(path);
+        let call = call.fit(|fit| fit.module(PLATFORM, key));
+        call.send().await.status()
+    };
+    for path in ["/urgent", "/pressing"] {
+        for key in ["urgent", "pressing", UUID] {
+            assert_eq!(send(path, key).await, 200, "{path} {key}");
+        }
+        for key in ["welcome", "unknown", ""] {
+            assert_eq!(send(path, key).await, 401, "{path} {key}");
+        }
+    }
 }
