@@ -279,7 +279,7 @@ const CASES: &[(&str, Make)] = &[
     }),
 ];
 
-/// What ends a launch for reasons that a check does not know, or that are the check's own subject.
+/// Problems that a check does not know, or that are its subject.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "bad-app-id",
