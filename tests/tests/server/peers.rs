@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use forge_remote_tests::plain_process::PlainProcess;
 use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
 use forge_remote_tests::test_app::SOON;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -360,7 +360,9 @@ async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
 
 /// Begins a call without a token and with a body of this length, which the server refuses, and reads the whole response.
 async fn refused(served: &ServedApp, length: usize, status: u16) -> TcpStream {
-    let mut peer = TcpStream::connect(served.address).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4096).unwrap();
+    let mut peer = socket.connect(served.address).await.unwrap();
     let begin =
         format!("POST /held HTTP/1.1\r\nHost: app\r\nContent-Length: {length}\r\n\r\n{BEGIN}");
     peer.write_all(begin.as_bytes()).await.unwrap();
@@ -381,7 +383,12 @@ const BEGIN: &str = "begin";
 /// A connection that is closed before its peer has sent everything is reset, and a proxy turns the response into a 502.
 #[tokio::test]
 async fn the_rest_of_a_refused_body_is_accepted() {
-    let (served, _) = served(|app| app).await;
+    let app = App::empty().handler(handler!(held)).state(Gate::new());
+    // The sockets' buffers do not hold the body.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let served = ServedApp::start_on(socket.listen(16).unwrap(), app).await;
     for (length, status) in [(1_000_000, 401), (2_000_000, 413)] {
         let mut peer = refused(&served, length, status).await;
         let rest = vec![b' '; length - BEGIN.len()];

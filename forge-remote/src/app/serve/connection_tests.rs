@@ -210,16 +210,16 @@ async fn a_body_that_nobody_reads_is_no_head() {
     assert!(matches!(phase, Phase::Idle | Phase::Closing), "{phase:?}");
 }
 
-/// Records whether the connection has a body when it is woken.
+/// Records whether a body counts as held when the connection is woken.
 struct Woken {
     activity: Arc<Activity>,
-    has_body: AtomicBool,
+    is_body_held: AtomicBool,
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        let has_body = self.activity.has_body();
-        self.has_body.fetch_or(has_body, Ordering::Relaxed);
+        let is_held = self.activity.is_body_held();
+        self.is_body_held.fetch_or(is_held, Ordering::Relaxed);
     }
 }
 
@@ -232,14 +232,14 @@ async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     served.exchange(&format!("{REQUEST}tw"), "held").await;
     let woken = Arc::new(Woken {
         activity: Arc::clone(&served.activity),
-        has_body: AtomicBool::new(false),
+        is_body_held: AtomicBool::new(false),
     });
     let waker = Arc::clone(&woken).into();
     let polled = Pin::new(&mut served.connection).poll(&mut Context::from_waker(&waker));
     assert!(polled.is_pending());
     // The HTTP layer's end of the body wakes the connection.
     drop(held.lock().unwrap().take());
-    assert!(woken.has_body.load(Ordering::Relaxed));
+    assert!(woken.is_body_held.load(Ordering::Relaxed));
     // The rest of the body is missing: the connection ends, and what the peer still sends is no request.
     drive(&mut served.connection, tokio::task::yield_now()).await;
     assert_eq!(served.activity.phase(), Phase::Closing);
