@@ -1,14 +1,19 @@
 //! Serves the app; `cargo run -p issue-sync -- dev` runs it with a local Forge platform.
 //! `TRACKER_SECRET` is the secret that the other tracker signs its webhooks with.
 
-#[tokio::main]
-async fn main() -> forge_remote::Result<()> {
+use forge_remote::App;
+
+/// Returns the app with its state: the test below also fails if state is missing.
+fn app() -> App {
     issue_sync::app()
         .state(issue_sync::Mirror::default())
         .state_async(async { issue_sync::Secret::from_env() })
-        .run()
-        .await
+}
+
+#[tokio::main]
+async fn main() -> forge_remote::Result<()> {
+    app().run().await
 }
 
 #[cfg(test)]
-forge_remote::test_manifest!(issue_sync::app());
+forge_remote::test_manifest!(app());
