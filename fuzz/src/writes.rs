@@ -147,7 +147,7 @@ fn keys(manifest: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns a removed part's span with the comment lines directly above and below it.
+/// Returns a removed part's span with the comment lines directly above it and below it.
 fn with_comments(text: &str, span: Range<usize>) -> Range<usize> {
     let is_comment = |line: &str| line.trim_start().starts_with('#');
     let mut start = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
@@ -164,10 +164,20 @@ fn with_comments(text: &str, span: Range<usize>) -> Range<usize> {
         true => 0,
         false => lines.next().map_or(0, str::len),
     };
-    let below: usize = lines
-        .take_while(|line| is_comment(line))
-        .map(str::len)
-        .sum();
+    // Below an empty line, only deeper ones are about the part.
+    let own_line = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+    let is_deeper = |line: &str| line.find('#') > Some(span.start - own_line);
+    let (mut below, mut at, mut is_apart) = (0, 0, false);
+    for line in lines {
+        at += line.len();
+        if line.trim().is_empty() {
+            is_apart = true;
+        } else if is_comment(line) && (!is_apart || is_deeper(line)) {
+            below = at;
+        } else {
+            break;
+        }
+    }
     start.min(span.start)..span.end + first + below
 }
 

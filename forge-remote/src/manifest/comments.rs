@@ -18,7 +18,8 @@ impl Editor<'_> {
         is_first: bool,
     ) -> Edited {
         if lines::has_unclear_comment(self.text, start, column, is_first) {
-            let reason = "the comment above this part may be about it or about the next one";
+            let reason = "the comment above this part may be about it or about the next one (directly above a \
+                          part, in its column, it would be removed with it)";
             return Err(Unsafe::new(part, reason));
         }
         Ok(())

@@ -167,6 +167,11 @@ impl Draft<'_> {
                 );
             }
         }
+        // It is about the item, which may be removed with it.
+        if ours && self.random.chance(8) {
+            self.line(0, "", true);
+            self.line(indent + 1 + gap, "# below an empty line", true);
+        }
     }
 
     fn list_indent(&self, key: usize) -> usize {
