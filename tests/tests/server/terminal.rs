@@ -219,7 +219,8 @@ fn a_running_dev_prints_calls_and_their_retries() {
     // Two schedules run at the start, in either order.
     let mut scheduled: Vec<String> = Vec::new();
     while scheduled.len() < 2 {
-        scheduled.extend(lines.next().filter(|line| line.contains(" ms  ")));
+        let line = lines.next().expect("`dev` still runs");
+        scheduled.extend(Some(line).filter(|line| line.contains(" ms  ")));
     }
     scheduled.sort_by_key(|line| line.contains("refresh-index"));
     printed.push_str(&scheduled.join("\n"));
