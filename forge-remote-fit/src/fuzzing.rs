@@ -16,6 +16,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::base64url;
 use super::claims::{Claims, Expected, Origin};
 use super::jws::{self, Compact};
 use super::source::{FetchError, JwksDocument, KeySource};
@@ -149,6 +150,7 @@ fn bearer(token: &str) -> HeaderValue {
 
 /// A header and a payload, a line each; or a payload alone, or an `Authorization` header.
 ///
+/// - Base64url is decoded as another decoder does, and rejected where it rejects it.
 /// - No FIT without the key's signature is accepted.
 /// - A signed one is accepted if and only if its header and its claims each pass, and both say what
 ///   another JSON reader finds in them.
@@ -158,6 +160,7 @@ pub fn verifier(input: &[u8]) {
     if input.len() > MAX_INPUT {
         return;
     }
+    assert_eq!(base64url::decode(input), URL_SAFE_NO_PAD.decode(input).ok());
     let rig = &*RIG;
     if let Ok(authorization) = HeaderValue::from_bytes(input) {
         let accepted = rig.verify(authorization, AllowedCaller::Page);

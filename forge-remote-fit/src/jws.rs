@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::{memchr, memrchr};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::base64url;
 use super::error::TokenRejection;
 use super::json::strict::{Names, Text, is_too_deep};
 
@@ -47,8 +46,7 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// The payload's bytes. The engine rejects padding, the standard alphabet, white space and
-    /// stray trailing bits.
+    /// The payload's bytes. Padding, the standard alphabet, white space and stray trailing bits are rejected.
     pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRejection> {
         decode(self.payload, "the payload is not base64url")
     }
@@ -86,9 +84,7 @@ fn split_at(text: &[u8], dot: Option<usize>) -> Option<(&[u8], &[u8])> {
 }
 
 fn decode(part: &[u8], problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| TokenRejection::NotCompact(problem))
+    base64url::decode(part).ok_or(TokenRejection::NotCompact(problem))
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 #![warn(clippy::too_many_lines)]
 
 mod app_id;
+mod base64url;
 mod claims;
 mod clock;
 mod clock_health;
