@@ -91,7 +91,7 @@ impl Entry {
         Some(SealedToken {
             installation_id: self.id().to_owned(),
             expires_at: self.expires_at,
-            cloud_ids: self.about.cloud_ids(),
+            cloud_ids: self.about.cloud_ids().to_vec(),
             sealed,
         })
     }
@@ -150,6 +150,10 @@ pub(super) struct Memory {
     pub(super) link: Link,
     /// Whether a task is writing.
     pub(super) writing: bool,
+    /// Whether that task waits for more tokens before its next round.
+    pub(super) gathering: bool,
+    /// When the next round begins, by the clock's `elapsed`.
+    pub(super) next_round: Duration,
     pub(super) counts: TokenStats,
     pub(super) failed_rounds: u64,
     /// Limits lines about dropped tokens.
@@ -173,6 +177,9 @@ impl Memory {
         // However long a removal waits: others learn of it from the store alone.
         let removals = &self.removals;
         self.unremoved.retain(|id| removals.contains_key(id));
+        if self.refused.is_empty() {
+            return;
+        }
         let (entries, unremoved) = (&self.entries, &self.unremoved);
         self.refused.retain(|id, _| {
             unremoved.contains(id) || entries.get(id).is_some_and(|entry| entry.unwritten)
@@ -233,6 +240,19 @@ impl Memory {
 
     /// Inserts an entry, and replaces the installation's previous one.
     pub(super) fn insert(&mut self, entry: Entry) {
+        if let Some(previous) = self.entries.get_mut(entry.id())
+            && Arc::ptr_eq(&previous.about, &entry.about)
+        {
+            // A renewed token: its sites are the same.
+            let mut key = (previous.expires_at, entry.id().to_owned());
+            self.unwritten.remove(&key);
+            if entry.unwritten {
+                key.0 = entry.expires_at;
+                self.unwritten.insert(key);
+            }
+            *previous = entry;
+            return;
+        }
         let id = entry.id().to_owned();
         self.forget(&id);
         if entry.unwritten {
@@ -240,7 +260,7 @@ impl Memory {
         }
         for cloud_id in entry.about.cloud_ids() {
             self.find_by_site
-                .entry(cloud_id)
+                .entry(cloud_id.clone())
                 .or_default()
                 .insert(id.clone());
         }
@@ -253,10 +273,10 @@ impl Memory {
         };
         self.unwritten.remove(&(entry.expires_at, id.to_owned()));
         for cloud_id in entry.about.cloud_ids() {
-            if let Some(ids) = self.find_by_site.get_mut(&cloud_id) {
+            if let Some(ids) = self.find_by_site.get_mut(cloud_id) {
                 ids.remove(id);
                 if ids.is_empty() {
-                    self.find_by_site.remove(&cloud_id);
+                    self.find_by_site.remove(cloud_id);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The data of an installation that is kept with its token.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -106,7 +106,21 @@ pub(super) struct About {
     /// The claim's JSON, unchanged.
     pub(super) contexts: Option<String>,
     pub(super) isolated_cloud_label: Option<String>,
+    pub(super) sites: Sites,
 }
+
+/// The ids of an installation's sites, which are read once from its claims.
+#[derive(Clone, Default)]
+pub(super) struct Sites(OnceLock<Vec<String>>);
+
+/// The claims determine them.
+impl PartialEq for Sites {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Sites {}
 
 /// Atlassian's acceptance of a kept token, as far as an instance knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,6 +178,7 @@ impl About {
             api_base_url: own(claims.api_base_url()),
             contexts: own(claims.installation_contexts_json()),
             isolated_cloud_label: own(claims.isolated_cloud_label()),
+            sites: Sites::default(),
         }
     }
 
@@ -185,8 +200,9 @@ impl About {
     }
 
     /// Returns the ids of its sites.
-    pub(super) fn cloud_ids(&self) -> Vec<String> {
-        cloud_ids(&self.contexts(), self.api_base_url.as_deref())
+    pub(super) fn cloud_ids(&self) -> &[String] {
+        let read = || cloud_ids(&self.contexts(), self.api_base_url.as_deref());
+        self.sites.0.get_or_init(read)
     }
 
     /// Returns the cloud that the installation is in.
@@ -238,6 +254,7 @@ impl About {
             api_base_url: plain.api_base_url.map(Into::into),
             contexts: plain.contexts.map(|raw| raw.get().to_owned()),
             isolated_cloud_label: plain.isolated_cloud_label.map(Into::into),
+            sites: Sites::default(),
         };
         let standing = Standing {
             refused: plain.refused,
@@ -264,6 +281,7 @@ mod tests {
                 r#"[{"name":"confluence","cloudId":"c-2","new":"\n"},{"name":"bitbucket"}]"#.into(),
             ),
             isolated_cloud_label: Some("orange".into()),
+            sites: Sites::default(),
         };
         let standing = Standing {
             refused: true,

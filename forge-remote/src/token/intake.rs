@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use zeroize::Zeroizing;
 
 use super::handle::Tokens;
-use super::installation::About;
 use super::limits::{MAX_LIFE, UNKNOWN_LIFE};
 #[cfg(feature = "dev")]
 use super::sources::{Sources, TokenSource};
@@ -66,7 +65,7 @@ impl Tokens {
         if let Some(sources) = self.0.sources.get() {
             sources.set(claims.installation_id(), provenance, now);
         }
-        keeper.keep(About::of(claims), token, expires_at);
+        keeper.keep(keeper.about(claims), token, expires_at);
     }
 
     /// Records from now on where tokens come from.

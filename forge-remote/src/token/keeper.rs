@@ -12,7 +12,7 @@ use super::installation::{About, Standing, fingerprint};
 use super::seal::Keys;
 use super::store::{Guarded, StoreError, StoreFuture, TokenStore, from_millis, to_millis};
 use crate::error::chain;
-use crate::fit::{Clock, ClockHealth, Environment};
+use crate::fit::{Claims, Clock, ClockHealth, Environment};
 
 /// Time limit of a store for writing and opening.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ pub(super) struct Keeper {
     pub(super) admission: Arc<Admission>,
     pub(super) announcer: Announcer,
     memory: Mutex<Memory>,
-    /// Ends the pause after a failure early.
+    /// Ends the pause after a failure, and the wait for more tokens, early.
     pub(super) hurry: Notify,
     /// The number of rounds of writing, failed or not.
     pub(super) rounds: watch::Sender<u64>,
@@ -203,34 +203,46 @@ impl Keeper {
         entry.is_some_and(|entry| entry.is_safe(self.clock.elapsed()) && same(entry))
     }
 
+    /// Returns the data of a call's installation: the same as before, if nothing has changed.
+    pub(super) fn about(&self, claims: &Claims) -> Arc<About> {
+        let known = {
+            let memory = self.memory();
+            let entry = memory.entries.get(claims.installation_id());
+            entry.map(|entry| Arc::clone(&entry.about))
+        };
+        known
+            .filter(|about| about.agrees_with(claims))
+            .unwrap_or_else(|| Arc::new(About::of(claims)))
+    }
+
     /// Keeps a token: in memory at once, in the store soon. A token that expires earlier than the one
     /// in memory is ignored.
     pub(super) fn keep(
         self: &Arc<Self>,
-        about: About,
+        about: Arc<About>,
         token: Zeroizing<String>,
         expires_at: SystemTime,
     ) {
         // Whole milliseconds, as stores write them: the seal has to match.
         let expires_at = from_millis(to_millis(expires_at));
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        let id = about.installation_id.clone();
+        let id = about.installation_id.as_str();
         let delivered = self.fleet_now();
         let mut memory = self.memory();
         if let Some(refusal) = self.refusal(&memory, &about, elapsed) {
             memory.counts.refused += 1;
             drop(memory);
-            refusal.log(&id);
+            refusal.log(id);
             return;
         }
         // Forge still calls for the installation, so it was not uninstalled after all.
-        let replaces = memory.removals.remove(&id).is_some();
-        memory.unremoved.remove(&id);
+        let replaces = memory.removals.remove(id).is_some();
+        memory.unremoved.remove(id);
         let mut standing = Standing::default();
         let mut supersedes = false;
-        if let Some(entry) = memory.entries.get_mut(&id) {
+        if let Some(entry) = memory.entries.get_mut(id) {
             let same_token = *entry.token == token;
-            let same = entry.expires_at == expires_at && same_token && *entry.about == about;
+            let same = entry.expires_at == expires_at && same_token && entry.about == about;
             if same_token {
                 standing = entry.standing.clone();
             } else if entry.standing.refused {
@@ -246,7 +258,7 @@ impl Keeper {
                 }
                 // The store may have lost it since; writing it twice does no harm.
                 if !entry.is_safe(elapsed) {
-                    memory.queue(&id);
+                    memory.queue(id);
                     drop(memory);
                     self.start_writing();
                 }
@@ -254,12 +266,12 @@ impl Keeper {
             }
         }
         let replaces =
-            replaces || supersedes || memory.entries.get(&id).is_some_and(|entry| entry.replaces);
-        let is_first = memory.entries.get(&id).is_none_or(|entry| entry.is_first);
+            replaces || supersedes || memory.entries.get(id).is_some_and(|entry| entry.replaces);
+        let is_first = memory.entries.get(id).is_none_or(|entry| entry.is_first);
         memory.counts.seen += 1;
         memory.insert(Entry {
             token: Arc::new(token),
-            about: Arc::new(about),
+            about: Arc::clone(&about),
             expires_at,
             standing,
             delivered: Some(delivered),

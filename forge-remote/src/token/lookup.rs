@@ -296,6 +296,9 @@ pub(super) fn installation(entry: &Entry, now: SystemTime) -> Installation {
 
 /// Returns the entry's token, with the entry's installation as its owner.
 fn kept_token(entry: &Entry) -> SystemToken {
-    let owner = Owner::of_kept(&entry.about.installation_id, entry.about.cloud_ids());
+    let owner = Owner::of_kept(
+        &entry.about.installation_id,
+        entry.about.cloud_ids().to_vec(),
+    );
     SystemToken::new(&entry.token, owner)
 }

@@ -73,8 +73,9 @@
 //! headers, so tokens of its calls are never kept; nor are an agent's, until it is known which headers
 //! are forwarded.
 //!
-//! Storing does not delay the request: the token is put in memory, and a background task writes it. No
-//! request fails because the store is down, not even at launch; the tokens wait in memory and are
+//! Storing does not delay the request: the token is put in memory, and a background task writes it, at once or,
+//! soon after another write, within 20 milliseconds, together with others. A process that is killed in between loses
+//! it until a call brings the next. No request fails because the store is down, not even at launch; the tokens wait in memory and are
 //! written once it is back. A store that has lost tokens (Redis without persistence, or after a
 //! failover) gets them again from every instance that still has them, when they are listed, read or
 //! delivered again. A record that the store rejects while it accepts others is set aside, logged and

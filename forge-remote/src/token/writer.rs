@@ -23,6 +23,10 @@ const MAX_FAILURES: usize = 24;
 const PARTS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit of a write when the process is about to end.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a round waits for more tokens after the one before: this many times the duration of that one, with an upper
+/// bound. Few rounds with many rows cost less than many with few.
+const GATHERING_FACTOR: u32 = 32;
+const MAX_GATHERING: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The pause between two attempts to open a store with a permanent problem.
@@ -37,6 +41,10 @@ impl Keeper {
         };
         {
             let mut memory = self.memory();
+            if memory.gathering && memory.unwritten.len() >= BATCH {
+                memory.gathering = false;
+                self.hurry.notify_one();
+            }
             if memory.writing || !memory.has_work(self.clock.elapsed()) {
                 return;
             }
@@ -405,16 +413,16 @@ impl Writing {
 
     async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
+        self.gather().await;
         while !self.ended {
+            let began = self.keeper.clock.elapsed();
             match self.round().await {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
-                    let mut memory = self.keeper.memory();
-                    // Checked and ended under one lock, so that a later token starts a new task.
-                    self.ended = !memory.has_work(self.keeper.clock.elapsed());
-                    memory.writing = !self.ended;
-                    drop(memory);
-                    self.keeper.round_is_over();
+                    self.complete(began);
+                    if !self.ended {
+                        self.gather().await;
+                    }
                 }
                 Err(error) => {
                     self.pause_after(&error, &mut pause).await;
@@ -424,6 +432,43 @@ impl Writing {
                 }
             }
         }
+    }
+
+    /// Waits for more tokens if a round has just ended: until a batch is full, or somebody waits for the tokens to be
+    /// written, or the process is about to end. The first token after a while is written at once.
+    async fn gather(&self) {
+        let keeper = &self.keeper;
+        let wait = {
+            let mut memory = keeper.memory();
+            let wait = memory.next_round.saturating_sub(keeper.clock.elapsed());
+            let is_urgent = *keeper.ending.borrow()
+                || memory.unwritten.len() >= BATCH
+                || !memory.unremoved.is_empty();
+            memory.gathering = !is_urgent && !wait.is_zero();
+            if !memory.gathering {
+                return;
+            }
+            wait
+        };
+        tokio::select! {
+            () = keeper.clock.sleep(wait) => {}
+            () = keeper.hurry.notified() => {}
+        }
+        keeper.memory().gathering = false;
+    }
+
+    /// Records a round that has succeeded, and ends the task if no row waits.
+    fn complete(&mut self, began: Duration) {
+        let elapsed = self.keeper.clock.elapsed();
+        let took = elapsed.saturating_sub(began);
+        {
+            let mut memory = self.keeper.memory();
+            memory.next_round = elapsed + MAX_GATHERING.min(took * GATHERING_FACTOR);
+            // Checked and ended under one lock, so that a later token starts a new task.
+            self.ended = !memory.has_work(elapsed);
+            memory.writing = !self.ended;
+        }
+        self.keeper.round_is_over();
     }
 
     async fn round(&self) -> Result<(), Failed> {
@@ -485,6 +530,7 @@ impl Drop for Writing {
         if !self.ended {
             let mut memory = self.keeper.memory();
             memory.writing = false;
+            memory.gathering = false;
             // Waiting callers get an error, and do not start another task at once.
             memory.failed_rounds += 1;
             drop(memory);

@@ -1,6 +1,7 @@
 //! Stored tokens: the keeper, the stores, removals, processes.
 
 mod apps;
+mod batches;
 mod callbacks;
 mod clocks;
 mod isolated_clouds;

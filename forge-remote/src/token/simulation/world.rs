@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
 use super::network::{BEGINNING, Connection, Link, Random, SharedStore, SimulatedClock, lock};
-use crate::token::installation::About;
+use crate::token::installation::{About, Sites};
 use crate::token::store::from_millis;
 use crate::token::{Tokens, removal::SETTLES};
 
@@ -331,11 +331,12 @@ impl World {
             api_base_url: Some(format!("https://api.atlassian.com/ex/jira/site-{number}")),
             contexts: None,
             isolated_cloud_label: None,
+            sites: Sites::default(),
         };
         let token = Zeroizing::new(end.to_string());
         machine
             .runtime
-            .block_on(async { keeper.keep(about, token, from_millis(end)) });
+            .block_on(async { keeper.keep(Arc::new(about), token, from_millis(end)) });
         if counts {
             machine.unconfirmed.tokens.push((number, end));
         }

@@ -1,6 +1,6 @@
 //! The token store in an SQLite file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -52,13 +52,24 @@ const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema
 /// deletes it as well.
 const KEY_CHECK_ID: &str = "";
 
+/// A record's sites.
+macro_rules! sites {
+    () => {
+        "(
+            SELECT group_concat(cloud_id) FROM forge_remote_token_sites AS sites
+            WHERE sites.installation_id = forge_remote_tokens.installation_id
+        )"
+    };
+}
+
 /// The columns that [`token`] reads.
 macro_rules! select {
     () => {
-        "SELECT installation_id, expires_at, sealed, (
-            SELECT group_concat(cloud_id) FROM forge_remote_token_sites AS sites
-            WHERE sites.installation_id = forge_remote_tokens.installation_id
-         ) FROM forge_remote_tokens"
+        concat!(
+            "SELECT installation_id, expires_at, sealed, ",
+            sites!(),
+            " FROM forge_remote_tokens"
+        )
     };
 }
 
@@ -289,17 +300,31 @@ async fn put_rows(
             OR forge_remote_tokens.expires_at > excluded.expires_at + ",
     );
     put.push_bind(MAX_LEAD_MILLIS);
-    put.push(" RETURNING installation_id");
-    // Its text depends on the number of rows, so it is not worth a place among the prepared statements.
-    let written = put.build_query_scalar().persistent(false);
-    let written: Vec<String> = written.fetch_all(&mut *connection).await.map_err(failed)?;
-    let written: BTreeSet<String> = written.into_iter().collect();
-    let tokens = tokens.iter();
-    let tokens = tokens.filter(|token| written.contains(&token.installation_id));
-    put_sites(connection, &Vec::from_iter(tokens)).await
+    put.push(concat!(" RETURNING installation_id, ", sites!()));
+    // Its text depends on the number of rows, so only two of them are worth a place among the prepared statements.
+    let is_frequent = [1, MAX_ROWS].contains(&tokens.len());
+    let written = put.build_query_as().persistent(is_frequent);
+    let written: Vec<(String, Option<String>)> =
+        written.fetch_all(&mut *connection).await.map_err(failed)?;
+    let sites: HashMap<&str, Option<&str>> = written
+        .iter()
+        .map(|(id, sites)| (id.as_str(), sites.as_deref()))
+        .collect();
+    let is_moved = |token: &&SealedToken| {
+        let sites = sites.get(token.installation_id.as_str());
+        sites.is_some_and(|sites| !are_sites(*sites, token))
+    };
+    let moved: Vec<&SealedToken> = tokens.iter().filter(is_moved).collect();
+    put_sites(connection, &moved).await
 }
 
-/// Writes the sites of records that were just written. Rows that are right stay: most sites do not change.
+/// Returns whether these sites, as [`sites!`] returns them, are a token's.
+fn are_sites(sites: Option<&str>, token: &SealedToken) -> bool {
+    let sites: BTreeSet<&str> = sites.iter().flat_map(|ids| ids.split(',')).collect();
+    sites == token.cloud_ids.iter().map(String::as_str).collect()
+}
+
+/// Writes the sites of records that were just written. Rows that are right stay.
 async fn put_sites(
     connection: &mut SqliteConnection,
     tokens: &[&SealedToken],

@@ -1,0 +1,87 @@
+//! Tokens that arrive soon after others were written wait a moment and are written together.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{HOUR, MINUTE, TokenApp, ari, start_on, yield_to_tasks};
+
+/// The longest wait for more tokens.
+const LONGEST: Duration = Duration::from_millis(20);
+/// The most tokens of one write.
+const BATCH: usize = 128;
+
+fn uuid(at: usize) -> String {
+    format!("00000000-0000-4000-a000-{at:012}")
+}
+
+async fn deliver(app: &TokenApp, installations: std::ops::Range<usize>) {
+    for at in installations {
+        app.deliver(&uuid(at), &app.token(2 * HOUR, "")).await;
+    }
+}
+
+/// Returns an app that has just written a token, which took a second.
+async fn after_a_write() -> (FlakyStore, TokenApp) {
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    store.hold_puts(true);
+    deliver(&app, 0..1).await;
+    assert!(eventually(|| store.puts() == [1]).await, "the first waits");
+    app.clock.advance(Duration::from_secs(1));
+    store.hold_puts(false);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    (store, app)
+}
+
+#[tokio::test]
+async fn tokens_that_arrive_together_are_written_together() {
+    let (store, app) = after_a_write().await;
+    deliver(&app, 1..4).await;
+    app.clock.advance(LONGEST / 2);
+    yield_to_tasks().await;
+    assert_eq!(store.puts(), [1], "they do not wait");
+    app.clock.advance(LONGEST / 2);
+    assert!(eventually(|| store.puts() == [1, 3]).await);
+}
+
+#[tokio::test]
+async fn a_token_after_a_while_is_written_at_once() {
+    let (store, app) = after_a_write().await;
+    app.clock.advance(MINUTE);
+    deliver(&app, 1..2).await;
+    assert!(eventually(|| store.puts() == [1, 1]).await);
+}
+
+#[tokio::test]
+async fn as_many_tokens_as_one_write_has_do_not_wait() {
+    let (store, app) = after_a_write().await;
+    deliver(&app, 1..BATCH).await;
+    yield_to_tasks().await;
+    assert_eq!(store.puts(), [1], "they do not wait");
+    deliver(&app, BATCH..BATCH + 1).await;
+    assert!(eventually(|| store.puts() == [1, BATCH]).await);
+}
+
+#[tokio::test]
+async fn a_flush_a_removal_and_the_end_of_the_app_do_not_wait() {
+    let (store, app) = after_a_write().await;
+    deliver(&app, 1..2).await;
+    app.tokens.flush().await.unwrap();
+    assert_eq!(store.puts(), [1, 1]);
+
+    let (store, app) = after_a_write().await;
+    deliver(&app, 1..2).await;
+    app.tokens.remove(&ari(&uuid(0))).await.unwrap();
+    assert_eq!(store.puts(), [1, 2]);
+
+    let (store, app) = after_a_write().await;
+    deliver(&app, 1..2).await;
+    app.harness.app().shutdown().await;
+    assert_eq!(store.puts(), [1, 1]);
+    // As the calls that are served until the end.
+    deliver(&app, 2..3).await;
+    assert!(eventually(|| store.puts() == [1, 1, 1]).await);
+}
