@@ -91,7 +91,10 @@ pub(crate) fn first() {
     let package = ours.package("quickstart", true, tokio, app);
     let run = ["run", "--timings", "--", "dev", "--once"];
     let timings = ours.folder.join("target/cargo-timings/cargo-timing.html");
-    let ours = cpu_time(&mut ours.cargo(&package, &run)).as_secs_f64();
+    // Cargo compiles packages of a registry in this way, and only those of a path incrementally.
+    let from_registry = ("CARGO_INCREMENTAL", "0");
+    let mut command = ours.cargo(&package, &run);
+    let ours = cpu_time(command.env(from_registry.0, from_registry.1)).as_secs_f64();
     println!("first `cargo run -- dev --once` of the quickstart: {ours:.1} s of CPU");
     print_dearest(&fs::read_to_string(timings).unwrap());
 
@@ -105,7 +108,8 @@ pub(crate) fn first() {
     let plain = Workspace::new("first-plain");
     let baseline = include_str!("bin/baseline.rs");
     let package = plain.package("baseline", false, &dependencies, baseline);
-    let plain = cpu_time(&mut plain.cargo(&package, &["build"])).as_secs_f64();
+    let mut command = plain.cargo(&package, &["build"]);
+    let plain = cpu_time(command.env(from_registry.0, from_registry.1)).as_secs_f64();
     println!("first `cargo build` of the hand-written server: {plain:.1} s of CPU");
     println!("ratio {:.2}   (target: at most 1.25)", ours / plain);
 }
