@@ -13,24 +13,39 @@ use tracing_subscriber::fmt::format::{
 
 use crate::telemetry::span::is_for_traces;
 
-/// A format of fields whose visitor can be wrapped.
+/// The field that only spans for traces have.
+const KIND: &str = "otel.kind";
+
+/// A format that can leave out fields.
 pub(super) trait Format: for<'w> FormatFields<'w> + 'static {
-    /// Writes the fields that `record` passes to the visitor.
-    fn write(writer: Writer<'_>, record: impl FnOnce(&mut dyn Visit)) -> fmt::Result;
+    /// Writes the fields, except those of a span for traces that only traces have.
+    fn write(writer: Writer<'_>, fields: impl RecordFields) -> fmt::Result;
 }
 
 impl Format for DefaultFields {
-    fn write(writer: Writer<'_>, record: impl FnOnce(&mut dyn Visit)) -> fmt::Result {
+    fn write(writer: Writer<'_>, fields: impl RecordFields) -> fmt::Result {
+        // Only spans for traces have a kind: the fields of events, and of the app's own spans, are its own.
+        let mut kind = HasKind(false);
+        fields.record(&mut kind);
         let mut visitor = DefaultVisitor::new(writer, true);
-        record(&mut visitor);
+        match kind.0 {
+            true => fields.record(&mut Skipping::new(&mut visitor)),
+            false => fields.record(&mut visitor),
+        }
         visitor.finish()
     }
 }
 
 impl Format for JsonFields {
-    fn write(mut writer: Writer<'_>, record: impl FnOnce(&mut dyn Visit)) -> fmt::Result {
-        let mut object = JsonObject::default();
-        record(&mut object);
+    fn write(mut writer: Writer<'_>, fields: impl RecordFields) -> fmt::Result {
+        // In one pass for the span of a call: only an app's own span may need a second one.
+        let mut object = JsonObject::new();
+        let mut skipping = Skipping::new(&mut object);
+        fields.record(&mut skipping);
+        if skipping.has_skipped && !skipping.has_kind {
+            object = JsonObject::new();
+            fields.record(&mut object);
+        }
         writer.write_str(&object.into_text()?)
     }
 }
@@ -38,13 +53,20 @@ impl Format for JsonFields {
 /// The fields of a new span as the members of a JSON object.
 ///
 /// Each call has a span, so they are written directly: the library's visitor collects them in a map first.
-#[derive(Default)]
 struct JsonObject {
     text: Vec<u8>,
     is_invalid: bool,
 }
 
 impl JsonObject {
+    fn new() -> Self {
+        Self {
+            // Enough for a call's handler and trace.
+            text: Vec::with_capacity(128),
+            is_invalid: false,
+        }
+    }
+
     fn add(&mut self, field: &Field, value: impl Serialize) {
         self.text
             .push(if self.text.is_empty() { b'{' } else { b',' });
@@ -104,13 +126,7 @@ pub(super) struct LogFields<F>(pub(super) F);
 
 impl<'w, F: Format> FormatFields<'w> for LogFields<F> {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        // Only spans for traces have a kind: the fields of events, and of the app's own spans, are its own.
-        let mut kind = HasKind(false);
-        fields.record(&mut kind);
-        F::write(writer, |visitor| match kind.0 {
-            true => fields.record(&mut Skipping(visitor)),
-            false => fields.record(visitor),
-        })
+        F::write(writer, fields)
     }
 
     fn add_fields(
@@ -135,7 +151,7 @@ struct HasKind(bool);
 
 impl Visit for HasKind {
     fn record_str(&mut self, field: &Field, _: &str) {
-        self.0 |= field.name() == "otel.kind";
+        self.0 |= field.name() == KIND;
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
@@ -151,15 +167,41 @@ impl Visit for HasVisible {
 }
 
 /// Passes on the fields that are in log lines.
-struct Skipping<'a>(&'a mut dyn Visit);
+struct Skipping<'a> {
+    visitor: &'a mut dyn Visit,
+    has_skipped: bool,
+    /// Whether the fields are of a span for traces.
+    has_kind: bool,
+}
+
+impl<'a> Skipping<'a> {
+    fn new(visitor: &'a mut dyn Visit) -> Self {
+        Self {
+            visitor,
+            has_skipped: false,
+            has_kind: false,
+        }
+    }
+
+    /// Returns the visitor, if it gets this field.
+    fn visitor(&mut self, field: &Field) -> Option<&mut dyn Visit> {
+        let name = field.name();
+        if is_for_traces(name) {
+            self.has_skipped = true;
+            self.has_kind |= name == KIND;
+            return None;
+        }
+        Some(&mut *self.visitor)
+    }
+}
 
 macro_rules! pass_on {
     ($($method:ident: $value:ty,)*) => {
         impl Visit for Skipping<'_> {
             $(
                 fn $method(&mut self, field: &Field, value: $value) {
-                    if !is_for_traces(field.name()) {
-                        self.0.$method(field, value);
+                    if let Some(visitor) = self.visitor(field) {
+                        visitor.$method(field, value);
                     }
                 }
             )*
