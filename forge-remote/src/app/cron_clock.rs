@@ -76,14 +76,7 @@ impl App {
             location: first.registration().location,
             ..clock(kind, auth)
         };
-        let is_other = |one: &&Registration| one.mount.function() != clock.mount.function();
-        let handlers = self.registry.handlers().iter();
-        let others = handlers
-            .map(Handler::registration)
-            .filter(is_other)
-            .cloned();
-        let all: Vec<Registration> = others.chain([clock.clone()]).collect();
-        self.registry.set_handlers(all);
+        self.registry.replace(clock);
     }
 
     /// Returns the interval of the clock's calls.

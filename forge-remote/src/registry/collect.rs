@@ -142,6 +142,10 @@ impl Handler {
         function(self) == function(other)
     }
 
+    fn is_same_attribute(&self, other: &Self) -> bool {
+        self.is_same_function(other) && self.registration.attribute == other.registration.attribute
+    }
+
     /// Returns whether both are attributes of one function, on one path.
     pub(super) fn shares_route_with(&self, other: &Self) -> bool {
         self.is_same_function(other) && self.path() == other.path()
@@ -179,9 +183,9 @@ impl Registry {
     pub(crate) fn add(&mut self, registered: Registered) {
         match registered {
             Registered::Handler(added) => {
-                let present = self.handlers.iter();
-                let present = present.map(|handler| handler.registration.clone());
-                self.handlers = Self::of(present.chain([added])).handlers;
+                for handler in all_attributes([added]) {
+                    insert(&mut self.handlers, handler);
+                }
             }
             Registered::Job(added) => {
                 self.jobs.push(added);
@@ -193,24 +197,20 @@ impl Registry {
         }
     }
 
-    /// Replaces the handlers, and keeps the jobs.
-    pub(crate) fn set_handlers(&mut self, registrations: impl IntoIterator<Item = Registration>) {
-        self.handlers = Self::of(registrations).handlers;
+    /// Adds a handler in place of the one with the same function.
+    pub(crate) fn replace(&mut self, added: Registration) {
+        let function = added.mount.function();
+        self.handlers
+            .retain(|one| one.registration.mount.function() != function);
+        self.add(added.into());
     }
 
     /// Returns a registry of these handlers only, each with all attributes of its function.
     pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Self {
-        let attributes = registrations.into_iter().flat_map(|first| {
-            std::iter::successors(Some(first), |one| one.next.map(|next| next()))
-        });
-        let mut handlers: Vec<Handler> = attributes.map(Handler::new).collect();
+        let mut handlers: Vec<Handler> = all_attributes(registrations).collect();
         // The linker's order differs between builds, and an attribute may be registered twice.
         handlers.sort_by(|a, b| order(a).cmp(&order(b)));
-        let identity = |handler: &Handler| {
-            let record = &handler.registration;
-            (record.mount.function(), record.attribute)
-        };
-        handlers.dedup_by(|a, b| identity(a) == identity(b));
+        handlers.dedup_by(|a, b| a.is_same_attribute(b));
         Self {
             handlers,
             jobs: Vec::new(),
@@ -280,6 +280,29 @@ impl Registry {
         })
         .collect()
     }
+}
+
+/// Returns the handlers of these registrations, with all attributes of their functions.
+fn all_attributes(
+    registrations: impl IntoIterator<Item = Registration>,
+) -> impl Iterator<Item = Handler> {
+    let attributes = registrations
+        .into_iter()
+        .flat_map(|first| std::iter::successors(Some(first), |one| one.next.map(|next| next())));
+    attributes.map(Handler::new)
+}
+
+/// Inserts a handler at its place, unless it is there.
+fn insert(handlers: &mut Vec<Handler>, added: Handler) {
+    let start = handlers.partition_point(|one| order(one) < order(&added));
+    let equal = handlers[start..]
+        .iter()
+        .take_while(|one| order(one) == order(&added));
+    if equal.clone().any(|one| one.is_same_attribute(&added)) {
+        return;
+    }
+    let at = start + equal.count();
+    handlers.insert(at, added);
 }
 
 fn order(handler: &Handler) -> (&str, &str, &str, Location) {

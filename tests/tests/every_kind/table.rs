@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use forge_remote::App;
 use forge_remote::kinds::*;
 use forge_remote::manifest::OwnedProperties;
-use forge_remote::registry::Registry;
+use forge_remote::registry::{Handler, Registry};
 use forge_remote_schema::KindSpec;
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::names::Names;
@@ -107,6 +108,27 @@ fn places<'a>(
 
 /// Every row of the table has a handler here. The module that the handler declares has the row's
 /// type and names its endpoint where the row says.
+#[test]
+fn handlers_that_are_added_one_by_one_in_any_order_are_those_that_are_linked() {
+    let linked = Registry::linked();
+    let (mut app, mut count) = (App::empty(), 0);
+    for handler in linked.handlers().iter().rev().step_by(2) {
+        app = app.handler(handler.registration().clone());
+        count += 1;
+    }
+    assert!(app.registry().handlers().len() >= count);
+    for handler in linked.handlers() {
+        app = app.handler(handler.registration().clone());
+    }
+    let identity = |handler: &Handler| {
+        let place = handler.registration().location.to_string();
+        (handler.key().to_owned(), handler.path().to_owned(), place)
+    };
+    let [added, linked] = [app.registry(), &linked]
+        .map(|registry| registry.handlers().iter().map(identity).collect::<Vec<_>>());
+    assert_eq!(added, linked);
+}
+
 #[test]
 fn every_row_of_the_table_matches_its_kind() {
     let registry = Registry::linked();
