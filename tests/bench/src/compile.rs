@@ -25,8 +25,8 @@ tokio = { version = \"1\", features = [\"macros\", \"rt-multi-thread\", \"net\",
 /// Compares `cargo check` of many handlers with that of as many plain axum routes.
 pub(crate) fn check(rounds: usize) {
     let work = Workspace::new("check");
-    let ours = work.package("ours", true, AXUM, &with_macros(MANY_HANDLERS));
-    let plain = work.package("plain", false, AXUM, &by_hand(MANY_HANDLERS));
+    let ours = work.package("ours", Some(true), AXUM, &with_macros(MANY_HANDLERS));
+    let plain = work.package("plain", None, AXUM, &by_hand(MANY_HANDLERS));
     // A full check: an incremental one would skip code that did not change.
     let command = |folder: &Path| {
         let mut command = work.cargo(folder, &["check"]);
@@ -60,7 +60,7 @@ pub(crate) fn check(rounds: usize) {
 /// Measures `cargo check` and `cargo build` after a change of one line in an app of few handlers.
 pub(crate) fn edit(rounds: usize) {
     let work = Workspace::new("edit");
-    let app = work.package("ours", true, AXUM, &with_macros(FEW_HANDLERS));
+    let app = work.package("ours", Some(true), AXUM, &with_macros(FEW_HANDLERS));
     for (subcommand, target) in [("check", 1.0), ("build", 3.0)] {
         let round = |count: usize| {
             append(
@@ -88,7 +88,7 @@ pub(crate) fn first() {
         .unwrap_or_default();
     let tokio = "tokio = { version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }\n";
     let ours = Workspace::new("first-ours");
-    let package = ours.package("quickstart", true, tokio, app);
+    let package = ours.package("quickstart", Some(true), tokio, app);
     let run = ["run", "--timings", "--", "dev", "--once"];
     let timings = ours.folder.join("target/cargo-timings/cargo-timing.html");
     // Cargo compiles packages of a registry in this way, and only those of a path incrementally.
@@ -107,11 +107,30 @@ pub(crate) fn first() {
     );
     let plain = Workspace::new("first-plain");
     let baseline = include_str!("bin/baseline.rs");
-    let package = plain.package("baseline", false, &dependencies, baseline);
+    let package = plain.package("baseline", None, &dependencies, baseline);
     let mut command = plain.cargo(&package, &["build"]);
     let plain = cpu_time(command.env(from_registry.0, from_registry.1)).as_secs_f64();
     println!("first `cargo build` of the hand-written server: {plain:.1} s of CPU");
     println!("ratio {:.2}   (target: at most 1.25)", ours / plain);
+}
+
+/// Builds the quickstart without default features in release mode, and returns the program.
+pub(crate) fn lean_quickstart() -> String {
+    let quickstart = include_str!("../../../examples/quickstart/src/main.rs");
+    let app = quickstart.split("// `cargo test`").next();
+    let app = app
+        .unwrap_or_default()
+        .replace("app().run().await", "Ok(app().serve().await?)");
+    let work = Workspace::kept("lean");
+    let dependencies =
+        "tokio = { version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }\n";
+    let package = work.package("lean", Some(false), dependencies, &app);
+    let status = work.cargo(&package, &["build", "--release"]).status();
+    assert!(status.is_ok_and(|status| status.success()), "cargo build");
+    work.folder
+        .join("target/release/lean")
+        .display()
+        .to_string()
 }
 
 /// Prints the packages that take most of a build, by the report of `--timings`: elapsed time of the compiler and
@@ -142,31 +161,41 @@ struct Workspace {
 impl Workspace {
     /// Creates the folder; earlier contents are removed.
     fn new(name: &str) -> Self {
+        let work = Self::kept(name);
+        let _ = fs::remove_dir_all(&work.folder);
+        work
+    }
+
+    /// Creates the folder, and keeps what was built in it.
+    fn kept(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().unwrap();
         let folder = root.join("target/bench-compile").join(name);
-        let _ = fs::remove_dir_all(&folder);
         Self { root, folder }
     }
 
-    /// Writes a package, with this workspace's profile and locked versions, and returns its folder.
+    /// Writes a package, with this workspace's profiles and locked versions, and returns its folder.
+    /// `default_features` is for forge-remote, on which it depends if it is not `None`.
     fn package(
         &self,
         name: &str,
-        with_forge_remote: bool,
+        default_features: Option<bool>,
         dependencies: &str,
         code: &str,
     ) -> PathBuf {
         let folder = self.folder.join(name);
         fs::create_dir_all(folder.join("src")).unwrap();
-        let forge_remote = if with_forge_remote {
-            let path = self.root.join("forge-remote");
-            format!("forge-remote = {{ path = \"{}\" }}\n", path.display())
-        } else {
-            String::new()
-        };
+        let path = self.root.join("forge-remote");
+        let forge_remote = default_features.map_or_else(String::new, |default_features| {
+            format!(
+                "forge-remote = {{ path = \"{}\", default-features = {default_features} }}\n",
+                path.display()
+            )
+        });
         let workspace = fs::read_to_string(self.root.join("Cargo.toml")).unwrap();
-        let profile = workspace.find("[profile.dev]").unwrap_or(workspace.len());
+        let profile = workspace
+            .find("[profile.release]")
+            .unwrap_or(workspace.len());
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
              [dependencies]\n{forge_remote}{dependencies}{}",

@@ -13,6 +13,7 @@ mod durable;
 mod flat;
 mod instructions;
 mod load;
+mod memory;
 mod process;
 mod tokens;
 
@@ -36,6 +37,7 @@ fn main() {
         Some("tokens") => stored_tokens(rounds),
         Some("durable") => durable::measure(rounds),
         Some("connections") => connections::measure(rounds),
+        Some("memory") => memory::measure(rounds),
         Some("flat") => flat::measure(),
         Some("instructions") => instructions::count(),
         Some("telemetry") => instructions::count_telemetry(),
@@ -51,7 +53,7 @@ fn main() {
             instructions::count_telemetry();
         }
         _ => println!(
-            "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check, edit, first, flat or all (ROUNDS=7 by default; `all` is without `first` and `flat`)"
+            "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check, edit, first, memory, flat or all (ROUNDS=7 by default; `all` is without `first`, `memory` and `flat`)"
         ),
     }
 }
