@@ -109,7 +109,7 @@ fn places<'a>(
 /// Every row of the table has a handler here. The module that the handler declares has the row's
 /// type and names its endpoint where the row says.
 #[test]
-fn handlers_that_are_added_one_by_one_in_any_order_are_those_that_are_linked() {
+fn handlers_can_be_added_one_by_one_in_any_order() {
     let linked = Registry::linked();
     let (mut app, mut count) = (App::empty(), 0);
     for handler in linked.handlers().iter().rev().step_by(2) {
