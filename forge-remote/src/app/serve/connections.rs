@@ -22,6 +22,10 @@ const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(100);
 /// How long a connection may wait for a request before it frees its buffers, 16 KiB in the HTTP layer.
 const REST_AFTER: Duration = Duration::from_millis(250);
+/// The same with many connections: the allocator keeps the memory of a burst for later ones.
+const MIN_REST_AFTER: Duration = Duration::from_millis(50);
+/// The number of connections above which each has less time.
+const MANY: usize = 1_000;
 /// How long a peer may not read before its connection can be closed to make room.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 /// How long a peer may not read once the server stops.
@@ -112,11 +116,12 @@ impl Connections {
     /// Closes connections that have exceeded a time limit, and lets idle ones free their buffers.
     pub(super) fn check(&mut self) {
         let now = Instant::now();
+        let rest_after = rest_after(self.known.len());
         for known in self.known.values_mut() {
             let age = known.refresh(now);
             if age >= self.limits.of(known.seen, self.is_stopping) {
                 known.activity.close_if(known.seen);
-            } else if age >= REST_AFTER && known.seen.phase() == Phase::Idle {
+            } else if age >= rest_after && known.seen.phase() == Phase::Idle {
                 known.activity.rest_if(known.seen);
             }
             known.activity.wake_after_body();
@@ -130,7 +135,7 @@ impl Connections {
     pub(super) fn period(&self) -> Duration {
         let limits = &self.limits;
         let shortest = limits.header.min(limits.keep_alive).min(limits.write);
-        (shortest / 4).clamp(Duration::from_millis(10), REST_AFTER)
+        (shortest / 4).clamp(Duration::from_millis(10), rest_after(self.known.len()))
     }
 
     /// Closes the most expendable connection: the oldest idle one, else the oldest without a
@@ -186,6 +191,12 @@ impl Connections {
     }
 }
 
+/// Returns how long each of so many connections may wait for a request before it frees its buffers.
+fn rest_after(connections: usize) -> Duration {
+    let share = MANY as f64 / connections.max(MANY) as f64;
+    REST_AFTER.mul_f64(share).max(MIN_REST_AFTER)
+}
+
 impl Known {
     /// Updates the connection's state, and returns for how long it has been in it.
     fn refresh(&mut self, now: Instant) -> Duration {
@@ -209,5 +220,17 @@ impl Limits {
             // A handler has its own time limit; a response that isn't flushed counts as blocked.
             Phase::Call | Phase::Flush => Duration::MAX,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_connections_free_their_buffers_sooner() {
+        let millis = |connections| rest_after(connections).as_millis();
+        assert_eq!([0, 1, MANY].map(millis), [250; 3]);
+        assert_eq!([2 * MANY, 5 * MANY, 100 * MANY].map(millis), [125, 50, 50]);
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 #[cfg(feature = "cli")]
 pub(crate) use files::open_files;
@@ -194,15 +194,15 @@ impl Server {
     /// Accepts and watches connections until `end` completes.
     async fn accept_until(&mut self, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
-        let mut ticks = tokio::time::interval(self.connections.period());
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = pin!(tokio::time::sleep(self.connections.period()));
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut end => return,
                 () = self.connections.one_ended() => continue,
-                _ = ticks.tick(), if !self.connections.is_empty() => {
+                () = &mut tick, if !self.connections.is_empty() => {
                     self.connections.check();
+                    tick.as_mut().reset(Instant::now() + self.connections.period());
                     continue;
                 }
                 accepted = self.listener.accept() => accepted,
