@@ -166,7 +166,7 @@ impl Workspace {
         work
     }
 
-    /// Creates the folder, and keeps what was built in it.
+    /// Creates the folder, and keeps its build.
     fn kept(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().unwrap();
