@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+#[allow(clippy::too_many_lines, reason = "tables")]
 mod classes;
 pub mod encoding;
 pub mod jws;

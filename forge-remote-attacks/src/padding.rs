@@ -55,6 +55,7 @@ const fn nist(number: u8) -> [u8; 9] {
 }
 
 /// Returns invalid encodings of a message, by name.
+#[allow(clippy::too_many_lines, reason = "a table")]
 pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
     let digest = sha256(message);
     let right = info(&digest);

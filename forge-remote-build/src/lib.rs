@@ -24,8 +24,6 @@
 //! file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
 //! everything.
 
-#![warn(clippy::too_many_lines)]
-
 mod lock;
 mod manifest;
 mod sources;

@@ -147,6 +147,7 @@ impl KeysUnavailable {
 
 /// Why a request could not be verified: its FIT was rejected (401 or 403), or no key was available (503).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// The FIT is rejected: 401, or 403 for [`TokenRejection::WrongPage`].
     #[error(transparent)]

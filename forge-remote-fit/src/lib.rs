@@ -1,6 +1,5 @@
 #![doc = include_str!("crate.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(clippy::too_many_lines)]
 
 mod app_id;
 mod base64url;

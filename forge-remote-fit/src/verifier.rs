@@ -34,6 +34,7 @@ const MAX_LOGGED_CHARS: usize = 64;
 
 /// The key sets that a verifier trusts. A FIT selects one of them and can't name another.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct KeyRing {
     /// The set for every FIT that chooses no other.
     pub commercial: Jwks,

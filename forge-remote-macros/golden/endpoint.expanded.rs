@@ -10,6 +10,6 @@ async fn notes(
     requests_both::forge_remote::__private::kinds::Endpoint { pages : & [], }, mount_2[<
     forge_remote_probe < State < Notes > >>::forge_remote_part(); < forge_remote_probe <
     Option < UserToken > >>::forge_remote_last();] [< forge_remote_probe < Json < Vec <
-    String > > >>::forge_remote_reply] [] Written { [path : "/notes",] method :
+    String > > >>::forge_remote_reply] [] { [path : "/notes",] method :
     ::forge_remote::__private::Method::Get, }
 }

@@ -15,6 +15,6 @@ async fn refresh_index(call: Invocation, token: SystemToken) -> Result<()> {
     ::forge_remote::__private::option::Option::None, }, mount_2[< forge_remote_probe <
     Invocation >>::forge_remote_part(); < forge_remote_probe < SystemToken
     >>::forge_remote_last();] [< forge_remote_probe < Result < () >
-    >>::forge_remote_reply] [] Written { [] docs : "Refreshes the index.", scopes : &
+    >>::forge_remote_reply] [] { [] docs : "Refreshes the index.", scopes : &
     ["read:jira-work"], }
 }

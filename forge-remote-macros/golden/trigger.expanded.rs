@@ -13,6 +13,6 @@ pub async fn follow(retry: Retry, Event(issue): Event<IssueEvent>) -> Result<()>
     ignore_self : true, licensed_only : false, property_paths : & [], fields : & [], },
     }, mount_2[< forge_remote_probe < Retry >>::forge_remote_part(); < forge_remote_probe
     < Event < IssueEvent > >>::forge_remote_last();] [< forge_remote_probe < Result < ()
-    > >>::forge_remote_reply] [] Written { [] also_at : & ["/old"], also_key : & ["old",
+    > >>::forge_remote_reply] [] { [] also_at : & ["/old"], also_key : & ["old",
     "older"], }
 }

@@ -161,20 +161,20 @@ fn registration(handler: &Handler) -> TokenStream {
     let mount = mount(&handler.function);
     let place = location(name.span());
 
-    let written = written(handler);
+    let options = options(handler);
     // Private records do not appear in documentation anyway.
     let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
     quote! {
         #private::handler! {
             [#conditions #hidden #visibility] #record
             #name #function #place #requests #kind,
-            #mount #written
+            #mount #options
         }
     }
 }
 
 /// Returns the fields of the record that the attribute's options set: no others are emitted.
-fn written(handler: &Handler) -> TokenStream {
+fn options(handler: &Handler) -> TokenStream {
     let Handler {
         private,
         scopes,
@@ -236,11 +236,7 @@ fn written(handler: &Handler) -> TokenStream {
         let next = record_name(&function.name, handler.number + 1);
         fields.extend(quote!(next: #private::option::Option::Some(#next),));
     }
-    if texts.is_empty() && fields.is_empty() {
-        quote!(NOTHING)
-    } else {
-        quote!(Written { [#texts] #fields })
-    }
+    quote!({ [#texts] #fields })
 }
 
 /// Returns the name of the runtime's function that makes the function callable, and its arguments: the

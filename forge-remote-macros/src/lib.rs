@@ -13,8 +13,6 @@
 //! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
 //! the crate `forge-remote-schema`.
 
-#![warn(clippy::too_many_lines)]
-
 mod combinations;
 mod diag;
 mod durable;

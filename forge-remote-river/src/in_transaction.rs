@@ -114,7 +114,7 @@ pub enum TransactionError {
 }
 
 pub(crate) mod sealed {
-    use super::*;
+    use super::{Accepted, Envelope, JobEngine, SendJob, TransactionError};
 
     pub trait Sealed {}
 

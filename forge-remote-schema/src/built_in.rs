@@ -2,6 +2,7 @@
 
 /// A builder method of `App` that adds handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BuiltIn {
     /// The method of `App`.
     pub method: &'static str,

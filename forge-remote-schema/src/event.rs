@@ -5,6 +5,7 @@ pub type ScopeSet = &'static [&'static str];
 
 /// One of Forge's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event {
     /// The name, such as `avi:jira:created:issue`.
     pub name: &'static str,

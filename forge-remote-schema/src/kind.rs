@@ -6,6 +6,7 @@ use crate::place::Place;
 
 /// A kind of invocation: an attribute, and the module it declares.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct KindSpec {
     /// The attribute's name.
     pub attribute: &'static str,

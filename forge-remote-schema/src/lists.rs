@@ -16,6 +16,7 @@ pub enum ListItem<'a> {
 
 /// The rules of one list.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ListRules {
     /// Checks a text.
     check: fn(&str) -> Result<(), Mistake>,

@@ -2,6 +2,7 @@
 
 /// A broken rule: the problem and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mistake {
     /// The problem.
     pub message: String,

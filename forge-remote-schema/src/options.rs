@@ -23,6 +23,7 @@ pub const COMMON: [&str; 10] = [
 
 /// A set of options that make one value of the runtime.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct OptionSet {
     /// The runtime's type in `forge_remote::kinds`, or one of its variants: its fields are the
     /// options, by name.
@@ -72,6 +73,7 @@ impl OptionSet {
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct OptionSpec {
     /// The name, in the attribute and in the runtime.
     pub name: &'static str,
@@ -160,6 +162,7 @@ pub enum Shape {
 
 /// A choice that is an enum in the runtime.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Variants {
     /// The enum.
     pub runtime: &'static str,

@@ -1,7 +1,6 @@
 #![doc = include_str!("docs/crate.md")]
 // Which feature an item needs, on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(clippy::too_many_lines)]
 
 // The macros' output names `::forge_remote`, in this crate's own tests and docs too.
 extern crate self as forge_remote;
@@ -38,6 +37,7 @@ mod opaque;
 #[cfg(feature = "dev")]
 #[doc(hidden)]
 pub mod platform;
+// Hidden, so that the items of the expansions need no documentation.
 #[doc(hidden)]
 mod private;
 pub mod registry;
@@ -117,8 +117,6 @@ mod attributes {
 
 pub use axum;
 pub use axum::http;
-#[doc(hidden)]
-pub use serde_yaml;
 
 // The README's code is compiled as well.
 #[cfg(doctest)]

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use forge_remote::manifest::tree::{self, Node};
-use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile, compare};
-use forge_remote::serde_yaml::{Mapping, Value};
+use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile};
 use forge_remote_schema::{KindSpec, kinds};
+use serde_yaml::{Mapping, Value};
 
 const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 
@@ -28,10 +28,9 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
         Err(error) => return Ok(Outcome::Refused(error)),
     };
     // Everything that the code does not declare may be removed.
-    let wanted = &DesiredManifest {
-        removable: keys(file.value()),
-        ..wanted.clone()
-    };
+    let mut wanted = wanted.clone();
+    wanted.removable = keys(file.value());
+    let wanted = &wanted;
     let updated = file.merged_with(wanted, Some(APP_ID));
     if file.text() != text {
         return Err("the original text changed".to_owned());
@@ -43,7 +42,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     let broken = |what: &str| format!("{what}\n--- became\n{new}");
 
     let again = read(&new).map_err(|error| broken(&format!("can't be read: {error}")))?;
-    if let Some(difference) = compare(again.value(), wanted).first() {
+    if let Some(difference) = again.differences(wanted).first() {
         return Err(broken(&format!("still differs: {difference}")));
     }
     match again.merged_with(wanted, Some(APP_ID)) {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use forge_remote::serde_yaml::{self, Value};
+use serde_json::Value;
 
 const APP_ID: &str = "8db33809-1f32-48bb-8c52-5877dab48107";
 
@@ -296,7 +296,7 @@ fn an_unreadable_manifest_is_not_changed() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
-        let report: Value = serde_yaml::from_slice(&output.stdout).unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(report["error"].as_str().unwrap().contains("manifest.yml:"));
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }

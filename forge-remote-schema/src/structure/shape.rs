@@ -28,6 +28,7 @@ pub enum Shape {
 
 /// The range of a number.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct NumberRange {
     /// The smallest number.
     pub min: f64,
@@ -39,6 +40,7 @@ pub struct NumberRange {
 
 /// The length and characters of a text.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TextShape {
     /// The smallest number of characters.
     pub min: usize,
@@ -79,6 +81,7 @@ pub enum TextForm {
 
 /// The items of a list.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ListShape {
     /// Each item.
     pub item: &'static Shape,
@@ -94,6 +97,7 @@ pub struct ListShape {
 
 /// The names and values of a mapping whose author chooses the names.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct NamesShape {
     /// Each value.
     pub value: &'static Shape,
@@ -103,6 +107,7 @@ pub struct NamesShape {
 
 /// The properties of a mapping.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct MappingShape {
     /// The known properties.
     pub properties: &'static [Property],
@@ -116,6 +121,7 @@ pub struct MappingShape {
 
 /// A property of a mapping.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Property {
     /// The name.
     pub name: &'static str,

@@ -19,8 +19,8 @@ use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
 use crate::jobs::Guarantees;
-use crate::manifest::{DesiredManifest, Remote};
-use crate::registry::{Location, Registered, Registry};
+use crate::manifest::Remote;
+use crate::registry::{Location, Registry};
 use crate::token::Tokens;
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
@@ -101,27 +101,10 @@ impl fmt::Debug for App {
     }
 }
 
-impl Default for App {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl App {
-    /// Creates an app of every annotated function that is linked into the binary; see
-    /// [`link!`](crate::link) for functions in other crates.
-    pub fn new() -> Self {
-        Self::with_registry(Registry::linked())
-    }
-
-    /// Creates an app without handlers: [`handler`](Self::handler) adds them one by one. Use it in
-    /// tests, and on targets without support for linker-collected handlers.
-    pub fn empty() -> Self {
-        Self::with_registry(Registry::default())
-    }
-
-    fn with_registry(registry: Registry) -> Self {
-        let mut app = Self {
+    /// Creates an app with these handlers, and no other setting.
+    pub(super) fn with_registry(registry: Registry) -> Self {
+        Self {
             registry,
             remotes: Vec::new(),
             state: StateMap::default(),
@@ -158,17 +141,7 @@ impl App {
             on_span: OnSpan::default(),
             own_routes: Vec::new(),
             problems: Vec::new(),
-        };
-        app.set_clock();
-        app
-    }
-
-    /// Adds one handler or [`job`](macro@crate::job) by name:
-    /// `.handler(forge_remote::handler!(refresh_index))`. Adding it again has no effect.
-    pub fn handler(mut self, registration: impl Into<Registered>) -> Self {
-        self.registry.add(registration.into());
-        self.set_clock();
-        self
+        }
     }
 
     /// Adds a remote. The first one is the default for handlers without `remote = "…"`.
@@ -467,21 +440,6 @@ impl App {
         self
     }
 
-    /// Returns the manifest sections that the code declares.
-    pub(crate) fn desired_manifest(&self) -> DesiredManifest {
-        let mut desired = self.registry.desired_manifest(&self.remotes);
-        desired.app_ids = self.settings().configured_app_ids;
-        desired.granular = self.granular;
-        desired.app_managed = self.app_managed;
-        desired.foreign.clone_from(&self.foreign_endpoints);
-        if self.without_token_scopes {
-            self.remove_token_scopes(&mut desired);
-        }
-        desired.add_scopes(&self.scopes);
-        desired.impersonate(&self.impersonation);
-        desired
-    }
-
     /// Disables a manifest rule by its code. `explain CODE` explains each rule.
     ///
     /// Without the feature `cli` there are no such rules, and this has no effect.
@@ -498,16 +456,11 @@ impl App {
         self.allowed.insert(code);
         self
     }
-
-    /// Returns the app's handlers.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
 }
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
-pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STATE];
+pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STATE, &NO_TOKENS];
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
@@ -525,6 +478,11 @@ const UNKNOWN_RULE: Rule = Rule::launch(
 const DUPLICATE_STATE: Rule = Rule::launch(
     "duplicate-state",
     "The app was given two values of one type, and `State<T>` could mean either. Wrap one of them in a new type.",
+);
+
+pub(super) const NO_TOKENS: Rule = Rule::launch(
+    "no-tokens",
+    "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::token_store`.",
 );
 
 pub(super) fn duplicate_state(name: &str) -> Diagnostic {

@@ -1,10 +1,11 @@
-//! The settings from the environment, the code and the manifest.
+//! The settings from the environment, the code and the manifest, and the manifest's sections that follow from them.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use super::builder::App;
 use crate::environment::variable;
+use crate::manifest::DesiredManifest;
 
 /// The variable that names the manifest.
 pub(super) const MANIFEST: &str = "FORGE_REMOTE_MANIFEST";
@@ -53,6 +54,21 @@ impl App {
             bind,
             jwks_url,
         }
+    }
+
+    /// Returns the manifest sections that the code declares.
+    pub(crate) fn desired_manifest(&self) -> DesiredManifest {
+        let mut desired = self.registry.desired_manifest(&self.remotes);
+        desired.app_ids = self.settings().configured_app_ids;
+        desired.granular = self.granular;
+        desired.app_managed = self.app_managed;
+        desired.foreign.clone_from(&self.foreign_endpoints);
+        if self.without_token_scopes {
+            self.remove_token_scopes(&mut desired);
+        }
+        desired.add_scopes(&self.scopes);
+        desired.impersonate(&self.impersonation);
+        desired
     }
 }
 

@@ -6,8 +6,8 @@ use super::builder::App;
 use super::service::Tick;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::kinds::{Interval, ScheduledTrigger};
-use crate::private::{Fallback as _, NOTHING, Written, mount_1, no_user_requests_none, record};
-use crate::registry::{Auth, Handler, Kind, Registration, Requirement};
+use crate::private::{Fallback as _, mount_1, no_user_requests_none};
+use crate::registry::{Auth, Handler, Kind, Location, Registration, Requirement};
 use crate::schedules::Timetable;
 
 /// The rules of this file.
@@ -72,10 +72,7 @@ impl App {
             true => Auth::SYSTEM,
             false => Auth::NONE,
         };
-        let clock = Registration {
-            location: first.registration().location,
-            ..clock(kind, auth)
-        };
+        let clock = clock(kind, auth, first.registration().location);
         self.registry.replace(clock);
     }
 
@@ -115,23 +112,16 @@ impl App {
 }
 
 /// Returns the clock's handler.
-fn clock(kind: &'static dyn Kind, auth: Auth) -> Registration {
+fn clock(kind: &'static dyn Kind, auth: Auth, location: Location) -> Registration {
     let call = no_user_requests_none::forge_remote_probe::<Tick>::forge_remote_last();
     let reply =
         no_user_requests_none::forge_remote_probe::<axum::response::Response>::forge_remote_reply;
-    let written = Written {
+    let mount = mount_1(tick, call, reply);
+    Registration {
         docs: "Calls the handlers with `cron`.",
         endpoint: Some(built_in::CRON_CLOCK),
-        ..NOTHING
-    };
-    record(
-        kind,
-        "cron_clock",
-        "",
-        auth,
-        mount_1(tick, call, reply),
-        written,
-    )
+        ..Registration::new(kind, "cron_clock", location, auth, mount)
+    }
 }
 
 async fn tick(tick: Tick) -> axum::response::Response {

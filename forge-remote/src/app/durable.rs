@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::builder::App;
+use super::builder::{App, NO_TOKENS};
 use super::engine::JobsSetting;
-use super::launch::NO_TOKENS;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
 use crate::jobs::{Guarantees, JobEngine, JobPolicy};
 use crate::registry::{Handler, Requirement};

@@ -1,6 +1,7 @@
 //! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh). They are registered by
 //! hand, because a macro would add them to every app.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use forge_remote_schema::{built_in, did_you_mean};
@@ -11,10 +12,8 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::extract::Invocation;
 use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
-use crate::private::{
-    NOTHING, Written, mount_1, mount_2, no_user_requests_none, no_user_requests_system, record,
-};
-use crate::registry::{Handler, Location, Registration, Requirement};
+use crate::private::{mount_1, mount_2, no_user_requests_none, no_user_requests_system};
+use crate::registry::{Auth, ErasedHandler, Handler, Kind, Location, Registration, Requirement};
 use crate::token::Tokens;
 
 const NAME: &str = "keep_tokens_fresh";
@@ -183,55 +182,42 @@ pub(super) fn registrations(place: Location) -> [Registration; 3] {
         no_user_requests_none::forge_remote_probe::<Tokens>::forge_remote_last(),
         no_user_requests_none::forge_remote_probe::<Result<()>>::forge_remote_reply,
     );
-    let written = |key, docs| Written {
-        docs,
-        endpoint: Some(key),
-        ..NOTHING
+    let handler = |kind: &'static dyn Kind, key, docs, auth, mount: Arc<dyn ErasedHandler>| {
+        let new = Registration::new(kind, NAME, place, auth, mount);
+        Registration {
+            docs,
+            endpoint: Some(key),
+            ..new
+        }
     };
-    let registrations = [
-        record(
+    [
+        handler(
             &HOURLY,
-            NAME,
-            "",
-            no_user_requests_system::AUTH,
+            built_in::TOKENS_HOURLY,
+            "Delivers a new system token once an hour.",
+            Auth::SYSTEM,
             hourly,
-            written(
-                built_in::TOKENS_HOURLY,
-                "Delivers a new system token once an hour.",
-            ),
         ),
-        record(
+        handler(
             &Trigger {
                 filtered_events: &[],
                 events: &["avi:forge:installed:app", "avi:forge:upgraded:app"],
                 unknown_events: &[],
                 conditions: Conditions::NONE,
             },
-            NAME,
-            "",
-            no_user_requests_system::AUTH,
+            built_in::TOKENS_LIFE,
+            "Delivers the first system token of an installation.",
+            Auth::SYSTEM,
             installed,
-            written(
-                built_in::TOKENS_LIFE,
-                "Delivers the first system token of an installation.",
-            ),
         ),
-        record(
+        handler(
             &PreUninstall,
-            NAME,
-            "",
-            no_user_requests_none::AUTH,
+            built_in::TOKENS_GOODBYE,
+            "Removes the system token before an uninstallation.",
+            Auth::NONE,
             uninstalled,
-            written(
-                built_in::TOKENS_GOODBYE,
-                "Removes the system token before an uninstallation.",
-            ),
         ),
-    ];
-    registrations.map(|registration| Registration {
-        location: place,
-        ..registration
-    })
+    ]
 }
 
 async fn hourly(_: Option<SystemToken>) {}

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_yaml::Value;
 
 use super::base_paths::BasePaths;
-use super::builder::App;
+use super::builder::{App, NO_TOKENS};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
@@ -20,7 +20,6 @@ pub(crate) const RULES: &[&Rule] = &[
     &UNCONNECTED_STATE,
     &UNOPENED_TOKENS,
     &BAD_TOKENS,
-    &NO_TOKENS,
     &MISSING_STATE,
     &FOREIGN_HANDLER,
     &NO_REMOTE,
@@ -128,11 +127,6 @@ const BAD_TOKENS: Rule = Rule::launch(
     "The tokens given to `App::token_store` can't be opened with their settings, for example because a setting was changed \
     after they had been opened. \
     Set everything before the tokens are given to the app.",
-);
-
-pub(super) const NO_TOKENS: Rule = Rule::launch(
-    "no-tokens",
-    "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::token_store`.",
 );
 
 const MISSING_STATE: Rule = Rule::launch(

@@ -13,6 +13,7 @@ mod cron_clock;
 mod drift;
 mod durable;
 mod engine;
+mod handlers;
 mod identity;
 mod keep_fresh;
 mod launch;

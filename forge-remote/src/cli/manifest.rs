@@ -6,10 +6,10 @@ use std::path::Path;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error, print_report};
-use super::{adopt, against, explain};
+use super::{adopt, against};
 use crate::app::{App, Comparison, LaunchError, ManifestReport, UpdateEnd, Updated};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{ManifestError, ManifestFile, to_yaml};
+use crate::manifest::{CheckError, ManifestError, ManifestFile, to_yaml};
 
 pub(super) fn command() -> Command {
     Command::new("manifest")
@@ -25,13 +25,6 @@ pub(super) fn command() -> Command {
         .arg(
             flag("stdout", "Print only the generated sections")
                 .conflicts_with_all(["write", "check"]),
-        )
-        .arg(
-            Arg::new("explain")
-                .long("explain")
-                .value_name("CODE")
-                .help("Explain a code, as `explain` does")
-                .exclusive(true),
         )
         .arg(
             Arg::new("against")
@@ -81,9 +74,6 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 }
 
 fn run_on(app: &App, options: &ArgMatches) -> i32 {
-    if let Some(code) = options.get_one::<String>("explain") {
-        return explain::print_explanation(Some(code));
-    }
     if let Some(deployed) = options.get_one::<String>("against") {
         let format = against::Format {
             as_json: options.get_flag("json"),
@@ -207,21 +197,32 @@ fn print_json(path: &Path, agrees: bool, findings: &[Diagnostic], error: Option<
 }
 
 /// Returns the report of `manifest --check` as an error if there is a problem.
-pub(super) fn check_manifest(app: &App) -> Result<(), String> {
+pub(super) fn check_manifest(app: &App) -> Result<(), CheckError> {
     let problems = app.declaration_problems();
     if !problems.is_empty() {
-        return Err(LaunchError::new(problems).to_string());
+        let report = LaunchError::new(problems.clone()).to_string();
+        return Err(CheckError::Findings {
+            report,
+            findings: problems,
+        });
     }
-    let report = match app.comparison().report(false) {
-        Ok(ManifestReport { agrees: true, .. }) => None,
-        Ok(ManifestReport { text, .. }) => Some(text),
-        Err(error) => Some(error.to_string()),
-    };
+    let compared = app.comparison().report(false);
     let setup = app.setup_problems(&app.settings());
+    let (report, mut findings) = match compared {
+        Ok(ManifestReport { agrees: true, .. }) => (None, Vec::new()),
+        Ok(ManifestReport { text, findings, .. }) => (Some(text), findings),
+        Err(error) if setup.is_empty() => return Err(error.into()),
+        Err(error) => (Some(error.to_string()), Vec::new()),
+    };
+    findings.extend(setup.clone());
     let setup = (!setup.is_empty()).then(|| LaunchError::new(setup).to_string());
     let texts: Vec<String> = report.into_iter().chain(setup).collect();
     match texts.is_empty() {
         true => Ok(()),
-        false => Err(texts.join("\n")),
+        false => Err(CheckError::Findings {
+            report: texts.join("
+"),
+            findings,
+        }),
     }
 }

@@ -18,10 +18,11 @@ mod table;
 use std::ffi::OsString;
 use std::pin::Pin;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::manifest::CheckError;
 
 type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
 
@@ -79,9 +80,9 @@ impl App {
 
     /// Compares the manifest with the code, and checks that the app could start, as `manifest --check` does: its
     /// handlers' state, token store and engine, its app ids and key sets. Nothing is connected, and no secret is
-    /// needed. The error is the report.
+    /// needed. The error displays the report.
     /// [`test_manifest!`](crate::test_manifest) generates a test with it.
-    pub fn check_manifest(&self) -> Result<(), String> {
+    pub fn check_manifest(&self) -> Result<(), CheckError> {
         manifest::check_manifest(self)
     }
 }
@@ -90,6 +91,13 @@ impl App {
 async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
     let command = Command::new("app")
         .about("A Forge remote. The default command is `serve`.")
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .value_name("CODE")
+                .global(true)
+                .help("Explain a code, as `explain` does"),
+        )
         .subcommands(COMMANDS.iter().map(|entry| (entry.command)()));
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -99,6 +107,9 @@ async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
         }
     };
     let (name, options) = matches.subcommand().unwrap_or(("serve", &matches));
+    if let Some(code) = options.get_one::<String>("explain") {
+        return explain::print_explanation(Some(code));
+    }
     let named = |entry: &&Entry| (entry.command)().get_name() == name;
     match COMMANDS.iter().find(named) {
         Some(entry) => output::status((entry.run)(app, options).await),

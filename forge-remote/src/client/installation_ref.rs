@@ -12,7 +12,7 @@ pub trait InstallationRef: sealed::CalledInstallation {}
 impl<T: sealed::CalledInstallation> InstallationRef for T {}
 
 pub(crate) mod sealed {
-    use super::*;
+    use super::{Claims, Installation, InstallationContext, InstallationUrls};
 
     /// The installation's id, URLs and cloud.
     pub trait CalledInstallation {

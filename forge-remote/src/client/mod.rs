@@ -92,6 +92,7 @@ mod graphql;
 mod hosts;
 mod impersonation;
 mod installation_ref;
+mod known_scopes;
 mod methods;
 mod page;
 mod page_stream;
@@ -130,9 +131,10 @@ pub use path::{IntoPath, Path};
 pub use permissions::GrantedPermissions;
 pub use product::ProductApi;
 pub use product_client::ProductClient;
-pub use request::{Request, RequestFuture};
+pub use request::Request;
 pub use response::{Download, Response};
 pub use retry::RetryPolicy;
+pub use send::RequestFuture;
 pub use storage::{
     BatchError, BatchKey, BatchOutcome, Entities, FailedKey, FailedKeyError, Item, Put,
     PutIfAbsent, QueryPage, Secrets, SetBatch, Storage, StorageQuery, Transaction,

@@ -86,7 +86,7 @@ pub struct PageStream<T> {
     current: Cursor,
     /// The previous bare list; a repeated one is an error.
     previous: Bytes,
-    state: State,
+    state: StreamState,
 }
 
 /// A position in a listing, from [`PageStream::cursor`], which can be saved.
@@ -108,7 +108,7 @@ impl fmt::Debug for Cursor {
     }
 }
 
-enum State {
+enum StreamState {
     /// The next page, not requested yet.
     Next(Cursor),
     Fetching(Cursor, BoxFuture<FetchedPage>),
@@ -143,7 +143,7 @@ impl<T> PageStream<T> {
             cursors: Cursors::default(),
             current: Cursor::default(),
             previous: Bytes::new(),
-            state: State::Next(Cursor::default()),
+            state: StreamState::Next(Cursor::default()),
         }
     }
 
@@ -177,7 +177,7 @@ impl<T> PageStream<T> {
     /// ```
     pub fn resume_from(mut self, cursor: Cursor) -> Self {
         self.current = cursor.clone();
-        self.state = State::Next(cursor);
+        self.state = StreamState::Next(cursor);
         self
     }
 
@@ -190,11 +190,11 @@ impl<T> PageStream<T> {
             return Some(self.current.clone());
         }
         match &self.state {
-            State::Next(cursor) | State::Fetching(cursor, _) => Some(cursor.clone()),
-            State::Failed(_, retry) | State::Ended(retry) => {
+            StreamState::Next(cursor) | StreamState::Fetching(cursor, _) => Some(cursor.clone()),
+            StreamState::Failed(_, retry) | StreamState::Ended(retry) => {
                 Some(retry.as_ref().unwrap_or(&self.current).clone())
             }
-            State::Done => None,
+            StreamState::Done => None,
         }
     }
 
@@ -226,9 +226,9 @@ impl<T> PageStream<T> {
     /// ```
     pub fn retry_page(&mut self) -> bool {
         match &mut self.state {
-            State::Ended(retry) => match retry.take() {
+            StreamState::Ended(retry) => match retry.take() {
                 Some(cursor) => {
-                    self.state = State::Next(cursor);
+                    self.state = StreamState::Next(cursor);
                     true
                 }
                 None => false,
@@ -250,7 +250,7 @@ impl<T: DeserializeOwned> PageStream<T> {
         cursor: &Cursor,
         request: &Request,
         response: &Response,
-    ) -> Result<State, ClientError> {
+    ) -> Result<StreamState, ClientError> {
         let body = repair(response.bytes());
         let page = Page::read(response, &body, self.items)?;
         let items: Vec<T> = page
@@ -265,9 +265,9 @@ impl<T: DeserializeOwned> PageStream<T> {
         self.current = cursor.clone();
         self.fetched += 1;
         Ok(match next {
-            Ok(Some(place)) => State::Next(Cursor { place, seen }),
-            Ok(None) => State::Done,
-            Err(error) => State::Failed(error, None),
+            Ok(Some(place)) => StreamState::Next(Cursor { place, seen }),
+            Ok(None) => StreamState::Done,
+            Err(error) => StreamState::Failed(error, None),
         })
     }
 
@@ -336,35 +336,36 @@ impl<T: DeserializeOwned> Stream for PageStream<T> {
             if let Some(item) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(item)));
             }
-            match std::mem::replace(&mut self.state, State::Done) {
-                State::Done => return Poll::Ready(None),
-                State::Ended(retry) => {
-                    self.state = State::Ended(retry);
+            match std::mem::replace(&mut self.state, StreamState::Done) {
+                StreamState::Done => return Poll::Ready(None),
+                StreamState::Ended(retry) => {
+                    self.state = StreamState::Ended(retry);
                     return Poll::Ready(None);
                 }
-                State::Failed(error, retry) => {
-                    self.state = State::Ended(retry);
+                StreamState::Failed(error, retry) => {
+                    self.state = StreamState::Ended(retry);
                     return Poll::Ready(Some(Err(error)));
                 }
-                State::Next(cursor) => {
+                StreamState::Next(cursor) => {
                     self.state = match cursor.place.request(&self.request) {
-                        Ok(request) => State::Fetching(
+                        Ok(request) => StreamState::Fetching(
                             cursor,
                             Box::pin(async move {
                                 let sent = request.copy().send().await;
                                 (request, sent)
                             }),
                         ),
-                        Err(error) => State::Failed(error, None),
+                        Err(error) => StreamState::Failed(error, None),
                     };
                 }
-                State::Fetching(cursor, mut fetching) => {
+                StreamState::Fetching(cursor, mut fetching) => {
                     let Poll::Ready((request, sent)) = fetching.as_mut().poll(context) else {
-                        self.state = State::Fetching(cursor, fetching);
+                        self.state = StreamState::Fetching(cursor, fetching);
                         return Poll::Pending;
                     };
                     let taken = sent.and_then(|response| self.take(&cursor, &request, &response));
-                    self.state = taken.unwrap_or_else(|error| State::Failed(error, Some(cursor)));
+                    self.state =
+                        taken.unwrap_or_else(|error| StreamState::Failed(error, Some(cursor)));
                 }
             }
         }

@@ -9,32 +9,21 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use futures_util::FutureExt as _;
-use serde::Deserialize;
 
 use super::api::Api;
 use super::atlassian::AtlassianClient;
 use super::error::{ClientError, Operation};
 use super::installation_ref::InstallationRef;
-use super::path::Path;
-use super::permission_cache::{KnownScopes, PermissionCache, PermissionKey};
+use super::known_scopes::{DETAILS, details_path, scopes_in};
+use super::permission_cache::{KnownScopes, PermissionKey};
 use super::product::ProductApi;
 use super::product_client::ProductClient;
-use super::response::Response;
 use super::retry::RetryPolicy;
-use super::single_flight::{Now, Timed};
+use super::single_flight::Timed;
 use crate::credentials::SystemToken;
 
-/// The request for an installation's details: the app, the environment and the installation.
-pub(super) const DETAILS: &str = "/forge/installation/v1/{}/{}/installation/{}";
 /// Timeout of the request: a handler's call may wait for it.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Lifetime of the scopes of an installation that lacks one of the app's scopes. An approval is seen
-/// after this time. Atlassian allows one request in 5 minutes for each installation, and a few a
-/// minute for the app, and recommends far fewer.
-/// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/#rate-limit>
-const INCOMPLETE_LIFE: Duration = Duration::from_secs(10 * 60);
-/// Lifetime of the scopes of an installation that has all of the app's scopes.
-const COMPLETE_LIFE: Duration = Duration::from_secs(60 * 60);
 /// After a failure, the next request for the same installation is sent after this time.
 const FAILED_LIFE: Duration = Duration::from_secs(60);
 /// Upper bound on the wait after a 429: the interval that Atlassian allows for an installation.
@@ -144,21 +133,6 @@ impl ProductClient {
         known.map_err(ClientError::Permissions)
     }
 
-    /// Returns the installation's scopes if they are known, without a request.
-    pub(super) fn known_scopes(&self) -> Option<Arc<BTreeSet<String>>> {
-        let key = (self.target.installation_id.clone(), false);
-        self.permissions().known.peek(&key, self.moment())?.ok()
-    }
-
-    /// Keeps the scopes in a response with the installation's details.
-    pub(super) fn learn_scopes(&self, details: &Response) {
-        if let Ok(scopes) = scopes_in(details) {
-            let key = (self.target.installation_id.clone(), false);
-            let known = self.timed(scopes, self.moment());
-            self.permissions().known.insert(key, known, self.moment());
-        }
-    }
-
     /// Returns a client of Forge's APIs with the app's token: this one's, or the stored one.
     pub(super) async fn for_details(&self) -> Option<Self> {
         let platform = self.target.on_platform(Api::Platform);
@@ -174,29 +148,9 @@ impl ProductClient {
         Some(platform.as_app(&token))
     }
 
-    /// Returns scopes with their lifetime.
-    fn timed(&self, scopes: BTreeSet<String>, started: Now) -> Timed<KnownScopes> {
-        let settings = self.settings();
-        let required = &settings.scopes.required;
-        let is_complete = !required.is_empty() && required.is_subset(&scopes);
-        let life = match is_complete {
-            true => COMPLETE_LIFE,
-            false => INCOMPLETE_LIFE,
-        };
-        Timed::new(Ok(Arc::new(scopes)), started, life)
-    }
-
     fn permission_key(&self) -> PermissionKey {
         let installation_id = self.target.installation_id.clone();
         (installation_id, self.unproven.is_some())
-    }
-
-    fn permissions(&self) -> &PermissionCache {
-        &self.target.atlassian.shared.permissions
-    }
-
-    fn moment(&self) -> Now {
-        Now::of(&*self.settings().clock)
     }
 }
 
@@ -261,28 +215,7 @@ async fn send(client: &ProductClient) -> Result<BTreeSet<String>, ClientError> {
                 .to_owned(),
         });
     };
-    let [app, environment, installation] =
-        [app, environment, &target.installation_id].map(|ari| last(ari));
-    let path = Path::__fill(DETAILS, &[&app, &environment, &installation]);
+    let path = details_path(app, environment, &target.installation_id);
     let request = client.get(path).timeout(TIMEOUT);
     scopes_in(&request.retries(RetryPolicy::none()).send().await?)
-}
-
-/// Returns the last part of an ARI.
-fn last(ari: &str) -> String {
-    ari.rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-/// Returns the scopes in an installation's details.
-fn scopes_in(details: &Response) -> Result<BTreeSet<String>, ClientError> {
-    #[derive(Deserialize)]
-    struct Details {
-        permissions: Permissions,
-    }
-    #[derive(Deserialize)]
-    struct Permissions {
-        scopes: BTreeSet<String>,
-    }
-    let details: Details = details.json()?;
-    Ok(details.permissions.scopes)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use reqwest::Url;
 
 use super::api::Api;
@@ -14,6 +14,7 @@ use super::token_caches;
 use crate::credentials::{Owner, SystemToken, UserToken, VerifiedCall};
 use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
+use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 use crate::token::Tokens;
 
 impl ProductApi {
@@ -86,30 +87,6 @@ impl fmt::Debug for ProductClient {
 }
 
 impl ProductClient {
-    /// Returns the installation's base URL of this API, for use with another HTTP client.
-    ///
-    /// # Errors
-    ///
-    /// - The app is not installed in the product.
-    /// - The token belongs to another installation or is not proven (see [`SystemToken`]).
-    /// - The host must not receive tokens.
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    ///
-    /// fn configure(call: &Invocation, token: &SystemToken) -> Result<(String, String)> {
-    ///     let jira = call.jira().as_app(token);
-    ///     Ok((jira.base_url()?.to_owned(), token.expose_secret().to_owned()))
-    /// }
-    /// ```
-    pub fn base_url(&self) -> Result<&str, ClientError> {
-        if !self.is_proven() {
-            let reason = "this client has not made a call yet, which would verify the token";
-            return Err(self.unproven(reason, None));
-        }
-        self.base()
-    }
-
     /// Returns the base URL without checking that the token is proven.
     pub(super) fn base(&self) -> Result<&str, ClientError> {
         let api = self.target.api;
@@ -185,8 +162,7 @@ impl ProductClient {
     pub(super) fn headers(&self, given: &HeaderMap) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let names = ["x-b3-traceid", "x-b3-spanid"].map(HeaderName::from_static);
-        for (name, value) in names.into_iter().zip(&self.target.trace) {
+        for (name, value) in [TRACE_ID, SPAN_ID].into_iter().zip(&self.target.trace) {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }

@@ -13,12 +13,11 @@ use serde_json::Value;
 use super::api::Api;
 use super::error::ClientError;
 use super::graphql::GraphQlClient;
-use super::path::Path;
-use super::permissions::DETAILS;
+use super::known_scopes::details_path;
 use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::single_flight::{Now, Timed, hash};
-use super::token_caches::{ProofKey, Verdict};
+use super::token_caches::{ProofKey, ProofResult};
 use crate::credentials::{VerifiedCall, expires_at};
 
 /// Lifetime of a proof if the token's expiry can't be read.
@@ -39,13 +38,37 @@ const FIX_USER: &str = "List a scope in which Atlassian names the token's accoun
                         `read:jira-user` or `read:confluence-user`), or use `ProductApi::impersonate`";
 
 impl ProductClient {
+    /// Returns the installation's base URL of this API, for use with another HTTP client.
+    ///
+    /// # Errors
+    ///
+    /// - The app is not installed in the product.
+    /// - The token belongs to another installation or is not proven (see [`SystemToken`](crate::SystemToken)).
+    /// - The host must not receive tokens.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// fn configure(call: &Invocation, token: &SystemToken) -> Result<(String, String)> {
+    ///     let jira = call.jira().as_app(token);
+    ///     Ok((jira.base_url()?.to_owned(), token.expose_secret().to_owned()))
+    /// }
+    /// ```
+    pub fn base_url(&self) -> Result<&str, ClientError> {
+        if !self.is_proven() {
+            let reason = "this client has not made a call yet, which would verify the token";
+            return Err(self.unproven(reason, None));
+        }
+        self.base()
+    }
+
     /// Whether the token may be used without a request to Atlassian.
-    pub(super) fn is_proven(&self) -> bool {
+    fn is_proven(&self) -> bool {
         let Some(call) = &self.unproven else {
             return true;
         };
         let proofs = &self.target.atlassian.shared.proofs;
-        proofs.peek(&self.proof_key(call), self.now()) == Some(Verdict::Proven)
+        proofs.peek(&self.proof_key(call), self.now()) == Some(ProofResult::Proven)
     }
 
     /// Verifies that the token belongs to this installation.
@@ -72,7 +95,7 @@ impl ProductClient {
         if proofs.peek(&key, now).is_none() {
             let refused = proofs.count(now, |other, verdict| {
                 other.installation_id == key.installation_id
-                    && *verdict == Verdict::Refused(principal.clone())
+                    && *verdict == ProofResult::Refused(principal.clone())
             });
             if refused >= MAX_REFUSED {
                 let reason = "too many of this user's tokens were refused within 5 minutes";
@@ -90,7 +113,7 @@ impl ProductClient {
             Err(flight) => flight.await,
         };
         match verdict {
-            Ok(verdict) if verdict.value == Verdict::Proven => Ok(()),
+            Ok(verdict) if verdict.value == ProofResult::Proven => Ok(()),
             Ok(_) if self.is_user() => {
                 Err(self.unproven("Atlassian does not return the call's user for it", None))
             }
@@ -100,11 +123,7 @@ impl ProductClient {
     }
 
     /// Builds the error of a token that is not proven.
-    pub(super) fn unproven(
-        &self,
-        reason: &'static str,
-        source: Option<Arc<ClientError>>,
-    ) -> ClientError {
+    fn unproven(&self, reason: &'static str, source: Option<Arc<ClientError>>) -> ClientError {
         ClientError::UnprovenToken {
             api: self.api(),
             reason,
@@ -162,7 +181,7 @@ async fn verify(
     key: ProofKey,
     principal: Option<Arc<str>>,
     number: u64,
-) -> Result<Timed<Verdict>, Arc<ClientError>> {
+) -> Result<Timed<ProofResult>, Arc<ClientError>> {
     let started = client.now();
     let proven = if client.is_user() {
         belongs_to_user(&client, &call).await
@@ -171,12 +190,12 @@ async fn verify(
     };
     let verdict = proven.map_err(Arc::new).map(|proven| {
         if !proven {
-            return Timed::new(Verdict::Refused(principal), started, REFUSED_LIFE);
+            return Timed::new(ProofResult::Refused(principal), started, REFUSED_LIFE);
         }
         let life = expires_at(client.secret());
         let life = life.map(|ends| ends.duration_since(started.wall).unwrap_or_default());
         let life = life.unwrap_or(UNKNOWN_LIFE).min(MAX_TOKEN_LIFE);
-        Timed::new(Verdict::Proven, started, life)
+        Timed::new(ProofResult::Proven, started, life)
     });
     let proofs = &client.target.atlassian.shared.proofs;
     proofs.finish(key, number, verdict.as_ref().ok().cloned(), client.now());
@@ -191,14 +210,13 @@ async fn belongs_to_installation(
     call: &VerifiedCall,
 ) -> Result<bool, ClientError> {
     let claims = call.claims();
-    let last = |ari: &str| ari.rsplit('/').next().unwrap_or_default().to_owned();
-    let app = last(claims.app_id());
-    let environment = claims.environment_id().map(last).unwrap_or_default();
-    let installation = last(claims.installation_id());
-    if environment.is_empty() {
+    let Some(environment) = claims
+        .environment_id()
+        .filter(|id| !id.is_empty() && !id.ends_with('/'))
+    else {
         return Ok(false);
-    }
-    let path = Path::__fill(DETAILS, &[&app, &environment, &installation]);
+    };
+    let path = details_path(claims.app_id(), environment, claims.installation_id());
     let forge = client.at(client.target.on_platform(Api::Platform));
     match forge.get(path).send().await {
         Ok(details) => {

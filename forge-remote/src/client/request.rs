@@ -1,15 +1,12 @@
 //! The builder of one call to an Atlassian API.
 
 use std::fmt::{self, Display};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 use reqwest::Url;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::atlassian::ClientSettings;
@@ -18,7 +15,6 @@ use super::form::{Body, Form};
 use super::hosts;
 use super::path::Path;
 use super::product_client::ProductClient;
-use super::response::Download;
 pub(super) use super::response::Response;
 use super::retry::RetryPolicy;
 
@@ -70,11 +66,6 @@ impl fmt::Debug for Request {
         write!(f, "Request({})", self.name())
     }
 }
-
-/// A boxed future of a request in progress.
-///
-/// Boxing spares the compiler from proving `Send` for every handler that makes a call.
-pub type RequestFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
 
 /// Headers that only the client or the connection sets.
 const RESERVED_HEADERS: [HeaderName; 12] = [
@@ -293,64 +284,6 @@ impl Request {
     pub(super) fn secret(mut self) -> Self {
         self.secret = true;
         self
-    }
-
-    /// Sends the request and reads the whole response.
-    ///
-    /// Any status other than 2xx is an error. A 304 is an error unless the request has
-    /// `If-None-Match` or `If-Modified-Since`.
-    pub fn send(self) -> RequestFuture<'static, Response> {
-        Box::pin(async move { Ok(self.perform_logged(None).await?.0) })
-    }
-
-    /// Performs the call and logs one line for all of its attempts.
-    async fn perform_logged(
-        self,
-        limit: Option<u64>,
-    ) -> Result<(Response, reqwest::Response), ClientError> {
-        let (call, clock) = (self.name(), Arc::clone(&self.client.settings().clock));
-        let started = clock.elapsed();
-        let result = self.perform(limit).await;
-        let status = match &result {
-            Ok((response, _)) => Some(response.status()),
-            Err(error) => error.status(),
-        };
-        tracing::debug!(
-            api = %call.api,
-            method = %call.method,
-            path = call.path,
-            status = status.map(|status| status.as_u16()),
-            elapsed = ?clock.elapsed().saturating_sub(started),
-            "called Atlassian"
-        );
-        result
-    }
-
-    /// Sends the request and returns a body to read chunk by chunk, up to `limit` bytes in all.
-    ///
-    /// The timeout applies to the response's head and then to each chunk. A download slower than
-    /// 16 KiB a second fails ([`Download::chunk`]).
-    pub fn download(mut self, limit: u64) -> RequestFuture<'static, Download> {
-        if !self.headers.contains_key(header::ACCEPT) {
-            let any = HeaderValue::from_static("*/*");
-            self.headers.insert(header::ACCEPT, any);
-        }
-        Box::pin(async move {
-            let timeout = self.attempt_timeout();
-            let (response, rest) = self.perform_logged(Some(limit)).await?;
-            Ok(Download {
-                response,
-                rest,
-                left: limit,
-                timeout,
-                budget: timeout * 2,
-            })
-        })
-    }
-
-    /// Sends the request and parses the response's JSON.
-    pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> RequestFuture<'a, T> {
-        Box::pin(async move { self.send().await?.json() })
     }
 
     pub(super) fn name(&self) -> Operation {

@@ -1,12 +1,15 @@
 //! Sending a request: attempts, redirects and the response.
 
 use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use reqwest::Url;
 use reqwest::header::LOCATION;
+use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
 use super::atlassian::ClientSettings;
@@ -14,7 +17,7 @@ use super::error::ClientError;
 use super::error::status;
 use super::error::{RateLimit, StatusError};
 use super::request::Request;
-use super::response::{Response, TOO_LARGE};
+use super::response::{Download, Response, TOO_LARGE};
 use super::{hosts, retry, span};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
@@ -73,10 +76,75 @@ fn outcome<T>(
     }
 }
 
+/// A boxed future of a request in progress.
+///
+/// Boxing spares the compiler from proving `Send` for every handler that makes a call.
+pub type RequestFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
+
+/// A request that verifies a token or fetches the granted scopes is sent in the same way: its own token
+/// needs no proof, and its API no scope.
 impl Request {
+    /// Sends the request and reads the whole response.
+    ///
+    /// Any status other than 2xx is an error. A 304 is an error unless the request has
+    /// `If-None-Match` or `If-Modified-Since`.
+    pub fn send(self) -> RequestFuture<'static, Response> {
+        Box::pin(async move { Ok(self.perform_logged(None).await?.0) })
+    }
+
+    /// Performs the call and logs one line for all of its attempts.
+    async fn perform_logged(
+        self,
+        limit: Option<u64>,
+    ) -> Result<(Response, reqwest::Response), ClientError> {
+        let (call, clock) = (self.name(), Arc::clone(&self.client.settings().clock));
+        let started = clock.elapsed();
+        let result = self.perform(limit).await;
+        let status = match &result {
+            Ok((response, _)) => Some(response.status()),
+            Err(error) => error.status(),
+        };
+        tracing::debug!(
+            api = %call.api,
+            method = %call.method,
+            path = call.path,
+            status = status.map(|status| status.as_u16()),
+            elapsed = ?clock.elapsed().saturating_sub(started),
+            "called Atlassian"
+        );
+        result
+    }
+
+    /// Sends the request and returns a body to read chunk by chunk, up to `limit` bytes in all.
+    ///
+    /// The timeout applies to the response's head and then to each chunk. A download slower than
+    /// 16 KiB a second fails ([`Download::chunk`]).
+    pub fn download(mut self, limit: u64) -> RequestFuture<'static, Download> {
+        if !self.headers.contains_key(header::ACCEPT) {
+            let any = HeaderValue::from_static("*/*");
+            self.headers.insert(header::ACCEPT, any);
+        }
+        Box::pin(async move {
+            let timeout = self.attempt_timeout();
+            let (response, rest) = self.perform_logged(Some(limit)).await?;
+            Ok(Download {
+                response,
+                rest,
+                left: limit,
+                timeout,
+                budget: timeout * 2,
+            })
+        })
+    }
+
+    /// Sends the request and parses the response's JSON.
+    pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> RequestFuture<'a, T> {
+        Box::pin(async move { self.send().await?.json() })
+    }
+
     /// Sends the request, with retries if it may be repeated. The body is read unless `limit` leaves it
     /// to a download.
-    pub(super) async fn perform(
+    async fn perform(
         mut self,
         limit: Option<u64>,
     ) -> Result<(Response, reqwest::Response), ClientError> {

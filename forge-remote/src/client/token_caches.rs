@@ -27,7 +27,7 @@ pub(super) struct UserTokenKey {
 pub(super) type UserTokenCache = Flights<UserTokenKey, Arc<Zeroizing<String>>>;
 
 /// Atlassian's verdicts on the tokens of pages' calls.
-pub(super) type ProofCache = Flights<ProofKey, Verdict>;
+pub(super) type ProofCache = Flights<ProofKey, ProofResult>;
 
 /// A user of an installation; `None` for an anonymous one.
 type Caller = (String, Option<Arc<str>>);
@@ -63,7 +63,7 @@ pub(super) struct ProofKey {
 
 /// The result of a verification.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ProofResult {
     Proven,
     /// Rejected; the user of the installation who sent it.
     Refused(Option<Arc<str>>),

@@ -18,11 +18,11 @@ const SHOWN: usize = 5;
 
 /// The schedules by interval, by their handlers' keys. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Schedules(Arc<Mutex<BTreeMap<String, Interval>>>);
+pub(crate) struct Schedules(Arc<Mutex<BTreeMap<String, PausableInterval>>>);
 
 /// A schedule by interval.
 #[derive(Clone, Copy, Debug)]
-struct Interval {
+struct PausableInterval {
     /// Between two calls here, which may be faster than Forge's.
     every: Duration,
     next: SystemTime,
@@ -55,7 +55,7 @@ impl Schedules {
                 continue;
             };
             let every = interval / speed.max(1);
-            let schedule = Interval {
+            let schedule = PausableInterval {
                 every,
                 next: SystemTime::now(),
                 is_paused: false,
@@ -98,7 +98,7 @@ impl Schedules {
         if let Some(timetable) = app.cron_schedules().timetable(key) {
             return Some(of_timetable(timetable, app, installation));
         }
-        let Interval {
+        let PausableInterval {
             every,
             next,
             is_paused,
@@ -127,7 +127,7 @@ impl Schedules {
             .is_some()
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Interval>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, PausableInterval>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

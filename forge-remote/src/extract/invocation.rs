@@ -15,11 +15,8 @@ use crate::client::AtlassianClient;
 use crate::credentials::{Owner, VerifiedCall};
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
+use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 use crate::work::Work;
-
-/// Forge's ids of a call.
-const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
-const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 
 /// The request extension that verification adds for the extractors.
 #[derive(Clone, Debug)]

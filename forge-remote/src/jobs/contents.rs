@@ -12,16 +12,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::kept_claims::KeptClaims;
+use super::versioned::{self, UnreadableContents, Versioned};
 use crate::fit::{Claims, EndpointTarget, TokenRejection, Verifier};
 use crate::schedules::Occurrence;
+use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 
-const VERSION: u8 = 1;
 /// The headers that are kept. All others are Forge's tokens, or of no use later.
-const HEADERS: [HeaderName; 3] = [
-    header::CONTENT_TYPE,
-    HeaderName::from_static("x-b3-traceid"),
-    HeaderName::from_static("x-b3-spanid"),
-];
+const HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, TRACE_ID, SPAN_ID];
 
 /// A verified call without its tokens. It is written only into sealed envelopes, and its claims come
 /// back only through the verifier.
@@ -43,25 +40,11 @@ pub(crate) struct Contents {
     fired: bool,
 }
 
-/// Why an envelope's contents can't be read.
-#[derive(Debug)]
-pub(crate) enum UnreadableContents {
-    /// A newer version of forge-remote wrote them.
-    Newer,
-    Damaged,
-}
+impl Versioned for Contents {
+    const VERSION: u8 = 1;
 
-impl UnreadableContents {
-    /// Returns why these bytes are not contents of this version.
-    pub(super) fn of(bytes: &[u8], version: u8) -> Self {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u64,
-        }
-        match serde_json::from_slice::<Versioned>(bytes) {
-            Ok(found) if found.version > u64::from(version) => Self::Newer,
-            _ => Self::Damaged,
-        }
+    fn version(&self) -> u8 {
+        self.version
     }
 }
 
@@ -72,7 +55,7 @@ impl Contents {
             Some((name.as_str().to_owned(), value.to_owned()))
         };
         Self {
-            version: VERSION,
+            version: Self::VERSION,
             claims: KeptClaims::from(claims),
             method: parts.method.as_str().to_owned(),
             uri: parts.uri.to_string(),
@@ -112,15 +95,11 @@ impl Contents {
     }
 
     pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {
-        // A struct of texts and numbers is always JSON.
-        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+        versioned::write(self)
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, UnreadableContents> {
-        match serde_json::from_slice::<Self>(bytes) {
-            Ok(contents) if contents.version == VERSION => Ok(contents),
-            _ => Err(UnreadableContents::of(bytes, VERSION)),
-        }
+        versioned::read(bytes)
     }
 
     /// Returns the claims, if the app would accept the call still.

@@ -4,12 +4,11 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::contents::UnreadableContents;
 use super::kept_claims::KeptClaims;
+use super::versioned::{self, UnreadableContents, Versioned};
 use crate::extract::{JobInstallation, Verified};
 use crate::fit::{Claims, TokenRejection, Verifier};
-
-const VERSION: u8 = 1;
+use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 
 /// The arguments of a job, and who sent it. They are written only into sealed envelopes.
 #[derive(Serialize, Deserialize)]
@@ -35,31 +34,33 @@ pub(crate) struct SendingCall {
     #[serde(flatten)]
     claims: KeptClaims,
     pub(crate) endpoint: String,
-    /// The values of [`TRACE_HEADERS`].
+    /// The ids of Forge's trace and span.
     trace: [Option<String>; 2],
 }
 
-const TRACE_HEADERS: [&str; 2] = ["x-b3-traceid", "x-b3-spanid"];
+impl Versioned for JobContents {
+    const VERSION: u8 = 1;
+
+    fn version(&self) -> u8 {
+        self.version
+    }
+}
 
 impl JobContents {
     pub(crate) fn new(args: String, sender: JobSender) -> Self {
         Self {
-            version: VERSION,
+            version: Self::VERSION,
             args,
             sender,
         }
     }
 
     pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {
-        // A struct of texts and numbers is always JSON.
-        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+        versioned::write(self)
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, UnreadableContents> {
-        match serde_json::from_slice::<Self>(bytes) {
-            Ok(contents) if contents.version == VERSION => Ok(contents),
-            _ => Err(UnreadableContents::of(bytes, VERSION)),
-        }
+        versioned::read(bytes)
     }
 }
 
@@ -82,10 +83,10 @@ impl SendingCall {
 
     /// Returns the headers of Forge's trace.
     pub(crate) fn headers(&self) -> HeaderMap {
-        let ids = TRACE_HEADERS.into_iter().zip(&self.trace);
+        let ids = [TRACE_ID, SPAN_ID].into_iter().zip(&self.trace);
         let headers = ids.filter_map(|(name, id)| {
             let value = id.as_deref()?.parse().ok()?;
-            Some((axum::http::HeaderName::from_static(name), value))
+            Some((name, value))
         });
         headers.collect()
     }

@@ -110,13 +110,14 @@ mod policy;
 mod report;
 mod send;
 mod sender;
+mod versioned;
 
 pub use crate::extract::{Args, JobCall};
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
 #[cfg(feature = "testing")]
 pub use conformance::job_engine_conformance;
-pub(crate) use contents::{Contents, UnreadableContents};
+pub(crate) use contents::Contents;
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
 pub use engine::{
@@ -133,3 +134,4 @@ pub use report::{EngineError, Report, ReportCode};
 pub(crate) use send::random_key;
 pub use send::{AppJobs, Jobs, NewJob, SendError, SendJob};
 pub(crate) use sender::{NotStored, Parcel, Sender};
+pub(crate) use versioned::UnreadableContents;

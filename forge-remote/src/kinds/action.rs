@@ -198,6 +198,7 @@ fn title(name: &str) -> String {
 ///
 /// Inputs that do not fit `T` are rejected with 422. Other members never cause a rejection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ActionRequest<T = Rest> {
     /// The inputs, of your type.
     pub inputs: T,
@@ -231,6 +232,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionRequest<T> {
 
 /// The context of an action's call.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ActionContext {
     /// The site's cloud id.
     pub cloud_id: Option<String>,

@@ -17,6 +17,7 @@ use crate::json::{Lenient, payload, repair};
 /// failed call. `Json<AgentRequest>` accepts any JSON (`raw_method` may be empty), and rejects other
 /// bodies with 400.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AgentRequest {
     /// The request's id, which the response repeats.
     pub id: Json,

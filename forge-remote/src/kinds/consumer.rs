@@ -76,6 +76,7 @@ impl Kind for Consumer {
 /// A `body` that does not fit `T` is rejected with 422, and the queue retries the event. Other members
 /// never cause a rejection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct QueueEvent<T = Value> {
     /// The pushed body.
     pub body: T,

@@ -53,12 +53,12 @@ pub struct DataResidency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfHours(pub u32);
 
-impl From<HalfHours> for Value {
-    fn from(HalfHours(halves): HalfHours) -> Self {
-        if halves % 2 == 0 {
-            (halves / 2).into()
-        } else {
-            (f64::from(halves) / 2.0).into()
+impl HalfHours {
+    /// Returns the hours as the manifest has them: an integer, if possible.
+    fn value(self) -> Value {
+        match self.0 % 2 {
+            0 => (self.0 / 2).into(),
+            _ => (f64::from(self.0) / 2.0).into(),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Kind for DataResidency {
             .unwrap_or_default();
         item.insert("path".into(), path.trim_end_matches('/').into());
         if let Some(hours) = self.max_hours {
-            item.insert("maxMigrationDurationHours".into(), hours.into());
+            item.insert("maxMigrationDurationHours".into(), hours.value());
         }
         module(self.spec(), item)
     }
@@ -115,6 +115,7 @@ impl Kind for DataResidency {
 
 /// The payload of a hook.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ResidencyRequest {
     /// The move's id: a number in a body, text in a query.
     pub migration_id: Option<String>,

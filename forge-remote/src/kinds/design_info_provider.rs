@@ -70,6 +70,7 @@ impl Kind for DesignInfoProvider {
 
 /// The payload of a design function.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DesignRequest {
     /// The design: `url`, or `ari` and `id`.
     pub entity: Rest,

@@ -11,6 +11,7 @@ use crate::registry::SampleCall;
 
 /// The target of an entity's link.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct EntityAssociation {
     /// The target's type: `ati:cloud:jira:issue`.
     pub ati: Option<String>,

@@ -71,6 +71,7 @@ impl Kind for DynamicPipelinesProvider {
 /// For the trigger `definitions`, it requests the list of pipelines. The names are Bitbucket's. A field
 /// with a value of an undocumented shape counts as missing.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PipelinesRequest {
     /// The workspace's UUID, in braces.
     pub workspace: Option<String>,
@@ -117,6 +118,7 @@ payload!(PipelinesRequest {
 
 /// The step that started a pipeline: UUIDs, in braces.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct TriggerContext {
     /// The UUID of the step's pipeline.
     pub parent_pipeline_uuid: Option<String>,
@@ -136,6 +138,7 @@ payload!(TriggerContext {
 
 /// A variable of a pipeline. Its value may be a secret, so `Debug` omits it.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct PipelineVariable {
     /// The variable's name.
     pub key: Option<String>,
@@ -164,6 +167,7 @@ impl fmt::Debug for PipelineVariable {
 
 /// The target that a pipeline runs on.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PipelineTarget {
     /// The type: `pipeline_commit_target`, `pipeline_ref_target` or `pipeline_pullrequest_target`.
     pub target_type: Option<String>,
@@ -201,6 +205,7 @@ payload!(PipelineTarget {
 
 /// A commit.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Commit {
     /// The commit's SHA-1.
     pub hash: Option<String>,

@@ -65,3 +65,18 @@ impl Kind for Endpoint {
         }
     }
 }
+
+/// Returns the properties of each module type that can name an endpoint, as far as this version knows.
+#[doc(hidden)]
+pub fn endpoint_places() -> Vec<(&'static str, String)> {
+    let of_kinds = kinds::KINDS
+        .iter()
+        .filter(|kind| kind.endpoint_places != [kinds::RESOLVER]);
+    let of_kinds = of_kinds.flat_map(|kind| {
+        let places = kind.endpoint_places.iter();
+        places.map(|place| (kind.module_type, place.join(".")))
+    });
+    let pages =
+        forge_remote_schema::pages::module_types().map(|name| (name, kinds::RESOLVER.join(".")));
+    of_kinds.chain(pages).collect()
+}

@@ -24,6 +24,7 @@ use crate::json::{Members, payload};
 /// }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LifecycleEvent {
     /// The event: `avi:forge:installed:app` or `avi:forge:upgraded:app`; missing in Atlassian's examples.
     pub event_type: Option<String>,
@@ -58,6 +59,7 @@ payload!(LifecycleEvent {
 
 /// The app in a [`LifecycleEvent`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LifecycleApp {
     /// The app's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
@@ -80,6 +82,7 @@ payload!(LifecycleApp {
 
 /// The app's environment in a [`LifecycleEvent`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LifecycleEnvironment {
     /// The environment's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
@@ -91,6 +94,7 @@ payload!(LifecycleEnvironment { id: "id" });
 
 /// The permissions in a [`LifecycleEvent`], as in the manifest of the app's new version.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LifecyclePermissions {
     /// The scopes.
     pub scopes: Vec<String>,
@@ -123,6 +127,7 @@ payload!(LifecyclePermissions {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/>
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct IssueEvent {
     /// The event.
     pub event_type: Option<String>,
@@ -169,6 +174,7 @@ payload!(IssueEvent {
 
 /// The work item in an [`IssueEvent`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct EventIssue {
     /// The work item's id.
     pub id: Option<String>,
@@ -207,6 +213,7 @@ payload!(EventIssue {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/confluence/>
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PageEvent {
     /// The event.
     pub event_type: Option<String>,
@@ -244,6 +251,7 @@ payload!(PageEvent {
 
 /// The content in a [`PageEvent`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct EventContent {
     /// The content's id.
     pub id: Option<String>,
@@ -272,6 +280,7 @@ payload!(EventContent {
 
 /// The space of an [`EventContent`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct EventSpace {
     /// The space's id.
     pub id: Option<String>,
@@ -305,6 +314,7 @@ payload!(EventSpace {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WithProperties<T> {
     /// The values by path. A path that does not exist is missing or `null`.
     pub payload_include_properties: Rest,

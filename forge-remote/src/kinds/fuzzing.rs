@@ -12,12 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{
-    ActionRequest, AgentRequest, DesignRequest, Event, IssueEvent, JqlFunctionRequest,
-    LifecycleEvent, MacroRequest, MacrosRequest, MergeCheckRequest, PageEvent, PipelinesRequest,
-    PostFunctionRequest, QueueEvent, ResidencyRequest, Rest, ScheduledEvent, SecurityRequest,
-    UninstallEvent, WebTriggerRequest, WithProperties,
-};
+use super::payloads::for_each_payload;
+use super::{AgentRequest, Event, WebTriggerRequest};
 use crate::extract::RetryContext;
 
 /// Runs a future that has nothing to wait for.
@@ -50,25 +46,7 @@ pub fn payloads(input: &[u8]) {
             }
         )+};
     }
-    all_accept!(
-        ActionRequest<Rest>,
-        IssueEvent,
-        PageEvent,
-        DesignRequest,
-        JqlFunctionRequest,
-        LifecycleEvent,
-        MacroRequest,
-        MacrosRequest,
-        MergeCheckRequest,
-        PipelinesRequest,
-        QueueEvent<Option<Value>>,
-        ResidencyRequest,
-        ScheduledEvent,
-        SecurityRequest,
-        PostFunctionRequest,
-        UninstallEvent,
-        WithProperties<Rest>,
-    );
+    for_each_payload!(all_accept);
     if let Err(response) = at_once(AgentRequest::from_request(call(input), &())) {
         assert_eq!(response.status(), 200);
     }

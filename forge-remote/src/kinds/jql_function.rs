@@ -86,6 +86,7 @@ impl Kind for JqlFunction {
 
 /// The payload of a JQL function: its use in a query.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct JqlFunctionRequest {
     /// The precomputation's id, to update the result later with Jira's API.
     pub precomputation_id: Option<String>,
@@ -102,6 +103,7 @@ payload!(JqlFunctionRequest {
 
 /// A clause with the function, such as `key in urgent("team")`.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct JqlClause {
     /// The field before the operator.
     pub field: Option<String>,

@@ -73,6 +73,7 @@ impl Kind for MergeCheck {
 ///
 /// A field with a value of an undocumented shape counts as missing.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct MergeCheckRequest {
     /// The workspace.
     pub workspace: UuidRef,
@@ -106,6 +107,7 @@ impl MergeCheckRequest {
 
 /// A reference to a Bitbucket object by its UUID.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct UuidRef {
     /// The UUID, in braces.
     pub uuid: Option<String>,
@@ -117,6 +119,7 @@ payload!(UuidRef { uuid: "uuid" });
 
 /// A pull request.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PullRequest {
     /// The pull request's number in the repository.
     pub id: Option<u64>,
@@ -128,6 +131,7 @@ payload!(PullRequest { id: "id" });
 
 /// The trigger of a merge check.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct MergeTrigger {
     /// The type: `on-merge`, `on-code-pushed` or `on-reviewer-status-changed`.
     pub trigger_type: Option<String>,
@@ -141,6 +145,7 @@ payload!(MergeTrigger {
 
 /// The properties of a merge.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct MergeProperties {
     /// The commit message, truncated to 1,000 characters.
     pub commit_message: Option<String>,

@@ -107,6 +107,8 @@ pub use dynamic_pipelines_provider::{
     PipelinesResponse, TriggerContext,
 };
 pub use endpoint::Endpoint;
+#[doc(hidden)]
+pub use endpoint::endpoint_places;
 pub use events::{
     EventContent, EventIssue, EventSpace, IssueEvent, LifecycleApp, LifecycleEnvironment,
     LifecycleEvent, LifecyclePermissions, PageEvent, WithProperties,
@@ -139,22 +141,6 @@ pub use crate::registry::Kind;
 #[doc(hidden)]
 pub use payloads::refusing_payloads;
 pub use rest::Rest;
-
-use forge_remote_schema::kinds::{KINDS, RESOLVER};
-
-/// Returns the properties of each module type that can name an endpoint, as far as this version knows.
-#[doc(hidden)]
-pub fn endpoint_places() -> Vec<(&'static str, String)> {
-    let of_kinds = KINDS
-        .iter()
-        .filter(|kind| kind.endpoint_places != [RESOLVER]);
-    let of_kinds = of_kinds.flat_map(|kind| {
-        let places = kind.endpoint_places.iter();
-        places.map(|place| (kind.module_type, place.join(".")))
-    });
-    let pages = forge_remote_schema::pages::module_types().map(|name| (name, RESOLVER.join(".")));
-    of_kinds.chain(pages).collect()
-}
 
 #[cfg(test)]
 mod tests {

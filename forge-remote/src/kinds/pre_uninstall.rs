@@ -57,6 +57,7 @@ impl Kind for PreUninstall {
 /// It is documented only for functions, so an empty body is accepted too. Take the installation from
 /// the [`Invocation`](crate::Invocation).
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct UninstallEvent {
     /// The context: `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,

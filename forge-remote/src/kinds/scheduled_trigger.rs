@@ -170,6 +170,7 @@ impl Kind for ScheduledTrigger {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/scheduled-trigger/>
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ScheduledEvent {
     /// The context: `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,

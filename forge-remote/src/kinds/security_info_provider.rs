@@ -73,6 +73,7 @@ impl Kind for SecurityInfoProvider {
 
 /// The payload of a security function.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct SecurityRequest {
     /// The ids of workspaces or containers.
     pub ids: Vec<String>,

@@ -53,6 +53,7 @@ impl Kind for StaticMacro {
 
 /// The payload of a static macro: the macros of one page.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct MacrosRequest {
     /// The macros.
     pub macros: Vec<MacroRequest>,
@@ -102,6 +103,7 @@ impl MacrosRequest {
 
 /// One macro on a page.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct MacroRequest {
     /// The macro's id on the page.
     pub local_id: String,

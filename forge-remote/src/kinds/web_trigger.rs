@@ -224,6 +224,7 @@ impl StaticOutput {
 ///
 /// All of it may be forged by the caller, in either form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WebTriggerRequest {
     /// The method.
     pub method: String,

@@ -74,6 +74,7 @@ impl Kind for WorkflowPostFunction {
 
 /// The payload of a post function: a completed transition.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PostFunctionRequest {
     /// The work item: `id` and `key`, at least.
     pub issue: Rest,
@@ -108,6 +109,7 @@ payload!(PostFunctionRequest {
 
 /// A reference to a Jira object by its id.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct IdRef {
     /// The id, as text even if it was sent as a number.
     pub id: Option<String>,

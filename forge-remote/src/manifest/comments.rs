@@ -6,25 +6,8 @@ use std::ops::Range;
 use super::edit::{Edited, Editor, Unsafe, entry_end};
 use super::lines;
 use super::tree::Entry;
-use crate::diagnostic::Position;
 
 impl Editor<'_> {
-    /// Refuses to remove a part whose comment may be about the next one: it would stay above that one.
-    pub(super) fn refuse_unclear_comment(
-        &self,
-        part: Position,
-        start: usize,
-        column: usize,
-        is_first: bool,
-    ) -> Edited {
-        if lines::has_unclear_comment(self.text, start, column, is_first) {
-            let reason = "the comment above this part may be about it or about the next one (directly above a \
-                          part, in its column, it would be removed with it)";
-            return Err(Unsafe::new(part, reason));
-        }
-        Ok(())
-    }
-
     /// Checks that each comment of a list that is removed is about the list or one of its items.
     pub(super) fn check_comments(&self, entry: &Entry) -> Edited {
         let node = &entry.value;

@@ -1,13 +1,13 @@
 //! The differences between a manifest and the code, in both directions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde_yaml::{Mapping, Value};
 
 use super::desired::{DesiredManifest, Entry};
 use super::emit;
 use super::equivalent::{KeptVariables, wanted_of};
+use super::file::ManifestFile;
 use super::filled::{FilledManifest, FilledPart};
 use super::items::{allows_impersonation, granted, is_empty_auth, key, same};
 use super::owned::OwnedProperties;
@@ -18,26 +18,21 @@ use super::variables::{Variables, has_reference};
 use crate::diagnostic::Location;
 
 /// One difference between the manifest and the code.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Difference {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Difference {
     /// The path in the manifest.
-    pub path: ManifestPath,
+    pub(super) path: ManifestPath,
     /// The kind of the difference, with the values.
-    #[serde(flatten)]
-    pub mismatch: Mismatch,
+    pub(super) mismatch: Mismatch,
     /// The positions of the handlers that declare it; empty if no handler does.
-    pub origins: Vec<Location>,
+    pub(super) origins: Vec<Location>,
     /// The reasons why the code needs it, for scopes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
+    pub(super) reasons: Vec<String>,
 }
 
 /// The kind of a difference between a manifest and the code.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(tag = "finding", rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Mismatch {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mismatch {
     /// Only the code has it.
     Missing { code: Value },
     /// Both have it, with different values.
@@ -75,16 +70,12 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline())?;
-        for reason in &self.reasons {
-            write!(f, "\n    because {reason}")?;
-        }
-        for origin in &self.origins {
-            write!(f, "\n    --> {origin}")?;
-        }
-        Ok(())
+impl ManifestFile {
+    /// Returns every difference from the code, for tests.
+    #[doc(hidden)]
+    pub fn differences(&self, wanted: &DesiredManifest) -> Vec<String> {
+        let differences = compare(self.value(), wanted);
+        differences.iter().map(Difference::headline).collect()
     }
 }
 
@@ -94,8 +85,7 @@ fn show(value: &Value) -> String {
 }
 
 /// Returns every difference between a manifest and the code.
-#[doc(hidden)]
-pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
+pub(super) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
     let filled = FilledManifest::new(manifest);
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {

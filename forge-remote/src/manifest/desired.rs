@@ -6,7 +6,7 @@ use forge_remote_schema::events::{self, ScopeSet};
 use serde_yaml::{Mapping, Value};
 
 use super::owned::OwnedProperties;
-use super::values::scope_options;
+use super::values::{mapping, scope_options};
 use crate::diagnostic::Location;
 
 /// The scopes of the system token and of the user token.
@@ -14,6 +14,7 @@ pub(crate) const TOKEN_SCOPES: [&str; 2] = ["read:app-system-token", "read:app-u
 
 /// An item that the code declares, and the positions of its handlers.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The item; its first property is `key`.
     #[doc(hidden)]
@@ -25,6 +26,16 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Creates an entry of this item, for tests; `None` if it is not a mapping.
+    #[doc(hidden)]
+    pub fn from_yaml(item: &str, owned: OwnedProperties, origin: Location) -> Option<Self> {
+        Some(Self {
+            item: serde_yaml::from_str(item).ok()?,
+            owned,
+            origins: vec![origin],
+        })
+    }
+
     /// Returns the item's key; empty if it has none.
     pub fn key(&self) -> &str {
         self.item
@@ -36,6 +47,7 @@ impl Entry {
 
 /// A scope that the code needs, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Scope {
     /// The name.
     pub name: String,
@@ -58,6 +70,7 @@ impl Scope {
 
 /// Alternative sets of scopes, any one of which is enough, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScopeAlternatives {
     /// The sets: Atlassian's classic one first, the granular one last.
     pub sets: &'static [&'static [&'static str]],
@@ -67,6 +80,7 @@ pub struct ScopeAlternatives {
 
 /// All items and scopes that the code declares for the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct DesiredManifest {
     /// The configured app ids; empty if the manifest's `app.id` is used.
     pub app_ids: Vec<String>,
@@ -248,10 +262,4 @@ pub(super) fn scopes_value(scopes: &[Scope]) -> Value {
     } else {
         Value::Sequence(names.collect())
     }
-}
-
-fn mapping(key: &str, value: Value) -> Value {
-    let mut mapping = Mapping::new();
-    mapping.insert(key.into(), value);
-    Value::Mapping(mapping)
 }

@@ -12,7 +12,6 @@ use super::emit;
 use super::flow_style;
 use super::layout::Layout;
 use super::lines;
-use super::owned::OwnedProperties;
 use super::tree::{Entry, Node, NodeKind, Style};
 use crate::diagnostic::Position;
 
@@ -291,34 +290,19 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Sets one entry of a mapping's value; the value may be absent or empty.
-    pub(super) fn set_option(
-        &mut self,
-        parent: &Node,
-        entry: &Entry,
-        name: &str,
-        value: &Value,
+    /// Refuses to remove a part whose comment may be about the next one: it would stay above that one.
+    fn refuse_unclear_comment(
+        &self,
+        part: Position,
+        start: usize,
+        column: usize,
+        is_first: bool,
     ) -> Edited {
-        let wanted = Mapping::from_iter([(name.into(), value.clone())]);
-        if !entry.value.entries().is_empty() {
-            return self.reconcile(&entry.value, &wanted, OwnedProperties::Present);
+        if lines::has_unclear_comment(self.text, start, column, is_first) {
+            let reason = "the comment above this part may be about it or about the next one (directly above a \
+                          part, in its column, it would be removed with it)";
+            return Err(Unsafe::new(part, reason));
         }
-        let wanted = Value::Mapping(wanted);
-        if is_line_scalar(&entry.value) && !entry.value.is_null() {
-            return Err(Unsafe::new(entry.value.at, "a mapping is expected here"));
-        }
-        if entry.value.span.is_empty() || entry.value.marked {
-            return self.fill(parent, entry, &wanted);
-        }
-        if self.text[entry.value.span.clone()].contains(['#', '\n']) {
-            return Err(Unsafe::new(
-                entry.value.at,
-                "the empty mapping has a comment or a line end in it",
-            ));
-        }
-        // `{}` stays on its line.
-        self.splices
-            .push((entry.value.span.clone(), flow(&wanted, false)));
         Ok(())
     }
 

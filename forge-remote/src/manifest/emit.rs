@@ -13,7 +13,7 @@ use super::layout::Layout;
 ///
 /// ```
 /// let value: serde_json::Value = serde_json::json!({ "scopes": ["read:jira-work", "on"] });
-/// let value = forge_remote::serde_yaml::to_value(value).unwrap();
+/// let value = serde_yaml::to_value(value).unwrap();
 /// assert_eq!(forge_remote::manifest::to_yaml(&value), "scopes:\n  - read:jira-work\n  - 'on'\n");
 /// ```
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::diagnostic::Position;
+use crate::diagnostic::{Diagnostic, Position};
 use crate::fit::InvalidAppId;
 
 /// The error of a manifest that can't be read, compared or written. The file is unchanged.
@@ -61,6 +61,23 @@ pub enum ManifestError {
     Changed { path: PathBuf },
     #[error("{} can't be written, and is unchanged: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+}
+
+/// Why the manifest does not agree with the code: the error of
+/// [`App::check_manifest`](crate::App::check_manifest).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The manifest can't be compared.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The two differ, a lint reports an error, or the code itself has problems.
+    #[error("{report}")]
+    #[allow(missing_docs)]
+    Findings {
+        report: String,
+        findings: Vec<Diagnostic>,
+    },
 }
 
 /// Returns the fix for a file that cannot be read, if its error shows it.

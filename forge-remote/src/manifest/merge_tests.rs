@@ -2,7 +2,8 @@
 
 use serde_yaml::Value;
 
-use super::{DesiredManifest, Entry, ManifestFile, OwnedProperties, Scope, compare};
+use super::compare::compare;
+use super::{DesiredManifest, Entry, ManifestFile, OwnedProperties, Scope};
 use crate::diagnostic::Location;
 
 /// Returns the declarations of a small app: one schedule, one endpoint, one remote, two scopes.

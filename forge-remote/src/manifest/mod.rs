@@ -79,14 +79,12 @@ pub(crate) use base_url::path as base_path;
 pub(crate) use bindings::bindings;
 #[cfg(feature = "cli")]
 pub(crate) use changes::{changes, stale_keys};
-#[cfg(feature = "cli")]
-pub use compare::{Difference, Mismatch, compare};
 pub(crate) use desired::TOKEN_SCOPES;
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
 #[cfg(feature = "cli")]
 pub use emit::to_yaml;
 #[cfg(feature = "cli")]
-pub use error::ManifestError;
+pub use error::{CheckError, ManifestError};
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
 pub use owned::OwnedProperties;
@@ -97,6 +95,7 @@ pub use path::ManifestPath;
 pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
 pub(crate) use read::read_value;
 pub use remote::{Remote, RemoteOperation, RemoteRegion};
+pub(crate) use values::mapping;
 pub(crate) use variables::{VariableError, Variables};
 
 #[cfg(feature = "cli")]

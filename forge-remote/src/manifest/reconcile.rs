@@ -77,6 +77,37 @@ impl Editor<'_> {
         self.edit_entries(node, &changes.remove, changes.add)
     }
 
+    /// Sets one entry of a mapping's value; the value may be absent or empty.
+    pub(super) fn set_option(
+        &mut self,
+        parent: &Node,
+        entry: &Entry,
+        name: &str,
+        value: &Value,
+    ) -> Edited {
+        let wanted = Mapping::from_iter([(name.into(), value.clone())]);
+        if !entry.value.entries().is_empty() {
+            return self.reconcile(&entry.value, &wanted, OwnedProperties::Present);
+        }
+        let wanted = Value::Mapping(wanted);
+        if is_line_scalar(&entry.value) && !entry.value.is_null() {
+            return Err(Unsafe::new(entry.value.at, "a mapping is expected here"));
+        }
+        if entry.value.span.is_empty() || entry.value.marked {
+            return self.fill(parent, entry, &wanted);
+        }
+        if self.text[entry.value.span.clone()].contains(['#', '\n']) {
+            return Err(Unsafe::new(
+                entry.value.at,
+                "the empty mapping has a comment or a line end in it",
+            ));
+        }
+        // `{}` stays on its line.
+        self.splices
+            .push((entry.value.span.clone(), flow(&wanted, false)));
+        Ok(())
+    }
+
     /// Makes a list of values equal to the wanted one. Values that stay keep their places, with their
     /// comments; if the order differs, the whole list is replaced.
     fn reconcile_items(

@@ -18,6 +18,13 @@ pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
+/// Returns a mapping of one key.
+pub(crate) fn mapping(key: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(key.into(), value);
+    Value::Mapping(mapping)
+}
+
 /// Returns a scope's value in a mapping of scopes.
 pub(super) fn scope_options(impersonation: bool) -> Value {
     let mut options = Mapping::new();

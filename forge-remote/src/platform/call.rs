@@ -14,6 +14,7 @@ use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::extract::RetryContext;
 use crate::fit::AllowedCaller;
 use crate::registry::{Auth, Handler, Method, SampleCall};
+use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 
 /// The account of local pages' users.
 const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
@@ -294,8 +295,8 @@ impl Call {
             header::AUTHORIZATION,
             &format!("Bearer {}", self.fit.sign()),
         );
-        set(HeaderName::from_static("x-b3-traceid"), &random_hex(16));
-        set(HeaderName::from_static("x-b3-spanid"), &random_hex(8));
+        set(TRACE_ID, &random_hex(16));
+        set(SPAN_ID, &random_hex(8));
         let claim = |pointer: &str| {
             self.fit
                 .claims()

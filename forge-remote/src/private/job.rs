@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Probe, RequestsSystemToken, RequestsUserToken, location};
+use super::probe::Probe;
+use super::record::location;
+use super::requests::{IsJob, RequestsSystemToken, RequestsUserToken};
 use crate::extract::Args;
 use crate::jobs::{JobPolicy, NewJob};
 use crate::registry::{ErasedHandler, JobRegistration};
@@ -20,8 +22,7 @@ macro_rules! __forge_remote_job {
         $function:ident $type:ident $name:literal $key:literal $docs:literal $place:literal
         $policy:expr,
         [$($args:ty)?]
-        $mount:ident
-        [$($argument:expr;)*] [$($reply:expr)?] [$($returned:ident)?]
+        $mount:ident $arguments:tt $reply:tt $returned:tt
     ) => {
         $($condition)*
         #[doc(hidden)]
@@ -34,15 +35,7 @@ macro_rules! __forge_remote_job {
                 $docs,
                 $place,
                 $policy,
-                $crate::__private::$mount(
-                    $function,
-                    $($argument,)*
-                    $($reply)?
-                    $({
-                        use $crate::__private::{DirectReply as _, FallibleReply as _};
-                        (&&$crate::__private::$returned(&$function)).forge_remote_reply()
-                    })?
-                ),
+                $crate::__forge_remote_handler! {@mount $mount $function $arguments $reply $returned},
             )
         }
 
@@ -85,14 +78,6 @@ impl RequestsSystemToken for OfJob {}
 
 // A job has no user, so `HasUser` is the one error.
 impl RequestsUserToken for OfJob {}
-
-/// Marks jobs.
-#[diagnostic::on_unimplemented(
-    message = "only a `#[job]` can take this argument",
-    label = "Forge's calls do not have it",
-    note = "take `Invocation` for the call, and `Event<T>` or `Json<T>` for its body"
-)]
-pub trait IsJob {}
 
 impl IsJob for OfJob {}
 

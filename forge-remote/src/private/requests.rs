@@ -2,9 +2,6 @@
 
 use std::marker::PhantomData;
 
-use super::Probe;
-use crate::registry::Auth;
-
 /// The tokens that a handler requests, system and user, and whether there is a user. They are types,
 /// because the compiler would evaluate a constant in each handler.
 #[derive(Debug)]
@@ -16,37 +13,6 @@ pub struct Yes;
 #[derive(Debug)]
 pub struct No;
 
-macro_rules! requested_tokens {
-    ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
-        $(
-            $(#[$docs])*
-            pub mod $name {
-                use super::*;
-
-                #[allow(non_camel_case_types, reason = "no user's type has such a name")]
-                pub type forge_remote_probe<T> = Probe<T, RequestedTokens<$system, $user, $has_user>>;
-
-                pub const AUTH: Auth = Auth::$auth;
-            }
-        )*
-    };
-}
-
-requested_tokens! {
-    /// No token, where there is a user.
-    requests_none = NONE: No No Yes;
-    /// `auth = system`, where there is a user.
-    requests_system = SYSTEM: Yes No Yes;
-    /// `auth = user`.
-    requests_user = USER: No Yes Yes;
-    /// `auth = [system, user]`.
-    requests_both = BOTH: Yes Yes Yes;
-    /// No token, where there is never a user.
-    no_user_requests_none = NONE: No No No;
-    /// `auth = system`, where there is never a user.
-    no_user_requests_system = SYSTEM: Yes No No;
-}
-
 /// Marks handlers that Forge calls.
 #[diagnostic::on_unimplemented(
     message = "a `#[job]` cannot take this argument: a job may be sent outside of a call",
@@ -57,6 +23,14 @@ requested_tokens! {
 pub trait IsCalled {}
 
 impl<S, U, H> IsCalled for RequestedTokens<S, U, H> {}
+
+/// Marks jobs.
+#[diagnostic::on_unimplemented(
+    message = "only a `#[job]` can take this argument",
+    label = "Forge's calls do not have it",
+    note = "take `Invocation` for the call, and `Event<T>` or `Json<T>` for its body"
+)]
+pub trait IsJob {}
 
 /// Marks kinds whose calls have a user.
 #[diagnostic::on_unimplemented(

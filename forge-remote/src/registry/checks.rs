@@ -227,22 +227,9 @@ impl Registry {
             }
         }
         for (key, handlers) in &modules {
-            let together = |one: &&Handler| {
-                one.registration().kind.shared_key().is_some()
-                    && one.registration().kind.name() == handlers[0].registration().kind.name()
-            };
-            if handlers.len() > 1 && !handlers.iter().all(together) {
-                problems.push(
-                    Diagnostic::error(
-                        &DUPLICATE_KEY,
-                        format!("{} modules have the key `{key}`", handlers.len()),
-                        "give all but one another key: `key = \"…\"` in the attribute",
-                    )
-                    .at(handlers.iter().copied()),
-                );
-            }
+            problems.extend(shared_module_key(key, handlers));
             if let Some(others) = endpoints.get(key) {
-                let all: Vec<&Handler> = handlers.iter().chain(others).copied().collect();
+                let all = handlers.iter().chain(others).copied();
                 problems.push(
                     Diagnostic::error(
                         &KEY_IN_BOTH,
@@ -254,35 +241,51 @@ impl Registry {
             }
         }
         for (key, handlers) in &endpoints {
-            // Several paths of one page may share an endpoint, because its resolver names only one.
-            // So may several attributes of one function: whichever module is meant, it is called.
-            let Some((first, rest)) = handlers.split_first() else {
-                continue;
-            };
-            let shareable = |one: &&Handler| {
-                let (a, b) = (first.registration(), one.registration());
-                let is_page = |kind: &dyn Kind| kind.caller() == AllowedCaller::Page;
-                // Functions that only have the same name do not share deliberately.
-                let has_key =
-                    |record: &Registration| record.key.is_some() || record.endpoint.is_some();
-                let is_written = has_key(a) || has_key(b) || first.is_same_function(one);
-                (is_page(a.kind) && is_page(b.kind) && is_written || first.shares_route_with(one))
-                    && a.auth == b.auth
-                    && a.remote == b.remote
-            };
-            if !rest.is_empty() && !handlers.iter().all(shareable) {
-                problems.push(
-                    Diagnostic::error(&DUPLICATE_KEY,
-                        format!("{} endpoints have the key `{key}`", handlers.len()),
-                        "give all but one another key (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
-                         endpoint); only attributes of one function with the same `path`, `auth` and `remote`, or \
-                         `#[endpoint]`s with the same `key`, `auth` and `remote`, may share one",
-                    )
-                    .at(handlers.iter().copied()),
-                );
-            }
+            problems.extend(shared_endpoint_key(key, handlers));
         }
     }
+}
+
+/// Returns the problem of modules with one key, unless the manifest has one module for them.
+fn shared_module_key(key: &str, handlers: &[&Handler]) -> Option<Diagnostic> {
+    let (first, rest) = handlers.split_first()?;
+    let together = |one: &&Handler| {
+        let (first, one) = (first.registration().kind, one.registration().kind);
+        one.shared_key().is_some() && one.name() == first.name()
+    };
+    if rest.is_empty() || handlers.iter().all(together) {
+        return None;
+    }
+    let message = format!("{} modules have the key `{key}`", handlers.len());
+    let help = "give all but one another key: `key = \"…\"` in the attribute";
+    let problem = Diagnostic::error(&DUPLICATE_KEY, message, help);
+    Some(problem.at(handlers.iter().copied()))
+}
+
+/// Returns the problem of endpoints with one key, unless they may share it.
+fn shared_endpoint_key(key: &str, handlers: &[&Handler]) -> Option<Diagnostic> {
+    // Several paths of one page may share an endpoint, because its resolver names only one.
+    // So may several attributes of one function: whichever module is meant, it is called.
+    let (first, rest) = handlers.split_first()?;
+    let shareable = |one: &&Handler| {
+        let (a, b) = (first.registration(), one.registration());
+        let is_page = |kind: &dyn Kind| kind.caller() == AllowedCaller::Page;
+        // Functions that only have the same name do not share deliberately.
+        let has_key = |record: &Registration| record.key.is_some() || record.endpoint.is_some();
+        let is_written = has_key(a) || has_key(b) || first.is_same_function(one);
+        (is_page(a.kind) && is_page(b.kind) && is_written || first.shares_route_with(one))
+            && a.auth == b.auth
+            && a.remote == b.remote
+    };
+    if rest.is_empty() || handlers.iter().all(shareable) {
+        return None;
+    }
+    let message = format!("{} endpoints have the key `{key}`", handlers.len());
+    let help = "give all but one another key (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
+                endpoint); only attributes of one function with the same `path`, `auth` and `remote`, or \
+                `#[endpoint]`s with the same `key`, `auth` and `remote`, may share one";
+    let problem = Diagnostic::error(&DUPLICATE_KEY, message, help);
+    Some(problem.at(handlers.iter().copied()))
 }
 
 const FORMER_KEY: Rule = Rule::launch(

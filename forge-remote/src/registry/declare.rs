@@ -8,6 +8,7 @@ use super::{Auth, Handler, Module, Registry};
 use crate::fit::AllowedCaller;
 use crate::manifest::{
     DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives, TOKEN_SCOPES,
+    mapping,
 };
 
 impl Registry {
@@ -174,12 +175,6 @@ fn base_url(default: &str, remote: &Remote) -> Value {
         urls.insert(region.as_str().into(), url.as_str().into());
     }
     Value::Mapping(urls)
-}
-
-fn mapping(key: &str, value: Value) -> Value {
-    let mut mapping = Mapping::new();
-    mapping.insert(key.into(), value);
-    Value::Mapping(mapping)
 }
 
 fn auth(auth: Auth) -> Value {

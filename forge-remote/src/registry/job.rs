@@ -9,6 +9,7 @@ use crate::jobs::JobPolicy;
 /// The registration of a [`job`](macro@crate::job), written by its macro. A job has no route and no
 /// module in the manifest.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct JobRegistration {
     /// The job's key, which is stored with its envelopes.
     pub key: &'static str,

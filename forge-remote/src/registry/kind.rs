@@ -176,6 +176,7 @@ pub use forge_remote_schema::RouteScope;
 
 /// One item of a module list in the manifest.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Module {
     /// The list it belongs to, e.g. `scheduledTrigger`.
     pub module_type: &'static str,
@@ -188,6 +189,7 @@ pub struct Module {
 
 /// The content of a simulated call of a kind.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SampleCall {
     /// The FIT's `app.module.type`.
     pub module_type: &'static str,

@@ -4,8 +4,13 @@
 
 use std::borrow::Cow;
 
-use axum::http::{Extensions, Method, StatusCode};
+use axum::http::{Extensions, HeaderName, Method, StatusCode};
 use forge_remote_fit::__private::response::ErrorCode;
+
+/// The header with the id of Forge's trace.
+pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
+/// The header with the id of Forge's span.
+pub(crate) const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 
 /// Stands for every value that is not known in advance: callers cannot add values.
 pub(crate) const OTHER: &str = "_OTHER";

@@ -6,12 +6,12 @@
 //! [`Service::start_background`](crate::Service::start_background).
 //!
 //! ```no_run
-//! use forge_remote::metrics::{Kind, METRICS};
+//! use forge_remote::metrics::{MetricKind, METRICS};
 //!
 //! for metric in METRICS {
 //!     println!("{} ({}): {}", metric.name, metric.unit.as_str(), metric.description);
 //! }
-//! assert!(METRICS.iter().any(|metric| metric.kind == Kind::Histogram));
+//! assert!(METRICS.iter().any(|metric| metric.kind == MetricKind::Histogram));
 //! ```
 //!
 //! The names follow OpenTelemetry: dots separate, units are not part of the name. Where its conventions are
@@ -28,7 +28,7 @@ pub struct Metric {
     /// The name.
     pub name: &'static str,
     /// The kind.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The unit.
     pub unit: Unit,
     /// The names of the labels. A label that does not apply to a series is omitted.
@@ -40,7 +40,7 @@ pub struct Metric {
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum MetricKind {
     /// A number that only grows.
     Counter,
     /// A number that is replaced.
@@ -49,13 +49,13 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// Returns the kind as text.
     ///
     /// ```
-    /// use forge_remote::metrics::Kind;
+    /// use forge_remote::metrics::MetricKind;
     ///
-    /// assert_eq!(Kind::Gauge.as_str(), "gauge");
+    /// assert_eq!(MetricKind::Gauge.as_str(), "gauge");
     /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ macro_rules! metrics {
         $(
             pub(super) const $metric: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 unit: Unit::$unit,
                 labels: &[$($label),*],
                 description: $description,

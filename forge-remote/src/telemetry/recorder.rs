@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram, Label, SharedString};
 
 use super::http::{OTHER, method_name};
-use super::metrics::{self as table, Kind, METRICS, Metric, Unit};
+use super::metrics::{self as table, METRICS, Metric, MetricKind, Unit};
 
 /// Whether metrics are recorded.
 pub(crate) const ENABLED: bool = true;
@@ -21,9 +21,9 @@ pub(crate) fn describe() {
             Unit::Seconds => metrics::Unit::Seconds,
         };
         match metric.kind {
-            Kind::Counter => metrics::describe_counter!(name, unit, description),
-            Kind::Gauge => metrics::describe_gauge!(name, unit, description),
-            Kind::Histogram => metrics::describe_histogram!(name, unit, description),
+            MetricKind::Counter => metrics::describe_counter!(name, unit, description),
+            MetricKind::Gauge => metrics::describe_gauge!(name, unit, description),
+            MetricKind::Histogram => metrics::describe_histogram!(name, unit, description),
         }
     }
 }

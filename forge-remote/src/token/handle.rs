@@ -117,6 +117,10 @@ impl Tokens {
         let settings = self.0.settings.lock();
         settings.unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.keeper.get().is_some()
+    }
 }
 
 /// Settings, which have no effect after the tokens are opened.

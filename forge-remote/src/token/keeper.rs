@@ -78,6 +78,8 @@ pub(super) struct Keeper {
     started: (SystemTime, Duration),
     pub(super) admission: Arc<Admission>,
     pub(super) announcer: Announcer,
+    /// Starts the task that writes, if rows are waiting and no task is running.
+    start_writer: fn(&Arc<Self>),
     memory: Mutex<Memory>,
     /// Ends the pause after a failure, and the wait for more tokens, early.
     pub(super) hurry: Notify,
@@ -87,10 +89,16 @@ pub(super) struct Keeper {
     pub(super) ending: watch::Sender<bool>,
 }
 
-/// The expiry margin, and the limit of the cache.
-pub(super) struct Bounds {
+/// The settings of a keeper, and what it shares with the handle.
+pub(super) struct KeeperSettings {
+    /// The expiry margin.
     pub(super) margin: Duration,
+    /// The limit of the cache.
     pub(super) limit: usize,
+    pub(super) clock_health: Arc<ClockHealth>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) announcer: Announcer,
+    pub(super) start_writer: fn(&Arc<Keeper>),
 }
 
 impl Keeper {
@@ -98,21 +106,19 @@ impl Keeper {
         store: Arc<dyn TokenStore>,
         keys: Keys,
         clock: Arc<dyn Clock>,
-        bounds: Bounds,
-        clock_health: Arc<ClockHealth>,
-        admission: Arc<Admission>,
-        announcer: Announcer,
+        settings: KeeperSettings,
     ) -> Self {
         Self {
             store: Arc::new(Guarded::new(store)),
             keys,
             started: (clock.now(), clock.elapsed()),
             clock,
-            margin: bounds.margin,
-            limit: bounds.limit,
-            clock_health,
-            admission,
-            announcer,
+            margin: settings.margin,
+            limit: settings.limit,
+            clock_health: settings.clock_health,
+            admission: settings.admission,
+            announcer: settings.announcer,
+            start_writer: settings.start_writer,
             memory: Mutex::default(),
             hurry: Notify::new(),
             rounds: watch::Sender::new(0),
@@ -122,6 +128,11 @@ impl Keeper {
 
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has waiting rows written soon, off the caller's path.
+    pub(super) fn wake_writer(self: &Arc<Self>) {
+        (self.start_writer)(self);
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {
@@ -260,7 +271,7 @@ impl Keeper {
                 if !entry.is_safe(elapsed) {
                     memory.queue(id);
                     drop(memory);
-                    self.start_writing();
+                    self.wake_writer();
                 }
                 return;
             }
@@ -284,7 +295,7 @@ impl Keeper {
         });
         self.bound(&mut memory);
         drop(memory);
-        self.start_writing();
+        self.wake_writer();
     }
 
     /// Returns why a delivered token is not kept, if it is not.
@@ -322,7 +333,7 @@ impl Keeper {
             "Atlassian rejected the kept system token (401); the next one that Forge delivers replaces \
              it"
         );
-        self.start_writing();
+        self.wake_writer();
     }
 
     /// Forgets entries above the limit: written ones, which the store has; and if too many are waiting

@@ -161,6 +161,7 @@ mod site;
 #[cfg(feature = "dev")]
 mod sources;
 pub(crate) mod store;
+mod subscriptions;
 #[cfg(feature = "cli")]
 mod survey;
 mod writer;

@@ -8,11 +8,12 @@ use super::cache::Link;
 use super::connecting::connect;
 use super::error::OpenError;
 use super::handle::Tokens;
-use super::keeper::{Bounds, Keeper};
+use super::keeper::{Keeper, KeeperSettings};
 use super::removal_watch::RemovalWatch;
 use super::seal::{InvalidKeys, Keys};
 #[cfg(feature = "dev")]
 use super::store::MemoryTokens;
+use super::writer::start_writing;
 use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{AppId, ClockHealth, Environment};
@@ -113,13 +114,14 @@ impl Tokens {
             store,
             keys,
             Arc::clone(&settings.clock),
-            Bounds {
+            KeeperSettings {
                 margin: settings.margin,
                 limit: settings.limit,
+                clock_health: Arc::clone(&self.0.clock_health),
+                admission: Arc::clone(&self.0.admission),
+                announcer: self.0.callbacks.announcer(),
+                start_writer: start_writing,
             },
-            Arc::clone(&self.0.clock_health),
-            Arc::clone(&self.0.admission),
-            self.0.callbacks.announcer(),
         ))
     }
 
@@ -128,10 +130,6 @@ impl Tokens {
         let _ = self.0.keeper.set(Arc::new(keeper));
         self.0.is_open.send_replace(true);
         self.start_watchers();
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.0.keeper.get().is_some()
     }
 
     /// Starts the background tasks once the tokens are open and there is a runtime: the callbacks, the
@@ -152,7 +150,7 @@ impl Tokens {
         if self.0.is_purged.set(()).is_ok() {
             runtime.spawn(Keeper::keep_purged(Arc::downgrade(keeper)));
         }
-        keeper.start_writing();
+        keeper.wake_writer();
     }
 
     /// Returns whether the store can be used, for the app's health check.

@@ -28,7 +28,7 @@ impl Keeper {
             let retry = strong.clock.sleep(PURGE_RETRY);
             let purged = strong.purge().await;
             // Retries the rows that the store has rejected so far.
-            strong.start_writing();
+            strong.wake_writer();
             drop(strong);
             if purged { next.await } else { retry.await }
         }

@@ -92,7 +92,7 @@ impl Keeper {
         }
         self.restore(&mut memory, installation_id);
         drop(memory);
-        self.start_writing();
+        self.wake_writer();
         Some(entry)
     }
 
@@ -230,7 +230,7 @@ impl Keeper {
                 let entry = memory.entries.get(&id).cloned();
                 drop(memory);
                 if restored {
-                    self.start_writing();
+                    self.wake_writer();
                 }
                 return entry.map_or(Opened::Removed, Opened::Entry);
             }
@@ -264,7 +264,7 @@ impl Keeper {
                 let entry = entry.clone();
                 memory.queue(id);
                 drop(memory);
-                self.start_writing();
+                self.wake_writer();
                 return Opened::Entry(entry);
             }
         }

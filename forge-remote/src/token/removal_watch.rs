@@ -2,13 +2,12 @@
 //! callbacks succeed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::callbacks::{RemovalCallbacks, RemovalOutcome, run_callback};
+use super::callbacks::{RemovalCallbacks, run_callback};
 use super::handle::{AppScope, Tokens, TokensState};
 use super::keeper::Keeper;
 use super::limits::PAGE;
@@ -26,75 +25,8 @@ const SWEEP_RETRY: Duration = Duration::from_secs(60);
 /// The delay for an installation with several products: longer than the hour within which Forge calls
 /// for every existing installation with `keep_tokens_fresh`.
 const PRODUCTS_SETTLE: Duration = Duration::from_secs(75 * 60);
-/// Upper bound on the delay: the record of a removal lasts 28 hours.
-const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 /// The age at which the record of a removal is written again while a callback still fails.
 const RENEW_AFTER: Duration = Duration::from_secs(6 * 3600);
-
-impl Tokens {
-    /// Registers a callback for removed installations, which deletes the app's data of an installation.
-    ///
-    /// [`remove`](Self::remove) removes an installation;
-    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls it when the app is uninstalled.
-    /// The callback is the only signal that this data may be deleted: an installation that isn't
-    /// listed, or has no token now, may still exist.
-    ///
-    /// The callback runs at least once in each instance, and may run more than once: make it
-    /// idempotent. It returns nothing, or a `Result`: after an error, a panic or 60 seconds it is
-    /// retried, first after 10 seconds and finally every 15 minutes, until it succeeds. Each instance
-    /// looks for removals when it starts and once an hour, so an instance that was killed during a
-    /// callback retries it after its restart. (With a store that lost its data, or
-    /// [`MemoryTokens`](super::MemoryTokens), removals are lost at a restart.)
-    ///
-    /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): if Forge
-    /// makes another call for the installation before that, the removal is revoked and not
-    /// reported.
-    ///
-    /// Forge doesn't guarantee the `preUninstall` call: an installation that has had no token for days may
-    /// have been uninstalled too. Atlassian doesn't document whether Forge also makes this call when the app
-    /// is removed from one of an installation's products. So the delay is 75 minutes for an installation in
-    /// several products: with `keep_tokens_fresh`, Forge calls for every remaining installation within it.
-    ///
-    /// ```
-    /// use forge_remote::token::{MemoryTokens, Tokens};
-    ///
-    /// # async fn delete_installation_data(installation_id: &str) -> std::io::Result<()> { Ok(()) }
-    /// let tokens = Tokens::new(MemoryTokens::new());
-    /// tokens.on_removed(|installation_id| async move {
-    ///     delete_installation_data(&installation_id).await
-    /// });
-    /// ```
-    ///
-    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/pre-uninstall/>
-    pub fn on_removed<F, Fut>(&self, callback: F)
-    where
-        F: Fn(String) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: RemovalOutcome,
-    {
-        let callback = Arc::new(callback);
-        self.0.callbacks.add_removal(Box::new(move |id| {
-            let callback = Arc::clone(&callback);
-            // Called inside the future, so that a panic before its first await point is caught as well.
-            Box::pin(async move { callback(id).await.into_result() })
-        }));
-        self.start_watchers();
-    }
-
-    /// Sets the delay between a removal and the callbacks of [`on_removed`](Self::on_removed), at most
-    /// 24 hours. Default: 2 minutes, in which Forge may still call for an installation that is being
-    /// uninstalled; 75 minutes for an installation in several products.
-    ///
-    /// An installation that Forge calls for within this time (after the first two minutes) was not
-    /// uninstalled: the callbacks don't run.
-    #[must_use]
-    pub fn removal_delay(self, delay: Duration) -> Self {
-        self.set("removal_delay", |settings| {
-            settings.removal_delay = Some(delay.min(MAX_DELAY));
-        });
-        self
-    }
-}
 
 /// A removal whose callbacks have not all succeeded.
 struct Pending {

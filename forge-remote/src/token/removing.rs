@@ -39,7 +39,7 @@ impl Keeper {
         if is_new {
             self.announcer.announce(installation_id);
         }
-        self.start_writing();
+        self.wake_writer();
         self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
             .await
     }
@@ -94,6 +94,6 @@ impl Keeper {
         removal.known = elapsed;
         memory.unremoved.insert(installation_id.to_owned());
         drop(memory);
-        self.start_writing();
+        self.wake_writer();
     }
 }

@@ -32,29 +32,29 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The pause between two attempts to open a store with a permanent problem.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-impl Keeper {
-    /// Starts the task that writes, if rows are waiting and no task is running.
-    pub(super) fn start_writing(self: &Arc<Self>) {
-        // Without a runtime the rows wait for the next token or for `flush`.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        {
-            let mut memory = self.memory();
-            if memory.gathering && memory.unwritten.len() >= BATCH {
-                memory.gathering = false;
-                self.hurry.notify_one();
-            }
-            if memory.writing || !memory.has_work(self.clock.elapsed()) {
-                return;
-            }
-            memory.writing = true;
+/// Starts the task that writes, if rows are waiting and no task is running.
+pub(super) fn start_writing(keeper: &Arc<Keeper>) {
+    // Without a runtime the rows wait for the next token or for `flush`.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    {
+        let mut memory = keeper.memory();
+        if memory.gathering && memory.unwritten.len() >= BATCH {
+            memory.gathering = false;
+            keeper.hurry.notify_one();
         }
-        // Not under the lock: a runtime that is ending drops the task at once, and its drop locks.
-        let writing = Writing::new(Arc::clone(self));
-        runtime.spawn(writing.run());
+        if memory.writing || !memory.has_work(keeper.clock.elapsed()) {
+            return;
+        }
+        memory.writing = true;
     }
+    // Not under the lock: a runtime that is ending drops the task at once, and its drop locks.
+    let writing = Writing::new(Arc::clone(keeper));
+    runtime.spawn(writing.run());
+}
 
+impl Keeper {
     /// Opens a store that could not be opened at launch.
     async fn open_late(&self) -> Result<(), OpenError> {
         let opened = connect(self).await;
@@ -319,7 +319,7 @@ impl Keeper {
                     "{waiting} changes are not yet written to {store}; they are retried"
                 )));
             }
-            self.start_writing();
+            start_writing(self);
             self.hurry.notify_one();
             // This can't fail: `self` holds the sender.
             let _ = rounds.changed().await;

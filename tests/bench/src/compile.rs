@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Spread;
 use crate::process::cpu_time;
+use crate::spread::Spread;
 
 const MANY_HANDLERS: usize = 500;
 const FEW_HANDLERS: usize = 50;

@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::load;
 use crate::process::{Server, build, serve_key_set};
+use crate::spread::Spread;
 use crate::tokens::Signer;
-use crate::{Spread, load};
 
 /// How many idle connections are opened; `CONNECTIONS` sets another number, below the limit of open files.
 const IDLE: usize = 900;

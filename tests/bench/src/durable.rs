@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::load;
 use crate::process::{Server, build, serve_key_set};
+use crate::spread::Spread;
 use crate::tokens::Signer;
-use crate::{Spread, load};
 
 /// The number of calls over one connection.
 const CALLS: usize = 2000;

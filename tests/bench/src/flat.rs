@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::load;
 use crate::process::{Server, build, serve_key_set};
+use crate::spread::Spread;
 use crate::tokens::Signer;
-use crate::{Spread, load};
 
 /// The tokens of the requests, which are sent repeatedly; they are valid for 25 minutes.
 const REQUESTS: usize = 20_000;

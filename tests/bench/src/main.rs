@@ -15,12 +15,14 @@ mod instructions;
 mod load;
 mod memory;
 mod process;
+mod spread;
 mod tokens;
 
 use std::process::Command;
 use std::time::Instant;
 
 use process::{Server, build, respond, send, serve_key_set};
+use spread::Spread;
 use tokens::Signer;
 
 fn main() {
@@ -55,33 +57,6 @@ fn main() {
         _ => println!(
             "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check, edit, first, memory, flat or all (ROUNDS=7 by default; `all` is without `first`, `memory` and `flat`)"
         ),
-    }
-}
-
-/// The least, median and greatest of some values.
-pub(crate) struct Spread(Vec<f64>);
-
-impl Spread {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        Self(values)
-    }
-
-    pub(crate) fn median(&self) -> f64 {
-        self.0[self.0.len() / 2]
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{:.2} ({:.2} to {:.2})",
-            self.median(),
-            self.0[0],
-            self.0[self.0.len() - 1]
-        )
     }
 }
 

@@ -1,8 +1,9 @@
 //! The memory that a server has after load: with the default features, and without.
 
 use crate::process::{Server, build, serve_key_set};
+use crate::spread::Spread;
 use crate::tokens::Signer;
-use crate::{Spread, compile, load};
+use crate::{compile, load};
 
 /// The requests of one round.
 const REQUESTS: usize = 20_000;

@@ -1,6 +1,6 @@
 //! Accepted attributes compile, and their handlers are served. Rejected ones are in `messages` and
 //! `tests/ui`.
-
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 // `places` names the runtime by another name.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use forge_remote::manifest::{DesiredManifest, ManifestFile, compare};
+use forge_remote::manifest::{DesiredManifest, ManifestFile};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 
@@ -23,19 +23,17 @@ fn every_kind_has_its_module_in_the_manifest() {
     }
     assert_eq!(after, fs::read_to_string(&golden).unwrap_or_default());
     let again = ManifestFile::parse(golden.clone(), Some(after.clone())).unwrap();
-    assert_eq!(compare(again.value(), &wanted), []);
+    assert_eq!(again.differences(&wanted), [""; 0]);
     assert_eq!(again.merged_with(&wanted, None).unwrap(), after);
 
     // Without the handlers, only hand-written entries remain.
     let generated = Registry::linked();
     let keys = generated.handlers().iter();
-    let nothing = DesiredManifest {
-        remotes: wanted.remotes.clone(),
-        removable: keys
-            .flat_map(|handler| [handler.key().to_owned(), handler.endpoint().to_owned()])
-            .collect(),
-        ..DesiredManifest::default()
-    };
+    let mut nothing = DesiredManifest::default();
+    nothing.remotes.clone_from(&wanted.remotes);
+    nothing.removable = keys
+        .flat_map(|handler| [handler.key().to_owned(), handler.endpoint().to_owned()])
+        .collect();
     let empty = again.merged_with(&nothing, None).unwrap();
     for trace in [
         "endpoint: log-time",
@@ -125,7 +123,7 @@ fn equivalent_events_in_the_other_form_are_preserved() {
             include: {propertyPaths: [\"issue.properties['k'].f\"]}
 ";
     let (file, text) = with_events("follow-trigger", FOLLOW);
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
 
     // The reverse: names for events that the code declares as objects without a filter.
@@ -134,8 +132,8 @@ fn equivalent_events_in_the_other_form_are_preserved() {
         - {eventType: avi:forge:upgraded:app, filter: {ignoreSelf: false}}
 ";
     let (file, text) = with_events("installed-trigger", INSTALLED);
-    let differences = compare(file.value(), &wanted);
-    assert_eq!(differences, [], "{text}");
+    let differences = file.differences(&wanted);
+    assert_eq!(differences, [""; 0], "{text}");
 
     for (old, new) in [
         ("avi:jira:deleted:issue", "avi:jira:updated:issue"),
@@ -146,7 +144,7 @@ fn equivalent_events_in_the_other_form_are_preserved() {
     ] {
         assert!(FOLLOW.contains(old), "{old}");
         let (file, _) = with_events("follow-trigger", &FOLLOW.replacen(old, new, 1));
-        assert!(!compare(file.value(), &wanted).is_empty(), "{new}");
+        assert!(!file.differences(&wanted).is_empty(), "{new}");
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
         let golden = ManifestFile::parse(golden.clone(), Some(fs::read_to_string(golden).unwrap()));
         let updated = file.merged_with(&wanted, None).unwrap();
@@ -169,7 +167,11 @@ fn a_page_that_names_a_handler_it_cannot_call_is_reported() {
         );
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages.yml");
         fs::write(&path, text).unwrap();
-        app().manifest_path(&path).check_manifest().unwrap_err()
+        app()
+            .manifest_path(&path)
+            .check_manifest()
+            .unwrap_err()
+            .to_string()
     };
     let report = page("overview");
     assert!(report.contains("confluence:globalPage `page`"), "{report}");

@@ -1,4 +1,5 @@
 //! The life cycle of key sets: fetched, refreshed, rotated, unavailable, unusable.
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
 
 mod clocks;
 mod first_fetch;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use forge_remote::handler;
 use forge_remote::kinds::*;
-use forge_remote::manifest::{DesiredManifest, ManifestFile, compare};
+use forge_remote::manifest::{DesiredManifest, ManifestFile};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use serde_json::json;
@@ -140,19 +140,19 @@ fn a_translated_name_is_preserved() {
         )
         .replace("description: Passes.", "description: Passes. # by hand");
     let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), translated);
 
     // Atlassian accepts no translated text in a merge check.
     let translated = text.replace("description: Passes.", "description: {i18n: pass}");
     let file = ManifestFile::parse("manifest.yml", Some(translated)).unwrap();
-    assert_eq!(compare(file.value(), &wanted).len(), 1);
+    assert_eq!(file.differences(&wanted).len(), 1);
 
     // Another text or object differs from the code's.
     for other in ["name: Notifying\n", "name: {value: notify}\n"] {
         let text = text.replace("name: Notify\n", other);
         let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
-        assert_eq!(compare(file.value(), &wanted).len(), 1, "{other}");
+        assert_eq!(file.differences(&wanted).len(), 1, "{other}");
     }
 }
 
@@ -164,7 +164,7 @@ fn hand_written_token_settings_of_a_remote_are_preserved() {
     let by_hand = text.replace("    baseUrl: https://backend.example.com\n", auth);
     assert_ne!(by_hand, text);
     let file = ManifestFile::parse("manifest.yml", Some(by_hand.clone())).unwrap();
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), by_hand);
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use forge_remote::handler;
-use forge_remote::manifest::{ManifestFile, Severity, check, compare, render};
+use forge_remote::manifest::{ManifestFile, Severity, check, render};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use forge_remote::testing::{Fit, Harness};
@@ -22,7 +22,7 @@ fn adopts(sections: &str, handlers: impl IntoIterator<Item = Registration>) {
     assert_eq!(registry.problems(), []);
     let wanted = registry.desired_manifest(&[remote]);
     let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
     let mut findings = check(&file, &wanted, &BTreeSet::new());
     findings.retain(|one| one.severity == Severity::Error);
@@ -65,7 +65,7 @@ fn a_pages_endpoint_may_lack_its_route() {
         Some(format!("{HEAD}{}", with_route.replace("/qr", "/other"))),
     );
     let wanted = Registry::of([handler!(qr_code)]).desired_manifest(&[Remote::new("backend")]);
-    assert_eq!(compare(other.unwrap().value(), &wanted).len(), 1);
+    assert_eq!(other.unwrap().differences(&wanted).len(), 1);
 }
 
 #[test]
@@ -163,13 +163,13 @@ fn tokens_may_be_requested_without_their_scopes() {
     let scopes: Vec<&str> = without.scopes.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(scopes, ["read:jira-work", "read:me"]);
     let without = of(app().without_token_scopes());
-    assert_eq!(compare(file.value(), &without), []);
+    assert_eq!(file.differences(&without), [""; 0]);
     assert_eq!(file.merged_with(&without, None).unwrap(), text);
     // A scope that is listed is needed.
     let listed = of(app()
         .without_token_scopes()
         .scopes(["read:app-system-token"]));
-    assert_eq!(compare(file.value(), &listed).len(), 1);
+    assert_eq!(file.differences(&listed).len(), 1);
 }
 
 #[web_trigger(key = "hook", endpoint = "hook-endpoint", path = "/hook")]
@@ -379,7 +379,7 @@ fn another_services_endpoint_is_not_removed() {
 
     wanted.foreign.insert("other-service".to_owned());
     assert_eq!(file.merged_with(&wanted, None).unwrap(), merged);
-    assert_eq!(compare(updated.value(), &wanted), []);
+    assert_eq!(updated.differences(&wanted), [""; 0]);
 
     // Removed by name, with its comment and the module that names it.
     wanted.foreign.clear();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::manifest::{ManifestFile, compare};
+use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::token::MemoryTokens;
@@ -107,7 +107,7 @@ fn the_entries_of_an_interval_are_replaced() {
         "{text}"
     );
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use forge_remote::handler;
-use forge_remote::manifest::{ManifestFile, compare};
+use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use forge_remote_tests::stores::Folder;
@@ -183,8 +183,9 @@ fn a_removable_entry_is_a_difference_until_it_is_removed() {
     let wanted = Registry::of([handler!(hook)]).desired_manifest(&[remote]);
     let page = "modules:\n  endpoint:\n    - key: hook\n      remote: backend\n      route:\n        path: /hook\n";
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{page}"))).unwrap();
-    let differences = compare(file.value(), &wanted);
-    let paths: Vec<String> = differences.iter().map(|one| one.path.to_string()).collect();
+    let differences = file.differences(&wanted);
+    let paths = differences.iter().filter_map(|one| one.split(' ').next());
+    let paths: Vec<&str> = paths.collect();
     assert_eq!(
         paths,
         [

@@ -13,10 +13,8 @@ fn page_findings(pages: &[&str], modules: &str) -> Vec<(&'static str, String)> {
     let text = format!("modules:\n{modules}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let pages = pages.iter().map(|page| (*page).to_owned()).collect();
-    let wanted = DesiredManifest {
-        allowed_pages: [("save".to_owned(), pages)].into(),
-        ..DesiredManifest::default()
-    };
+    let mut wanted = DesiredManifest::default();
+    wanted.allowed_pages.insert("save".to_owned(), pages);
     let found = check(&file, &wanted, &BTreeSet::new());
     let about_pages = |code| ["unknown-page", "open-admin-page"].contains(&code);
     let found = found.into_iter().filter(|one| about_pages(one.code));

@@ -9,8 +9,8 @@ use forge_remote::manifest::{
     DesiredManifest, Entry, ManifestError, ManifestFile, OwnedProperties, Scope,
 };
 use forge_remote::registry::Location;
-use forge_remote::serde_yaml::{self, Value};
 use forge_remote_fuzz::writes;
+use serde_yaml::Value;
 
 /// A SplitMix64 generator, which is small and the same on every machine.
 struct Random(u64);
@@ -45,22 +45,19 @@ impl Random {
 
 /// Returns a random handler set: up to four schedules and up to three bare endpoints.
 fn handlers(random: &mut Random) -> DesiredManifest {
-    let mut sections = DesiredManifest {
-        removable: ["gone".to_owned(), "gone-trigger".to_owned()].into(),
-        ..DesiredManifest::default()
-    };
+    let mut sections = DesiredManifest::default();
+    sections.removable = ["gone".to_owned(), "gone-trigger".to_owned()].into();
     let names = ["tick", "sync", "on", "n1e3", "a-b_c", "refresh-index"];
     let mut wanted: Vec<&str> = names.to_vec();
     random.shuffle(&mut wanted);
     let count = random.below(5);
-    let entry = |yaml: String| Entry {
-        item: serde_yaml::from_str(&yaml).unwrap(),
-        owned: OwnedProperties::All,
-        origins: vec![Location {
+    let entry = |yaml: String| {
+        let place = Location {
             file: "src/main.rs",
             line: 1,
             column: 1,
-        }],
+        };
+        Entry::from_yaml(&yaml, OwnedProperties::All, place).unwrap()
     };
     let mut token = false;
     for (at, name) in wanted.iter().take(count).enumerate() {
@@ -95,17 +92,15 @@ fn handlers(random: &mut Random) -> DesiredManifest {
     } else {
         ""
     };
-    sections.remotes.push(Entry {
-        owned: OwnedProperties::Present,
-        ..entry(format!("{{key: backend{url}}}"))
-    });
+    let mut remote = entry(format!("{{key: backend{url}}}"));
+    remote.owned = OwnedProperties::Present;
+    sections.remotes.push(remote);
     if token {
         let scope = |name: &str| Scope::new(name, vec!["because".into()]);
         sections.scopes.push(scope("read:app-system-token"));
-        sections.scopes.push(Scope {
-            impersonation: random.chance(40),
-            ..scope("read:jira-work")
-        });
+        let mut of_users = scope("read:jira-work");
+        of_users.impersonation = random.chance(40);
+        sections.scopes.push(of_users);
     }
     sections
 }

@@ -456,10 +456,8 @@ remotes:
 ";
     let file = ManifestFile::parse("manifest.yml", Some(only_endpoints.to_owned())).unwrap();
     let because = |name| Scope::new(name, vec!["because".to_owned()]);
-    let mut wanted = DesiredManifest {
-        scopes: ["read:jira-work", "write:jira-work"].map(because).into(),
-        ..DesiredManifest::default()
-    };
+    let mut wanted = DesiredManifest::default();
+    wanted.scopes = ["read:jira-work", "write:jira-work"].map(because).into();
     let noted = |wanted: &DesiredManifest| -> Vec<(String, usize)> {
         let found = check(&file, wanted, &BTreeSet::new());
         let found = found
@@ -483,10 +481,8 @@ fn the_file_and_the_code_agree_on_rolling_releases() {
     let managed = GOOD.replace("permissions:", "permissions:\n  enforcement: app-managed");
     let found = |text: &str, app_managed| -> Vec<(Severity, usize)> {
         let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
-        let wanted = DesiredManifest {
-            app_managed,
-            ..DesiredManifest::default()
-        };
+        let mut wanted = DesiredManifest::default();
+        wanted.app_managed = app_managed;
         let found = check(&file, &wanted, &BTreeSet::new());
         let found = found
             .iter()
@@ -532,10 +528,8 @@ fn an_app_id_that_is_not_accepted_is_a_warning() {
     const OTHER: &str = "00000000-0000-4000-8000-000000000001";
     let found = |text: &str, app_ids: &[&str]| {
         let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
-        let wanted = DesiredManifest {
-            app_ids: app_ids.iter().map(|id| (*id).to_owned()).collect(),
-            ..DesiredManifest::default()
-        };
+        let mut wanted = DesiredManifest::default();
+        wanted.app_ids = app_ids.iter().map(|id| (*id).to_owned()).collect();
         let found = check(&file, &wanted, &BTreeSet::new());
         let found = found.into_iter().filter(|one| one.code == "other-app-id");
         found

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::time::SystemTime;
 
 use forge_remote::fit::AppId;
-use forge_remote::manifest::{ManifestFile, Severity, check, compare, render, to_yaml};
+use forge_remote::manifest::{ManifestFile, Severity, check, render, to_yaml};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
@@ -308,7 +308,7 @@ async fn one_endpoint_of_two_modules() {
     let registry = Registry::of(ten::all());
     let file = manifest(text);
     let wanted = registry.desired_manifest(&[backend()]);
-    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.differences(&wanted), [""; 0]);
     assert_eq!(errors(&file, &registry), "");
     assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
     let app = ten::all().into_iter().fold(App::empty(), App::handler);
@@ -470,7 +470,7 @@ fn two_services_behind_one_remote() {
     }
     assert!(written.contains("key: tick\n"), "{written}");
     let updated = manifest(&written);
-    assert_eq!(compare(updated.value(), &wanted), []);
+    assert_eq!(updated.differences(&wanted), [""; 0]);
     let mut found = check(&updated, &wanted, &BTreeSet::new());
     found.retain(|one| one.severity == Severity::Error);
     assert!(found.is_empty(), "{found:#?}");

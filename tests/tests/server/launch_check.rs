@@ -321,7 +321,7 @@ fn a_check_fails_for_every_problem_that_ends_the_launch() {
         if !launch.contains(&named) {
             wrong.push(format!("the launch does not report {code}: {launch}"));
         }
-        let check = make().check_manifest().unwrap_err();
+        let check = make().check_manifest().unwrap_err().to_string();
         if !check.contains(&named) {
             wrong.push(format!("the check does not report {code}: {check}"));
         }
@@ -379,7 +379,7 @@ async fn tokens_that_were_set_too_late_fail_the_check() {
     tokens.open().await.unwrap();
     let late = || swept().token_store(tokens.clone().keys("a key that comes too late"));
     let launch = late().build().map(drop).unwrap_err().to_string();
-    let check = late().check_manifest().unwrap_err();
+    let check = late().check_manifest().unwrap_err().to_string();
     for text in [launch, check] {
         assert!(text.contains("error[bad-tokens]"), "{text}");
     }

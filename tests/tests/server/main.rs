@@ -1,4 +1,5 @@
 //! The server from outside: launch, requests, responses, the local platform.
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
 
 mod allowed_pages;
 mod app_ids;

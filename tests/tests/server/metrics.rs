@@ -15,7 +15,7 @@ use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, MemoryJobs,
     PastAttempts,
 };
-use forge_remote::metrics::{DURATION_BUCKETS, Kind, METRICS, Unit};
+use forge_remote::metrics::{DURATION_BUCKETS, METRICS, MetricKind, Unit};
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
 use forge_remote::token::MemoryTokens;
@@ -118,7 +118,7 @@ impl Scrape {
             let metric = METRICS.iter().find(|metric| {
                 let base = prometheus_name(metric.name, metric.kind, metric.unit);
                 let suffixes: &[&str] = match metric.kind {
-                    Kind::Histogram => &["_bucket", "_count", "_sum"],
+                    MetricKind::Histogram => &["_bucket", "_count", "_sum"],
                     _ => &[""],
                 };
                 suffixes
@@ -142,13 +142,17 @@ impl Scrape {
 }
 
 /// Returns a metric's name in Prometheus.
-fn prometheus_name(name: &str, kind: Kind, unit: Unit) -> String {
+fn prometheus_name(name: &str, kind: MetricKind, unit: Unit) -> String {
     let unit = if unit == Unit::Seconds {
         "_seconds"
     } else {
         ""
     };
-    let total = if kind == Kind::Counter { "_total" } else { "" };
+    let total = if kind == MetricKind::Counter {
+        "_total"
+    } else {
+        ""
+    };
     format!("{}{unit}{total}", name.replace('.', "_"))
 }
 

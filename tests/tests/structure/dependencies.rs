@@ -1,7 +1,7 @@
 //! The dependency graph is what `deny.toml` allows: licences, banned crates, sources.
 //!
-//! `cargo deny check` does the same and more, and takes minutes to install; this reads its file, so
-//! that `cargo test` holds the rules everywhere.
+//! `cargo deny check` does the same and takes minutes to install; this reads its file, so that `cargo test`
+//! holds the rules everywhere. Only cargo-deny compares advisories.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,21 +23,49 @@ fn texts<'a>(value: &'a Value, field: &str) -> Vec<&'a str> {
 }
 
 /// The packages of `Cargo.lock`, which has those of every platform and feature.
-fn locked() -> Vec<Value> {
+pub(crate) fn locked() -> Vec<Value> {
     let lock = read("Cargo.lock");
     lock["package"].as_array().expect("packages").clone()
 }
 
 #[test]
-fn every_dependency_is_from_crates_io() {
+fn every_source_is_allowed() {
+    let deny = read("deny.toml");
+    let sources = &deny["sources"];
+    for unknown in ["unknown-registry", "unknown-git"] {
+        assert_eq!(sources[unknown].as_str(), Some("deny"), "{unknown}");
+    }
+    // Without a list, cargo-deny allows crates.io.
+    let listed = sources.get("allow-registry").and_then(Value::as_array);
+    let listed = listed.map(|all| all.iter().filter_map(Value::as_str).collect());
+    let allowed: Vec<&str> = listed.unwrap_or_else(|| vec![CRATES_IO]);
+    assert!(sources.get("allow-git").is_none(), "read `allow-git` here");
     for package in locked() {
         let source = package.get("source").and_then(Value::as_str);
         assert!(
-            source.unwrap_or(CRATES_IO) == CRATES_IO,
+            source.is_none_or(|source| allowed.contains(&source)),
             "{} is from {source:?}",
             package["name"].as_str().unwrap_or_default()
         );
     }
+}
+
+#[test]
+fn no_requirement_is_a_wildcard() {
+    let bans = &read("deny.toml")["bans"];
+    assert_eq!(bans["wildcards"].as_str(), Some("deny"));
+    assert_eq!(bans["allow-wildcard-paths"].as_bool(), Some(true));
+    let metadata = crate::cargo_metadata(&["--no-deps", "--offline"]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    let requirements = packages.iter().flat_map(|package| {
+        let needed = package["dependencies"].as_array().expect("a list").iter();
+        needed.map(move |one| (&package["name"], one))
+    });
+    let wild: Vec<_> = requirements
+        .filter(|(_, one)| one["req"] == "*" && one["path"].is_null())
+        .map(|(package, one)| format!("{package}: {}", one["name"]))
+        .collect();
+    assert!(wild.is_empty(), "give these a version: {wild:?}");
 }
 
 #[test]
@@ -66,6 +94,45 @@ fn the_framework_needs_few_crates() {
             crates.len() <= bound,
             "forge-remote with the features `{features}` needs {} crates, more than {bound}: {crates:#?}",
             crates.len()
+        );
+    }
+}
+
+/// `configuration.md` and the README have the number of crates that each feature adds.
+#[test]
+fn the_documented_numbers_of_crates_are_right() {
+    let page = crate::repository().join("forge-remote/src/docs/configuration.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let readme = fs::read_to_string(crate::repository().join("README.md")).expect("the README");
+    let count = |features: &str| crate::needed("forge-remote", "no-dev", features).len();
+    for (feature, needs) in [
+        ("cli", ""),
+        ("dev", "cli"),
+        ("testing", "dev"),
+        ("cron", ""),
+        ("metrics", ""),
+    ] {
+        let added = count(feature) - count(needs);
+        let number = match added {
+            0 => "none".to_owned(),
+            _ => added.to_string(),
+        };
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{feature}` |")))
+            .unwrap_or_else(|| panic!("configuration.md lacks {feature}"));
+        let cell = row
+            .trim_end_matches(" |")
+            .rsplit("| ")
+            .next()
+            .unwrap_or_default();
+        let has_number = cell == number || cell.starts_with(&format!("{number}: "));
+        assert!(has_number, "`{feature}` adds {added}: {row}");
+        assert!(
+            [")", " crates)"]
+                .iter()
+                .any(|end| readme.contains(&format!("`{feature}` ({number}{end}"))),
+            "README.md: `{feature}` adds {added}"
         );
     }
 }
@@ -172,11 +239,12 @@ fn every_licence_is_allowed() {
     assert!(rejected.is_empty(), "not in deny.toml: {rejected:#?}");
 }
 
-/// The names and licences of the packages that are built on this platform with every feature. The
-/// lock file also has optional dependencies that nothing asks for.
+/// The names and licences of the packages that are built on any platform with every feature. The lock
+/// file also has optional dependencies that nothing asks for.
 fn built() -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--workspace", "--all-features", "--locked"])
+        .args(["--target", "all"])
         .args(["--prefix", "none", "--format", "{p}|{l}"])
         .current_dir(crate::repository())
         .output()

@@ -26,7 +26,24 @@ const SOURCES: &[&str] = &[
 ];
 
 /// Where integration tests, benchmarks and examples are.
-const TESTS: &[&str] = &["tests/tests", "tests/bench/src", "examples"];
+const TESTS: &[&str] = &[
+    "examples",
+    "fuzz/fuzz_targets",
+    "fuzz/tests",
+    "tests/api/src",
+    "tests/bench/src",
+    "tests/tests",
+];
+
+/// Where files of JavaScript are.
+const SCRIPTS: &[&str] = &[
+    ".ci",
+    "forge-remote/src/console/page",
+    "tests/browser",
+    "tests/jose",
+    "tests/conformance",
+    "tests/restate",
+];
 
 #[test]
 fn no_source_file_is_longer_than_600_lines() {
@@ -63,6 +80,24 @@ fn no_file_of_tests_is_longer_than_600_lines() {
         }
     }
     assert!(long.is_empty(), "split these by behaviour: {long:#?}");
+}
+
+#[test]
+fn no_script_is_longer_than_600_lines() {
+    let mut long = Vec::new();
+    for folder in SCRIPTS {
+        let folder = crate::repository().join(folder);
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let file = entry.expect("an entry").path();
+            let name = file.file_name().expect("a name").to_string_lossy();
+            let is_script = name.ends_with(".mjs") || name.ends_with(".js");
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if is_script && text.lines().count() > MAX_LINES {
+                long.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(long.is_empty(), "split these by what they hold: {long:#?}");
 }
 
 /// Each attribute's kind is where its name says.
@@ -122,8 +157,78 @@ fn the_tests_readme_names_every_file() {
             missing.push(name);
         }
     }
+    let mut shared = Vec::new();
+    rust_files(&tests.join("src"), &mut shared);
+    for file in shared {
+        let name = file.strip_prefix(tests.join("src")).expect("a file there");
+        let name = name.to_string_lossy().replace('\\', "/");
+        let is_helper = !name.contains('/') && name != "lib.rs";
+        if is_helper && !readme.contains(&format!("`{name}`")) {
+            missing.push(name);
+        }
+    }
     assert!(
         missing.is_empty(),
         "tests/README.md names none of {missing:#?}"
+    );
+}
+
+#[test]
+fn the_tests_readme_names_no_file_that_is_gone() {
+    let tests = crate::repository().join("tests");
+    let readme = std::fs::read_to_string(tests.join("README.md")).expect("a README");
+    let (behaviour, rest) = readme.split_once("\nElsewhere:").expect("both tables");
+    let (_, behaviour) = behaviour
+        .split_once("## Behaviour to file")
+        .expect("the table");
+    let (_, shared) = rest.split_once("## Shared parts").expect("the table");
+    let mut gone = Vec::new();
+    for (table, folder) in [(behaviour, "tests"), (shared, "src")] {
+        for row in table.lines().filter(|line| line.starts_with("| ")) {
+            // Of the behaviours the last cell, of the shared parts the first.
+            let mut cells = row.trim_matches('|').split('|');
+            let cell = if folder == "tests" {
+                cells.next_back()
+            } else {
+                cells.next()
+            };
+            for name in cell.unwrap_or_default().split('`').skip(1).step_by(2) {
+                let path = tests.join(folder).join(name);
+                let exists = path.exists() || path.with_extension("rs").exists();
+                if !exists && !tests.join(name).exists() {
+                    gone.push(name.to_owned());
+                }
+            }
+        }
+    }
+    assert!(gone.is_empty(), "tests/README.md names {gone:#?}");
+}
+
+/// A payload that is missing in the list is read by no fuzz target and by no test of odd bodies.
+#[test]
+fn every_payload_is_in_the_list_of_payloads() {
+    let kinds = crate::repository().join("forge-remote/src/kinds");
+    let list = std::fs::read_to_string(kinds.join("payloads.rs")).expect("the list");
+    let mut files = Vec::new();
+    rust_files(&kinds, &mut files);
+    let mut payloads = BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        for (_, after) in text
+            .match_indices("\npayload!(")
+            .map(|(at, start)| text.split_at(at + start.len()))
+        {
+            let name = after.split(|char: char| !char.is_alphanumeric()).next();
+            payloads.insert(name.unwrap_or_default().to_owned());
+        }
+    }
+    // The others are parts of these.
+    payloads.retain(|name| name.ends_with("Request") || name.ends_with("Event"));
+    payloads.remove("PullRequest");
+    assert!(payloads.len() > 10, "{payloads:?}");
+    payloads.retain(|name| !list.contains(name.as_str()));
+    assert!(
+        payloads.is_empty(),
+        "add these to kinds/payloads.rs: {payloads:?}"
     );
 }

@@ -1,6 +1,6 @@
 //! A layer imports only layers below it, and files do not import each other in a cycle.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::modules::Crate;
 
@@ -39,10 +39,7 @@ const LAYERS: &[&str] = &[
 ];
 
 fn source(krate: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .join(krate)
-        .join("src")
+    crate::repository().join(krate).join("src")
 }
 
 /// The first part of a file's path: `token` of `token/keeper.rs` and of `token.rs`.
@@ -70,24 +67,55 @@ fn layers_import_downwards_only() {
     );
 }
 
+/// Every folder of sources that this repository has.
+const CRATES: &[&str] = &[
+    "forge-remote",
+    "forge-remote-attacks",
+    "forge-remote-build",
+    "forge-remote-fit",
+    "forge-remote-macros",
+    "forge-remote-restate",
+    "forge-remote-river",
+    "forge-remote-schema",
+    "fuzz",
+    "tests",
+    "tests/api",
+    "tests/bench",
+];
+
+/// The crates, and the examples.
+fn sources() -> impl Iterator<Item = (String, Crate)> {
+    let examples = std::fs::read_dir(crate::repository().join("examples"));
+    let examples = examples.expect("the examples");
+    let examples = examples.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let examples = examples.map(|name| format!("examples/{name}"));
+    let crates = CRATES.iter().map(|name| (*name).to_owned());
+    let crates = crates.chain(examples).filter(|name| source(name).is_dir());
+    crates.map(|name| {
+        let read = Crate::read(&source(&name));
+        (name, read)
+    })
+}
+
 #[test]
 fn files_form_no_cycle() {
-    let crates = [
-        "forge-remote",
-        "forge-remote-attacks",
-        "forge-remote-fit",
-        "forge-remote-macros",
-        "forge-remote-restate",
-        "forge-remote-river",
-        "forge-remote-schema",
-        "forge-remote-build",
-    ];
-    let cycles: Vec<_> = crates
-        .iter()
-        .flat_map(|krate| Crate::read(&source(krate)).cycles())
-        .collect();
+    let cycles: Vec<_> = sources().flat_map(|(_, read)| read.cycles()).collect();
     assert!(
         cycles.is_empty(),
         "files import one another in cycles: {cycles:#?}"
     );
+}
+
+/// A reader finds where a name is from, and so does `files_form_no_cycle`.
+#[test]
+fn files_import_by_name() {
+    let globs: Vec<_> = sources()
+        .flat_map(|(name, read)| {
+            let globs = read.globs().into_iter();
+            globs
+                .map(move |place| format!("{name}/src/{place}"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(globs.is_empty(), "name the imported items: {globs:#?}");
 }

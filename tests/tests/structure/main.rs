@@ -1,6 +1,7 @@
 //! The structure of the source, the packages and the dependency graph.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api;
 mod dependencies;
 mod docs;
 mod field;
@@ -10,6 +11,7 @@ mod metrics;
 mod modules;
 mod packages;
 mod readme;
+mod source;
 mod verifier;
 mod words;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use forge_remote::metrics::{Kind, METRICS, Metric, Unit};
+use forge_remote::metrics::{METRICS, Metric, MetricKind, Unit};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -18,7 +18,7 @@ fn in_prometheus(metric: &Metric) -> String {
         _ => "",
     };
     let total = match metric.kind {
-        Kind::Counter => "_total",
+        MetricKind::Counter => "_total",
         _ => "",
     };
     format!("{name}{unit}{total}")
@@ -28,7 +28,7 @@ fn in_prometheus(metric: &Metric) -> String {
 fn series_of(metric: &Metric) -> Vec<String> {
     let name = in_prometheus(metric);
     match metric.kind {
-        Kind::Histogram => ["bucket", "count", "sum"]
+        MetricKind::Histogram => ["bucket", "count", "sum"]
             .map(|part| format!("{name}_{part}"))
             .to_vec(),
         _ => vec![name],

@@ -3,32 +3,97 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use crate::source::{MethodCall, Module, ModulePath};
 
-/// A path into a module, from the crate's root: `["app", "serve"]`.
-type ModulePath = Vec<String>;
-
-/// One path that a module names, with its line.
-#[derive(Debug)]
-struct Named {
-    line: usize,
-    segments: Vec<String>,
-    is_reexport: bool,
-}
-
-/// One source file as a module.
-#[derive(Debug)]
-pub(crate) struct Module {
-    /// The file, from the crate's `src`.
-    pub(crate) file: String,
-    /// Lines of source, without the lines of inline test modules.
-    pub(crate) lines: usize,
-    named: Vec<Named>,
-    /// The paths that `pub use`, `#[macro_export]` and a module of one glob give to other items.
-    reexports: BTreeMap<ModulePath, ModulePath>,
-}
+/// Methods of this workspace whose names other types outside of it have too: a call of such a name
+/// doesn't show whose it is, unless it is `self`'s.
+const COMMON_METHODS: &[&str] = &[
+    "chain",
+    "accepts",
+    "add",
+    "all",
+    "and",
+    "any",
+    "at",
+    "bearer",
+    "bind",
+    "body",
+    "bytes",
+    "chunk",
+    "clone",
+    "commit",
+    "contains",
+    "context",
+    "count",
+    "diff",
+    "encode",
+    "end",
+    "enter",
+    "entry",
+    "exists",
+    "extend",
+    "find",
+    "finish",
+    "first",
+    "fit",
+    "flush",
+    "forget",
+    "get",
+    "handle",
+    "has_endpoint",
+    "header",
+    "help",
+    "identity_key",
+    "index",
+    "info",
+    "into_parts",
+    "into_value",
+    "is_empty",
+    "is_mapping",
+    "keep_alive",
+    "keys",
+    "kill",
+    "last",
+    "layer",
+    "len",
+    "level",
+    "lines",
+    "log",
+    "merge",
+    "metadata",
+    "mistakes",
+    "name",
+    "now",
+    "options",
+    "peek",
+    "plus",
+    "post",
+    "property",
+    "push",
+    "put",
+    "query",
+    "register",
+    "rest",
+    "run",
+    "scope",
+    "second",
+    "set",
+    "shutdown",
+    "source",
+    "starts_with",
+    "status",
+    "subscribe",
+    "system",
+    "take",
+    "token",
+    "wait",
+    "watch",
+    "workers",
+    "write",
+    "write_all",
+    "write_str",
+];
 
 /// An import: the file and line that names an item, and the file that holds it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +108,12 @@ pub(crate) struct Import {
 pub(crate) struct Crate {
     pub(crate) modules: BTreeMap<ModulePath, Module>,
     reexports: BTreeMap<ModulePath, ModulePath>,
+    /// The modules that are built for tests only.
+    tests: BTreeSet<ModulePath>,
+    /// How many functions have a name.
+    functions: BTreeMap<String, usize>,
+    /// The inherent methods of a name, each with its type and its file.
+    methods: BTreeMap<String, Vec<(String, String)>>,
 }
 
 impl Crate {
@@ -61,51 +132,123 @@ impl Crate {
     fn of(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut modules = BTreeMap::new();
         let mut reexports = BTreeMap::new();
+        let mut tests = BTreeSet::new();
+        let mut functions = BTreeMap::new();
+        let mut methods: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (name, text) in files {
             let path = module_path(&name);
             let mut module = Module::parse(name, &path, &text);
             reexports.append(&mut module.reexports);
+            tests.append(&mut module.tests);
+            for name in std::mem::take(&mut module.functions) {
+                *functions.entry(name).or_insert(0) += 1;
+            }
+            for (owner, name) in std::mem::take(&mut module.methods) {
+                let of_name = methods.entry(name).or_default();
+                of_name.push((owner, module.file.clone()));
+            }
             modules.insert(path, module);
         }
-        Self { modules, reexports }
+        Self {
+            modules,
+            reexports,
+            tests,
+            functions,
+            methods,
+        }
     }
 
-    /// The imports between this crate's files. Items that a module re-exports count as imports of
-    /// the file that defines them. A re-export is an import too, but for a `mod.rs` or `lib.rs` that
-    /// lists the items of the same folder.
+    /// The imports between this crate's files.
+    ///
+    /// Items that a module re-exports count as imports of the file that defines them, and a call of a
+    /// method as one of the file with the method. A `mod.rs` or `lib.rs` that has only modules and
+    /// re-exports is an index: it imports nothing of its folder. With items (see `has_items`), it is a file as
+    /// any other, and imported by each file outside its folder that names an item through it.
     pub(crate) fn imports(&self) -> BTreeSet<Import> {
         let mut imports = BTreeSet::new();
-        for module in self.modules.values() {
-            for named in &module.named {
-                let Some(to) = self.resolve(&named.segments, 0) else {
-                    continue;
-                };
-                let is_listed = named.is_reexport && module.is_index_of(&to.file);
-                if to.file != module.file && !is_listed {
+        let is_test = |path: &ModulePath| self.tests.iter().any(|test| path.starts_with(test));
+        for (_, module) in self.modules.iter().filter(|(path, _)| !is_test(path)) {
+            let mut add = |line: usize, to: &str| {
+                if to != module.file {
                     imports.insert(Import {
                         from: module.file.clone(),
-                        line: named.line,
-                        to: to.file.clone(),
+                        line,
+                        to: to.to_owned(),
                     });
+                }
+            };
+            for named in &module.named {
+                let mut through = Vec::new();
+                let Some(to) = self.resolve(&named.segments, &mut through) else {
+                    continue;
+                };
+                let is_index = !module.has_items && module.is_index_of(&to.file);
+                if !(named.is_reexport && is_index) {
+                    add(named.line, &to.file);
+                }
+                let rooms = through.iter().filter(|room| room.has_items);
+                for room in rooms.filter(|room| !room.is_index_of(&module.file)) {
+                    add(named.line, &room.file);
+                }
+            }
+            for call in &module.calls {
+                if let Some(to) = self.method(module, call) {
+                    add(call.line, to);
                 }
             }
         }
         imports
     }
 
-    /// The module that holds the item at this path.
-    fn resolve(&self, path: &[String], depth: usize) -> Option<&Module> {
+    /// The file of the method that a module calls: by the type, if it is known, otherwise by the name,
+    /// if the crate has one function of that name.
+    fn method(&self, caller: &Module, call: &MethodCall) -> Option<&str> {
+        let methods = self.methods.get(&call.name)?.iter();
+        let files: BTreeSet<&str> = methods
+            .filter(|(owner, _)| match &call.owner {
+                Some(known) => owner == known,
+                None => {
+                    let is_common = COMMON_METHODS.contains(&call.name.as_str());
+                    self.functions.get(&call.name) == Some(&1) && !is_common
+                }
+            })
+            .map(|(_, file)| file.as_str())
+            .collect();
+        let is_own = files.contains(caller.file.as_str());
+        let mut files = files.into_iter().filter(|_| !is_own);
+        let first = files.next()?;
+        files.next().is_none().then_some(first)
+    }
+
+    /// The lines that import everything of a module by `*`.
+    pub(crate) fn globs(&self) -> Vec<String> {
+        let modules = self.modules.values();
+        let lines = modules.flat_map(|module| {
+            let lines = module.globs.iter();
+            lines.map(|line| format!("{}:{line}", module.file))
+        });
+        lines.collect()
+    }
+
+    /// The module that holds the item at this path. `through` gets the modules that re-export it.
+    fn resolve<'a>(&'a self, path: &[String], through: &mut Vec<&'a Module>) -> Option<&'a Module> {
         // A module may re-export an item with the module's name from itself.
-        for length in (1..=path.len()).filter(|_| depth < 8) {
+        for length in (1..=path.len()).filter(|_| through.len() < 8) {
             // A macro and a module may have one name: the rest of the path is in the module.
             if length < path.len() && self.modules.contains_key(&path[..length]) {
                 continue;
             }
             if let Some(origin) = self.reexports.get(&path[..length]) {
+                through.extend(self.holder(&path[..length - 1]));
                 let origin = [origin, &path[length..]].concat();
-                return self.resolve(&origin, depth + 1);
+                return self.resolve(&origin, through);
             }
         }
+        self.holder(path)
+    }
+
+    /// The module of the longest beginning of a path that is one.
+    fn holder(&self, path: &[String]) -> Option<&Module> {
         (0..=path.len())
             .rev()
             .find_map(|length| self.modules.get(&path[..length]))
@@ -147,270 +290,7 @@ impl Crate {
     }
 }
 
-impl Module {
-    fn parse(file: String, path: &ModulePath, text: &str) -> Self {
-        let tokens = TokenStream::from_str(text).expect("Rust source");
-        let mut module = Self {
-            file,
-            lines: text.lines().count(),
-            named: Vec::new(),
-            reexports: BTreeMap::new(),
-        };
-        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        let children: BTreeSet<String> = children(&tokens);
-        module.collect(&tokens, path, &children);
-        module
-    }
-
-    /// Whether this is the `mod.rs` or `lib.rs` of the folder that has the file.
-    fn is_index_of(&self, file: &str) -> bool {
-        let index = ["mod.rs", "lib.rs", "main.rs"];
-        let folder = index.iter().find_map(|name| self.file.strip_suffix(name));
-        folder.is_some_and(|folder| file.starts_with(folder))
-    }
-
-    fn collect(&mut self, tokens: &[TokenTree], path: &ModulePath, children: &BTreeSet<String>) {
-        let mut at = 0;
-        let mut is_public = false;
-        while at < tokens.len() {
-            if let Some(after) = test_only(tokens, at) {
-                if let (Some(first), Some(last)) = (tokens.get(at), tokens.get(after - 1)) {
-                    let span = last.span().end().line - first.span().start().line;
-                    self.lines = self.lines.saturating_sub(span + 1);
-                }
-                at = after;
-                continue;
-            }
-            match &tokens[at] {
-                TokenTree::Ident(ident) => {
-                    let word = ident.to_string();
-                    if let Some((name, inner, after)) = inline_module(tokens, at) {
-                        let inside = [path.as_slice(), &[name]].concat();
-                        if let Some(origin) = one_glob(&inner, &inside) {
-                            self.reexports.insert(inside.clone(), origin);
-                        }
-                        self.collect(&inner, &inside, &BTreeSet::new());
-                        at = after;
-                        continue;
-                    }
-                    if let Some(name) = exported_macro(tokens, at) {
-                        let here = [path.as_slice(), std::slice::from_ref(&name)].concat();
-                        self.reexports.insert(vec![name], here);
-                    }
-                    // `$crate` is a path's beginning, any other variable is part of one.
-                    let follows_path = at > 0
-                        && (is_punct(&tokens[at - 1], ':')
-                            || is_punct(&tokens[at - 1], '$') && word != "crate");
-                    let is_use = at > 0 && is_word(&tokens[at - 1], "use");
-                    if word == "pub" {
-                        is_public = true;
-                    }
-                    let starts = matches!(word.as_str(), "crate" | "super" | "self")
-                        || children.contains(&word);
-                    if starts && !follows_path && path_follows(tokens, at) {
-                        let is_reexport = is_use && is_public;
-                        self.tree(tokens, &mut at, Vec::new(), path, is_reexport);
-                        continue;
-                    }
-                }
-                TokenTree::Punct(punct) if punct.as_char() == ';' => is_public = false,
-                TokenTree::Group(group) => {
-                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                    self.collect(&inner, path, children);
-                    if group.delimiter() == Delimiter::Brace {
-                        is_public = false;
-                    }
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-    }
-
-    /// Reads one path or tree of paths that starts at `at`.
-    fn tree(
-        &mut self,
-        tokens: &[TokenTree],
-        at: &mut usize,
-        mut segments: Vec<String>,
-        path: &ModulePath,
-        is_reexport: bool,
-    ) {
-        let mut line = 0;
-        loop {
-            match tokens.get(*at) {
-                Some(TokenTree::Ident(ident)) => {
-                    line = ident.span().start().line;
-                    segments.push(ident.to_string());
-                    *at += 1;
-                }
-                Some(TokenTree::Punct(star)) if star.as_char() == '*' => {
-                    *at += 1;
-                    self.add(line, segments, path, is_reexport, None);
-                    return;
-                }
-                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                    let mut inside = 0;
-                    while inside < inner.len() {
-                        self.tree(&inner, &mut inside, segments.clone(), path, is_reexport);
-                        while inside < inner.len() && !is_punct(&inner[inside], ',') {
-                            inside += 1;
-                        }
-                        inside += 1;
-                    }
-                    *at += 1;
-                    return;
-                }
-                _ => break,
-            }
-            let is_path = tokens.get(*at).is_some_and(|one| is_punct(one, ':'))
-                && tokens.get(*at + 1).is_some_and(|one| is_punct(one, ':'));
-            if !is_path {
-                break;
-            }
-            *at += 2;
-        }
-        let alias = match (tokens.get(*at), tokens.get(*at + 1)) {
-            (Some(word), Some(TokenTree::Ident(alias))) if is_word(word, "as") => {
-                Some(alias.to_string())
-            }
-            _ => None,
-        };
-        self.add(line, segments, path, is_reexport, alias);
-    }
-
-    fn add(
-        &mut self,
-        line: usize,
-        segments: Vec<String>,
-        path: &ModulePath,
-        is_reexport: bool,
-        alias: Option<String>,
-    ) {
-        let Some(absolute) = absolute(segments, path) else {
-            return;
-        };
-        if is_reexport && let Some(item) = absolute.last() {
-            let item = alias.unwrap_or_else(|| item.clone());
-            let name = [path.as_slice(), &[item]].concat();
-            self.reexports.insert(name, absolute.clone());
-        }
-        self.named.push(Named {
-            line,
-            segments: absolute,
-            is_reexport,
-        });
-    }
-}
-
-/// A path from the crate's root. `crate`, `super` and `self` are resolved.
-fn absolute(segments: Vec<String>, path: &ModulePath) -> Option<ModulePath> {
-    let mut base = match segments.first().map(String::as_str) {
-        Some("crate") => Vec::new(),
-        _ => path.clone(),
-    };
-    for segment in segments {
-        match segment.as_str() {
-            "crate" | "self" => {}
-            "super" => {
-                base.pop()?;
-            }
-            _ => base.push(segment),
-        }
-    }
-    Some(base)
-}
-
-/// The names of the modules that a file declares in separate files.
-fn children(tokens: &[TokenTree]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for window in tokens.windows(3) {
-        if let [word, TokenTree::Ident(name), end] = window
-            && is_word(word, "mod")
-            && is_punct(end, ';')
-        {
-            names.insert(name.to_string());
-        }
-    }
-    names
-}
-
-/// Where an item behind `#[cfg(test)]` that begins at `at` ends.
-fn test_only(tokens: &[TokenTree], at: usize) -> Option<usize> {
-    let TokenTree::Group(attribute) = tokens.get(at + 1)? else {
-        return None;
-    };
-    let text = attribute.stream().to_string().replace(' ', "");
-    if !is_punct(&tokens[at], '#') || text != "cfg(test)" {
-        return None;
-    }
-    let mut end = at + 2;
-    loop {
-        match tokens.get(end)? {
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => break,
-            one if is_punct(one, ';') => break,
-            _ => end += 1,
-        }
-    }
-    Some(end + 1)
-}
-
-/// The name and the content of a module in braces that begins at `at`, and where it ends. In a macro,
-/// the name may be a variable.
-fn inline_module(tokens: &[TokenTree], at: usize) -> Option<(String, Vec<TokenTree>, usize)> {
-    if !is_word(&tokens[at], "mod") {
-        return None;
-    }
-    let mut next = at + 1;
-    if is_punct(tokens.get(next)?, '$') {
-        next += 1;
-    }
-    let name = tokens.get(next)?.to_string();
-    let TokenTree::Group(body) = tokens.get(next + 1)? else {
-        return None;
-    };
-    let inner = body.stream().into_iter().collect();
-    Some((name, inner, next + 2))
-}
-
-/// The path of a module that only re-exports everything of another one.
-fn one_glob(tokens: &[TokenTree], path: &ModulePath) -> Option<ModulePath> {
-    let text: String = tokens.iter().map(|token| format!("{token} ")).collect();
-    let text = text.replace(' ', "");
-    let glob = text.strip_prefix("pubuse")?.strip_suffix("::*;")?;
-    let is_one = glob
-        .chars()
-        .all(|one| one.is_alphanumeric() || "_:".contains(one));
-    let segments = glob.split("::").map(str::to_owned).collect();
-    is_one.then(|| absolute(segments, path))?
-}
-
-/// The name of a macro that begins at `at`, if `#[macro_export]` puts it at the crate's root.
-fn exported_macro(tokens: &[TokenTree], at: usize) -> Option<String> {
-    if !is_word(&tokens[at], "macro_rules") {
-        return None;
-    }
-    let attributes = tokens[..at].rchunks_exact(2);
-    let mut attributes = attributes.take_while(|pair| is_punct(&pair[0], '#'));
-    attributes.find(|pair| pair[1].to_string().contains("macro_export"))?;
-    Some(tokens.get(at + 2)?.to_string())
-}
-
-fn path_follows(tokens: &[TokenTree], at: usize) -> bool {
-    tokens.get(at + 1).is_some_and(|one| is_punct(one, ':'))
-        && tokens.get(at + 2).is_some_and(|one| is_punct(one, ':'))
-}
-
-fn is_punct(token: &TokenTree, char: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
-}
-
-fn is_word(token: &TokenTree, word: &str) -> bool {
-    matches!(token, TokenTree::Ident(ident) if ident == word)
-}
-
-/// The module that a file holds. Files of unit tests are separate modules.
+/// The module that a file holds. Files of unit tests are modules for them.
 fn module_path(file: &str) -> ModulePath {
     let name = file.strip_suffix(".rs").unwrap_or(file);
     let mut path: ModulePath = name.split('/').map(str::to_owned).collect();
@@ -442,7 +322,7 @@ pub(crate) fn all_rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Unit tests in separate files: `tests.rs`, `merge_tests.rs`.
+/// Unit tests in files for them: `tests.rs`, `merge_tests.rs`.
 pub(crate) fn is_test_file(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     name == "tests" || name.ends_with("_tests")
@@ -475,23 +355,90 @@ mod tests {
                 "a parent's parent",
                 "mod inner { use super::super::b::Item; }",
             ),
+            ("a parameter's type", "fn f(_: crate::b::Item) {}"),
             ("a path in braces", "use crate::{b::{Item as Other}};"),
+            ("a module by its name", "use crate::b; fn f(_: b::Item) {}"),
+            (
+                "a module by another name",
+                "use crate::{b as c}; fn f(_: c::Item) {}",
+            ),
+            ("a method", "fn f(item: impl Sized) { item.only_here() }"),
+            ("a method's path", "fn f() { Item::only_here(1) }"),
+            (
+                "a method of `self`",
+                "impl Item { fn f(&self) { self.twice() } }",
+            ),
+            (
+                "a method of `Self`",
+                "impl Trait for Item { fn f() { Self::twice() } }",
+            ),
         ];
-        let lib = "mod a; mod b; pub use b::Item; pub mod private { pub use crate::b::*; }";
-        let b =
-            "pub struct Item(crate::a::Part);\n#[macro_export]\nmacro_rules! b_macro { () => {} }";
+        let lib = "mod a; mod b; mod c; pub use b::Item; pub mod private { pub use crate::b::*; }";
+        let b = "pub struct Item(crate::a::Part);\n\
+            impl Item { pub fn only_here(&self) {} pub fn twice(&self) {} }\n\
+            #[macro_export]\nmacro_rules! b_macro { () => {} }";
+        let c = "struct Other; impl Other { fn twice(&self) {} }";
         for (form, a) in forms {
-            let found = cycles(&[("lib.rs", lib), ("a.rs", a), ("b.rs", b)]);
+            let found = cycles(&[("lib.rs", lib), ("a.rs", a), ("b.rs", b), ("c.rs", c)]);
             assert_eq!(found, [["a.rs", "b.rs"]], "{form}");
+        }
+    }
+
+    #[test]
+    fn methods_of_other_types_are_no_imports() {
+        let lib = "mod a; mod b; mod c;";
+        let b = "pub struct Item(crate::a::Part); impl Item { pub fn twice(&self) {} }";
+        let c = "struct Other; impl Other { fn twice(&self) {} }";
+        for a in [
+            "fn f(other: impl Sized) { other.twice() }",
+            "struct Mine; impl Mine { fn f(&self) { self.twice() } }",
+            "struct Item; impl Item { fn twice(&self) { self.twice() } }",
+        ] {
+            let found = cycles(&[("lib.rs", lib), ("a.rs", a), ("b.rs", b), ("c.rs", c)]);
+            assert!(found.is_empty(), "{a}: {found:?}");
         }
     }
 
     #[test]
     fn a_folders_index_may_list_its_files() {
         let lib = "mod a; pub use a::Item;";
+        let index = "mod item; mod part; pub use item::Item; pub use part::Part;";
+        let item = "pub struct Item(super::Part);";
+        let part = "pub struct Part;";
+        let files = [
+            ("lib.rs", lib),
+            ("a/mod.rs", index),
+            ("a/item.rs", item),
+            ("a/part.rs", part),
+        ];
+        let found = cycles(&files);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn an_index_with_items_is_a_file_as_any_other() {
+        let lib = "mod a; mod b;";
         let index = "mod item; pub use item::Item; pub struct Part;";
         let item = "pub struct Item(super::Part);";
         let found = cycles(&[("lib.rs", lib), ("a/mod.rs", index), ("a/item.rs", item)]);
-        assert!(found.is_empty(), "{found:?}");
+        assert_eq!(found, [["a/item.rs", "a/mod.rs"]]);
+        let index = "mod item; pub use item::Item; fn f() { crate::b::f() }";
+        let b = "fn f(_: crate::a::Item) {}";
+        let item = "pub struct Item;";
+        let files = [
+            ("lib.rs", lib),
+            ("a/mod.rs", index),
+            ("a/item.rs", item),
+            ("b.rs", b),
+        ];
+        assert_eq!(cycles(&files), [["a/mod.rs", "b.rs"]]);
+    }
+
+    #[test]
+    fn globs_are_found_outside_of_tests() {
+        let text = "use super::*;\nuse crate::{b, c::*};\nuse std::io::prelude::*;\npub mod all { pub use crate::b::*; }\n\
+            #[cfg(test)]\nmod tests { use super::*; }\nfn f() -> impl Sized + use<'_> { 2 * 3 }";
+        let found = Crate::of([("a.rs".to_owned(), text.to_owned())]).globs();
+        assert_eq!(found, ["a.rs:1", "a.rs:2"]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-fn published() -> Vec<Value> {
+pub(crate) fn published() -> Vec<Value> {
     let metadata = crate::cargo_metadata(&["--no-deps", "--offline"]);
     let packages = metadata["packages"].as_array().expect("packages").clone();
     // `publish` is `null` where every registry is allowed.

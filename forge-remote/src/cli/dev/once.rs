@@ -1,7 +1,7 @@
 //! `dev --once`: a call of each handler, and the work that the calls leave behind.
 
-use super::Session;
-use super::super::call_printer::Time;
+use super::session::Session;
+use crate::cli::call_printer::Time;
 use crate::jobs::{JobRecord, JobState};
 use crate::platform::{CallChanges, Origin, Outcome, Run, Verdict};
 use crate::work::SpawnedWork;

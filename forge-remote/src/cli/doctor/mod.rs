@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::explain;
 use super::output::flag;
 use crate::app::App;
 #[cfg(feature = "dev")]
@@ -32,12 +31,6 @@ pub(super) fn command() -> Command {
                 .value_name("SECONDS")
                 .value_parser(seconds)
                 .help("How long a key set, a store or a request may take (default: 10)"),
-        )
-        .arg(
-            Arg::new("explain")
-                .long("explain")
-                .value_name("CODE")
-                .help("Explain a code, as `explain` does"),
         );
     #[cfg(feature = "dev")]
     let command = url::with_arguments(command);
@@ -46,9 +39,6 @@ pub(super) fn command() -> Command {
 
 /// Runs every check, and returns the exit status.
 pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
-    if let Some(code) = options.get_one::<String>("explain") {
-        return explain::print_explanation(Some(code));
-    }
     let timeout = options.get_one("timeout").copied().unwrap_or(TIMEOUT);
     #[cfg(feature = "dev")]
     if let Some(url) = options.get_one::<String>("url") {

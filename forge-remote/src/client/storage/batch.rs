@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use super::call::{Call, MAX_OPERATIONS, NOT_JSON, is_missing, problem_of, unusable};
 use super::item::{Item, METADATA};
 use super::put::ttl;
-use super::{Call, Entities, MAX_OPERATIONS, NOT_JSON, Storage, is_missing, problem_of, unusable};
+use super::values::{Entities, Storage};
 use crate::client::error::ClientError;
 use crate::client::request::Response;
 

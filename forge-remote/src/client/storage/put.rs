@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::call::{Call, NOT_JSON};
 use super::item::{Item, METADATA};
-use super::{Call, NOT_JSON};
 use crate::client::error::ClientError;
 use crate::client::request::Response;
 

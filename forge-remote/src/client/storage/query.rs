@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::Call;
+use super::call::Call;
 use super::item::{Item, METADATA};
 use crate::client::cursors::Cursors;
 use crate::client::error::ClientError;

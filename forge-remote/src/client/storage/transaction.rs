@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::call::{Call, MAX_OPERATIONS, NOT_JSON, problem_of};
 use super::put::ttl;
-use super::{Call, MAX_OPERATIONS, NOT_JSON, problem_of};
 use crate::client::error::ClientError;
 
 /// A set of changes that are applied together or not at all:

@@ -338,6 +338,27 @@ pub(super) struct Stored {
     pub(super) expires: Option<SystemTime>,
 }
 
+/// Returns an object of the API: the fields that are always there, with these instead or in addition.
+/// Another value replaces the fields; `null` does not.
+pub(super) fn completed(mut defaults: Value, fields: &Value) -> Value {
+    if fields.is_null() {
+        return defaults;
+    }
+    let (Some(object), Some(fields)) = (defaults.as_object_mut(), fields.as_object()) else {
+        return fields.clone();
+    };
+    for (name, value) in fields {
+        let value = match object.get(name) {
+            Some(default @ Value::Object(_)) if value.is_object() => {
+                completed(default.clone(), value)
+            }
+            _ => value.clone(),
+        };
+        object.insert(name.clone(), value);
+    }
+    defaults
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use super::call::{
     Call, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
 };
-use super::data::Data;
-use super::fixtures::completed;
+use super::data::{Data, completed};
 
 impl Data {
     pub(super) fn add_issue(&mut self, fields: Value) -> String {

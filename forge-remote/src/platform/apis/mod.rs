@@ -13,6 +13,7 @@ mod jira;
 mod server;
 mod storage;
 mod storage_queries;
+mod storage_values;
 
 pub use data::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use declared::Declared;

@@ -6,7 +6,7 @@ use super::call::{Call, JsonResponse, ok, page_of};
 use super::conditions::{Condition, Filter, compared};
 use super::data::{Data, Stored};
 use super::declared::Index;
-use super::storage::{StorageKey, bad_request, entity, error, invalid_condition, item_json};
+use super::storage_values::{StorageKey, bad_request, entity, error, invalid_condition, item_json};
 
 /// The default number of items on a page.
 const DEFAULT_PAGE_SIZE: usize = 10;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{PageRequest, SealedToken, TokenStore, from_millis, to_millis};
+use super::interface::{PageRequest, SealedToken, TokenStore, from_millis, to_millis};
 use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

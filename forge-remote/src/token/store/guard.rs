@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
 
-use super::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
+use super::interface::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
 
 /// A store whose panics, in a method as well as in its future, are returned as errors: callers log and
 /// retry them like those of a server that is down.

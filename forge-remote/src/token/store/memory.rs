@@ -6,7 +6,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
+use super::interface::{
+    MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore,
+};
 
 /// A token store in memory: tokens are lost when the process ends. Clones share them.
 ///

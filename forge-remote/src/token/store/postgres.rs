@@ -8,11 +8,12 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgExecutor, PgPool, PgPoolOp
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
-use super::{
-    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, check_schema, checks_of, from_millis, latest, listed, readable, steps_left,
-    to_millis,
+use super::interface::{
+    MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
+    from_millis, to_millis,
 };
+use super::rows::{BadRow, checks_of, readable};
+use super::sql::{check_schema, latest, listed, steps_left};
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
 

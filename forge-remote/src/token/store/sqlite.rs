@@ -13,10 +13,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 
-use super::{
-    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
-    check_schema, checks_of, from_millis, latest, listed, readable, steps_left, to_millis,
+use super::interface::{
+    MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore, from_millis,
+    to_millis,
 };
+use super::rows::{BadRow, checks_of, readable};
+use super::sql::{check_schema, latest, listed, steps_left};
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
 use crate::sqlite_file::{self, ClosedFile, check_file, check_folder, folder_of, make_private};

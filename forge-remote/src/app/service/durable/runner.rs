@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -12,24 +12,25 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use tracing::{Instrument as _, Span};
 
+use super::handler::DurableHandler;
+use super::restore::{NotRestored, Restored, restored_call, restored_job, stored_head, subject};
 use super::runs::{RunGuard, Runs};
 use crate::app::service::context::ServiceContext;
 use crate::app::service::handling::call;
 use crate::app::service::spans;
-use crate::client::{CallingHandler, ClientError};
+use crate::client::ClientError;
 use crate::credentials::SystemToken;
 use crate::error::HandlerFailure;
 use crate::extract::StoredCall;
-use crate::fit::{BoxFuture, EndpointTarget};
+use crate::fit::BoxFuture;
 use crate::jobs::{
     Contents, Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
     UnreadableContents, Verdict,
 };
-use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
-use crate::schedules::{CronOptions, Occurrence, Skipped, Timetable};
+use crate::schedules::{Occurrence, Skipped};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
-use crate::token::{JobSeal, Presence, SealError, SealedCall};
+use crate::token::{JobSeal, Presence, SealError};
 use crate::work::panic_text;
 
 /// The pause of a call that waits for a token, a key or its handler.
@@ -50,83 +51,12 @@ const MAX_REPORT: usize = 4096;
 
 /// The state that all durable handlers need.
 pub(in crate::app::service) struct Runner {
-    pub(super) seal: JobSeal,
-    pub(super) context: ServiceContext,
-    pub(super) handlers: HashMap<String, DurableHandler>,
+    seal: JobSeal,
+    context: ServiceContext,
+    handlers: HashMap<String, DurableHandler>,
     runs: Arc<Runs>,
     /// When this process began to run calls, by the clock's `elapsed`, in seconds.
     started: AtomicU64,
-}
-
-/// A durable handler.
-#[derive(Clone)]
-pub(in crate::app::service) struct DurableHandler {
-    policy: JobPolicy,
-    /// The endpoint to which a call must belong; `None` for a job.
-    pub(super) target: Option<EndpointTarget>,
-    pub(super) endpoint: Arc<str>,
-    mount: Arc<dyn ErasedHandler>,
-    reads_ahead: bool,
-    pub(super) body_optional: bool,
-    /// Whether it takes a `SystemToken`, and whether it runs without one.
-    takes_token: bool,
-    needs_token: bool,
-    /// The handler, if its scopes are checked before its calls to Atlassian.
-    pub(in crate::app::service) calling: Option<CallingHandler>,
-    /// The occurrences of a handler with `cron`.
-    pub(in crate::app::service) timetable: Option<Arc<Timetable>>,
-}
-
-impl DurableHandler {
-    /// Creates a handler of stored calls.
-    pub(in crate::app::service) fn new(
-        handler: &Handler,
-        policy: JobPolicy,
-        target: EndpointTarget,
-    ) -> Self {
-        let record = handler.registration();
-        Self {
-            target: Some(target),
-            body_optional: record.kind.body_optional(),
-            ..Self::of(handler.key(), policy, &record.mount)
-        }
-    }
-
-    /// Creates a job.
-    pub(in crate::app::service) fn job(job: &JobRegistration) -> Self {
-        Self::of(job.key, job.policy, &job.mount)
-    }
-
-    fn of(key: &str, policy: JobPolicy, mount: &Arc<dyn ErasedHandler>) -> Self {
-        let needs = |wanted: fn(&Requirement) -> bool| mount.needs().iter().any(wanted);
-        let needs_token = needs(|need| matches!(need, Requirement::SystemToken));
-        Self {
-            policy,
-            target: None,
-            endpoint: key.into(),
-            mount: Arc::clone(mount),
-            reads_ahead: needs(|need| matches!(need, Requirement::RetryContext)),
-            body_optional: false,
-            takes_token: needs_token
-                || needs(|need| matches!(need, Requirement::OptionalSystemToken)),
-            needs_token,
-            calling: None,
-            timetable: None,
-        }
-    }
-
-    /// Returns whether it is too late to start an occurrence. A handler without a cron expression has the
-    /// default of `catch_up`.
-    fn is_late(&self, envelope: &Envelope, now: SystemTime) -> bool {
-        match &self.timetable {
-            Some(timetable) => timetable.is_late(envelope.due(), now),
-            None => now > envelope.due() + CronOptions::CATCH_UP,
-        }
-    }
-
-    pub(super) fn timeout(&self) -> Duration {
-        self.policy.timeout()
-    }
 }
 
 impl JobRunner for Runner {
@@ -146,7 +76,8 @@ impl JobRunner for Runner {
         let number = past.count.saturating_add(1);
         let span = spans::of_job(&envelope.handler, number);
         if self.context.on_span.is_set()
-            && let Some(head) = self.stored_head(&envelope)
+            && let Some(handler) = self.handlers.get(&envelope.handler)
+            && let Some(head) = stored_head(handler, &self.seal, &envelope)
         {
             self.context.on_span.call(&span, &head);
         }
@@ -179,39 +110,15 @@ impl JobRunner for Runner {
     }
 }
 
-/// A stored call or job as a request again, ready to run but for its token.
-pub(super) struct Restored {
-    pub(super) request: Request,
-    /// The app that it was sent to.
-    pub(super) app_id: String,
-    /// The occurrence of a cron schedule that it is.
-    pub(super) occurrence: Option<Occurrence>,
-    /// A developer has started it: it is not skipped.
-    pub(super) is_fired: bool,
-}
-
-/// Why a stored call or job is no request of this version of the app.
-pub(super) enum NotRestored {
-    Unreadable(UnreadableContents),
-    /// The app would not accept the call, for this reason.
-    Rejected(String),
-}
-
-impl From<UnreadableContents> for NotRestored {
-    fn from(reason: UnreadableContents) -> Self {
-        Self::Unreadable(reason)
-    }
-}
-
 /// Why a run is not done.
-pub(super) struct NotDone {
+struct NotDone {
     code: ReportCode,
     text: String,
     then: Then,
 }
 
 /// The outcome of an unsuccessful run.
-pub(super) enum Then {
+enum Then {
     Retry(Duration),
     Later(Duration),
     Pause(Duration),
@@ -219,7 +126,7 @@ pub(super) enum Then {
 }
 
 impl NotDone {
-    pub(super) fn new(code: ReportCode, text: impl Into<String>, then: Then) -> Self {
+    fn new(code: ReportCode, text: impl Into<String>, then: Then) -> Self {
         let text = text.into();
         Self { code, text, then }
     }
@@ -242,13 +149,6 @@ impl NotDone {
             },
             Then::Dead => Verdict::Dead { report },
         }
-    }
-}
-
-pub(super) fn subject(envelope: &Envelope) -> SealedCall<'_> {
-    SealedCall {
-        handler: &envelope.handler,
-        installation_id: &envelope.installation_id,
     }
 }
 
@@ -365,10 +265,10 @@ impl Runner {
                 Ok(contents) if contents.occurrence().is_some() && handler.timetable.is_none() => {
                     return Ok(None);
                 }
-                Ok(contents) => self.restore_call(handler, target, &contents),
+                Ok(contents) => restored_call(&self.context, handler, target, &contents),
                 Err(unreadable) => Err(unreadable.into()),
             },
-            None => self.restore_job(handler, &plain),
+            None => restored_job(&self.context, handler, &plain),
         };
         let restored = restored.map_err(|reason| self.not_restored(envelope, past, reason))?;
         Ok(Some(restored))

@@ -13,7 +13,7 @@ use super::rules::{
     OTHER_BUILD, REDIRECT, REFUSED_ESCAPES, REWRITTEN_PATH, SLOW_RESPONSES, TLS, UNREACHABLE,
     UNVERIFIED_CALL,
 };
-use super::session::{Answer, SendError, Session, in_two_parts};
+use super::session::{Answer, ProbeError, Session, in_two_parts};
 use crate::app::ROUTE_DIGEST_HEADER;
 use crate::cli::doctor::line::Line;
 use crate::diagnostic::Rule;
@@ -38,8 +38,8 @@ pub(super) fn trouble(
 }
 
 /// A check whose request got no response.
-pub(super) fn not_sent(check: &'static str, error: &SendError) -> Line {
-    if matches!(error, SendError::Late) {
+pub(super) fn not_sent(check: &'static str, error: &ProbeError) -> Line {
+    if matches!(error, ProbeError::Late) {
         return trouble(check, &SLOW_RESPONSES, format!("not checked: {error}"), FASTER);
     }
     let fix = "start the deployment, and check its name, port and firewall";
@@ -136,7 +136,7 @@ impl Reach {
 }
 
 /// A base URL that sent no response.
-fn unreached(check: &'static str, error: &SendError) -> Line {
+fn unreached(check: &'static str, error: &ProbeError) -> Line {
     let text = error.to_string();
     if text.contains("certificate") {
         let fix = "install a certificate of a public authority for this host, with its intermediates";
@@ -288,11 +288,11 @@ fn limited(
     check: &'static str,
     rule: &Rule,
     what: &str,
-    answer: Result<Answer, SendError>,
+    answer: Result<Answer, ProbeError>,
 ) -> Line {
     let detail = match answer {
         Ok(answer) => format!("{what} got {}, not 401 of the app", answer.status),
-        Err(error @ (SendError::Limit | SendError::Late)) => return not_sent(check, &error),
+        Err(error @ (ProbeError::Limit | ProbeError::Late)) => return not_sent(check, &error),
         Err(error) => format!("{what} got no response: {error}"),
     };
     trouble(check, rule, detail, RAISE_LIMIT)

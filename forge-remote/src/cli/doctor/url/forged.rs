@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::rules::{
     FOREIGN_RESPONSE, FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, OWN_KEYS, PUBLIC_KEY, UNFETCHED_KEYS,
 };
-use super::session::{Answer, SendError, Session};
+use super::session::{Answer, ProbeError, Session};
 use crate::cli::doctor::line::Line;
 
 const CHECK: &str = "tokens";
@@ -109,7 +109,7 @@ async fn send_with_key_id(
     session: &mut Session,
     plan: &Plan,
     kid: &str,
-) -> Result<Answer, SendError> {
+) -> Result<Answer, ProbeError> {
     let token = plan.scene(session.now()).fit().head("kid", kid).token();
     send(session, plan, &Request::post("/tick").bearer(&token)).await
 }
@@ -196,7 +196,7 @@ async fn send(
     session: &mut Session,
     plan: &Plan,
     request: &Request,
-) -> Result<Answer, SendError> {
+) -> Result<Answer, ProbeError> {
     let target = &plan.target;
     let rest = request.target.trim_start_matches('/');
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());

@@ -44,7 +44,7 @@ pub(super) struct Session {
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
+pub(super) enum ProbeError {
     #[error("the limit of {MAX_REQUESTS} requests is reached")]
     Limit,
     #[error("the requests before it took more than {MAX_TIME:?}")]
@@ -73,12 +73,12 @@ impl Pace {
     }
 
     /// Waits for the next request's turn.
-    async fn turn(&mut self) -> Result<(), SendError> {
+    async fn turn(&mut self) -> Result<(), ProbeError> {
         if self.sent == MAX_REQUESTS {
-            return Err(SendError::Limit);
+            return Err(ProbeError::Limit);
         }
         if self.clock.elapsed() > self.ends_at {
-            return Err(SendError::Late);
+            return Err(ProbeError::Late);
         }
         self.sent += 1;
         let wait = self.next_at.saturating_sub(self.clock.elapsed());
@@ -125,21 +125,21 @@ impl Session {
     }
 
     /// Returns a request for a path beneath the base URL, with any escapes as they are.
-    pub(super) fn request(&self, method: Method, path: &str) -> Result<Request, SendError> {
+    pub(super) fn request(&self, method: Method, path: &str) -> Result<Request, ProbeError> {
         let base = self.base.as_str().trim_end_matches('/');
         let url = format!("{base}{path}");
-        let url = Url::parse(&url).map_err(|error| SendError::Failed(error.to_string()))?;
+        let url = Url::parse(&url).map_err(|error| ProbeError::Failed(error.to_string()))?;
         Ok(Request::new(method, url))
     }
 
     /// Sends a request without a body, when its turn has come.
-    pub(super) async fn get(&mut self, method: Method, path: &str) -> Result<Answer, SendError> {
+    pub(super) async fn get(&mut self, method: Method, path: &str) -> Result<Answer, ProbeError> {
         let request = self.request(method, path)?;
         self.send(request).await
     }
 
     /// Sends a request when its turn has come.
-    pub(super) async fn send(&mut self, mut request: Request) -> Result<Answer, SendError> {
+    pub(super) async fn send(&mut self, mut request: Request) -> Result<Answer, ProbeError> {
         self.pace.turn().await?;
         let has_body = request.body().is_some();
         // Some front ends refuse a POST without a length, which Forge's calls have.
@@ -177,9 +177,9 @@ impl Session {
     }
 }
 
-fn failed(error: reqwest::Error) -> SendError {
+fn failed(error: reqwest::Error) -> ProbeError {
     let error = error.without_url();
-    SendError::Failed(format!("{error}{}", chain(&error)))
+    ProbeError::Failed(format!("{error}{}", chain(&error)))
 }
 
 impl Answer {
@@ -310,7 +310,7 @@ mod tests {
             assert_eq!(clock.elapsed(), INTERVAL * turn);
         }
         let more = session.get(Method::GET, "/").await;
-        assert!(matches!(more, Err(SendError::Limit)));
+        assert!(matches!(more, Err(ProbeError::Limit)));
         assert_eq!(count.load(Ordering::Relaxed), 60);
         assert_eq!(clock.elapsed(), Duration::from_millis(29_500));
     }
@@ -323,7 +323,7 @@ mod tests {
         session.get(Method::GET, "/").await.unwrap();
         *clock.0.lock().unwrap() += MAX_TIME + INTERVAL;
         let late = session.get(Method::GET, "/").await;
-        assert!(matches!(late, Err(SendError::Late)));
+        assert!(matches!(late, Err(ProbeError::Late)));
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 }

@@ -10,7 +10,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::super::StoreError;
+use super::super::interface::StoreError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time limit of a response. It is shorter than the callers' limit: otherwise they would stop waiting

@@ -10,10 +10,11 @@ use std::time::SystemTime;
 
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
-use super::{
-    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
-    TokenStore, checks_of, from_millis, readable, to_millis,
+use super::interface::{
+    MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
+    from_millis, to_millis,
 };
+use super::rows::{BadRow, checks_of, readable};
 use crate::diagnostic::Check;
 use crate::fit::BoxFuture;
 use link::Link;

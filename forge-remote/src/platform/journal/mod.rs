@@ -406,5 +406,4 @@ fn cut(text: &mut String) {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

@@ -203,5 +203,4 @@ impl Timetable {
 }
 
 #[cfg(all(test, feature = "cron"))]
-#[path = "timetable_tests.rs"]
 mod tests;
