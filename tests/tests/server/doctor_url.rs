@@ -39,7 +39,7 @@ async fn a_sound_deployment_has_no_fault() {
         text.replace(&deployment.keys.url(), "KEYS"),
         "\
 ok    address     the app responds, without a redirect
-ok    routes      each of 3 paths refuses a call without a token
+ok    routes      each of 3 paths refuses a call without a FIT
 warn  arrival     this build is configured with the keys of KEYS, not with Atlassian's [own-keys]
                   fix: remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set
 ok    arrival     FITs reach the app

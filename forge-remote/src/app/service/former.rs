@@ -40,7 +40,7 @@ impl FormerCalls {
         let function = names.function;
         let what = if is_former { "former key" } else { "key" };
         Some(format!(
-            "the token names the {what} of `{function}`, whose path is {}: an older major version of the app may call \
+            "the FIT names the {what} of `{function}`, whose path is {}: an older major version of the app may call \
              the path that its own manifest has; if so, write `also_at = \"…\"` with that path at `{function}`",
             names.path
         ))
@@ -65,13 +65,13 @@ impl FormerCalls {
         let named = named_key(headers).and_then(|key| self.of_key(&key));
         Some(match named {
             Some((names, is_former)) => format!(
-                "this is {place}, and the token names the {} of `{other}`: if an older major version of the app has \
+                "this is {place}, and the FIT names the {} of `{other}`: if an older major version of the app has \
                  `{other}` at this path, write `also_at` there, and give `{function}` another path",
                 if is_former { "former key" } else { "key" },
                 other = names.function
             ),
             None => format!(
-                "this is {place}, and the token names a key that no handler has: if an older major version of the app \
+                "this is {place}, and the FIT names a key that no handler has: if an older major version of the app \
                  has the endpoint under another key, write `also_key = \"…\"` with that key at `{function}`"
             ),
         })

@@ -195,7 +195,7 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
     if plan.paths_left_out > 0 {
         paths.push_str(&format!(" ({} more not called)", plan.paths_left_out));
     }
-    let passed = Line::passed(check, format!("{paths} refuses a call without a token"));
+    let passed = Line::passed(check, format!("{paths} refuses a call without a FIT"));
     let mut lines = vec![passed];
     if !has_challenge {
         let detail = "the header `WWW-Authenticate` of a refusal is missing or changed";
@@ -207,7 +207,7 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
 
 fn not_refused(check: &'static str, route: &Route, answer: &Answer) -> Line {
     let call = format!("{} {}", route.method, route.path);
-    let detail = format!("{call} got {} without a token, not 401", answer.status);
+    let detail = format!("{call} got {} without a FIT, not 401", answer.status);
     if answer.status == StatusCode::NOT_FOUND {
         let fix = "forward the path unchanged to the app, and compare it with `routes`";
         return trouble(check, &LOST_PATH, detail, fix);

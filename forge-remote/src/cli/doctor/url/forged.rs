@@ -154,8 +154,8 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     };
     let (status, others) = (answer.status, wrong.len() - 1);
     let detail = match others {
-        0 => format!("a forged token ({about}) got {status}"),
-        _ => format!("a forged token ({about}) got {status}, and {others} of {} others were not refused either", sent - 1),
+        0 => format!("a forged FIT ({about}) got {status}"),
+        _ => format!("a forged FIT ({about}) got {status}, and {others} of {} others were not refused either", sent - 1),
     };
     let (rule, fix) = match answer.status.is_success() {
         true => (&FORGED_TOKEN, "let the app alone verify: forward calls and headers unchanged"),
@@ -175,7 +175,7 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
         }
         // A gateway's own refusal shows nothing of the keys.
         Ok(answer) if answer.code().is_none() && [401, 403].contains(&answer.status.as_u16()) => {
-            let detail = format!("a token got {} of something in front of the app", answer.status);
+            let detail = format!("a FIT got {} from something in front of the app", answer.status);
             let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
             trouble(check, rule, detail, fix)
         }

@@ -94,7 +94,7 @@ fn ask(url: &Url) -> Result<bool, AskError> {
         return Err(AskError::NoTerminal(url.clone()));
     }
     print_error(&format_args!(
-        "doctor sends up to {MAX_REQUESTS} requests to {url}, 2 a second, most of them with forged tokens. Send them? [y/N]"
+        "doctor sends up to {MAX_REQUESTS} requests to {url}, 2 a second, most of them with forged FITs. Send them? [y/N]"
     ));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;

@@ -98,7 +98,7 @@ pub(super) const FORGED_TOKEN: Rule = Rule::deployment(
 
 pub(super) const PUBLIC_KEY: Rule = Rule::deployment(
     "public-key",
-    "The deployment does not refuse a token that is signed with the key of forge-remote's test vectors, whose \
+    "The deployment does not reject a FIT that is signed with the key of forge-remote's test vectors, whose \
     private half is published: a handler responded, or something in front of the app. If a handler responded, the \
     deployment uses the test key set: remove `FORGE_REMOTE_JWKS_URL` and `App::jwks_url`, so that Atlassian's keys \
     are used.",
