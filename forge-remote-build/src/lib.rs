@@ -41,7 +41,7 @@ const MAX_WARNINGS: usize = 10;
 /// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
 /// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is looked for
-/// in the package, and then in the folders around it, such as the workspace. If no folder has it, a warning says so. Files
+/// in the package, and then in the directories around it, such as the workspace. If no directory has it, a warning says so. Files
 /// that cannot be read are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
@@ -76,7 +76,7 @@ pub fn warn_if_stale() {
     }
 }
 
-/// Returns the file that a relative path means: below the package, or else below the closest folder around it that has
+/// Returns the file that a relative path means: below the package, or else below the closest directory around it that has
 /// it. The program takes it from its working directory, which is the package or its workspace.
 fn named_file(package: &Path, name: &Path) -> PathBuf {
     let candidates = package.ancestors().map(|folder| folder.join(name));

@@ -330,7 +330,7 @@ fn is_conditional(attributes: &[Attribute]) -> bool {
         .any(|attribute| attribute.path().is_ident("cfg"))
 }
 
-/// Collects the Rust files below a folder, without following links.
+/// Collects the Rust files below a directory, without following links.
 fn find(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -123,7 +123,7 @@ pub enum KeysUnavailable {
     /// There is no key set that can be trusted, or the last fetch failed.
     #[default]
     #[error(
-        "Atlassian's key set can't be fetched, so no FIT can be verified: check that this machine \
+        "Atlassian's key set cannot be fetched, so no FIT can be verified: check that this machine \
          can reach the key set's URL; the last fetch's error is in the log"
     )]
     NotFetched,

@@ -23,7 +23,7 @@ pub struct HttpKeySource {
     client: Arc<LazyClient>,
 }
 
-/// Why a URL can't be a key source.
+/// Why a URL cannot be a key source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -62,7 +62,7 @@ impl HttpKeySource {
         };
         self.client
             .get(settings)
-            .map_err(|error| FetchError::new("the key set can't be fetched").with_source(error))
+            .map_err(|error| FetchError::new("the key set cannot be fetched").with_source(error))
     }
 }
 
@@ -79,7 +79,7 @@ impl KeySource for HttpKeySource {
                 .header("accept", "application/json")
                 .send()
                 .await
-                .map_err(|error| failed("the key set's host can't be reached", error))?;
+                .map_err(|error| failed("the key set's host cannot be reached", error))?;
             if response.status() != reqwest::StatusCode::OK {
                 return Err(FetchError::new(format!(
                     "the key set's host responded with {}",

@@ -47,7 +47,7 @@ struct Document<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// Reads a document. Entries that can't verify a FIT are passed over: one bad key never hides a
+/// Reads a document. Entries that cannot verify a FIT are passed over: one bad key never hides a
 /// good one. `None` when it isn't a key set at all.
 pub(super) fn parse(document: &[u8]) -> Option<Keys> {
     let Object(document): Object<Document<'_>> = serde_json::from_slice(document).ok()?;

@@ -239,7 +239,7 @@ impl JwksState {
         }
     }
 
-    /// Why a key that is not in the set can't be used: it is known to be unpublished only if the
+    /// Why a key that is not in the set cannot be used: it is known to be unpublished only if the
     /// set was fetched since a FIT first named it.
     fn missing(&self, upkeep: &mut Upkeep, kid: &str) -> VerifyError {
         let now = self.clock.elapsed();

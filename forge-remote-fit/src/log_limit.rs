@@ -89,7 +89,7 @@ impl Default for LogLimit {
     }
 }
 
-/// A limit for each code, so that callers can't fill the log. Clones share the counts.
+/// A limit for each code, so that callers cannot fill the log. Clones share the counts.
 #[derive(Clone)]
 pub struct LogLimits(Arc<Limits>);
 

@@ -69,7 +69,7 @@ impl VerifyError {
             }
             Self::KeysUnavailable(_) => unavailable(
                 "keys_unavailable",
-                "the remote can't verify tokens at the moment; try again",
+                "the remote cannot verify tokens at the moment; try again",
             ),
         }
     }
@@ -102,7 +102,7 @@ impl VerifyError {
                 "rejected: no valid Forge Invocation Token"
             ),
             Self::KeysUnavailable(error) => {
-                tracing::error!(%error, suppressed, "rejected: the FIT can't be verified without keys");
+                tracing::error!(%error, suppressed, "rejected: the FIT cannot be verified without keys");
             }
         }
     }

@@ -33,7 +33,7 @@ impl ReplayGuard {
             seen.ids.retain(|_, expiry| *expiry + KEPT_LONGER > now);
             seen.purged = Some(now);
         }
-        // A full guard can't promise anything: deny.
+        // A full guard cannot promise anything: deny.
         if seen.ids.len() >= MAX_IDS || seen.ids.contains_key(id) {
             return false;
         }

@@ -32,7 +32,7 @@ const SCHEME: &[u8] = b"Bearer ";
 const MAX_LOGGED_TYPES: usize = 32;
 const MAX_LOGGED_CHARS: usize = 64;
 
-/// The key sets that a verifier trusts. A FIT selects one of them and can't name another.
+/// The key sets that a verifier trusts. A FIT selects one of them and cannot name another.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeyRing {

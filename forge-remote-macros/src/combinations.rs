@@ -105,7 +105,7 @@ fn schedule(options: &Options, errors: &mut Errors) {
         };
     if options.misses("cron") {
         let message = |name: &str| format!("`{name}` needs `cron`");
-        let help = "write `cron = \"30 2 * * 1-5\"` in place of `interval`, or remove the option";
+        let help = "write `cron = \"30 2 * * 1-5\"` instead of `interval`, or remove the option";
         refuse(&cron::OPTIONS, &message, help, errors);
         return;
     }
@@ -123,7 +123,7 @@ fn schedule(options: &Options, errors: &mut Errors) {
 
 fn conditions(options: &Options, events: &[LitStr], filter_required: bool, errors: &mut Errors) {
     let events: Vec<String> = events.iter().map(LitStr::value).collect();
-    // A misspelt option counts as written: its own error is enough.
+    // A misspelled option counts as written: its own error is enough.
     let conditions = Conditions {
         events: events.iter().map(|event| Some(event.as_str())).collect(),
         filter: !options.misses("filter"),

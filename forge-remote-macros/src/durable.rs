@@ -9,7 +9,7 @@ use crate::diag::Errors;
 use crate::options::Options;
 use crate::parse::{Value, WrittenOption};
 
-/// Removes `durable` from the options of a kind whose handlers can't be, and says why.
+/// Removes `durable` from the options of a kind whose handlers cannot be, and says why.
 pub(crate) fn refuse(kind: &KindSpec, written: &mut Vec<WrittenOption>, errors: &mut Errors) {
     let Durability::Refused(reason) = kind.durable else {
         return;

@@ -16,7 +16,7 @@ pub(crate) struct Options {
     places: Vec<(String, Place)>,
     written: Vec<WrittenOption>,
     /// The known options that unknown ones are similar to.
-    misspelt: Vec<&'static str>,
+    misspelled: Vec<&'static str>,
 }
 
 impl Options {
@@ -80,14 +80,14 @@ impl Options {
         errors: &mut Errors,
     ) -> Self {
         let mut kept: Vec<WrittenOption> = Vec::new();
-        let mut misspelt = Vec::new();
+        let mut misspelled = Vec::new();
         for option in written {
             let name = option.name.to_string();
             if !known.contains(&name.as_str()) {
                 let all = format!("{owner} takes {}", one_of(known.iter().copied()));
                 let help = match nearest(&name, known.iter().copied()) {
                     Some(near) => {
-                        misspelt.push(near);
+                        misspelled.push(near);
                         format!("did you mean `{near}`? {all}")
                     }
                     None => all,
@@ -110,7 +110,7 @@ impl Options {
                 .map(|option| (option.name.to_string(), option.name.span().into()))
                 .collect(),
             written: kept,
-            misspelt,
+            misspelled,
         }
     }
 
@@ -119,9 +119,9 @@ impl Options {
         self.attribute
     }
 
-    /// Whether an option is neither written nor misspelt.
+    /// Whether an option is neither written nor misspelled.
     pub(crate) fn misses(&self, name: &str) -> bool {
-        !self.misspelt.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
+        !self.misspelled.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
     }
 
     /// Returns the place of an option, or the attribute's if it is not written.
@@ -130,17 +130,17 @@ impl Options {
         found.map_or_else(|| self.attribute.into(), |(_, place)| *place)
     }
 
-    /// Whether none of these options is written or misspelt.
+    /// Whether none of these options is written or misspelled.
     pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
         names.iter().all(|name| self.misses(name))
     }
 
     /// Returns an option without reading it: nothing is reported.
     pub(crate) fn peek(&self, name: &str) -> Peek<'_> {
-        let is_misspelt = self.misspelt.contains(&name);
+        let is_misspelled = self.misspelled.contains(&name);
         let written = self.written.iter().find(|option| option.name == name);
         Peek {
-            is_misspelt,
+            is_misspelled,
             written,
         }
     }
@@ -441,15 +441,15 @@ impl ListEntry {
 
 /// An option that is not read yet.
 pub(crate) struct Peek<'a> {
-    is_misspelt: bool,
+    is_misspelled: bool,
     written: Option<&'a WrittenOption>,
 }
 
 impl Peek<'_> {
-    /// Whether a flag is set, or misspelt.
+    /// Whether a flag is set, or misspelled.
     pub(crate) fn is_on(&self) -> bool {
         let off = |flag: &WrittenOption| matches!(&flag.value, Some(Value::Flag(on)) if !on.value);
-        self.is_misspelt || self.written.is_some_and(|flag| !off(flag))
+        self.is_misspelled || self.written.is_some_and(|flag| !off(flag))
     }
 
     /// Returns the option's text, if it has one.

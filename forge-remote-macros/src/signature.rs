@@ -42,7 +42,7 @@ impl Parse for Function {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature: Signature = input.parse()?;
-        // `;` in place of a body.
+        // `;` instead of a body.
         input.parse::<TokenStream>()?;
         let trees = |ty: &Type| ty.to_token_stream().into_iter().collect();
         let arguments = signature.inputs.iter();

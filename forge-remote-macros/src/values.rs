@@ -138,7 +138,7 @@ impl Reader<'_> {
             if !docs_are_required {
                 return quote!("");
             }
-            // A misspelt option is already reported.
+            // A misspelled option is already reported.
             if !options.misses(name) {
                 return quote!("");
             }

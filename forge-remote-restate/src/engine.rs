@@ -160,7 +160,7 @@ impl Restate {
             origin,
         };
         let input = serde_json::to_vec(envelope);
-        let unwritable = |error| EngineError::new("the job can't be written").with_source(error);
+        let unwritable = |error| EngineError::new("the job cannot be written").with_source(error);
         // A millisecond more than the rest of a millisecond that is cut off.
         let delay = envelope.not_before.and_then(|due| {
             let delay = due.duration_since(SystemTime::now()).ok()?;

@@ -19,7 +19,7 @@ pub(crate) struct Inspector(pub(crate) Arc<Restate>);
 
 impl Restate {
     async fn find(&self, id: &str) -> Result<Option<StoredJob>, EngineError> {
-        // Restate rejects a query with what can't be an id.
+        // Restate rejects a query with what cannot be an id.
         let is_id = id.starts_with("inv_")
             && id
                 .bytes()

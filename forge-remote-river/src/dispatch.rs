@@ -165,7 +165,7 @@ impl<S: Store> Dispatch<S> {
         let (id, attempt) = (job.row.id, i64::from(job.row.attempt));
         if let Err(error) = self.ledger.hand_back(id, attempt).await {
             // Its next run then counts as started a moment too early.
-            tracing::warn!(%error, "a job that runs again later can't be noted");
+            tracing::warn!(%error, "a job that runs again later cannot be noted");
         }
     }
 
@@ -315,7 +315,7 @@ impl<S: Store> Dispatch<S> {
                     let (handler, installation) =
                         (&job.args.0.handler, &job.args.0.installation_id);
                     if let Err(error) = self.ledger.pause(handler, installation, after).await {
-                        tracing::warn!(%error, "the pause of an installation can't be stored");
+                        tracing::warn!(%error, "the pause of an installation cannot be stored");
                     }
                 }
                 self.hand_back(job).await;
@@ -335,7 +335,7 @@ impl<S: Store> Dispatch<S> {
                 if report.code == ReportCode::Uninstalled
                     && let Err(error) = self.ledger.release_key(job.row.id).await
                 {
-                    tracing::warn!(%error, "the key of a job can't be released");
+                    tracing::warn!(%error, "the key of a job cannot be released");
                 }
                 self.end_dead(context, job, &report);
                 Ok(WorkOutcome::Discard)

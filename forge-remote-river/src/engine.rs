@@ -202,7 +202,7 @@ impl<D: Database> River<D> {
             let look = self.database.look().await?.ok_or_else(|| {
                 EngineError::new(format!(
                     "{name} does not exist: no job was stored there yet (`dev` keeps its jobs in memory), or its path is \
-                     relative to another folder"
+                     relative to another directory"
                 ))
             })?;
             if let TableState::Ahead(version) = look.ledger.table_state().await? {
@@ -223,7 +223,7 @@ impl<D: Database> River<D> {
         let open = async || {
             let ledger = self.database.open().await?;
             let inserter = ledger.store.client().build();
-            let inserter = inserter.map_err(|error| failed("River can't be set up", error))?;
+            let inserter = inserter.map_err(|error| failed("River cannot be set up", error))?;
             Ok(Opened {
                 ledger,
                 inserter,
@@ -278,7 +278,7 @@ impl<D: Database> River<D> {
                 "migrations",
                 format!("{name} does not exist"),
                 "start the app, which creates it; if it has run before, it used another path: a relative one begins \
-                 at the working folder",
+                 at the working directory",
             )]);
         };
         if let Some(Lacking { what, fix }) = look.lacking {
@@ -351,7 +351,7 @@ impl<D: Database> River<D> {
     pub(crate) async fn serve(&self, context: EngineContext) -> Result<(), EngineError> {
         let opened = self.opened().await?;
         let _presence = self.database.enter(&opened.ledger).await?;
-        let setup = |error| failed("River can't be set up", error);
+        let setup = |error| failed("River cannot be set up", error);
         let longest = context.runner.longest_timeout();
         let (finished, mut finishing) = unbounded_channel();
         let (applications, applying) = unbounded_channel();
@@ -398,7 +398,7 @@ impl<D: Database> River<D> {
         ranking.pass(&opened.ledger).await;
         let mut run = client
             .start()
-            .map_err(|error| failed("River can't start", error))?;
+            .map_err(|error| failed("River cannot start", error))?;
         opened.set_waker(Some(Waker::new(client, queue)));
         let upkeep = Ledger {
             store: opened.ledger.store.apart(),

@@ -85,7 +85,7 @@ impl<T: sealed::Transaction> JobTransaction for T {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransactionError {
-    /// The job can't be sent at all.
+    /// The job cannot be sent at all.
     #[error(transparent)]
     Send(#[from] SendError),
     /// The transaction belongs to a different database than the app's engine.
@@ -102,7 +102,7 @@ pub enum TransactionError {
     /// The job is [`unique`](SendJob::unique), and the transaction's isolation level hides commits of other
     /// transactions.
     #[error(
-        "a transaction with the isolation level `{level}` can't send a job with `unique`: begin it with READ COMMITTED"
+        "a transaction with the isolation level `{level}` cannot send a job with `unique`: begin it with READ COMMITTED"
     )]
     Isolation {
         /// The transaction's level.

@@ -407,7 +407,7 @@ impl<S: Store> Ledger<S> {
             .map_err(database_failed)?;
         let reclaimed = S::reclaim(&mut writing.transaction)
             .await
-            .map_err(|error| failed("abandoned jobs can't be released", error))?;
+            .map_err(|error| failed("abandoned jobs cannot be released", error))?;
         for job in &reclaimed {
             // It may have ended in a process that died before River stored the result: it runs again.
             let unfinished = "UPDATE forge_remote_call SET unfinished = 1 WHERE job_id = $1";

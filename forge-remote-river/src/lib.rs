@@ -29,7 +29,7 @@
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
-//! - A handler runs at least once. If a process is suspended, or can't reach the database, for more than
+//! - A handler runs at least once. If a process is suspended, or cannot reach the database, for more than
 //!   30 seconds, a second run may start while the first still runs. If the process then stores the result of the first
 //!   run, River takes it for the result of the second, and a third run may start.
 //! - `per_installation` holds across all processes that share the database, except during such a second run. After a

@@ -118,7 +118,7 @@ impl Database for PostgresUrl {
         }
         let migrations = PostgresMigrator::new(pool.clone()).validate(None).await;
         let migrations =
-            migrations.map_err(|error| failed("River's tables can't be read", error))?;
+            migrations.map_err(|error| failed("River's tables cannot be read", error))?;
         let missing_tables = usize::from(identity.is_none());
         let settings = format!("fsync is {fsync}, synchronous_commit is {commit}");
         Ok(Some(Look {
@@ -146,12 +146,12 @@ impl Database for PostgresUrl {
     async fn open(&self) -> Result<Ledger<PostgresStore>, EngineError> {
         let (pool, schema) = self.pool()?;
         check_clock(&pool).await?;
-        let fail = |error| failed("the tables can't be created", error);
+        let fail = |error| failed("the tables cannot be created", error);
         // One instance at a time migrates.
         let mut connection = pool
             .acquire()
             .await
-            .map_err(|error| failed("PostgreSQL can't be reached", error))?;
+            .map_err(|error| failed("PostgreSQL cannot be reached", error))?;
         sqlx::query("SELECT pg_advisory_lock($1)")
             .bind(MIGRATION_LOCK)
             .execute(&mut *connection)
@@ -218,7 +218,7 @@ async fn migrate(
     pool: PgPool,
     connection: &mut PgConnection,
 ) -> Result<Ledger<PostgresStore>, EngineError> {
-    let fail = |error| failed("the tables can't be created", error);
+    let fail = |error| failed("the tables cannot be created", error);
     if let Some(schema) = schema {
         let exists: Option<String> = sqlx::query_scalar("SELECT to_regnamespace($1)::text")
             .bind(schema)
@@ -246,7 +246,7 @@ async fn migrate(
     PostgresMigrator::new(ledger.store.pool.clone())
         .migrate_up()
         .await
-        .map_err(|error| failed("River's tables can't be migrated", error))?;
+        .map_err(|error| failed("River's tables cannot be migrated", error))?;
     ledger.migrate().await?;
     for statement in IDENTITY {
         sqlx::query(*statement)

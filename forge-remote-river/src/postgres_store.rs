@@ -236,7 +236,7 @@ pub(crate) async fn lead(pool: &PgPool) -> Result<Lead, EngineError> {
     let theirs: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
         .fetch_one(pool)
         .await
-        .map_err(|error| failed("PostgreSQL can't be reached", error))?;
+        .map_err(|error| failed("PostgreSQL cannot be reached", error))?;
     let took = sent.elapsed().unwrap_or_default();
     let ours = (sent + took / 2)
         .duration_since(UNIX_EPOCH)

@@ -39,7 +39,7 @@ impl Ranking {
         match ledger.rank(self.until).await {
             Ok(until) => self.until = until,
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "jobs that become due can't be ranked yet");
+                tracing::debug!(error = %chain(&error), "jobs that become due cannot be ranked yet");
             }
         }
     }

@@ -90,7 +90,7 @@ impl Database for SqliteFile {
     async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
         let path = self.path.display();
         let unreadable = format!(
-            "{path} can't be read: make it readable for the app's user, or name the file of the jobs if this is another's"
+            "{path} cannot be read: make it readable for the app's user, or name the file of the jobs if this is another's"
         );
         let found = sqlite_file::look(&self.path)
             .map_err(|error| failed(error.advice.unwrap_or(&unreadable), error.source))?;
@@ -102,7 +102,7 @@ impl Database for SqliteFile {
             return Ok(None);
         };
         if let Err(error) = check_file(&self.path) {
-            return Err(failed(&format!("{path} can't be written"), error));
+            return Err(failed(&format!("{path} cannot be written"), error));
         }
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
@@ -121,9 +121,9 @@ impl Database for SqliteFile {
             migrations_left: migrations.unapplied.len(),
             missing_tables: 0,
             lacking: check_folder(folder_of(&self.path)).err().map(|error| Lacking {
-                what: format!("its write-ahead log and lock file can't be created: its folder is not writable \
+                what: format!("its write-ahead log and lock file cannot be created: its directory is not writable \
                                ({error})"),
-                fix: "make the folder writable for the app's user",
+                fix: "make the directory writable for the app's user",
             }),
             durability: match is_wal {
                 true => Durability::Durable("journal_mode is WAL, synchronous is FULL".to_owned()),
@@ -136,7 +136,7 @@ impl Database for SqliteFile {
         let cannot = |error| {
             let path = self.path.display();
             failed(
-                &format!("{path} can't be created or written: check its path and permissions"),
+                &format!("{path} cannot be created or written: check its path and permissions"),
                 error,
             )
         };
@@ -168,7 +168,7 @@ impl Database for SqliteFile {
             .and_then(|locked| locked)
             .map_err(cannot)?;
         let not_migrated = format!(
-            "the tables can't be migrated in {}: it has to be an SQLite file, on a disk with space",
+            "the tables cannot be migrated in {}: it has to be an SQLite file, on a disk with space",
             self.path.display()
         );
         let ledger = Ledger { store };
@@ -188,7 +188,7 @@ impl Database for SqliteFile {
 
     /// Releases the jobs of ended processes, if no other process uses the file.
     async fn enter(&self, ledger: &Ledger<SqliteStore>) -> Result<File, EngineError> {
-        let cannot = |error| failed("the lock file can't be used", error);
+        let cannot = |error| failed("the lock file cannot be used", error);
         let lock = self.lock_file(".lock").map_err(cannot)?;
         if lock.try_lock().is_ok() {
             log_reclaimed(&ledger.reclaim(Abandoned::All).await?);

@@ -121,10 +121,10 @@ pub(crate) async fn tidy<S: Store>(
             () = tokio::time::sleep_until(next_sweep) => {
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
                 if let Err(error) = ledger.sweep().await {
-                    tracing::warn!(error = %chain(&error), "finished jobs can't be cleaned up yet");
+                    tracing::warn!(error = %chain(&error), "finished jobs cannot be cleaned up yet");
                 }
                 if let Err(error) = find_lost(ledger, process, running, &mut lost).await {
-                    tracing::warn!(error = %chain(&error), "the running jobs can't be compared yet");
+                    tracing::warn!(error = %chain(&error), "the running jobs cannot be compared yet");
                 }
             }
             () = tokio::time::sleep_until(next_deletion) => {
@@ -136,7 +136,7 @@ pub(crate) async fn tidy<S: Store>(
                     Ok(true) => SETTLE_INTERVAL,
                     Ok(false) => SWEEP_INTERVAL,
                     Err(error) => {
-                        tracing::warn!(error = %chain(&error), "the keys of old jobs can't be deleted yet");
+                        tracing::warn!(error = %chain(&error), "the keys of old jobs cannot be deleted yet");
                         SWEEP_INTERVAL
                     }
                 };
@@ -203,7 +203,7 @@ pub(crate) async fn note_finished<S: Store>(
         return;
     }
     if let Err(error) = ledger.finish(&jobs).await {
-        tracing::debug!(error = %chain(&error), "ended jobs can't be recorded yet");
+        tracing::debug!(error = %chain(&error), "ended jobs cannot be recorded yet");
     }
 }
 
@@ -272,10 +272,10 @@ mod tests {
         let error = Repeating(sqlx::Error::Io(refused));
         let text = chain(&error);
         assert_eq!(text.matches("connection refused").count(), 1, "{text}");
-        let error = EngineError::new("the jobs can't be read").with_source(error);
+        let error = EngineError::new("the jobs cannot be read").with_source(error);
         let text = chain(&error);
         assert!(
-            text.starts_with("the jobs can't be read: the database failed: "),
+            text.starts_with("the jobs cannot be read: the database failed: "),
             "{text}"
         );
         assert_eq!(text.matches("connection refused").count(), 1, "{text}");

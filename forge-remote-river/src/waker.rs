@@ -36,7 +36,7 @@ impl Waker {
         let queue = self.queue.clone().with_fetch_cooldown(cooldown);
         if let Err(error) = self.client.local_queues().update(QUEUE, queue) {
             // The job then starts when the client next looks for jobs.
-            tracing::debug!(%error, "River can't be woken");
+            tracing::debug!(%error, "River cannot be woken");
         }
     }
 }

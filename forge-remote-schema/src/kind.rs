@@ -93,7 +93,7 @@ pub enum AllowedCaller {
 pub enum Durability {
     /// Forge ignores the response.
     Allowed,
-    /// Handlers of this kind can't be durable, for this reason.
+    /// Handlers of this kind cannot be durable, for this reason.
     Refused(&'static str),
 }
 

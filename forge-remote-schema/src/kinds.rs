@@ -53,7 +53,7 @@ macro_rules! for_each_kind {
             durable: Durability::Allowed,
             when: "when a schedule fires",
         }
-        /// Calls the function when a product event or an event of the app's life cycle happens.
+        /// Calls the function when a product event or an event of the app's lifecycle happens.
         TRIGGER = trigger as Trigger {
             module_type: "trigger",
             key_suffix: Some("trigger"),

@@ -57,7 +57,7 @@ pub(crate) struct HandlerFailure {
 }
 
 impl HandlerFailure {
-    /// Returns whether a retry can't succeed.
+    /// Returns whether a retry cannot succeed.
     pub(crate) fn is_permanent(&self) -> bool {
         self.error.status.is_success()
     }
@@ -132,7 +132,7 @@ impl Error {
         }
     }
 
-    /// Creates an error that a retry can't fix: an event that is unreadable, or about something that
+    /// Creates an error that a retry cannot fix: an event that is unreadable, or about something that
     /// is gone. It is logged as an error, and the response is 204, so that Forge doesn't retry.
     ///
     /// The stored call of a [durable](crate::jobs) handler is then dead, with the error as its reason.
@@ -143,7 +143,7 @@ impl Error {
     /// - a hook of `data_residency`: the move continues (return a `ResidencyFailure` instead);
     /// - a page's call: the page sees 204 and no reason (return [`Error::http`] instead);
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
-    ///   a web trigger: Forge can't read the response, and its reaction is undocumented. Their own
+    ///   a web trigger: Forge cannot read the response, and its reaction is undocumented. Their own
     ///   types express a failure (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
     /// - a schedule: Forge does not retry it, if it retries schedules at all: one page of
     ///   Atlassian's documentation lists 4 retries for scheduled triggers of a remote, another says

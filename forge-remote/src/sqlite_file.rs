@@ -28,7 +28,7 @@ pub struct ClosedFile {
     pub is_immutable: bool,
 }
 
-/// The error of a file that can't be read, or can't be created.
+/// The error of a file that cannot be read, or cannot be created.
 #[derive(Debug)]
 pub struct LookError {
     /// The fix, for a missing file.
@@ -49,13 +49,13 @@ pub fn look(path: &Path) -> Result<Option<ClosedFile>, LookError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = folder_of(path);
             if !folder.is_dir() {
-                return failed(Some("its folder does not exist: create it"), error);
+                return failed(Some("its directory does not exist: create it"), error);
             }
             match check_folder(folder) {
                 Ok(()) => Ok(None),
                 Err(error) => failed(
                     Some(
-                        "the file does not exist, and can't be created: make its folder writable for the app's user",
+                        "the file does not exist, and cannot be created: make its directory writable for the app's user",
                     ),
                     error,
                 ),
@@ -80,7 +80,7 @@ pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// Returns the folder of a file.
+/// Returns the directory of a file.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -88,7 +88,7 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Returns an error if this process can't write the file. It is not opened.
+/// Returns an error if this process cannot write the file. It is not opened.
 pub fn check_file(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?;
@@ -99,7 +99,7 @@ pub fn check_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns an error if this process can't create files in the folder. It creates none.
+/// Returns an error if this process cannot create files in the folder. It creates none.
 pub fn check_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

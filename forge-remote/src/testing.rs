@@ -188,7 +188,7 @@ fn built(app: App) -> Result<Service> {
 }
 
 impl Harness {
-    /// Builds the app with the test platform's key set in place of Atlassian's. The app id defaults to
+    /// Builds the app with the test platform's key set instead of Atlassian's. The app id defaults to
     /// [`TEST_APP_ID`].
     pub fn new(app: App) -> Result<Self> {
         let (platform, app) = app.with_platform(TEST_APP_ID)?;
@@ -409,7 +409,7 @@ impl HarnessCall {
         self
     }
 
-    /// Sends the sample body of this event, as `dev` does, in place of the handler's first event.
+    /// Sends the sample body of this event, as `dev` does, instead of the handler's first event.
     pub fn event(mut self, event: &str) -> Self {
         self.call = self.call.event(event);
         self

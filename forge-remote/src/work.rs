@@ -240,7 +240,7 @@ impl Work {
         self.end().cancel();
         let ended = tokio::time::timeout(LAST_DROPS, self.finished()).await;
         if ended.is_err() {
-            tracing::error!("a call can't be cancelled: it blocks its thread");
+            tracing::error!("a call cannot be cancelled: it blocks its thread");
         }
         self.renew();
         ended.map_err(|_| BlocksThread)

@@ -16,7 +16,7 @@ const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48
 pub enum Outcome {
     /// The text was updated, and every promise held.
     Written(String),
-    /// The text can't be read, or can't be edited safely.
+    /// The text cannot be read, or cannot be edited safely.
     Refused(ManifestError),
 }
 
@@ -41,7 +41,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     };
     let broken = |what: &str| format!("{what}\n--- became\n{new}");
 
-    let again = read(&new).map_err(|error| broken(&format!("can't be read: {error}")))?;
+    let again = read(&new).map_err(|error| broken(&format!("cannot be read: {error}")))?;
     if let Some(difference) = again.differences(wanted).first() {
         return Err(broken(&format!("still differs: {difference}")));
     }

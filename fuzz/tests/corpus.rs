@@ -126,7 +126,7 @@ fn mutated(random: &mut Random, corpus: &[Vec<u8>], words: &[Vec<u8>]) -> Vec<u8
                 input.splice(at..at, other[from..from + length].iter().copied());
             }
             6 => drop(input.splice(at..at, random.pick(words).iter().copied())),
-            // In place of a whole value or line.
+            // Instead of a whole value or line.
             _ => {
                 let is_end = |byte: &u8| b",:[]{}\n ".contains(byte);
                 let start = input[..at]

@@ -82,7 +82,7 @@ await step('copies calls as tests', async () => {
 });
 
 await step('has no test of a call without a response', async () => {
-  // An invalid path can't be requested.
+  // An invalid path cannot be requested.
   const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { subpath: 'a b' });
   await page.locator(`#call-${id}`).click();
   await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();

@@ -11,16 +11,16 @@ pub struct NewCrate {
 }
 
 impl NewCrate {
-    /// Creates the crate's folder in the target directory. Files that are there stay, so that a second build is
+    /// Creates the crate's directory in the target directory. Files that are there stay, so that a second build is
     /// short.
     ///
     /// # Panics
     ///
-    /// If the folder can't be created.
+    /// If the directory cannot be created.
     #[track_caller]
     pub fn new(name: &str, target_tmpdir: &str) -> Self {
         let folder = Path::new(target_tmpdir).join(name);
-        fs::create_dir_all(folder.join("src")).expect("a folder");
+        fs::create_dir_all(folder.join("src")).expect("a directory");
         Self { folder }
     }
 
@@ -33,15 +33,15 @@ impl NewCrate {
     ///
     /// # Panics
     ///
-    /// If the file can't be written.
+    /// If the file cannot be written.
     #[track_caller]
     pub fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
         if fs::read_to_string(&path).is_ok_and(|old| old == text) {
             return;
         }
-        let parent = path.parent().expect("a folder");
-        fs::create_dir_all(parent).expect("a folder");
+        let parent = path.parent().expect("a directory");
+        fs::create_dir_all(parent).expect("a directory");
         fs::write(path, text).expect("a file");
     }
 
@@ -51,12 +51,12 @@ impl NewCrate {
     ///
     /// # Panics
     ///
-    /// If cargo can't be called, or the program can't be copied.
+    /// If cargo cannot be called, or the program cannot be copied.
     #[track_caller]
     pub fn compile(&self, root: &str) -> (PathBuf, Output) {
         let root = self.folder.join(root);
         let target = self.folder.parent().and_then(Path::parent);
-        let target = target.expect("a folder below the target directory");
+        let target = target.expect("a directory below the target directory");
         let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
             .args(["build", "--workspace", "--bin", "pasted", "--features"])
             .args(["forge-remote-pasted/program", "--offline", "--quiet"])

@@ -19,7 +19,7 @@ pub const KEYS: [&str; 2] = [
     "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=",
 ];
 
-/// A temporary folder, which is removed on drop.
+/// A temporary directory, which is removed on drop.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -37,7 +37,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Returns the folder's path.
+    /// Returns the directory's path.
     pub fn path(&self) -> &std::path::Path {
         &self.0
     }

@@ -67,7 +67,7 @@ pub async fn generate() -> String {
     let mut lines = Vec::new();
     for class in CLASSES {
         let twice = class.cases(&scene).into_iter().zip(class.cases(&again));
-        // Signatures that contain random numbers can't be made again.
+        // Signatures that contain random numbers cannot be made again.
         let same = twice.filter(|(case, again)| bytes(&case.request) == bytes(&again.request));
         for (case, _) in same {
             let request = &case.request;

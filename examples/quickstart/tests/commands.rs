@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const APP_ID: &str = "8db33809-1f32-48bb-8c52-5877dab48107";
 
-/// Creates an empty folder for a test.
+/// Creates an empty directory for a test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -341,7 +341,7 @@ fn every_code_is_explained() {
     // One lint, one difference, one launch problem.
     for (code, part) in [
         ("base-url", "# forge-remote: allow(base-url)"),
-        ("missing", "can't be allowed"),
+        ("missing", "cannot be allowed"),
         ("no-remote", "keeps the app from starting"),
     ] {
         let (status, text) = run(app().args(["explain", code]));
@@ -494,12 +494,12 @@ fn a_write_is_atomic_and_preserves_links_and_modes() {
     assert_eq!(fs::read_to_string(&real).unwrap(), stale);
     fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
 
-    // If the folder can't be written to, the file is unchanged, and the error has its path.
+    // If the directory cannot be written to, the file is unchanged, and the error has its path.
     fs::write(&real, &stale).unwrap();
     let (status, text) = run(app()
         .env("FORGE_REMOTE_MANIFEST", folder.join("none/manifest.yml"))
         .env("FORGE_REMOTE_APP_ID", APP_ID)
         .args(["manifest", "--write"]));
     assert_eq!(status, 2, "{text}");
-    assert!(text.contains("can't be written"), "{text}");
+    assert!(text.contains("cannot be written"), "{text}");
 }

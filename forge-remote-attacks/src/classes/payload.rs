@@ -138,7 +138,7 @@ pub(super) fn payload_not_utf8(scene: &Scene, cases: &mut Cases) {
     }
 }
 
-/// A context that a handler can't read must not be accepted as if it were missing.
+/// A context that a handler cannot read must not be accepted as if it were missing.
 pub(super) fn unreadable_context(scene: &Scene, cases: &mut Cases) {
     let fit = scene.page();
     for (name, context) in [

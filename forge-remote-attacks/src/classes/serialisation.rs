@@ -221,7 +221,7 @@ pub(super) fn invalid_base64url(scene: &Scene, cases: &mut Cases) {
             "one character more",
             Box::new(|bytes| {
                 let text = b64(bytes);
-                // One character can't encode a byte.
+                // One character cannot encode a byte.
                 format!("{text}{}", "A".repeat((5 - text.len() % 4) % 4))
             }),
         ),

@@ -176,7 +176,7 @@ impl Claims {
 
     /// Returns any top-level claim as JSON.
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
-        // Only this one is read: what another claim holds can't hide it.
+        // Only this one is read: what another claim holds cannot hide it.
         let claims: std::collections::HashMap<String, &RawValue> =
             serde_json::from_str(&self.0.text).ok()?;
         serde_json::from_str(&readable(claims.get(name)?.get())?).ok()
@@ -227,7 +227,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Reads the choice; what can't be read chooses nothing and fails later.
+    /// Reads the choice; what cannot be read chooses nothing and fails later.
     pub(super) fn of(payload: &[u8]) -> Self {
         let Ok(raw) = serde_json::from_slice::<RawClaims<'_>>(payload) else {
             return Self::default();

@@ -8,7 +8,7 @@ use memchr::memmem;
 /// Replaces each escape of half a surrogate pair by one of U+FFFD.
 ///
 /// JavaScript writes such an escape for text that was cut inside an emoji (`JSON.stringify` of
-/// `"😀".slice(0, 1)`). It is valid JSON, but a Rust string can't hold it. The text keeps its length,
+/// `"😀".slice(0, 1)`). It is valid JSON, but a Rust string cannot hold it. The text keeps its length,
 /// so that positions in errors stay correct. Text without such an escape is returned unchanged, at
 /// the cost of one search for `\u`.
 pub fn repair(text: &[u8]) -> Cow<'_, [u8]> {

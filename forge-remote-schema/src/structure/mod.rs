@@ -3,7 +3,7 @@
 //!
 //! The tables restate the schema of npm @forge/manifest 13.7.0 in this crate's notation. They are
 //! stricter than Atlassian's schema in two places: an endpoint's item and its `auth` have no further
-//! properties, because a misspelt one has no effect. They leave out what another rule reports: the
+//! properties, because a misspelled one has no effect. They leave out what another rule reports: the
 //! length of keys, an empty list of events.
 
 mod addresses;

@@ -29,7 +29,7 @@ const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 /// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) or [`Shutdown`]. It
 /// returns a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be a background task",
+    message = "`{Self}` cannot be a background task",
     note = "a background task is an async function that returns `forge_remote::Result<()>`; its arguments can be \
             `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown`"
 )]
@@ -55,7 +55,7 @@ pub struct TaskContext {
 /// An argument type of a background task.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "a background task can't take `{Self}`",
+    message = "a background task cannot take `{Self}`",
     note = "it can take `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown`, because it has no request to extract from"
 )]
 pub trait FromApp: Sized {
@@ -437,7 +437,7 @@ impl BackgroundTasks {
         };
         let dropped = tokio::time::timeout(LAST_DROPS, dropped).await;
         if dropped.is_err() {
-            tracing::error!("a background task can't be cancelled: it blocks its thread");
+            tracing::error!("a background task cannot be cancelled: it blocks its thread");
         }
         dropped.map_err(|_| BlocksThread)
     }

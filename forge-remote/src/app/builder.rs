@@ -392,7 +392,7 @@ impl App {
             }
             Err(error) => self.problems.push(Diagnostic::error(
                 &BAD_SAMPLE,
-                format!("the sample for `{key}` can't be written as JSON: {error}"),
+                format!("the sample for `{key}` cannot be written as JSON: {error}"),
                 "give `App::sample_body` a value whose maps have text for keys",
             )),
         }
@@ -417,7 +417,7 @@ impl App {
             Ok(fixtures) => self.fixtures.push(fixtures),
             Err(error) => self.problems.push(Diagnostic::error(
                 &BAD_SAMPLE,
-                format!("the fixtures can't be written as JSON: {error}"),
+                format!("the fixtures cannot be written as JSON: {error}"),
                 "give `App::fixtures` a value whose maps have text for keys",
             )),
         }
@@ -464,7 +464,7 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
-    "The value given to `App::sample_body` or `App::fixtures` can't be serialized as JSON, for example because a map \
+    "The value given to `App::sample_body` or `App::fixtures` cannot be serialized as JSON, for example because a map \
     has keys that are not strings. Pass a value that serde_json can serialize.",
 );
 

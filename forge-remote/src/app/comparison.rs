@@ -138,7 +138,7 @@ impl Comparison {
         findings
     }
 
-    /// Returns the differences as a unified diff: empty without differences, and if they can't be written to
+    /// Returns the differences as a unified diff: empty without differences, and if they cannot be written to
     /// the file.
     #[cfg(feature = "dev")]
     pub(crate) fn diff(&self) -> Result<String, ManifestError> {
@@ -237,7 +237,7 @@ impl Comparison {
 }
 
 impl Comparison {
-    /// Returns why entries can't be removed: the mistakes that `pruned` has and that an update without the removal
+    /// Returns why entries cannot be removed: the mistakes that `pruned` has and that an update without the removal
     /// would not have.
     fn broken_by_prune(&self, file: &ManifestFile, pruned: &ManifestFile) -> Option<String> {
         let kept = file.merge(&self.wanted, self.settings.new_manifest_id());

@@ -53,7 +53,7 @@ impl App {
         self
     }
 
-    /// Adds the clock's handler, in place of an earlier one, if there are handlers with `cron`.
+    /// Adds the clock's handler, instead of an earlier one, if there are handlers with `cron`.
     pub(super) fn set_clock(&mut self) {
         let cron = || self.registry.handlers().iter().filter(|one| one.is_cron());
         let Some(first) = cron().next() else {
@@ -96,7 +96,7 @@ impl App {
                     "`{}` takes `Occurrence`, but it has no `cron`",
                     record.function
                 );
-                let help = "write `cron = \"30 2 * * 1-5\"` in place of `interval`";
+                let help = "write `cron = \"30 2 * * 1-5\"` instead of `interval`";
                 return takes
                     .then(|| Diagnostic::error(&NO_OCCURRENCE, message, help).at([handler]));
             };

@@ -10,7 +10,7 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
 
 const BAD_MANIFEST: Rule = Rule::launch(
     "bad-manifest",
-    "The manifest can't be read, or FORGE_REMOTE_MANIFEST names a file that does not exist, so it can't be compared with \
+    "The manifest cannot be read, or FORGE_REMOTE_MANIFEST names a file that does not exist, so it cannot be compared with \
     the code. Correct the file, or the variable.",
 );
 

@@ -59,7 +59,7 @@ const NOT_DURABLE: Rule = Rule::launch(
 const DIVIDED_DURABLE: Rule = Rule::launch(
     "divided-durable",
     "A function has several attributes that share an endpoint, and they differ in `durable` or its options. A FIT \
-    names the endpoint and not the module, so a call can't be assigned to one of the attributes. Write the same \
+    names the endpoint and not the module, so a call cannot be assigned to one of the attributes. Write the same \
     `durable` in all of them.",
 );
 

@@ -17,7 +17,7 @@ pub(crate) const RULES: &[&Rule] = &[&NO_APP_ID, &BAD_APP_ID];
 
 const NO_APP_ID: Rule = Rule::launch(
     "no-app-id",
-    "A Forge Invocation Token is issued for one app, and without the app's id its audience can't be checked. `forge \
+    "A Forge Invocation Token is issued for one app, and without the app's id its audience cannot be checked. `forge \
     register` writes the id into manifest.yml; FORGE_REMOTE_APP_ID, `App::app_id` and `App::app_ids` set it too.",
 );
 
@@ -30,7 +30,7 @@ const BAD_APP_ID: Rule = Rule::launch(
 /// The reason why the app's ids are not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppIdError {
-    #[error("the app's id is not set, so the audience of tokens can't be checked")]
+    #[error("the app's id is not set, so the audience of tokens cannot be checked")]
     Missing,
     #[error(transparent)]
     Invalid(#[from] InvalidAppId),
@@ -111,7 +111,7 @@ impl AppSettings {
 
 #[cfg(feature = "cli")]
 impl AppSettings {
-    /// Adds the problem of the app's ids that aborts the launch, in place of the lints' findings about the same
+    /// Adds the problem of the app's ids that aborts the launch, instead of the lints' findings about the same
     /// text.
     pub(crate) fn add_app_id_finding(&self, file: &ManifestFile, findings: &mut Vec<Diagnostic>) {
         let error = match self.parsed_app_ids() {

@@ -52,7 +52,7 @@ impl fmt::Display for LaunchError {
         let count = self.problems.len();
         write!(
             f,
-            "the app can't start: {count} problem{}",
+            "the app cannot start: {count} problem{}",
             if count == 1 { "" } else { "s" }
         )
     }
@@ -124,7 +124,7 @@ const UNOPENED_TOKENS: Rule = Rule::launch(
 
 const BAD_TOKENS: Rule = Rule::launch(
     "bad-tokens",
-    "The tokens given to `App::token_store` can't be opened with their settings, for example because a setting was changed \
+    "The tokens given to `App::token_store` cannot be opened with their settings, for example because a setting was changed \
     after they had been opened. \
     Set everything before the tokens are given to the app.",
 );
@@ -195,7 +195,7 @@ impl App {
         problems
     }
 
-    /// Opens a token store that needs no connection, and returns the problem if it can't be opened.
+    /// Opens a token store that needs no connection, and returns the problem if it cannot be opened.
     /// Runs after the checks, which change nothing.
     pub(crate) fn open_tokens(&self) -> Option<Diagnostic> {
         let tokens = self.tokens.as_ref()?;

@@ -7,7 +7,7 @@ use axum::Router;
 /// One of the app's own routers, with the paths of its routes.
 pub(crate) struct OwnRoutes {
     pub(super) router: Router,
-    /// The routes' patterns, sorted; empty if they can't be read.
+    /// The routes' patterns, sorted; empty if they cannot be read.
     pub(crate) paths: Vec<String>,
     /// Whether requests for other paths are for the router too.
     pub(super) takes_others: bool,

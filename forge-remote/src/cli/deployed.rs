@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::manifest::{ManifestError, ManifestFile, are_of_different_apps};
 
-/// The error of a manifest that can't be compared.
+/// The error of a manifest that cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AgainstError {
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub(super) enum AgainstError {
         target: String,
     },
     #[error(
-        "`{against}` is not a file, and the program `git` can't be run to read it as a revision: {source}. \
+        "`{against}` is not a file, and the program `git` cannot be run to read it as a revision: {source}. \
              Install git, or name a file"
     )]
     NoGit { against: String, source: io::Error },
@@ -131,7 +131,7 @@ fn in_git(manifest: &Path, against: &str) -> Result<ManifestFile, AgainstError> 
             git: String::from_utf8_lossy(&found.stderr).into_owned(),
         });
     }
-    // The commit's id can't be mistaken for an option.
+    // The commit's id cannot be mistaken for an option.
     let id = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     let file = git(
         &["cat-file", "--batch", "--follow-symlinks"],

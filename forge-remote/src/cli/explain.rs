@@ -82,14 +82,14 @@ fn explain(code: Option<&str>) -> Result<String, String> {
              reported line or the line above."
         ),
         RuleKind::Difference => {
-            "A difference between the manifest and the code can't be allowed.".to_owned()
+            "A difference between the manifest and the code cannot be allowed.".to_owned()
         }
         RuleKind::Version => {
-            "`manifest --against` reports it. It can't be allowed, because Forge chooses the version."
+            "`manifest --against` reports it. It cannot be allowed, because Forge chooses the version."
                 .to_owned()
         }
-        RuleKind::Deployment => "`doctor --url` reports it, and it can't be allowed.".to_owned(),
-        RuleKind::Launch => "It keeps the app from starting and can't be allowed.".to_owned(),
+        RuleKind::Deployment => "`doctor --url` reports it, and it cannot be allowed.".to_owned(),
+        RuleKind::Launch => "It keeps the app from starting and cannot be allowed.".to_owned(),
     };
     Ok(format!("{lines}\n\n{}\n", wrapped(&allow, "")))
 }

@@ -63,7 +63,7 @@ impl LogWriter {
         if let Some(Some(queue)) = self.0.queue.get() {
             let (written, wait) = mpsc::channel();
             if queue.send(Message::Flush(written)).is_ok() {
-                // A timeout or a lost thread can't be reported anywhere.
+                // A timeout or a lost thread cannot be reported anywhere.
                 let _ = wait.recv_timeout(FLUSH_TIMEOUT);
             }
         }
@@ -97,7 +97,7 @@ impl Shared {
         for message in messages {
             match message {
                 Message::Line(line) => {
-                    // A log that can't be written can't be reported anywhere.
+                    // A log that cannot be written cannot be reported anywhere.
                     let _ = (self.output)(&line);
                     let cost = line.len() + LINE_OVERHEAD;
                     let before = self.queued.fetch_sub(cost, Ordering::AcqRel);

@@ -18,7 +18,7 @@ pub(super) fn command() -> Command {
         .arg(
             flag(
                 "check",
-                "Change nothing; exit 1 on a difference or if the app would not start, 2 if the manifest can't be compared",
+                "Change nothing; exit 1 on a difference or if the app would not start, 2 if the manifest cannot be compared",
             )
             .conflicts_with("write"),
         )
@@ -32,7 +32,7 @@ pub(super) fn command() -> Command {
                 .value_name("FILE|GIT-REF")
                 .help(
                     "Compare with the deployed manifest; exit 1 if the change needs a major \
-                     version, 2 if the two can't be compared",
+                     version, 2 if the two cannot be compared",
                 )
                 .conflicts_with_all(["write", "check", "stdout"]),
         )

@@ -280,7 +280,7 @@ impl AtlassianClient {
         Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns the HTTP client for this URL. If it can't be built, for example because no certificates
+    /// Returns the HTTP client for this URL. If it cannot be built, for example because no certificates
     /// were found, the next call tries again.
     pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, ClientBuildError> {
         let network = Network::of(url);

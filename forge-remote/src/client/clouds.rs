@@ -47,7 +47,7 @@ impl From<String> for IsolatedCloud {
 }
 
 impl IsolatedCloud {
-    /// Creates a cloud with this key set. Its APIs can't be called until their URLs are set.
+    /// Creates a cloud with this key set. Its APIs cannot be called until their URLs are set.
     pub fn new(jwks_url: impl Into<String>) -> Self {
         Self {
             jwks_url: jwks_url.into(),

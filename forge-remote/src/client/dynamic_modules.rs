@@ -167,7 +167,7 @@ async fn sent(
 ) -> Result<DynamicModule, ClientError> {
     let data = match serde_json::to_value(data) {
         Ok(data) => data,
-        Err(error) => return Err(request.invalid(format!("the module can't be JSON: {error}"))),
+        Err(error) => return Err(request.invalid(format!("the module cannot be JSON: {error}"))),
     };
     let body = json!({ "type": module_type, "data": data });
     let response = request.json(&body).send().await?;

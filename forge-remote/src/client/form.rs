@@ -98,7 +98,7 @@ impl Form {
     }
 }
 
-/// Escapes a name as browsers do, so that it can't end the quotes or the line.
+/// Escapes a name as browsers do, so that it cannot end the quotes or the line.
 fn quoted(name: &str) -> String {
     let name = name.replace('"', "%22");
     name.replace('\r', "%0D").replace('\n', "%0A")

@@ -145,7 +145,7 @@ struct Raw<'a> {
     errors: Option<Vec<RawError>>,
 }
 
-/// An error of any shape: members that can't be read are ignored.
+/// An error of any shape: members that cannot be read are ignored.
 #[derive(Deserialize)]
 struct RawError {
     #[serde(default)]
@@ -193,7 +193,8 @@ impl GraphQlRequest {
                 self.variables.insert(name, value);
             }
             Err(error) => {
-                let problem = format!("the variable `{name}` can't be serialized as JSON: {error}");
+                let problem =
+                    format!("the variable `{name}` cannot be serialized as JSON: {error}");
                 self.problem = Some(problem);
             }
         }

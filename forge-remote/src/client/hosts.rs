@@ -111,7 +111,7 @@ impl Hosts {
     pub(super) fn check(&self, url: &str) -> Result<Url, Refused> {
         let url = Url::parse(url).map_err(|_| Refused {
             origin: "an invalid URL".to_owned(),
-            reason: "the URL can't be parsed",
+            reason: "the URL cannot be parsed",
         })?;
         let refused = |reason| Refused {
             origin: origin(&url),

@@ -43,7 +43,7 @@ impl ProductApi {
     /// it is older than a minute, and after [`forget`](Self::forget).
     ///
     /// The manifest must list the scopes with `allowImpersonation: true`:
-    /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) does that. Service accounts can't be
+    /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) does that. Service accounts cannot be
     /// impersonated. Atlassian allows 1,000 exchanges a minute for each app.
     ///
     /// ```

@@ -24,7 +24,7 @@ const CURSORS: [(&str, &str); 3] = [
     ("nextPageCursor", "cursor"),
     ("startingAfter", "startingAfter"),
 ];
-/// Members with a known meaning, which can't be an unknown cursor.
+/// Members with a known meaning, which cannot be an unknown cursor.
 const KNOWN_MEMBERS: [&str; 5] = [
     "nextPageToken",
     "nextPageCursor",

@@ -386,7 +386,7 @@ impl Request {
     /// are more items. If the API ignores `startAt` and returns the whole list (`/rest/api/3/field`),
     /// use [`fetch`](Self::fetch).
     ///
-    /// Jira's user searches (`/rest/api/3/user/search`, `/user/assignable/search`) can't be listed
+    /// Jira's user searches (`/rest/api/3/user/search`, `/user/assignable/search`) cannot be listed
     /// this way and return an error. Jira cuts a page out of the first thousand users and filters it
     /// afterwards, so that any page may be empty. Atlassian recommends paging through
     /// `/users/search` instead.
@@ -402,7 +402,7 @@ impl Request {
         let path = self.path.template();
         let this = if FILTERED.iter().any(|end| path.ends_with(end)) {
             self.with_problem(
-                "Jira filters this list after cutting the page, so its end can't be detected: page \
+                "Jira filters this list after cutting the page, so its end cannot be detected: page \
                  through `/rest/api/3/users/search`, or read a single page with `fetch`",
             )
         } else {

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Write as _};
 /// The path of a request, below the API's base URL.
 ///
 /// Fixed text comes from the program (`&'static str`). Each variable value becomes one encoded
-/// segment, so a value from outside can't redirect the request to another path:
+/// segment, so a value from outside cannot redirect the request to another path:
 ///
 /// ```
 /// use forge_remote::client::Path;
@@ -100,7 +100,7 @@ impl Path {
             only_dots: true,
         };
         if write!(writer, "{segment}").is_err() {
-            self.problem = Some("a path segment can't be formatted as text");
+            self.problem = Some("a path segment cannot be formatted as text");
         } else if writer.length == 0 {
             self.problem = Some("a path segment is empty, and the path would mean something else");
         } else if writer.only_dots && writer.length <= 2 {
@@ -146,7 +146,7 @@ impl Path {
 
 /// A type that can be a request's path: fixed text (`&'static str`) or a [`Path`].
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` can't be the path of a request: variable parts must be encoded",
+    message = "a `{Self}` cannot be the path of a request: variable parts must be encoded",
     label = "built at run time",
     note = "write `path!(\"/rest/api/3/issue/{{}}\", key)`, or `Path::from(\"/rest/api/3/issue\").segment(key)`"
 )]

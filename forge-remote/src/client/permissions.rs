@@ -99,7 +99,7 @@ impl GrantedPermissions {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Permissions`] if the details can't be fetched, or could not be a moment ago;
+    /// [`ClientError::Permissions`] if the details cannot be fetched, or could not be a moment ago;
     /// [`ClientError::Invalid`] if the app's environment is not known, as for
     /// [`InstallationUrls`](super::InstallationUrls).
     pub async fn has_scope(&self, scope: &str) -> Result<bool, ClientError> {

@@ -153,7 +153,7 @@ impl ProductApi {
         Some(format!("ari:cloud:{product}::site/{cloud_id}"))
     }
 
-    /// Returns the reason why a token can't be used for this API.
+    /// Returns the reason why a token cannot be used for this API.
     pub(super) fn mismatch(&self, owner: Option<&Owner>) -> Option<&'static str> {
         if self.0.is_supplied && self.0.lacks_site() {
             return Some(

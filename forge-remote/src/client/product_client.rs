@@ -69,7 +69,7 @@ pub struct ProductClient {
     pub(super) target: Opaque<ApiTarget>,
     pub(super) authorization: HeaderValue,
     pub(super) is_user: bool,
-    /// The reason why the token can't be used for this API.
+    /// The reason why the token cannot be used for this API.
     pub(super) mismatch: Option<&'static str>,
     /// The call that carried the token, if the token alone identifies the installation and may not come
     /// from the platform.

@@ -20,7 +20,7 @@ use super::single_flight::{Now, Timed, hash};
 use super::token_caches::{ProofKey, ProofResult};
 use crate::credentials::{VerifiedCall, expires_at};
 
-/// Lifetime of a proof if the token's expiry can't be read.
+/// Lifetime of a proof if the token's expiry cannot be read.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
 /// Upper bound on a token's lifetime.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>

@@ -54,7 +54,7 @@ pub struct Request {
     pub(super) secret: bool,
 }
 
-/// Why a request can't be sent.
+/// Why a request cannot be sent.
 #[derive(Clone)]
 enum Problem {
     Invalid(String),
@@ -169,7 +169,7 @@ impl Request {
         match serde_json::to_vec(body) {
             Ok(json) => self.bytes("application/json", json),
             Err(error) => {
-                self.with_problem(format!("the body can't be serialized as JSON: {error}"))
+                self.with_problem(format!("the body cannot be serialized as JSON: {error}"))
             }
         }
     }
@@ -199,7 +199,7 @@ impl Request {
 
     /// Sets a header and replaces its previous values.
     ///
-    /// `Authorization` and the connection's headers can't be set: the client sets them.
+    /// `Authorization` and the connection's headers cannot be set: the client sets them.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.with_header(name, value, |headers, name, value| {
             headers.insert(name, value);
@@ -221,7 +221,7 @@ impl Request {
     ) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), _) if RESERVED_HEADERS.contains(&name) => self.with_problem(format!(
-                "the header `{name}` is set by the client and can't be changed"
+                "the header `{name}` is set by the client and cannot be changed"
             )),
             (Ok(name), Ok(value)) => {
                 set(&mut self.headers, name, value);

@@ -110,7 +110,7 @@ impl Response {
         }
     }
 
-    /// Builds the error of a response that arrived but can't be used.
+    /// Builds the error of a response that arrived but cannot be used.
     pub(super) fn unusable(&self, reason: impl Into<String>) -> ClientError {
         self.unusable_for(reason, None)
     }

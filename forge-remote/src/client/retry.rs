@@ -12,7 +12,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Calls are retried if they may be repeated: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and requests
 /// marked with [`Request::idempotent`](super::Request::idempotent). They are retried after a 429, 502,
 /// 503 or 504 and when there was no response. The wait is the response's `Retry-After`, or else an
-/// exponential back-off with full jitter. A call whose connection was never established is always
+/// exponential backoff with full jitter. A call whose connection was never established is always
 /// retried, regardless of its method.
 ///
 /// # Deadline of the invocation

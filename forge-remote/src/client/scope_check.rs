@@ -147,7 +147,7 @@ mod tests {
     fn scopes_of_an_older_version_may_replace_the_new_ones() {
         let write = Some("write:jira-work");
         assert_eq!(check(Api::Jira, write, &["write:issue:jira"]), None);
-        // These can't: one is of the same form, the other of another product.
+        // These cannot: one is of the same form, the other of another product.
         assert_eq!(check(Api::Jira, write, &["manage:jira-project"]), write);
         assert_eq!(check(Api::Jira, write, &["read:page:confluence"]), write);
     }

@@ -35,7 +35,7 @@ struct FailedAttempt {
     error: ClientError,
     /// Whether another attempt may succeed.
     is_transient: bool,
-    /// Whether the server can't have received the request.
+    /// Whether the server cannot have received the request.
     is_unsent: bool,
     retry_after: Option<Duration>,
     /// Its name in spans and metrics, if it has no status.
@@ -227,7 +227,7 @@ impl Request {
         let mut response = self.response(&mut raw, attempts);
         let is_expected = response.status == StatusCode::NOT_MODIFIED && self.is_conditional();
         if !response.status.is_success() && !is_expected {
-            // The error is reported even if its body can't be read.
+            // The error is reported even if its body cannot be read.
             let read = within(limit.and(Some(timeout)), read(&mut raw, MAX_ERROR_BODY)).await;
             let body = read.map_or_else(Bytes::new, |(body, _)| body);
             let retry_after = retry::retry_after(&response.headers, settings.clock.now());
@@ -288,7 +288,7 @@ impl Request {
                 is_unsent: true,
                 ..failed(
                     "no_client",
-                    "the HTTP client can't be built",
+                    "the HTTP client cannot be built",
                     Some(error.into()),
                 )
             })?;
@@ -305,7 +305,7 @@ impl Request {
             let (kind, reason) = if error.is_timeout() {
                 TIMEOUT
             } else if is_unsent {
-                ("unreachable", "the host can't be reached")
+                ("unreachable", "the host cannot be reached")
             } else {
                 ("disconnected", "the connection broke off")
             };

@@ -140,7 +140,7 @@ async fn again(
 ) -> Result<Json<Value>, ApiError> {
     let record = console.find(id)?;
     let sent = &record.sent;
-    // An empty body is one as well, if it was sent in place of the sample.
+    // An empty body is one as well, if it was sent instead of the sample.
     let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
     let body = String::from_utf8_lossy(&sent.body);
     let changes = CallChanges {

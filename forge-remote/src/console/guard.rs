@@ -137,7 +137,7 @@ async fn check_names(State(guard): State<Guard>, request: Request, next: Next) -
     let is_foreign =
         headers.contains_key(header::ORIGIN) && !only(headers, &header::ORIGIN).is_some_and(is_own);
     if is_foreign {
-        let message = "pages of other origins can't call this server";
+        let message = "pages of other origins cannot call this server";
         return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
     }
     let mut response = next.run(request).await;

@@ -21,7 +21,7 @@ pub(super) fn router(caller: &Arc<PlatformClient>) -> Router {
         .with_state(Arc::clone(caller))
 }
 
-/// Returns whether a request is from a tool: a page of another origin can't send JSON to loopback
+/// Returns whether a request is from a tool: a page of another origin cannot send JSON to loopback
 /// without a preflight.
 fn is_from_a_tool(headers: &HeaderMap) -> bool {
     let json = headers

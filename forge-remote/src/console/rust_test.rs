@@ -99,7 +99,7 @@ fn name(function: &str, status: u16, sent: &Sent) -> String {
     format!("{function}_responds_with_{status}_{digest}")
 }
 
-/// Returns the body that was sent in place of none: an empty one can replace the sample.
+/// Returns the body that was sent instead of none: an empty one can replace the sample.
 fn body(sent: &Sent) -> Option<Cow<'_, str>> {
     let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
     has_body.then(|| String::from_utf8_lossy(&sent.body))
@@ -153,7 +153,7 @@ fn variant(method: &str) -> String {
 
 /// Returns a text as a raw string literal.
 fn raw_string(text: &str) -> String {
-    // A raw string can't have a carriage return.
+    // A raw string cannot have a carriage return.
     if text.contains('\r') {
         return format!("{text:?}");
     }

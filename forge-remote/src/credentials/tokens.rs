@@ -134,7 +134,7 @@ token! {
     /// triggers and agents. [`expose_secret`](Self::expose_secret) returns the token without this check.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
     ///
-    /// It can't be printed:
+    /// It cannot be printed:
     ///
     /// ```compile_fail
     /// fn log(token: forge_remote::SystemToken) {

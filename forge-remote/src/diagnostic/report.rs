@@ -54,7 +54,7 @@ pub struct Diagnostic {
     pub(super) span: Range<usize>,
     #[serde(skip)]
     kind: RuleKind,
-    /// The word before the code, in place of the severity's.
+    /// The word before the code, instead of the severity's.
     #[serde(skip)]
     pub(super) title: Option<&'static str>,
 }
@@ -112,7 +112,7 @@ impl Diagnostic {
         self
     }
 
-    /// Renders the diagnostic with this word in place of its severity's.
+    /// Renders the diagnostic with this word instead of its severity's.
     #[must_use]
     pub(crate) fn titled(mut self, title: &'static str) -> Self {
         self.title = Some(title);

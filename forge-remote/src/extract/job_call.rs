@@ -52,7 +52,7 @@ job_installation!(Installation);
 /// The running job, as an argument of a [`job`](macro@crate::job): the installation that it works for,
 /// and the call that sent it.
 ///
-/// A job that a [background task](crate::App::background) sent has no call, so a job takes this in place of
+/// A job that a [background task](crate::App::background) sent has no call, so a job takes this instead of
 /// [`Invocation`]. Calls to Atlassian take it as their installation:
 ///
 /// ```

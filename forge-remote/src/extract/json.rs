@@ -84,7 +84,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 ([(header::CONTENT_TYPE, json)], body).into_response()
             }
             Err(error) => {
-                tracing::error!(%error, "the handler's response can't be serialized as JSON");
+                tracing::error!(%error, "the handler's response cannot be serialized as JSON");
                 response::internal_error()
             }
         }

@@ -56,7 +56,7 @@
 //! at the earliest two hours after the process started. To act for a user, see
 //! [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
 //!
-//! A job takes [`Args`] with the sent arguments, and [`JobCall`] in place of `Invocation`: the
+//! A job takes [`Args`] with the sent arguments, and [`JobCall`] instead of `Invocation`: the
 //! installation that it works for, and the call that sent it, if one did. Everything else is as for a
 //! durable handler.
 //!

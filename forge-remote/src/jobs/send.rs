@@ -115,9 +115,9 @@ pub struct NewJob {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The arguments can't be written as JSON, for example because a map has keys that are not
+    /// The arguments cannot be written as JSON, for example because a map has keys that are not
     /// strings.
-    #[error("the arguments of the job `{key}` can't be written as JSON")]
+    #[error("the arguments of the job `{key}` cannot be written as JSON")]
     Arguments {
         /// The job's key.
         key: &'static str,
@@ -360,7 +360,7 @@ impl SendJob {
     ///
     /// # Errors
     ///
-    /// The app does not have the job, its arguments can't be written, the app was uninstalled, or the installation is not known
+    /// The app does not have the job, its arguments cannot be written, the app was uninstalled, or the installation is not known
     /// any more.
     pub async fn into_envelope(self) -> Result<Envelope, SendError> {
         let Self {

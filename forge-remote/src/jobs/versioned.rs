@@ -13,7 +13,7 @@ pub(super) trait Versioned: Serialize + DeserializeOwned {
     fn version(&self) -> u8;
 }
 
-/// Why contents can't be read.
+/// Why contents cannot be read.
 #[derive(Debug)]
 pub(crate) enum UnreadableContents {
     /// A newer version of forge-remote wrote them.

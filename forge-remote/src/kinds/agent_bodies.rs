@@ -175,7 +175,7 @@ pub struct AgentError {
 impl AgentError {
     /// The task does not exist: for `tasks/get`.
     pub const TASK_NOT_FOUND: Self = Self::known(-32001, "Task not found", Some("TASK_NOT_FOUND"));
-    /// The task can't be cancelled: for `tasks/cancel`.
+    /// The task cannot be cancelled: for `tasks/cancel`.
     pub const TASK_NOT_CANCELABLE: Self = Self::known(
         -32002,
         "Task cannot be canceled",

@@ -19,7 +19,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// To have an event retried later, return an error. A response other than 2xx is the only known way
 /// for a remote. It is documented for events; for queues, only failing functions are documented to be
-/// retried, with back-off, for 24 hours. A function's `{"_retry": true, …}` probably counts as a success
+/// retried, with backoff, for 24 hours. A function's `{"_retry": true, …}` probably counts as a success
 /// if a remote returns it with 200.
 ///
 /// Events are delivered at least once: `event_id` identifies duplicates, and

@@ -1,4 +1,4 @@
-//! The bodies of life-cycle events and of the most used product events. Every field may be missing, and
+//! The bodies of lifecycle events and of the most used product events. Every field may be missing, and
 //! unknown members are preserved.
 
 use serde::{Deserialize, Deserializer};

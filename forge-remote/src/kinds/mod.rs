@@ -27,7 +27,7 @@
 //! # Payload formats
 //!
 //! For each kind, Atlassian documents the body that a *function* receives. For a remote it documents
-//! only the bodies of product events, life-cycle events and post functions. So every field of the
+//! only the bodies of product events, lifecycle events and post functions. So every field of the
 //! payloads here may be missing, unknown members are preserved (`rest`), and [`Event<T>`] accepts the
 //! body as it is or under a `payload`. The documentation of each payload names its source.
 //!

@@ -9,7 +9,7 @@ use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, SampleCall};
 
-/// The kind of `#[static_macro]`: renders a Confluence macro where its page can't run.
+/// The kind of `#[static_macro]`: renders a Confluence macro where its page cannot run.
 ///
 /// The macro is hand-written in the manifest, with `static: { endpoint: KEY }`. The feature is in Preview since
 /// 2026-10-06 ([CHANGE-3505](https://developer.atlassian.com/changelog/#CHANGE-3505)). It is assumed that the body

@@ -1,4 +1,4 @@
-//! `trigger`: a call for each event of a product or of the app's life cycle.
+//! `trigger`: a call for each event of a product or of the app's lifecycle.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,7 +49,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// that distinguishes a retry from a new event, and their order is not guaranteed.
 ///
 /// The events are those of Jira, Jira Software, Jira Service Management, Confluence, Bitbucket and
-/// Compass, of the app's life cycle, of data security policies, of app migrations, and events that
+/// Compass, of the app's lifecycle, of data security policies, of app migrations, and events that
 /// apps publish (`avi:cloud:ecosystem::event/…`).
 ///
 /// Sources: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>,

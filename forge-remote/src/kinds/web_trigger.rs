@@ -344,7 +344,7 @@ fn warn_if_similar(body: &[u8]) {
         tracing::warn!(
             fields = present.join(", "),
             suppressed,
-            "the body looks like Forge's description of a request but can't be read as one, so it is treated as the request's own body"
+            "the body looks like Forge's description of a request but cannot be read as one, so it is treated as the request's own body"
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// `description` defaults to the doc comment's first paragraph. The configuration pages (`view`, `edit`,
 /// `create`, `resolver`) are hand-written in the same item of the manifest, and are preserved. An `i18n`
-/// object in place of the name or the description is preserved too.
+/// object instead of the name or the description is preserved too.
 ///
 /// The required scopes are added automatically, as for events: either Jira's current scopes or its
 /// granular ones. If the manifest has one of these sets, nothing is added.

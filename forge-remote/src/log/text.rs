@@ -44,7 +44,7 @@ pub(crate) fn one_line(event: &[u8], keeps_escape: bool) -> Cow<'_, [u8]> {
     let mut line = String::with_capacity(body.len() + 16);
     for character in body.chars() {
         if is_unsafe(character) {
-            // Writing to a string can't fail.
+            // Writing to a string cannot fail.
             let _ = write_escaped(&mut line, character);
         } else {
             line.push(character);

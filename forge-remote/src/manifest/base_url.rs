@@ -28,7 +28,7 @@ pub(super) fn finding(url: &str) -> Option<(Severity, &'static str)> {
         let what = "has a wildcard, and Forge calls one host";
         Some((Severity::Error, what))
     } else if is_local {
-        let what = "is this machine, which Atlassian can't reach";
+        let what = "is this machine, which Atlassian cannot reach";
         Some((Severity::Error, what))
     } else if url.contains(['?', '#', ' ', '@']) {
         Some((Severity::Error, "has more than a scheme, a host and a path"))

@@ -30,7 +30,7 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String 
             let endpoints: Vec<&str> = endpoints.iter().map(|one| one.endpoint).collect();
             // The `endpoint` of an action or a post function is not called by a page.
             let is_page = pages::is_module_type(module_type) && item.get("endpoint").is_none();
-            // A remote can't serve the calls that a function serves.
+            // A remote cannot serve the calls that a function serves.
             let has_function = item.get("function").is_some()
                 || item
                     .get("resolver")

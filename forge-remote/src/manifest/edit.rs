@@ -463,7 +463,7 @@ impl<'t> Editor<'t> {
             }
             line = above;
         }
-        Err(Unsafe::new(item.at, "this item's dash can't be found"))
+        Err(Unsafe::new(item.at, "this item's dash cannot be found"))
     }
 }
 

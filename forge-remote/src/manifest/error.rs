@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::diagnostic::{Diagnostic, Position};
 use crate::fit::InvalidAppId;
 
-/// The error of a manifest that can't be read, compared or written. The file is unchanged.
+/// The error of a manifest that cannot be read, compared or written. The file is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum ManifestError {
-    #[error("{} can't be read: {source}{}", path.display(), read_help(source))]
+    #[error("{} cannot be read: {source}{}", path.display(), read_help(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{}:{}: not YAML that Forge accepts: {reason}", path.display(), at.line, at.column)]
     Yaml {
@@ -26,7 +26,7 @@ pub enum ManifestError {
         place: String,
         expected: &'static str,
     },
-    #[error("{} does not exist or is empty, and the configured id of the app can't be written to it: {source}",
+    #[error("{} does not exist or is empty, and the configured id of the app cannot be written to it: {source}",
             path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
     #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written or another service's; give the \
@@ -59,7 +59,7 @@ pub enum ManifestError {
     #[error("{} was changed by another program since it was read; nothing was written: run the command again",
             path.display())]
     Changed { path: PathBuf },
-    #[error("{} can't be written, and is unchanged: {source}", path.display())]
+    #[error("{} cannot be written, and is unchanged: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
@@ -68,7 +68,7 @@ pub enum ManifestError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The manifest can't be compared.
+    /// The manifest cannot be compared.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The two differ, a lint reports an error, or the code itself has problems.

@@ -43,7 +43,7 @@ impl ManifestFile {
     ///
     /// # Errors
     ///
-    /// The file can't be read, or is not a valid manifest document.
+    /// The file cannot be read, or is not a valid manifest document.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         let path = path.into();
         match fs::read_to_string(&path) {
@@ -191,7 +191,7 @@ impl ManifestFile {
         &self.value
     }
 
-    /// Returns the whole manifest as JSON; `null` where it has a key that JSON can't have.
+    /// Returns the whole manifest as JSON; `null` where it has a key that JSON cannot have.
     ///
     /// ```
     /// use forge_remote::manifest::ManifestFile;

@@ -8,7 +8,7 @@ use super::error::ManifestError;
 use super::file::ManifestFile;
 
 impl ManifestFile {
-    /// Writes the text atomically: into a new file in the same folder, which then replaces the old one.
+    /// Writes the text atomically: into a new file in the same directory, which then replaces the old one.
     ///
     /// Symbolic links and the file's mode are preserved, and its owner if the process may set it. A
     /// read-only file is not written. Because the file is a new one, hard links keep the old text, and
@@ -16,7 +16,7 @@ impl ManifestFile {
     ///
     /// # Errors
     ///
-    /// The file can't be written, or another program has saved it since it was
+    /// The file cannot be written, or another program has saved it since it was
     /// [read](Self::read) ([`ManifestError::Changed`]).
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
         let failed = |source| ManifestError::Write {
@@ -92,7 +92,7 @@ fn keep_owner(file: &fs::File, metadata: &fs::Metadata) {
 #[cfg(not(unix))]
 fn keep_owner(_: &fs::File, _: &fs::Metadata) {}
 
-/// Syncs a folder, so that a new file in it survives a power failure; not every file system can.
+/// Syncs a directory, so that a new file in it survives a power failure; not every file system can.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) {
     let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());

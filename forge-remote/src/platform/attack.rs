@@ -37,7 +37,7 @@ impl AttackError {
     }
 }
 
-/// Sends every forged FIT in place of the call's, and returns their number if all are refused.
+/// Sends every forged FIT instead of the call's, and returns their number if all are refused.
 pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackError> {
     let (platform, claims) = (call.platform().clone(), call.claims().clone());
     let base = call.signed("");

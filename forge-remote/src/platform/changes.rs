@@ -14,7 +14,7 @@ pub(crate) struct CallChanges {
     pub(crate) query: Option<String>,
     pub(crate) event: Option<String>,
     pub(crate) retry: Option<u32>,
-    /// The body, byte for byte, in place of `body`.
+    /// The body, byte for byte, instead of `body`.
     pub(crate) text: Option<String>,
     #[serde(skip)]
     pub(crate) forgery: Option<Forgery>,

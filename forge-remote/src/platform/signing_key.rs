@@ -6,7 +6,7 @@ use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use forge_remote_attacks::rsa::RsaKey;
 
-/// The error of a platform that can't be set up.
+/// The error of a platform that cannot be set up.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no RSA key could be generated: check the system's random source")]
 pub struct PlatformError;

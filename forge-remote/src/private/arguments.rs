@@ -9,8 +9,8 @@ use crate::response;
 
 /// A type that can be an argument other than the last.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be an argument of a Forge handler at this position",
-    label = "Forge remotes can't fill this argument from a request",
+    message = "`{Self}` cannot be an argument of a Forge handler at this position",
+    label = "Forge remotes cannot fill this argument from a request",
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>` and any axum \
             extractor that leaves the body alone",
     note = "an extractor that reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
@@ -24,8 +24,8 @@ impl<T: FromRequestParts<AppState> + Send> Argument<()> for T {}
 
 /// A type that can be the last argument.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be an argument of a Forge handler",
-    label = "Forge remotes can't fill this argument from a request",
+    message = "`{Self}` cannot be an argument of a Forge handler",
+    label = "Forge remotes cannot fill this argument from a request",
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>`, `Json<T>` (last) and \
             any axum extractor",
     note = "for the request's JSON body, take `Json<T>` where `T` implements `serde::Deserialize`",

@@ -64,7 +64,7 @@ macro_rules! __forge_remote_job {
     };
 }
 
-/// The selection of a job's arguments, in place of the tokens that a handler requests.
+/// The selection of a job's arguments, instead of the tokens that a handler requests.
 #[derive(Debug)]
 pub struct OfJob;
 
@@ -83,7 +83,7 @@ impl IsJob for OfJob {}
 
 /// The argument type of a job, [`Args`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be the arguments of a `#[job]`",
+    message = "`{Self}` cannot be the arguments of a `#[job]`",
     label = "they are stored as JSON until the job runs",
     note = "the `T` of `Args<T>` must implement `serde::Serialize` and `serde::Deserialize`, and own its contents: \
             `#[derive(serde::Serialize, serde::Deserialize)]`"

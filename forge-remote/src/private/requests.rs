@@ -17,7 +17,7 @@ pub struct No;
 #[diagnostic::on_unimplemented(
     message = "a `#[job]` cannot take this argument: a job may be sent outside of a call",
     label = "there may be no call",
-    note = "take `JobCall` in place of `Invocation`: its `invocation()` returns the call that sent the job, if any; \
+    note = "take `JobCall` instead of `Invocation`: its `invocation()` returns the call that sent the job, if any; \
             `Attempt` instead of `RetryContext`; and `Args<T>` for the sent arguments"
 )]
 pub trait IsCalled {}

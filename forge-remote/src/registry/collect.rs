@@ -197,7 +197,7 @@ impl Registry {
         }
     }
 
-    /// Adds a handler in place of the one with the same function.
+    /// Adds a handler instead of the one with the same function.
     pub(crate) fn replace(&mut self, added: Registration) {
         let function = added.mount.function();
         self.handlers

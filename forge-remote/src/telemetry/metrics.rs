@@ -142,7 +142,7 @@ metrics! {
     TOKENS_PENDING = Gauge "forge_remote.tokens.pending" in Count by []:
         "Tokens and removals that are waiting to be written.";
     TOKENS_EXPIRING = Gauge "forge_remote.tokens.expiring" in Count by []:
-        "Installations whose newest token has expired or expires within 30 minutes; Forge's hourly calls should have renewed it. Every instance reports the number for the whole store; NaN while the store can't be read.";
+        "Installations whose newest token has expired or expires within 30 minutes; Forge's hourly calls should have renewed it. Every instance reports the number for the whole store; NaN while the store cannot be read.";
     JOB_RUNS = Counter "forge_remote.jobs.runs" in Count by [HANDLER, OUTCOME]:
         "Runs of stored calls and jobs: `done`, `retry`, `later` (the attempt is not counted), `dead`.";
     JOB_DURATION = Histogram "forge_remote.jobs.duration" in Seconds by [HANDLER]:
@@ -150,11 +150,11 @@ metrics! {
     JOB_WAIT = Histogram "forge_remote.jobs.wait" in Seconds by [HANDLER]:
         "The time between a job's due time and its first run.";
     JOBS_PENDING = Gauge "forge_remote.jobs.pending" in Count by []:
-        "Stored jobs that are waiting (including delayed ones) or running. Every instance reports the number for the whole store; NaN while the store can't be read.";
+        "Stored jobs that are waiting (including delayed ones) or running. Every instance reports the number for the whole store; NaN while the store cannot be read.";
     JOBS_OLDEST_AGE = Gauge "forge_remote.jobs.oldest_age" in Seconds by []:
-        "The age of the oldest due job, from its due time. Every instance reports it for the whole store; NaN while the store can't be read.";
+        "The age of the oldest due job, from its due time. Every instance reports it for the whole store; NaN while the store cannot be read.";
     JOBS_DEAD = Gauge "forge_remote.jobs.dead" in Count by []:
-        "Jobs that are not retried and were not discarded. Every instance reports the number for the whole store; NaN while the store can't be read.";
+        "Jobs that are not retried and were not discarded. Every instance reports the number for the whole store; NaN while the store cannot be read.";
     SCHEDULE_LAST_SEEN = Gauge "forge_remote.schedule.last_seen_age" in Seconds by [HANDLER]:
         "The time since Forge's last call of a scheduled trigger for any installation, or since the process started.";
     SCHEDULE_INTERVAL = Gauge "forge_remote.schedule.interval" in Seconds by [HANDLER]:

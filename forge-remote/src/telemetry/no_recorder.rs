@@ -1,4 +1,4 @@
-//! In place of the recorder, without the feature `metrics`: nothing is recorded, and the calls compile to
+//! Instead of the recorder, without the feature `metrics`: nothing is recorded, and the calls compile to
 //! nothing.
 
 use std::borrow::Cow;

@@ -115,12 +115,12 @@ pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
     gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
 }
 
-/// How many kept tokens expire soon; `None` if the store can't be read. The last number would look like the present one.
+/// How many kept tokens expire soon; `None` if the store cannot be read. The last number would look like the present one.
 pub(crate) fn tokens_expiring(expiring: Option<u64>) {
     gauge(&table::TOKENS_EXPIRING, Vec::new()).set(expiring.map_or(f64::NAN, number));
 }
 
-/// The state of the stored jobs: unfinished and dead ones, and the age of the oldest; `None` if the engine can't count
+/// The state of the stored jobs: unfinished and dead ones, and the age of the oldest; `None` if the engine cannot count
 /// them.
 pub(crate) fn jobs(counted: Option<(u64, u64, Duration)>) {
     let (pending, dead, oldest_age) = match counted {

@@ -1,5 +1,5 @@
 //! The fields of spans for OpenTelemetry. They are declared with the span and recorded later, because fields
-//! can't be added to a span.
+//! cannot be added to a span.
 //!
 //! Sources: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, and for `otel.*`
 //! <https://docs.rs/tracing-opentelemetry/#special-fields>

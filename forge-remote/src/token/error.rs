@@ -49,12 +49,12 @@ pub enum TokenError {
     Ambiguous {
         /// The site.
         cloud_id: String,
-        /// The installations, including any whose token has expired or can't be opened.
+        /// The installations, including any whose token has expired or cannot be opened.
         installation_ids: Vec<String>,
     },
     /// The kept token does not open with the app's keys.
     #[error(
-        "the system token of {installation_id} can't be opened: {reason}; it is left unchanged until \
+        "the system token of {installation_id} cannot be opened: {reason}; it is left unchanged until \
          the next one that Forge delivers replaces it"
     )]
     Sealed {
@@ -63,8 +63,8 @@ pub enum TokenError {
         /// The missing key, or that the record was changed.
         reason: String,
     },
-    /// The store can't be read, and this process has no token in memory.
-    #[error("the token store can't be read, and this process has no token in memory")]
+    /// The store cannot be read, and this process has no token in memory.
+    #[error("the token store cannot be read, and this process has no token in memory")]
     Store(#[from] StoreError),
 }
 
@@ -84,7 +84,7 @@ pub enum OpenError {
         store: String,
     },
     /// The configured key is not valid.
-    #[error("FORGE_REMOTE_TOKEN_KEY (or `Tokens::keys`) can't be used: {0}")]
+    #[error("FORGE_REMOTE_TOKEN_KEY (or `Tokens::keys`) cannot be used: {0}")]
     BadKey(#[from] InvalidKeys),
     /// The store's records are sealed under a key that is not configured: its record of the newest key
     /// doesn't open, or none of its tokens does.
@@ -108,8 +108,8 @@ pub enum OpenError {
         /// The setting.
         setting: &'static str,
     },
-    /// The store can't be reached or set up.
-    #[error("the token store, {store}, can't be opened")]
+    /// The store cannot be reached or set up.
+    #[error("the token store, {store}, cannot be opened")]
     Store {
         /// The store.
         store: String,

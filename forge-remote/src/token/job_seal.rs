@@ -36,7 +36,7 @@ pub(crate) enum JobKeyError {
          needs the same FORGE_REMOTE_TOKEN_KEY"
     )]
     Missing { engine: String },
-    #[error("{setting}, whose key encrypts stored calls, can't be used: {error}")]
+    #[error("{setting}, whose key encrypts stored calls, cannot be used: {error}")]
     Invalid {
         setting: &'static str,
         error: InvalidKeys,

@@ -385,7 +385,7 @@ impl Keeper {
         if let Err(error) = &result {
             self.memory().counts.store_failures += 1;
             let error = format_args!("{error}{}", chain(error));
-            tracing::error!(store = self.store.name(), %error, "the token store can't be read");
+            tracing::error!(store = self.store.name(), %error, "the token store cannot be read");
         }
         result
     }

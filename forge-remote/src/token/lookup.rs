@@ -90,7 +90,7 @@ impl Tokens {
         }
     }
 
-    /// Returns whether neither memory nor the store has a token of an installation; `false` if the store can't be read.
+    /// Returns whether neither memory nor the store has a token of an installation; `false` if the store cannot be read.
     pub(crate) async fn has_nothing_of(&self, installation_id: &str) -> bool {
         match self.0.keeper.get() {
             Some(keeper) => matches!(keeper.look_up(installation_id).await, Ok(Found::Nothing)),
@@ -117,7 +117,7 @@ impl Tokens {
     ///
     /// Even after an error, the token is removed from memory, and from the store once it is
     /// available. A backend of [several apps](crate::App::app_ids) removes only tokens of the call's app: if this process
-    /// does not know an installation other than the call's, and the store can't be read, nothing is removed. Try it again
+    /// does not know an installation other than the call's, and the store cannot be read, nothing is removed. Try it again
     /// later.
     ///
     /// In the store a sealed record of the removal replaces the token for 28 hours, so that no

@@ -19,7 +19,7 @@ pub(super) enum Opened {
     Removed,
     /// The record belongs to another app, or to an environment that the app doesn't accept.
     Foreign,
-    /// The record can't be opened, with the reason.
+    /// The record cannot be opened, with the reason.
     Shut(String),
 }
 
@@ -153,7 +153,7 @@ impl Keeper {
         tracing::warn!(
             installation = sealed.installation_id,
             reason,
-            "a kept token can't be opened; it is left unchanged"
+            "a kept token cannot be opened; it is left unchanged"
         );
         Opened::Shut(reason)
     }

@@ -95,7 +95,7 @@ impl Subject<'_> {
     }
 }
 
-/// Returns the data that a key check is bound to, so that a token can't be used as one.
+/// Returns the data that a key check is bound to, so that a token cannot be used as one.
 fn key_check_bound() -> Aad<Vec<u8>> {
     Aad::from(b"forge-remote/key-check/1\0".to_vec())
 }

@@ -104,7 +104,7 @@ impl Tokens {
     /// [`Site`] selects.
     ///
     /// If several installations match, the error lists them. That holds even if the token of one has expired
-    /// or can't be opened, because another installation's token must not be used instead. With an
+    /// or cannot be opened, because another installation's token must not be used instead. With an
     /// [`environment`](Site::environment), unreadable records are ignored if a readable one matches;
     /// with a [`product`](Site::product) as well, expired tokens are ignored if another is valid.
     pub async fn system_for_site(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {

@@ -69,7 +69,7 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// The keys are invalid, or the store can't be read.
+    /// The keys are invalid, or the store cannot be read.
     pub(crate) async fn survey(&self) -> Result<Survey, SurveyError> {
         let keeper = self.new_keeper()?;
         let mut survey = Survey::default();
@@ -96,7 +96,7 @@ impl Tokens {
 pub(crate) enum SurveyError {
     #[error(transparent)]
     Keys(#[from] OpenError),
-    #[error("the kept tokens can't be listed")]
+    #[error("the kept tokens cannot be listed")]
     Store(#[from] StoreError),
 }
 

@@ -321,7 +321,7 @@ impl Keeper {
             }
             start_writing(self);
             self.hurry.notify_one();
-            // This can't fail: `self` holds the sender.
+            // This cannot fail: `self` holds the sender.
             let _ = rounds.changed().await;
         }
     }
@@ -335,7 +335,7 @@ impl Keeper {
     async fn in_write_time<T>(&self, call: StoreFuture<T>) -> Result<T, StoreError> {
         let mut ending = self.ending.subscribe();
         let hurried = async {
-            // This can't fail: `self` holds the sender.
+            // This cannot fail: `self` holds the sender.
             let _ = ending.wait_for(|ending| *ending).await;
             tokio::time::sleep(LAST_WRITE_TIMEOUT).await;
         };
@@ -497,14 +497,14 @@ impl Writing {
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
                 ?retry_in,
-                "tokens can't be written to the store; requests are served, tokens are kept in memory"
+                "tokens cannot be written to the store; requests are served, tokens are kept in memory"
             ),
             Failed::Open(error) if error.is_transient() => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
                 ?retry_in,
-                "the token store can't be opened; requests are served, tokens are kept in memory"
+                "the token store cannot be opened; requests are served, tokens are kept in memory"
             ),
             Failed::Open(error) => tracing::error!(
                 store,

@@ -152,21 +152,21 @@ fn print_dearest(report: &str) {
     }
 }
 
-/// A folder for generated packages and what cargo builds of them.
+/// A directory for generated packages and what cargo builds of them.
 struct Workspace {
     root: PathBuf,
     folder: PathBuf,
 }
 
 impl Workspace {
-    /// Creates the folder; earlier contents are removed.
+    /// Creates the directory; earlier contents are removed.
     fn new(name: &str) -> Self {
         let work = Self::kept(name);
         let _ = fs::remove_dir_all(&work.folder);
         work
     }
 
-    /// Creates the folder, and keeps its build.
+    /// Creates the directory, and keeps its build.
     fn kept(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().unwrap();

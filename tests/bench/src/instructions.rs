@@ -149,7 +149,7 @@ fn run(program: &str, environment: &[(&str, &str)], requests: &'static [Vec<u8>]
     if let Some(folder) = std::env::var_os("KEEP_PROFILE") {
         let name = program.rsplit('/').next().unwrap_or(program);
         let kept = Path::new(&folder).join(format!("{name}-{}.callgrind", environment[0].0));
-        std::fs::copy(&profile, kept).expect("KEEP_PROFILE is a folder");
+        std::fs::copy(&profile, kept).expect("KEEP_PROFILE is a directory");
     }
     std::fs::remove_file(&profile).expect("it was read");
     read(&text)

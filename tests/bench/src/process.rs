@@ -203,5 +203,5 @@ pub(crate) fn build(arguments: &[&str]) -> String {
         .expect("cargo");
     assert!(status.success(), "cargo build --release {arguments:?}");
     let me = std::env::current_exe().expect("this program");
-    me.parent().expect("its folder").display().to_string()
+    me.parent().expect("its directory").display().to_string()
 }

@@ -116,7 +116,7 @@ async fn main() -> Result<()> {
             "issues": [{ "fields": { "summary": "Of the code" } }],
         }));
     }
-    if std::env::var_os("WITH_MISSPELT_SAMPLE").is_some() {
+    if std::env::var_os("WITH_MISSPELLED_SAMPLE").is_some() {
         app = app.sample_body("sweep-triger", serde_json::json!({}));
     }
     app.run().await

@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// Runs `jose.mjs`; returns `None` when it can't be run.
+/// Runs `jose.mjs`; returns `None` when it cannot be run.
 async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
     run("jose.mjs", arguments, input).await
 }
 
-/// Runs a script next to `jose`; returns `None` when it can't be run.
+/// Runs a script next to `jose`; returns `None` when it cannot be run.
 pub(crate) async fn run(script: &str, arguments: &[&str], input: &Value) -> Option<Value> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("jose");
     let missing = if home.join("node_modules/jose").exists() {
@@ -34,7 +34,7 @@ pub(crate) async fn run(script: &str, arguments: &[&str], input: &Value) -> Opti
             .await;
         version
             .err()
-            .map(|error| format!("node can't be run ({error})"))
+            .map(|error| format!("node cannot be run ({error})"))
     } else {
         Some("tests/jose/node_modules is not there (`npm ci` in tests/jose)".to_owned())
     };

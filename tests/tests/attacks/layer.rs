@@ -114,7 +114,7 @@ async fn bodies_and_errors_are_those_of_the_inner_service() {
     struct Failed;
 
     let test = Test::start(JwksResponse::Keys(published())).await;
-    // Neither body is one of HTTP's: the layer can't read or buffer it.
+    // Neither body is one of HTTP's: the layer cannot read or buffer it.
     let inner = service_fn(async |request: Request<Vec<u8>>| {
         let (parts, body) = request.into_parts();
         let claims = parts.extensions.get::<Claims>().unwrap();

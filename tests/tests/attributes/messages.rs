@@ -53,7 +53,7 @@ fn ci_has_the_compiler_of_the_messages() {
     assert!(!is_ci, "CI needs Rust 1.95, or new messages");
 }
 
-/// The folder with the cases, relative to the repository, where the compiler is called.
+/// The directory with the cases, relative to the repository, where the compiler is called.
 const FOLDER: &str = "tests/ui/";
 
 fn repository() -> &'static Path {

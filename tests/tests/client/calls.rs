@@ -478,7 +478,7 @@ async fn the_clients_headers_cannot_be_overridden() {
     assert_eq!(server.lines(), [""; 0]);
 }
 
-/// A handler can't add hosts to which the app's tokens are sent.
+/// A handler cannot add hosts to which the app's tokens are sent.
 #[tokio::test]
 async fn hosts_are_fixed_once_the_app_is_built() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;

@@ -393,7 +393,7 @@ async fn an_unusable_response_has_its_status() {
     let error = jira.post("/rest").send().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Jira POST /rest: the response (201 Created) can't be used: the body is too large: raise \
+        "Jira POST /rest: the response (201 Created) cannot be used: the body is too large: raise \
          `AtlassianClient::response_limit`, or use `Request::download` (trace t1)"
     );
     assert_eq!(
@@ -424,7 +424,7 @@ async fn an_interrupted_response_is_retried() {
     let error = jira.get("/rest").send().await.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("(200 OK) can't be used: the connection broke off after 4 attempts"),
+        text.contains("(200 OK) cannot be used: the connection broke off after 4 attempts"),
         "{text}"
     );
     assert_eq!(server.connections(), 4);

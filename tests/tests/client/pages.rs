@@ -297,7 +297,7 @@ async fn an_invalid_page_ends_the_stream_with_an_error() {
             "an item of another type",
             vec![respond(200, json!({ "values": [1, "x"] }))],
             0,
-            "can't be read as",
+            "cannot be read as",
         ),
     ];
     for (case, responses, count, error_text) in cases {
@@ -581,7 +581,7 @@ async fn a_bare_list_continues_by_offset_on_request() {
     assert_eq!((items.len(), requests.len()), (4, 2));
     assert!(error.to_string().contains("already read"), "{error}");
 
-    // Lists that Jira filters after cutting the page can't be listed this way, and fail.
+    // Lists that Jira filters after cutting the page cannot be listed this way, and fail.
     for path in [
         "/rest/api/3/user/search",
         "/rest/api/2/user/assignable/search",

@@ -205,7 +205,7 @@ async fn every_call_ends_in_time() {
         .send()
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("can't be reached"), "{error}");
+    assert!(error.to_string().contains("cannot be reached"), "{error}");
 }
 
 /// A request that never reached the server can always be retried.
@@ -219,7 +219,10 @@ async fn an_unsent_request_is_retried() {
     let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.post("/rest").send().await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("can't be reached after 4 attempts"), "{text}");
+    assert!(
+        text.contains("cannot be reached after 4 attempts"),
+        "{text}"
+    );
     assert_eq!(clock.waits().len(), 3);
     // A server that hangs up may have executed the request.
     let server = RawServer::start("", String::new(), 0, true).await;

@@ -447,7 +447,10 @@ async fn every_failure_of_an_exchange_is_returned_and_not_cached() {
             "neither a token nor an error",
         ),
         (exchanged("two words", 60), "neither a token nor an error"),
-        (respond(200, Value::Null).text("<html>"), "can't be read as"),
+        (
+            respond(200, Value::Null).text("<html>"),
+            "cannot be read as",
+        ),
     ];
     for (failure, error_text) in failures {
         let good = exchanged("at-last", 60);

@@ -80,7 +80,7 @@ async fn a_web_trigger_serves_every_method_on_its_path_and_below() {
     // The sent bytes, valid text or not.
     let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
     assert_eq!(response["body"], "POST [ff, 00] None /x");
-    // A body that resembles a description, but can't be one, stays a body.
+    // A body that resembles a description, but cannot be one, stays a body.
     let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
     let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
     assert!(

@@ -15,11 +15,11 @@ use forge_remote_schema::options::OptionSpec;
 use serde_json::Value;
 
 /// Every module with an endpoint in Atlassian's schema has an attribute here. The test needs
-/// `FORGE_MANIFEST_PACKAGE`, the folder of `@forge/manifest`, which `.ci/conformance` sets.
+/// `FORGE_MANIFEST_PACKAGE`, the directory of `@forge/manifest`, which `.ci/conformance` sets.
 #[test]
 fn every_module_with_an_endpoint_in_atlassians_schema_has_an_attribute() {
     let Some(package) = std::env::var_os("FORGE_MANIFEST_PACKAGE") else {
-        println!("skipped: FORGE_MANIFEST_PACKAGE names no folder of @forge/manifest");
+        println!("skipped: FORGE_MANIFEST_PACKAGE names no directory of @forge/manifest");
         return;
     };
     let schema = PathBuf::from(package).join("out/schema/manifest-schema.json");

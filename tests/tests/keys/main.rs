@@ -1,4 +1,4 @@
-//! The life cycle of key sets: fetched, refreshed, rotated, unavailable, unusable.
+//! The lifecycle of key sets: fetched, refreshed, rotated, unavailable, unusable.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
 
 mod clocks;

@@ -144,7 +144,7 @@ fn each_known_mistake_is_reported_with_its_rule() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A folder as the validator reads it.
+/// A directory as the validator reads it.
 fn write(folder: &Path, manifest: &Value) {
     for (name, text) in [
         ("manifest.yml", emit(manifest).0),
@@ -176,7 +176,7 @@ fn atlassians_validator_has_the_verdicts_of_the_table() {
     }
     let output = oracle.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // What it reports in each folder, without positions, which move.
+    // What it reports in each directory, without positions, which move.
     let mut said: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut current = String::new();
     for line in text.lines() {
@@ -210,7 +210,7 @@ fn atlassians_validator_has_the_verdicts_of_the_table() {
         };
         if verdict != *expected {
             wrong.push(format!(
-                "{pointer} ({code}): {verdict:?} in place of {expected:?}: {rows:?}"
+                "{pointer} ({code}): {verdict:?} instead of {expected:?}: {rows:?}"
             ));
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Found {
     pub(crate) line: usize,
-    /// Empty for a file that can't be read.
+    /// Empty for a file that cannot be read.
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
@@ -21,7 +21,7 @@ pub(crate) fn findings(text: &str) -> Vec<Found> {
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()));
     let file = match file {
         Ok(file) => file,
-        // A value that can't be read at all is an error with its position.
+        // A value that cannot be read at all is an error with its position.
         Err(error) => {
             let message = error.to_string();
             let line = message.split(':').nth(1).and_then(|line| line.parse().ok());

@@ -1,7 +1,7 @@
 //! Single mistakes in a valid manifest: each is found at its line and by its name, or explained in
 //! `unreported.txt`.
 //!
-//! The mistakes are derived from Atlassian's schema if `FORGE_MANIFEST_PACKAGE` names the folder of
+//! The mistakes are derived from Atlassian's schema if `FORGE_MANIFEST_PACKAGE` names the directory of
 //! `@forge/manifest` (`.ci/conformance` sets it), otherwise from the table of `forge-remote-schema`.
 
 #![allow(clippy::unwrap_used)]
@@ -110,7 +110,7 @@ fn is_about(found: &Found, variant: &Variant, near: &BTreeSet<usize>) -> bool {
         code,
         message,
     } = found;
-    // A file that can't be read at all.
+    // A file that cannot be read at all.
     let is_unreadable = code.is_empty() && message.contains(&variant.name);
     let is_between = |c: char| c.is_whitespace() || "`.[],".contains(c);
     let mut names = message.split(is_between);

@@ -32,7 +32,7 @@ fn manifest_of(program: &str, folder: &Path, arguments: &[&str]) -> (i32, String
     )
 }
 
-/// Returns a folder with a deployed manifest and a new one.
+/// Returns a directory with a deployed manifest and a new one.
 fn folder_with(deployed: &str, new: &str) -> Folder {
     let folder = Folder::default();
     fs::write(folder.file("deployed.yml"), deployed).unwrap();
@@ -63,7 +63,7 @@ fn git(folder: &Path, arguments: &[&str]) {
     assert!(command.output().unwrap().status.success(), "{arguments:?}");
 }
 
-/// Commits every file of a folder to a new repository.
+/// Commits every file of a directory to a new repository.
 fn commit(folder: &Path) {
     git(folder, &["init", "-q"]);
     git(folder, &["add", "."]);

@@ -333,7 +333,7 @@ async fn copied_tests_have_distinct_names_and_expect_a_response() {
     // An empty body is not the sample.
     let empty = test("greet", json!({ "body": "" })).await;
     assert!(empty.contains(".body(r#\"\"#)"), "{empty}");
-    // An invalid path can't be requested, so there is no response to expect.
+    // An invalid path cannot be requested, so there is no response to expect.
     let call = made(
         &dev,
         "handlers/hook-webtrigger/call",
@@ -353,7 +353,7 @@ async fn copied_tests_have_distinct_names_and_expect_a_response() {
     );
 }
 
-/// Tests run in the package's folder, wherever `dev` was started.
+/// Tests run in the package's directory, wherever `dev` was started.
 #[tokio::test]
 async fn a_copied_test_reads_the_fixtures_of_dev() {
     let folder = Folder::default();

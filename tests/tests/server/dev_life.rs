@@ -9,7 +9,7 @@ use std::process::Command;
 use forge_remote_tests::app_command::{app_command, run};
 use forge_remote_tests::dev_process::DevProcess;
 
-/// Returns a new folder for one test's files.
+/// Returns a new directory for one test's files.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("dev_life")
@@ -163,7 +163,7 @@ fn fixtures_with_a_mistake_are_rejected_by_name() {
         &["dev", "--once", "--fixtures", "none.yml"],
     ));
     assert!(
-        !good && text.contains("the fixtures in none.yml can't be read"),
+        !good && text.contains("the fixtures in none.yml cannot be read"),
         "{text}"
     );
 }
@@ -519,14 +519,14 @@ fn a_second_dev_names_the_first() {
     let (good, text) = run(&mut app(&folder, &["dev", "--platform-port", port]));
     assert!(!good, "{text}");
     let taken =
-        format!("can't listen on 127.0.0.1:{port} (--platform-port): stop the other program");
+        format!("cannot listen on 127.0.0.1:{port} (--platform-port): stop the other program");
     assert!(text.contains(&taken), "{text}");
 }
 
 #[test]
 fn a_sample_body_for_no_handler_is_reported() {
     let mut command = app(&folder("sample"), &["dev", "--once"]);
-    let (good, text) = run(command.env("WITH_MISSPELT_SAMPLE", "1"));
+    let (good, text) = run(command.env("WITH_MISSPELLED_SAMPLE", "1"));
     assert!(good, "{text}");
     assert!(
         text.contains("warning[unknown-sample]: `App::sample_body(\"sweep-triger\", …)`"),

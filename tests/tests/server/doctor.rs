@@ -41,7 +41,7 @@ fn cached_keys(age: u64) -> JwksResponse {
     )
 }
 
-/// A folder with the manifest of `plain_app`.
+/// A directory with the manifest of `plain_app`.
 pub(crate) async fn deployment() -> Folder {
     let folder = Folder::default();
     let app = format!("app:\n  id: {APP_ID}\n  runtime:\n    name: nodejs22.x\n");
@@ -62,7 +62,7 @@ pub(crate) fn app_in(folder: &Folder, arguments: &[&str]) -> Command {
     )
 }
 
-/// Runs a command of `plain_app` in a folder, with an empty environment.
+/// Runs a command of `plain_app` in a directory, with an empty environment.
 pub(crate) fn placed(mut command: Command, folder: &Folder, arguments: &[&str]) -> Command {
     command
         .args(arguments)
@@ -159,7 +159,7 @@ async fn a_key_set_that_is_not_one_is_reported() {
         ),
         (JwksResponse::json("{\"keys\": []}"), "0 usable keys"),
         (JwksResponse::json("<html>"), "0 usable keys"),
-        (JwksResponse::Reset, "can't be fetched"),
+        (JwksResponse::Reset, "cannot be fetched"),
     ] {
         let (status, text) = doctor(&folder, response).await;
         let (line, fix) = lines(&text, "keys");
@@ -238,7 +238,7 @@ async fn the_key_sets_of_other_clouds_are_checked() {
     let (status, text) = doctor_with(&folder, &environment).await;
     let keys = all(&text, "keys");
     assert_eq!(keys.len(), 2, "{text}");
-    let expected = format!("FAIL  keys        the staging cloud: {STAGING_KEYS} can't be fetched");
+    let expected = format!("FAIL  keys        the staging cloud: {STAGING_KEYS} cannot be fetched");
     assert!(keys[1].starts_with(&expected), "{text}");
     assert_eq!(status, Some(1), "{text}");
 }

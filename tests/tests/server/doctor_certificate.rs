@@ -39,12 +39,12 @@ async fn make_certificate(folder: &Folder, age: &str, left: &str) -> bool {
     shell.args(["-c", script, "sh", age, left]);
     let made = shell.current_dir(folder.path()).output().await.unwrap();
     if !made.status.success() {
-        skipped(&format!("openssl can't be run: {}", stderr(&made)));
+        skipped(&format!("openssl cannot be run: {}", stderr(&made)));
     }
     made.status.success()
 }
 
-/// Serves TLS with the folder's certificate in front of this address.
+/// Serves TLS with the directory's certificate in front of this address.
 async fn tls(folder: &Folder, upstream: SocketAddr) -> (u16, JoinSet<()>) {
     let certificate = CertificateDer::from(fs::read(folder.file("leaf.der")).unwrap());
     let key = PrivateKeyDer::try_from(fs::read(folder.file("leaf.key")).unwrap()).unwrap();

@@ -153,7 +153,7 @@ async fn a_missing_folder_fails() {
     assert_eq!(found.len(), 2, "{text}");
     for (line, file) in found.iter().zip(["data/tokens.db", "data/jobs.db"]) {
         assert!(line.starts_with("FAIL") && line.contains(file), "{text}");
-        assert!(line.contains("its folder does not exist"), "{text}");
+        assert!(line.contains("its directory does not exist"), "{text}");
     }
     assert_eq!(status, 1, "{text}");
     fs::create_dir(folder.file("data")).unwrap();
@@ -162,8 +162,8 @@ async fn a_missing_folder_fails() {
     assert_eq!(status, 0, "{text}");
 }
 
-/// Returns `doctor` as a user who does not own the folder, and gives this user its files: an app's user in a
-/// folder of root. `None` if no other user can be taken. Root itself may write everywhere.
+/// Returns `doctor` as a user who does not own the directory, and gives this user its files: an app's user in a
+/// directory of root. `None` if no other user can be taken. Root itself may write everywhere.
 async fn as_other_user(folder: &Folder) -> Option<Command> {
     const NOBODY: u32 = 65_534;
     let app = env!("CARGO_BIN_EXE_plain_app");
@@ -192,12 +192,12 @@ async fn as_other_user(folder: &Folder) -> Option<Command> {
         return Some(command);
     }
     skipped(
-        "no other user can run the app: setpriv is missing, or the folder of the build is closed",
+        "no other user can run the app: setpriv is missing, or the directory of the build is closed",
     );
     None
 }
 
-/// Runs `doctor` with files in the folder, which it may not write.
+/// Runs `doctor` with files in the directory, which it may not write.
 async fn doctor_in_closed(folder: &Folder, command: Command) -> (Option<i32>, String) {
     let keys = JwksServer::start(keys_at(0)).await;
     let mut command = placed(command, folder, &["doctor"]);
@@ -216,8 +216,8 @@ async fn doctor_in_closed(folder: &Folder, command: Command) -> (Option<i32>, St
 #[tokio::test]
 async fn a_folder_that_is_not_writable_fails() {
     for (exists, expected) in [
-        (false, "can't be created: make its folder writable"),
-        (true, "its folder is not writable"),
+        (false, "cannot be created: make its directory writable"),
+        (true, "its directory is not writable"),
     ] {
         let folder = deployed(&FILES).await;
         if exists {
@@ -257,7 +257,7 @@ async fn a_file_that_is_not_writable_fails() {
     let found = all_lines(&text, "store");
     assert_eq!(found.len(), 2, "{text}");
     assert!(found[0].contains("tokens.db` is not writable"), "{text}");
-    assert!(found[1].contains("jobs.db can't be written"), "{text}");
+    assert!(found[1].contains("jobs.db cannot be written"), "{text}");
     assert_eq!(status, Some(1), "{text}");
 }
 

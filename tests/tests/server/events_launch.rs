@@ -1,4 +1,4 @@
-//! Launch checks the trigger options that macros can't: constants, and totals over triggers.
+//! Launch checks the trigger options that macros cannot: constants, and totals over triggers.
 
 use forge_remote::prelude::*;
 

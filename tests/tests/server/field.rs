@@ -1,4 +1,4 @@
-//! Situations that people reported, with the files that they gave: each test is the `EXPECT` of a folder of
+//! Situations that people reported, with the files that they gave: each test is the `EXPECT` of a directory of
 //! `tests/field`.
 
 #![allow(clippy::unwrap_used)]

@@ -333,14 +333,14 @@ mod constants {
     use forge_remote::kinds::{JqlFunctionResponse, WebTriggerOutput, WebTriggerRequest};
     use forge_remote::prelude::*;
 
-    const MISSPELT: &str = "avi:jira:create:issue";
+    const MISSPELLED: &str = "avi:jira:create:issue";
     const CREATED: &str = "avi:jira:created:issue";
     const INPUT: &str = "issueKey";
     const OUTPUT: &str = "accepted";
     const STARTER: &str = "Sort it";
     const TEAM: &str = "team";
 
-    #[trigger(events = [MISSPELT, CREATED, "avi:jira:created:issue"], unknown_events = [CREATED])]
+    #[trigger(events = [MISSPELLED, CREATED, "avi:jira:created:issue"], unknown_events = [CREATED])]
     pub(crate) async fn follow() {}
 
     /// Logs.

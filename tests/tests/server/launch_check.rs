@@ -50,7 +50,7 @@ mod handlers {
 
     use super::Db;
 
-    const MISSPELT: &str = "avi:jira:create:issue";
+    const MISSPELLED: &str = "avi:jira:create:issue";
 
     #[scheduled_trigger(interval = "hour")]
     pub(super) async fn sweep() {}
@@ -89,8 +89,8 @@ mod handlers {
     #[endpoint(key = "on-backend", path = "/v1/index", remote = "backend")]
     pub(super) async fn on_backend() {}
 
-    #[trigger(events = [MISSPELT])]
-    pub(super) async fn misspelt() {}
+    #[trigger(events = [MISSPELLED])]
+    pub(super) async fn misspelled() {}
 
     #[scheduled_trigger(cron = "0 0 30 2 *")]
     pub(super) async fn never() {}
@@ -177,7 +177,9 @@ const CASES: &[(&str, Make)] = &[
     ("bad-key-url", || {
         swept().jwks_url("http://keys.example.com/")
     }),
-    ("bad-option", || app().handler(handler!(handlers::misspelt))),
+    ("bad-option", || {
+        app().handler(handler!(handlers::misspelled))
+    }),
     ("bad-remote", || {
         bare()
             .handler(handler!(handlers::sweep))
@@ -409,7 +411,7 @@ fn the_command_reports_what_the_manifest_does_not_show() {
     for part in [
         "matches the code",
         "error[bad-key-url]",
-        "the app can't start: 1 problem",
+        "the app cannot start: 1 problem",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

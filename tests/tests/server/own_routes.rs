@@ -163,7 +163,7 @@ async fn the_most_specific_route_of_all_routers_is_called() {
     }
 }
 
-/// Anyone can call these routes, so they can't take all places of the verified calls.
+/// Anyone can call these routes, so they cannot take all places of the verified calls.
 #[tokio::test]
 async fn own_routes_leave_places_for_verified_calls() {
     let log = LogCapture::default();

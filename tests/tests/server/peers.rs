@@ -176,7 +176,7 @@ async fn a_peer_that_does_not_read_is_closed() {
     let app = App::empty().handler(handler!(held)).state(Gate::new());
     let served = ServedApp::start_on(small_buffers(), app.write_timeout(SHORT)).await;
     let mut peer = peer_with_small_buffer(served.address).await;
-    // The server stops reading once it can't write, and then this write blocks too.
+    // The server stops reading once it cannot write, and then this write blocks too.
     let requests = HEALTH.repeat(1000);
     let closed = async { while peer.write_all(&requests).await.is_ok() {} };
     let closed = tokio::time::timeout(SOON, closed).await;

@@ -100,7 +100,7 @@ async fn the_client_is_built_once_certificates_appear() {
     assert_eq!(send(app.address, &ready).await.unwrap().status, 503);
 
     std::fs::write(&certificates, ROOT).unwrap();
-    // A TLS handshake shows that the client was built. Its back-off is 5 seconds at most.
+    // A TLS handshake shows that the client was built. Its backoff is 5 seconds at most.
     let hello = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_u8().await.unwrap()

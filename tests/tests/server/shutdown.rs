@@ -369,7 +369,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// A task that blocks its thread can't be cancelled, but does not keep the process alive.
+/// A task that blocks its thread cannot be cancelled, but does not keep the process alive.
 #[tokio::test]
 async fn a_task_that_blocks_its_thread_does_not_keep_the_process() {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;

@@ -350,7 +350,7 @@ fn the_list_has_the_variables_that_libraries_read() {
         let package = packages.iter().find(|one| one["name"] == *name);
         let manifest = package.expect(name)["manifest_path"].as_str();
         let folder = Path::new(manifest.expect("a path")).parent();
-        let text = fs::read_to_string(folder.expect("a folder").join(source)).expect(source);
+        let text = fs::read_to_string(folder.expect("a directory").join(source)).expect(source);
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
         let starts = [
             "var(\"",

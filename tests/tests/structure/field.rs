@@ -90,7 +90,7 @@ fn the_inputs_of_a_situation_are_read_by_its_tests() {
     let tests = crate::repository().join("tests");
     let rows = check("README.md");
     let mut folders = 0;
-    for entry in fs::read_dir(tests.join("field")).expect("a folder") {
+    for entry in fs::read_dir(tests.join("field")).expect("a directory") {
         let folder = entry.expect("an entry").path();
         let name = folder
             .file_name()
@@ -116,7 +116,7 @@ fn the_inputs_of_a_situation_are_read_by_its_tests() {
             sources.iter().any(|source| source.contains(&path))
         };
         let mut unread = Vec::new();
-        for file in fs::read_dir(&folder).expect("a folder") {
+        for file in fs::read_dir(&folder).expect("a directory") {
             let file = file.expect("an entry").path();
             if !reads(&file) {
                 unread.push(file);

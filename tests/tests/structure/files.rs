@@ -87,7 +87,7 @@ fn no_script_is_longer_than_600_lines() {
     let mut long = Vec::new();
     for folder in SCRIPTS {
         let folder = crate::repository().join(folder);
-        for entry in std::fs::read_dir(&folder).expect("a folder") {
+        for entry in std::fs::read_dir(&folder).expect("a directory") {
             let file = entry.expect("an entry").path();
             let name = file.file_name().expect("a name").to_string_lossy();
             let is_script = name.ends_with(".mjs") || name.ends_with(".js");

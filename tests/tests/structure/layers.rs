@@ -67,7 +67,7 @@ fn layers_import_downwards_only() {
     );
 }
 
-/// Every folder of sources that this repository has.
+/// Every directory of sources that this repository has.
 const CRATES: &[&str] = &[
     "forge-remote",
     "forge-remote-attacks",

@@ -128,7 +128,7 @@ impl Crate {
         }))
     }
 
-    /// Reads files by their names below a crate's source folder, each with its text.
+    /// Reads files by their names below a crate's source directory, each with its text.
     fn of(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut modules = BTreeMap::new();
         let mut reexports = BTreeMap::new();
@@ -163,7 +163,7 @@ impl Crate {
     /// Items that a module re-exports count as imports of the file that defines them, and a call of a
     /// method as one of the file with the method. A `mod.rs` or `lib.rs` that has only modules and
     /// re-exports is an index: it imports nothing of its folder. With items (see `has_items`), it is a file as
-    /// any other, and imported by each file outside its folder that names an item through it.
+    /// any other, and imported by each file outside its directory that names an item through it.
     pub(crate) fn imports(&self) -> BTreeSet<Import> {
         let mut imports = BTreeSet::new();
         let is_test = |path: &ModulePath| self.tests.iter().any(|test| path.starts_with(test));
@@ -303,15 +303,15 @@ fn module_path(file: &str) -> ModulePath {
     path
 }
 
-/// The source files below a folder, without files of unit tests.
+/// The source files below a directory, without files of unit tests.
 pub(crate) fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     all_rust_files(folder, files);
     files.retain(|file| !is_test_file(file));
 }
 
-/// The source files below a folder, with files of unit tests.
+/// The source files below a directory, with files of unit tests.
 pub(crate) fn all_rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    let entries = fs::read_dir(folder).expect("a readable folder");
+    let entries = fs::read_dir(folder).expect("a readable directory");
     for entry in entries {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {

@@ -21,7 +21,7 @@ pub(crate) fn published() -> Vec<Value> {
 fn published_crates_have_a_readme_and_both_licences() {
     for package in published() {
         let manifest = package["manifest_path"].as_str().expect("a path");
-        let folder = Path::new(manifest).parent().expect("a folder");
+        let folder = Path::new(manifest).parent().expect("a directory");
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             let expected = fs::read(crate::repository().join(licence)).expect("a licence");
             let found = fs::read(folder.join(licence)).unwrap_or_default();

@@ -81,7 +81,7 @@ impl Module {
         module
     }
 
-    /// Whether this is the `mod.rs` or `lib.rs` of the folder that has the file.
+    /// Whether this is the `mod.rs` or `lib.rs` of the directory that has the file.
     pub(crate) fn is_index_of(&self, file: &str) -> bool {
         let index = ["mod.rs", "lib.rs", "main.rs"];
         let folder = index.iter().find_map(|name| self.file.strip_suffix(name));

@@ -120,7 +120,7 @@ async fn an_existing_store_needs_no_migration() {
     assert_eq!(app.system(ONE).await.unwrap(), token);
 }
 
-/// While the store is down, a process that has just started can't know which app an installation belongs to.
+/// While the store is down, a process that has just started cannot know which app an installation belongs to.
 #[tokio::test]
 async fn an_outage_removes_no_token_of_another_app() {
     let store = FlakyStore::default();

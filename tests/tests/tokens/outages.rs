@@ -247,8 +247,8 @@ async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &
     assert!(matches!(app.system(3).await, Err(TokenError::Store(_))));
     assert!(app.failures() >= 2);
     assert_eq!(app.tokens.stats().pending, 2);
-    assert!(logged.has("tokens can't be written"));
-    assert!(logged.has("the token store can't be read"));
+    assert!(logged.has("tokens cannot be written"));
+    assert!(logged.has("the token store cannot be read"));
 
     server.restart().await;
     assert!(

@@ -444,7 +444,7 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     }
     let line = loop {
         let line = log.next_line().await.unwrap().unwrap();
-        if line.contains("tokens can't be written") {
+        if line.contains("tokens cannot be written") {
             break line;
         }
     };
@@ -496,7 +496,7 @@ async fn an_app_that_launches_on_a_full_disk_opens_its_store_later() {
             .await
             .unwrap()
             .unwrap()
-            .contains("can't be opened")
+            .contains("cannot be opened")
         {}
     }
     app.lift_limit().await;

@@ -174,7 +174,7 @@ async fn a_silently_dead_redis_connection_is_replaced() {
 #[tokio::test]
 async fn a_redis_connection_to_a_new_replica_is_replaced() {
     let server = FakeRedis::start(|number, name| match name {
-        "EVALSHA" if number == 0 => Reply::Send("-READONLY You can't write against it.\r\n"),
+        "EVALSHA" if number == 0 => Reply::Send("-READONLY You cannot write against it.\r\n"),
         "EVALSHA" => Reply::Send(":1\r\n"),
         "HMGET" if number == 1 => Reply::Send("-LOADING Redis is loading\r\n"),
         "HMGET" => Reply::Send(NO_TOKEN),

@@ -120,7 +120,7 @@ async fn another_instance_does_not_restore_a_removed_token() {
     let store = FlakyStore::default();
     let one = written(&store).await;
     let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
-    // The other instance has a newer token, which it can't write.
+    // The other instance has a newer token, which it cannot write.
     store.down(true);
     other.deliver(ONE, &other.token(4 * HOUR, "newer")).await;
     assert!(other.tokens.flush().await.is_err());

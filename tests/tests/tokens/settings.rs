@@ -86,7 +86,7 @@ async fn a_store_that_cannot_be_opened_aborts_the_launch() {
         let error = builder.connect().await.map(drop).unwrap_err();
         let text = format!("{error:?} {tokens:?}");
         assert!(
-            text.contains("can't be opened") && !text.contains("hunter2"),
+            text.contains("cannot be opened") && !text.contains("hunter2"),
             "{text}"
         );
     }

@@ -67,7 +67,7 @@ async fn instances_may_open_at_once() {
     }
 }
 
-/// Two instances with different keys can't both start on an empty store.
+/// Two instances with different keys cannot both start on an empty store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_with_different_keys_do_not_start_on_one_store() {
     let open = async |test_store: &TestStore, keys: String| {
@@ -152,7 +152,7 @@ async fn corrupt_rows_are_skipped(store: &dyn TokenStore, bad: &[usize]) {
     for &at in bad {
         let error = store.get(&installation(at)).await.unwrap_err().to_string();
         assert!(
-            error.contains(&installation(at)) && error.contains("can't be read"),
+            error.contains(&installation(at)) && error.contains("cannot be read"),
             "{error}"
         );
         assert!(!error.contains("hunter2"), "{error}");
@@ -224,7 +224,7 @@ async fn corrupt_rows_in_redis_affect_no_other() {
     assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
 
-/// A role that can't create tables works with existing ones and the documented rights.
+/// A role that cannot create tables works with existing ones and the documented rights.
 #[tokio::test]
 async fn a_postgresql_role_with_few_rights_is_enough() {
     let Some(url) = postgres_url().await else {

@@ -134,7 +134,7 @@ impl Connection {
                     tracing::debug!(%error, "a connection ended early");
                 }
                 match ended {
-                    // A request that can't be parsed has got a response as well.
+                    // A request that cannot be parsed has got a response as well.
                     Err(error) if !error.is_parse() => self.state = State::Ended,
                     _ => self.close(context),
                 }

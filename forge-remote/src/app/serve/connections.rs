@@ -184,7 +184,7 @@ impl Connections {
     pub(super) async fn cut_off(&mut self) -> Result<(), BlocksThread> {
         let dropped = tokio::time::timeout(LAST_DROPS, self.tasks.shutdown()).await;
         if dropped.is_err() {
-            tracing::error!("a connection can't be closed: its handler blocks its thread");
+            tracing::error!("a connection cannot be closed: its handler blocks its thread");
         }
         self.known.clear();
         dropped.map_err(|_| BlocksThread)

@@ -186,7 +186,7 @@ impl Service {
 struct Server {
     listener: TcpListener,
     connections: Connections,
-    /// The time of the last log line about connections that can't be accepted.
+    /// The time of the last log line about connections that cannot be accepted.
     logged: Option<Instant>,
 }
 

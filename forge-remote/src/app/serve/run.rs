@@ -24,7 +24,7 @@ pub enum ServeError {
     Connect(Error),
     /// Listening on the address failed.
     #[error(
-        "error: can't listen on `{address}`: {source}\n  help: set FORGE_REMOTE_BIND to a free address such as \
+        "error: cannot listen on `{address}`: {source}\n  help: set FORGE_REMOTE_BIND to a free address such as \
          127.0.0.1:8081"
     )]
     Bind {
@@ -51,7 +51,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// The app can't start, the address can't be listened on, or a second signal ended the shutdown.
+    /// The app cannot start, the address cannot be listened on, or a second signal ended the shutdown.
     ///
     /// ```no_run
     /// use forge_remote::ServeError;

@@ -49,7 +49,7 @@ fn counted(count: watch::Sender<usize>) -> impl Future<Output = ()> + Send {
 
     let receive = |kind| {
         signal(kind)
-            .inspect_err(|error| tracing::error!(%error, "a signal to stop can't be received"))
+            .inspect_err(|error| tracing::error!(%error, "a signal to stop cannot be received"))
             .ok()
     };
     let mut interrupt = receive(SignalKind::interrupt());

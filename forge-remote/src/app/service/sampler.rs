@@ -99,7 +99,7 @@ impl Sampler {
                 engine,
                 reason,
                 suppressed,
-                "the stored jobs can't be counted for metrics"
+                "the stored jobs cannot be counted for metrics"
             );
         }
     }

@@ -245,7 +245,7 @@ async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
 async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
-        let message = format!("can't listen on {address} ({setting}): stop the other program that \
+        let message = format!("cannot listen on {address} ({setting}): stop the other program that \
                                uses the port, probably another `dev`");
         Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(error)
     })

@@ -82,7 +82,7 @@ impl KeySets {
         origin.map_or_else(String::new, Origin::name)
     }
 
-    /// Fetches the commercial cloud's set; `None` if it can't be.
+    /// Fetches the commercial cloud's set; `None` if it cannot be.
     #[cfg(feature = "dev")]
     pub(super) async fn commercial(&self, timeout: Duration) -> Option<Vec<u8>> {
         match &self.0.first()?.origin {
@@ -232,7 +232,7 @@ impl Fetched {
 async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
-        format!("{} can't be fetched: {error}{}", without_secrets(url), chain(&error))
+        format!("{} cannot be fetched: {error}{}", without_secrets(url), chain(&error))
     };
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", without_secrets(url)))?;
     let client = Network::of(&parsed).client().timeout(timeout).build().map_err(failed)?;

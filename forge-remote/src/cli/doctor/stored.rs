@@ -23,7 +23,7 @@ const MAX_LISTED: u32 = 1000;
 pub(super) struct Stored {
     tokens: Option<Tokens>,
     engine: Option<Arc<dyn JobEngine>>,
-    /// Why the engine's jobs can't be sealed.
+    /// Why the engine's jobs cannot be sealed.
     unsealed: Option<Diagnostic>,
     schedules: Schedules,
 }

@@ -135,11 +135,11 @@ pub enum ClientError {
     #[error(transparent)]
     Status(Box<StatusError>),
 
-    /// The response's status is a success, but the response can't be used.
+    /// The response's status is a success, but the response cannot be used.
     ///
     /// The body is too large, was truncated, or is a page of a listing without a cursor. Atlassian
     /// may have performed the operation.
-    #[error("{call}: the response ({status}) can't be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
+    #[error("{call}: the response ({status}) cannot be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
     Unusable {
         /// The call.
         call: Operation,
@@ -156,8 +156,8 @@ pub enum ClientError {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 
-    /// The response's body can't be deserialized.
-    #[error("{call}: the response ({status}) can't be read as {wanted}: {reason}{}", trace(trace_id.as_deref()))]
+    /// The response's body cannot be deserialized.
+    #[error("{call}: the response ({status}) cannot be read as {wanted}: {reason}{}", trace(trace_id.as_deref()))]
     Unreadable {
         /// The call.
         call: Operation,
@@ -200,9 +200,9 @@ pub enum ClientError {
         scope: &'static str,
     },
 
-    /// The installation's permissions can't be fetched, or could not be a moment ago. Callers that
+    /// The installation's permissions cannot be fetched, or could not be a moment ago. Callers that
     /// waited for the same request share the error.
-    #[error("the installation's permissions can't be fetched: {0}")]
+    #[error("the installation's permissions cannot be fetched: {0}")]
     Permissions(#[source] Arc<ClientError>),
 
     /// There is no token to act as the app. Nothing was sent.

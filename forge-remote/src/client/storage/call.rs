@@ -68,13 +68,13 @@ pub(super) fn unusable(response: &Response, reason: String) -> ClientError {
     }
 }
 
-pub(super) const NOT_JSON: &str = "a value can't be serialized as JSON";
+pub(super) const NOT_JSON: &str = "a value cannot be serialized as JSON";
 
 /// Returns the problem with a key. Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs/>
 pub(super) fn problem_of(key: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":._-#".contains(c);
     if key.trim().is_empty() {
-        Some("a storage key can't be empty or only whitespace")
+        Some("a storage key cannot be empty or only whitespace")
     } else if key.chars().nth(MAX_KEY_CHARS).is_some() {
         Some("a storage key can have at most 500 characters")
     } else if !key.chars().all(allowed) {

@@ -342,7 +342,7 @@ pub(super) async fn limits_the_retried(engine: &Arc<dyn JobEngine>, connect: Con
     for id in ids {
         expect(
             inspector.retry(id).await?,
-            "an old dead job can't run again",
+            "an old dead job cannot run again",
         )?;
     }
     let (mut running, mut ended) = (Vec::new(), 0);

@@ -348,14 +348,14 @@ async fn shows_its_jobs(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Ca
     same(found.last.clone(), Some(report("broken")), "the report")?;
     expect(
         inspector.retry(id.clone()).await?,
-        "a dead job can't run again",
+        "a dead job cannot run again",
     )?;
     let run = stage.next_of("once").await?;
     run.end(retry());
     until_state(&*inspector, &id, JobState::Dead).await?;
     expect(
         inspector.discard(id.clone()).await?,
-        "a dead job can't be discarded",
+        "a dead job cannot be discarded",
     )?;
     expect(
         inspector.find(id.clone()).await?.is_none(),
@@ -378,7 +378,7 @@ async fn shows_its_jobs(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Ca
     )?;
     expect(
         inspector.discard(id.clone()).await?,
-        "a waiting job can't be discarded",
+        "a waiting job cannot be discarded",
     )?;
     let shown = inspector.find(id).await?.map(|job| job.state);
     expect(
@@ -398,7 +398,7 @@ async fn retries_early(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Cas
     early.not_before = Some(early.accepted_at + DAY);
     let id = id_of_new(engine.accept(early).await?)?;
     stage.expect_rest(engine, "rest-early").await?;
-    expect(inspector.retry(id).await?, "a waiting job can't run now")?;
+    expect(inspector.retry(id).await?, "a waiting job cannot run now")?;
     stage.next_of("early").await?.end(Verdict::Done);
     stage.stop().await
 }

@@ -117,7 +117,7 @@ fn route(
 fn appended_path(appended: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
     let is_path = appended.starts_with('/') && !appended.starts_with("//");
     if !is_path || appended.contains(['?', '#', ' ']) {
-        let message = format!("`{appended}` can't be appended to a base URL");
+        let message = format!("`{appended}` cannot be appended to a base URL");
         let help = "start it with one `/`, without a query";
         findings.error(&MALFORMED_ROUTE, path, message, help);
     }

@@ -188,7 +188,7 @@ fn functions(findings: &mut Findings<'_>) {
         }
         let key = key(remote).unwrap_or_default();
         let message =
-            format!("functions can't call the remote `{key}`: its operations lack `compute`");
+            format!("functions cannot call the remote `{key}`: its operations lack `compute`");
         let help = "add `compute` if a function calls it with `invokeRemote`";
         let path = path.name("operations");
         // Only a function's call gets the tokens of `remotes[].auth`.
@@ -277,8 +277,8 @@ fn unused(findings: &mut Findings<'_>) {
     let of_code: BTreeSet<&str> = findings.wanted.remotes.iter().map(Entry::key).collect();
     for (remote, path) in remotes(manifest) {
         let key = key(remote).unwrap_or_default();
-        let is_misspelt = used.iter().any(|name| nearest(name, [key]).is_some());
-        if !is_misspelt && !of_code.contains(key) {
+        let is_misspelled = used.iter().any(|name| nearest(name, [key]).is_some());
+        if !is_misspelled && !of_code.contains(key) {
             let message = format!("nothing names the remote `{key}`");
             let help = "name it in an endpoint, or remove it: each remote is a host that admins consent to";
             findings.warning(&UNUSED_REMOTE, &path, message, help);

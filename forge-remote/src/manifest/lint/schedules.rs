@@ -28,7 +28,7 @@ const MAX_SCHEDULES: usize = 5;
 const TOO_MANY_SCHEDULES: Rule = Rule::lint(
     "too-many-schedules",
     "Forge publishes a limit of five scheduled triggers per app, one of them every five minutes. The validation does not \
-    count them. Write `cron` in place of `interval`, such as `cron = \"@hourly\"`: one trigger serves all handlers with `cron`.",
+    count them. Write `cron` instead of `interval`, such as `cron = \"@hourly\"`: one trigger serves all handlers with `cron`.",
 );
 
 fn number(findings: &mut Findings<'_>) {
@@ -48,7 +48,7 @@ fn number(findings: &mut Findings<'_>) {
         return;
     };
     let path = ManifestPath::of(&LIST);
-    let help = "write `cron = \"@hourly\"` in place of `interval`: one trigger serves all handlers with `cron`";
+    let help = "write `cron = \"@hourly\"` instead of `interval`: one trigger serves all handlers with `cron`";
     findings.warning(&TOO_MANY_SCHEDULES, &path, message, help);
 }
 

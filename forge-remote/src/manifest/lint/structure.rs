@@ -36,7 +36,7 @@ pub(super) const TOPIC: Topic = Topic {
 const UNKNOWN_PROPERTY: Rule = Rule::lint(
     "unknown-property",
     "Forge has no property of this name here: `forge deploy` rejects it, or accepts it without effect. In an endpoint's \
-    item, Atlassian's validation accepts any property: with a misspelt `appSystemToken`, Forge sends no token. If \
+    item, Atlassian's validation accepts any property: with a misspelled `appSystemToken`, Forge sends no token. If \
     Atlassian added the property after this version, allow it.",
 );
 

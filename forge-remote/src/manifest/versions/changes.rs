@@ -96,7 +96,7 @@ impl FormerPath {
 }
 
 impl VersionChange {
-    /// Returns the change as a diagnostic, with the version in place of the severity.
+    /// Returns the change as a diagnostic, with the version instead of the severity.
     pub(crate) fn diagnostic(&self) -> Diagnostic {
         let (severity, name) = match self.level {
             VersionLevel::Major => (Severity::Warning, "major"),

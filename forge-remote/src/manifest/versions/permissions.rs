@@ -80,7 +80,7 @@ fn content(changes: &mut Changes<'_>) {
 #[derive(Clone, Copy, PartialEq)]
 struct Egress<'a> {
     category: Option<&'a str>,
-    /// Whether in-scope end-user data leaves the app there; `None` for an entry that can't declare it.
+    /// Whether in-scope end-user data leaves the app there; `None` for an entry that cannot declare it.
     in_scope: Option<bool>,
 }
 

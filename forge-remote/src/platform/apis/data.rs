@@ -152,7 +152,7 @@ impl ApiResponse {
         }
     }
 
-    /// Creates a response with JSON; `null` for a value that can't be serialized.
+    /// Creates a response with JSON; `null` for a value that cannot be serialized.
     pub fn json(status: u16, body: impl Serialize) -> Self {
         Self {
             body: Some(serde_json::to_value(body).unwrap_or_default()),

@@ -15,7 +15,7 @@ use super::data::{ApiRequest, ApiResponse, Data, FakeApis};
 #[non_exhaustive]
 pub enum FixtureError {
     /// The file cannot be read.
-    #[error("the fixtures in {} can't be read: check the path after `--fixtures`", path.display())]
+    #[error("the fixtures in {} cannot be read: check the path after `--fixtures`", path.display())]
     Read {
         /// The file.
         path: PathBuf,

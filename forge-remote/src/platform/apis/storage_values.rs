@@ -57,7 +57,7 @@ fn missing() -> JsonResponse {
 /// Returns the response to an invalid condition.
 pub(super) fn invalid_condition(code: &'static str) -> JsonResponse {
     if code == "UNPROCESSABLE" {
-        let message = "attributes of the type `any` can't be used in conditions";
+        let message = "attributes of the type `any` cannot be used in conditions";
         return error(422, code, message);
     }
     bad_request(code, "the condition is not valid")

@@ -15,7 +15,7 @@ use crate::fit::BoxFuture;
 pub struct SealedToken {
     /// The installation's ARI: one token is kept for each.
     pub installation_id: String,
-    /// The token's expiry, in whole milliseconds. The seal authenticates it: a store can't change it.
+    /// The token's expiry, in whole milliseconds. The seal authenticates it: a store cannot change it.
     pub expires_at: SystemTime,
     /// The sites of the installation, in order, for look-ups by site.
     pub cloud_ids: Vec<String>,
@@ -183,7 +183,7 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// Returns the token of an installation; an error if its record can't be read.
+    /// Returns the token of an installation; an error if its record cannot be read.
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>>;
 
     /// Returns the tokens of the installations on a site; unreadable records are skipped.

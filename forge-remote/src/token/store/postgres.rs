@@ -226,7 +226,7 @@ impl PostgresTokens {
     }
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
-        // One statement may contain each row only once; sorted, so that two writers can't deadlock.
+        // One statement may contain each row only once; sorted, so that two writers cannot deadlock.
         let rows = latest(tokens);
         let mut columns = (vec![], vec![], vec![], vec![]);
         for (id, token) in rows {

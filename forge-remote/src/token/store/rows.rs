@@ -1,13 +1,13 @@
-//! What every store on a server or in a file needs: rows that can't be read, and checks for `doctor`.
+//! What every store on a server or in a file needs: rows that cannot be read, and checks for `doctor`.
 
 use super::interface::{SealedToken, StoreError};
 use crate::diagnostic::Check;
 use crate::error::chain;
 use crate::fit::BoxFuture;
 
-/// A row that can't be read as a token.
+/// A row that cannot be read as a token.
 #[derive(Debug, thiserror::Error)]
-#[error("the kept token of {installation_id} can't be read: {problem}")]
+#[error("the kept token of {installation_id} cannot be read: {problem}")]
 pub(super) struct BadRow {
     pub(super) installation_id: String,
     problem: String,
@@ -37,14 +37,14 @@ pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> V
             store,
             installation = bad.installation_id,
             problem = bad.problem,
-            "a kept token can't be read; the next one that Forge delivers replaces it"
+            "a kept token cannot be read; the next one that Forge delivers replaces it"
         );
     };
     let rows = rows.into_iter();
     rows.filter_map(|row| row.inspect_err(log).ok()).collect()
 }
 
-/// Returns a store's checks, or the one that it can't be read.
+/// Returns a store's checks, or the one that it cannot be read.
 pub(super) fn checks_of(
     store: String,
     checks: impl Future<Output = Result<Vec<Check>, StoreError>> + Send + 'static,

@@ -28,7 +28,7 @@ pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit:
         Ok(token) => token.installation_id.clone(),
         Err(bad) => bad.installation_id.clone(),
     };
-    // A row without an id can't be a cursor.
+    // A row without an id cannot be a cursor.
     let last = rows.iter().rev().map(id).find(|id| !id.is_empty());
     TokenPage {
         next: last.filter(|_| full),

@@ -140,7 +140,7 @@ impl SqliteTokens {
 
     async fn open_now(self) -> Result<(), StoreError> {
         make_private(&self.path).map_err(|error| {
-            StoreError::new("the file can't be created or written: check its path and permissions")
+            StoreError::new("the file cannot be created or written: check its path and permissions")
                 .with_source(error)
                 .permanent()
         })?;
@@ -168,7 +168,7 @@ impl SqliteTokens {
             return Ok(Some(Look { connection, is_wal }));
         }
         let found = sqlite_file::look(&self.path).map_err(|error| {
-            let unreadable = "the file can't be read: check its permissions";
+            let unreadable = "the file cannot be read: check its permissions";
             StoreError::new(error.advice.unwrap_or(unreadable)).with_source(error.source)
         })?;
         let Some(ClosedFile {
@@ -194,7 +194,7 @@ impl SqliteTokens {
                 "migrations",
                 format!("{name} does not exist"),
                 "start the app, which creates it; if it has run before, it used another path: a relative one begins \
-                 at the working folder",
+                 at the working directory",
             )]);
         };
         let has_schema = "SELECT count(*) FROM sqlite_master WHERE name = 'forge_remote_schema'";
@@ -227,13 +227,14 @@ impl SqliteTokens {
         if done > 0 {
             checks.push(durability);
         }
-        let fix = "make the file and its folder writable for the app's user";
+        let fix = "make the file and its directory writable for the app's user";
         if let Err(error) = check_file(&self.path) {
             let detail = format!("{name} is not writable ({error})");
             checks.push(Check::failed("store", detail, fix));
         } else if let Err(error) = check_folder(folder_of(&self.path)) {
-            let detail =
-                format!("{name}: its log cannot be created: its folder is not writable ({error})");
+            let detail = format!(
+                "{name}: its log cannot be created: its directory is not writable ({error})"
+            );
             checks.push(Check::failed("store", detail, fix));
         }
         Ok(checks)
@@ -382,7 +383,7 @@ fn failed(error: sqlx::Error) -> StoreError {
     let code = code.map(|code| code & 0xff);
     let advice = match code {
         Some(SQLITE_BUSY) => "; another process or the app itself locks the file for too long",
-        Some(SQLITE_READONLY) => "; the file and its folder have to be writable",
+        Some(SQLITE_READONLY) => "; the file and its directory have to be writable",
         Some(SQLITE_FULL) => "; the disk is full",
         _ => "",
     };

@@ -1,7 +1,7 @@
 use forge_remote::{endpoint, scheduled_trigger};
 
 #[endpoint(auth = usr)]
-async fn misspelt() {}
+async fn misspelled() {}
 
 #[endpoint(auth = app)]
 async fn unknown() {}
@@ -38,7 +38,7 @@ async fn as_in_the_manifest() {}
 
 fn main() {
     drop((
-        misspelt(),
+        misspelled(),
         unknown(),
         on_a_schedule(),
         repeated(),

@@ -16,11 +16,11 @@ async fn timeout() {}
 async fn limit() {}
 
 #[trigger(events = ["avi:jira:created:issue"], durable(retry = 3))]
-async fn misspelt() {}
+async fn misspelled() {}
 
 #[trigger(events = ["avi:jira:created:issue"], durable = "2m")]
 async fn text() {}
 
 fn main() {
-    drop((retries(), backoff(), number(), timeout(), limit(), misspelt(), text()));
+    drop((retries(), backoff(), number(), timeout(), limit(), misspelled(), text()));
 }

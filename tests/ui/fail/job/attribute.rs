@@ -2,7 +2,7 @@ use forge_remote::jobs::Args;
 use forge_remote::{job, trigger};
 
 #[job(retry = 3, timeout = "2 minutes", key = "")]
-async fn misspelt() {}
+async fn misspelled() {}
 
 #[job]
 fn not_async() {}

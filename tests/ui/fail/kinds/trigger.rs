@@ -7,7 +7,7 @@ async fn nothing() {}
 async fn empty() {}
 
 #[trigger(events = ["avi:jira:create:issue"])]
-async fn misspelt() {}
+async fn misspelled() {}
 
 #[trigger(events = "avi:jira:created:issue")]
 async fn no_list() {}
@@ -19,7 +19,7 @@ async fn number() {}
 async fn in_both() {}
 
 #[trigger(events = ["avi:confluence:created:whitebord"])]
-async fn misspelt_on_a_page() {}
+async fn misspelled_on_a_page() {}
 
 #[trigger(events = ["avi:jira:created:issue"], on_error = "RECEIVE")]
 async fn on_error_without_filter() {}
@@ -34,7 +34,7 @@ async fn empty_filter() {}
 async fn blank_field() {}
 
 #[trigger(events = ["avi:jira:created:issue"], ignoreself)]
-async fn misspelt_option() {}
+async fn misspelled_option() {}
 
 #[trigger(events = ["avi:jira:created:issue"], auth = user)]
 async fn user() {}
@@ -93,7 +93,7 @@ async fn filtered_twice() {}
 async fn property_paths() {}
 
 #[trigger(events = ["avi:jira:created:issue"], filtre = "a", on_error = "RECEIVE")]
-async fn misspelt_filter() {}
+async fn misspelled_filter() {}
 
 #[scheduled_trigger(interval = "hour", licensed_only = 1)]
 async fn licensed_only_number() {}

@@ -1,7 +1,7 @@
 use forge_remote::endpoint;
 
 #[endpoint(method = "PSOT")]
-async fn misspelt() {}
+async fn misspelled() {}
 
 #[endpoint(method = HEAD)]
 async fn not_called() {}
@@ -13,5 +13,5 @@ async fn number() {}
 async fn two() {}
 
 fn main() {
-    drop((misspelt(), not_called(), number(), two()));
+    drop((misspelled(), not_called(), number(), two()));
 }

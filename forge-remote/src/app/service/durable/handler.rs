@@ -20,7 +20,7 @@ pub(in crate::app::service) struct DurableHandler {
     pub(super) reads_ahead: bool,
     pub(super) body_optional: bool,
     pub(super) takes_token: bool,
-    /// Whether it can't run without a `SystemToken`.
+    /// Whether it cannot run without a `SystemToken`.
     pub(super) needs_token: bool,
     /// The handler, if its scopes are checked before its calls to Atlassian.
     pub(in crate::app::service) calling: Option<CallingHandler>,

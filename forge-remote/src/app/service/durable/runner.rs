@@ -434,7 +434,7 @@ impl Runner {
 }
 
 fn damaged() -> NotDone {
-    let text = "the stored call can't be read";
+    let text = "the stored call cannot be read";
     NotDone::new(ReportCode::Damaged, text, Then::Dead)
 }
 

@@ -372,7 +372,7 @@ struct Exposure {
 }
 
 const NO_DEV: &str = "deploy the command `serve`, never `dev`";
-const NO_FOLDER: &str = "do not serve a folder of files in addition to the app";
+const NO_FOLDER: &str = "do not serve a directory of files in addition to the app";
 
 #[rustfmt::skip]
 const EXPOSURES: [Exposure; 5] = [

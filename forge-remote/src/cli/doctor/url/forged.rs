@@ -63,7 +63,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     }
     if has_published_key.is_none() {
         let detail = format!(
-            "{} can't be fetched here: no token is forged with its keys, and whether the deployment has \
+            "{} cannot be fetched here: no token is forged with its keys, and whether the deployment has \
              them is not checked",
             plan.key_set
         );
@@ -73,7 +73,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     lines.push(match has_published_key {
         // An app with keys looks for the first unknown one, unless another caller has just named one.
         None | Some(false) if refused == 0 => {
-            let detail = "the deployment has no keys, so it can't verify tokens";
+            let detail = "the deployment has no keys, so it cannot verify tokens";
             trouble(check, &NO_KEYS, detail, "run `doctor` where the app runs")
         }
         Some(false) => other_keys(check, plan),

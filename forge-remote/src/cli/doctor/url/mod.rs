@@ -84,7 +84,7 @@ enum AskError {
         "confirmation is required before {0} is attacked, and standard input is not a terminal\n  help: add `--yes`"
     )]
     NoTerminal(Url),
-    #[error("the confirmation can't be read: {0}")]
+    #[error("the confirmation cannot be read: {0}")]
     Input(#[from] io::Error),
 }
 

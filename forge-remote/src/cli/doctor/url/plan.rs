@@ -172,7 +172,7 @@ impl Route {
         handler.paths().map(|path| Self::at(handler, path))
     }
 
-    /// Returns a route with a text in place of each parameter of the path.
+    /// Returns a route with a text instead of each parameter of the path.
     fn at(handler: &Handler, path: &str) -> Self {
         let method = handler.method().as_str().parse();
         let parts = path.split('/');

@@ -85,7 +85,7 @@ pub(super) const FOREIGN_RESPONSE: Rule = Rule::deployment(
 
 pub(super) const NO_KEYS: Rule = Rule::deployment(
     "no-keys",
-    "The deployment can't fetch Atlassian's key set, so it refuses every call with 503. Allow the connection from where it \
+    "The deployment cannot fetch Atlassian's key set, so it refuses every call with 503. Allow the connection from where it \
     runs; the command `doctor` without `--url` checks it there.",
 );
 
@@ -121,7 +121,7 @@ pub(super) const OWN_KEYS: Rule = Rule::deployment(
 
 pub(super) const UNFETCHED_KEYS: Rule = Rule::deployment(
     "unfetched-keys",
-    "`doctor` can't fetch Atlassian's key set from this machine, so it skips forgeries that need Atlassian's public \
+    "`doctor` cannot fetch Atlassian's key set from this machine, so it skips forgeries that need Atlassian's public \
     keys, and the check `other-keys`. It is a warning. Allow the connection, and run `doctor` again.",
 );
 
@@ -184,7 +184,7 @@ pub(super) const EXPOSED_KEYS: Rule = Rule::deployment(
 
 pub(super) const EXPOSED_FILE: Rule = Rule::deployment(
     "exposed-file",
-    "A file of the app's folder is served at the base URL. Serve the app alone, without a folder of files.",
+    "A file of the app's directory is served at the base URL. Serve the app alone, without a directory of files.",
 );
 
 pub(super) const SLOW_RESPONSES: Rule = Rule::deployment(

@@ -16,7 +16,7 @@ pub(super) enum TargetError {
     #[error("`{0}` is not https: pass the base URL of the manifest")]
     NotHttps(String),
     #[error(
-        "{0} can't be read, so the app's base URLs are unknown\n  help: run the command in the manifest's directory, \
+        "{0} cannot be read, so the app's base URLs are unknown\n  help: run the command in the manifest's directory, \
          or name the file with FORGE_REMOTE_MANIFEST"
     )]
     NoManifest(String),

@@ -164,7 +164,7 @@ impl Link {
         let time = time.map_err(|error| failed(&error))?;
         if time.is_none() {
             tracing::warn!(
-                "Redis does not return its time, so delayed writes can't be detected: allow TIME for \
+                "Redis does not return its time, so delayed writes cannot be detected: allow TIME for \
                  its user with `ACL SETUSER <user> +time`"
             );
         }
@@ -232,7 +232,7 @@ fn failed(error: &RedisError) -> StoreError {
             "Redis did not respond within {} seconds",
             RESPONSE_TIMEOUT.as_secs()
         )),
-        ErrorKind::Io => StoreError::new(format!("Redis can't be reached: {error}")),
+        ErrorKind::Io => StoreError::new(format!("Redis cannot be reached: {error}")),
         _ => StoreError::new(format!("Redis failed: {}", error.category())),
     }
 }
@@ -255,7 +255,7 @@ fn refused(error: &ServerError) -> String {
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => "it has reached its `maxmemory`: increase it (a token needs about 3 KB)",
-        "MISCONF" => "it can't save to its disk and rejects writes until it can: see its log",
+        "MISCONF" => "it cannot save to its disk and rejects writes until it can: see its log",
         "NOAUTH" => "its URL needs a password: redis://:password@host:6379",
         "WRONGPASS" => "the user or password of its URL is wrong",
         "NOPERM" => {
