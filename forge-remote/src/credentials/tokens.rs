@@ -87,7 +87,7 @@ macro_rules! token {
                 &self.0.text
             }
 
-            /// Returns the origin of the token's header: [`Provenance::Platform`] for a kept token, and
+            /// Returns the origin of the token's header: [`Provenance::Platform`] for a stored token, and
             /// for one that Atlassian issued in exchange.
             pub fn provenance(&self) -> Provenance {
                 let call = self.0.owner.as_ref().and_then(Owner::unproven);

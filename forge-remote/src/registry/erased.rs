@@ -50,7 +50,7 @@ pub enum Requirement {
         /// The type's name, for the message.
         name: fn() -> &'static str,
     },
-    /// The kept tokens: the app must have a store for them.
+    /// The stored tokens: the app must have a store for them.
     Tokens,
     /// An `Attempt`: the handler must be durable.
     Attempt,

@@ -107,7 +107,7 @@ pub(crate) fn key_set(cloud: &str, age: Option<Duration>, fetched: u64, failed: 
     }
 }
 
-/// The state of the kept tokens: writes by outcome, and how many wait.
+/// The state of the stored tokens: writes by outcome, and how many wait.
 pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
     for (outcome, count) in writes {
         counter(&table::TOKEN_WRITES, vec![outcome_label(outcome)]).absolute(count);
@@ -115,7 +115,7 @@ pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
     gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
 }
 
-/// How many kept tokens expire soon; `None` if the store cannot be read. The last number would look like the present one.
+/// How many stored tokens expire soon; `None` if the store cannot be read. The last number would look like the present one.
 pub(crate) fn tokens_expiring(expiring: Option<u64>) {
     gauge(&table::TOKENS_EXPIRING, Vec::new()).set(expiring.map_or(f64::NAN, number));
 }

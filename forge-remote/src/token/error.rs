@@ -1,4 +1,4 @@
-//! The errors of kept tokens.
+//! The errors of stored tokens.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub enum TokenError {
         /// The installations, including any whose token has expired or cannot be opened.
         installation_ids: Vec<String>,
     },
-    /// The kept token does not open with the app's keys.
+    /// The stored token does not open with the app's keys.
     #[error(
         "the system token of {installation_id} cannot be opened: {reason}; it is left unchanged until \
          the next one that Forge delivers replaces it"

@@ -1,4 +1,4 @@
-//! The task behind [`Tokens::on_expiring`]: checks the kept tokens at intervals.
+//! The task behind [`Tokens::on_expiring`]: checks the stored tokens at intervals.
 
 use std::collections::HashMap;
 use std::sync::Weak;

@@ -1,4 +1,4 @@
-//! The handle to kept tokens, and its settings.
+//! The handle to stored tokens, and its settings.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,7 +16,7 @@ use super::sources::Sources;
 use super::store::TokenStore;
 use crate::fit::{AppId, Claims, Clock, ClockHealth, Environment};
 
-/// The app's kept system tokens, as an argument of handlers and as a handle outside of requests.
+/// The app's stored system tokens, as an argument of handlers and as a handle outside of requests.
 ///
 /// Clones share the tokens. The [module](super) describes how they are kept.
 ///
@@ -207,7 +207,7 @@ impl Tokens {
     }
 
     /// Also keeps system tokens that arrive in calls of pages. Tokens in calls of web triggers and
-    /// agents are never kept, see the [module](super#kept-tokens).
+    /// agents are never kept, see the [module](super#stored-tokens).
     ///
     /// A page's `invokeRemote` goes through Atlassian, which adds the token. But its `requestRemote`
     /// comes straight from the browser: the user has a valid Forge Invocation Token, can send any

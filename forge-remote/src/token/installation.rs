@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::fit::{Claims, Cloud, InstallationContext, cloud_ids};
 
-/// An installation with a kept token: its identity and the URLs of its products.
+/// An installation with a stored token: its identity and the URLs of its products.
 ///
 /// The methods have the names of [`Claims`], so that code moves easily between a handler and the
 /// background.
@@ -122,7 +122,7 @@ impl PartialEq for Sites {
 
 impl Eq for Sites {}
 
-/// Atlassian's acceptance of a kept token, as far as an instance knows.
+/// Atlassian's acceptance of a stored token, as far as an instance knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Atlassian rejected it (401): the next token replaces it, regardless of its expiry.

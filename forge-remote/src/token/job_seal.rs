@@ -1,4 +1,4 @@
-//! The seal of stored calls, under the keys of the kept tokens.
+//! The seal of stored calls, under the keys of the stored tokens.
 
 use std::sync::Arc;
 

@@ -65,7 +65,7 @@ impl Refusal {
     }
 }
 
-/// The open state of kept tokens: store, keys, clock and cache.
+/// The open state of stored tokens: store, keys, clock and cache.
 pub(super) struct Keeper {
     pub(super) store: Arc<dyn TokenStore>,
     pub(super) keys: Keys,
@@ -330,7 +330,7 @@ impl Keeper {
         drop(memory);
         tracing::warn!(
             installation = installation_id,
-            "Atlassian rejected the kept system token (401); the next one that Forge delivers replaces \
+            "Atlassian rejected the stored system token (401); the next one that Forge delivers replaces \
              it"
         );
         self.wake_writer();

@@ -1,4 +1,4 @@
-//! Times and sizes shared by several files of kept tokens.
+//! Times and sizes shared by several files of stored tokens.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub(super) const UNKNOWN_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// Upper bound on a token's lifetime (Atlassian: 4 hours, plus clock skew); a later expiry was
 /// misread.
 pub(super) const MAX_LIFE: Duration = Duration::from_secs(4 * 3600 + 5 * 60);
-/// Upper bound on a kept token's apparent lifetime, however wrong a clock is; a longer one is invalid.
+/// Upper bound on a stored token's apparent lifetime, however wrong a clock is; a longer one is invalid.
 pub(super) const MAX_PLAUSIBLE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The number of tokens read from a store at once.
 pub(super) const PAGE: u32 = 500;

@@ -36,8 +36,8 @@ impl Tokens {
         Ok(kept_token(&entry))
     }
 
-    /// Returns the kept token of a call's installation, if only the platform delivers kept tokens;
-    /// `None` without a kept token, if the store is not open, and if pages' tokens are kept too.
+    /// Returns the stored token of a call's installation, if only the platform delivers stored tokens;
+    /// `None` without a stored token, if the store is not open, and if pages' tokens are kept too.
     pub(crate) async fn of_platform(&self, claims: &Claims) -> Option<SystemToken> {
         if self.0.keeper.get().is_none() || self.settings().accept_from_pages {
             return None;

@@ -53,7 +53,7 @@
 //! }
 //! ```
 //!
-//! # Kept tokens
+//! # Stored tokens
 //!
 //! - The token with the latest expiry of each installation is kept, regardless of the order of
 //!   requests and of the instances that receive them. A request without a token changes nothing.

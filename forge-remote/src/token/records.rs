@@ -153,7 +153,7 @@ impl Keeper {
         tracing::warn!(
             installation = sealed.installation_id,
             reason,
-            "a kept token cannot be opened; it is left unchanged"
+            "a stored token cannot be opened; it is left unchanged"
         );
         Opened::Shut(reason)
     }

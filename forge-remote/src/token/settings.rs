@@ -1,4 +1,4 @@
-//! The settings of kept tokens.
+//! The settings of stored tokens.
 
 use std::sync::Arc;
 use std::time::Duration;

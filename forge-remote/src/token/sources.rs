@@ -1,4 +1,4 @@
-//! Where kept tokens came from, for the console of `dev`.
+//! Where stored tokens came from, for the console of `dev`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

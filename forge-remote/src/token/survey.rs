@@ -14,7 +14,7 @@ use crate::diagnostic::Check;
 /// The number of installations that are named.
 const MAX_NAMED: usize = 3;
 
-/// The kept tokens of a store.
+/// The stored tokens of a store.
 #[derive(Default)]
 pub(crate) struct Survey {
     /// The number of installations.
@@ -65,7 +65,7 @@ impl Tokens {
         store.checks().await
     }
 
-    /// Reads every kept token. Nothing is opened, migrated, written or started.
+    /// Reads every stored token. Nothing is opened, migrated, written or started.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Tokens {
 pub(crate) enum SurveyError {
     #[error(transparent)]
     Keys(#[from] OpenError),
-    #[error("the kept tokens cannot be listed")]
+    #[error("the stored tokens cannot be listed")]
     Store(#[from] StoreError),
 }
 

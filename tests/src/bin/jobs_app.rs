@@ -1,4 +1,4 @@
-//! An app with kept tokens, a cron schedule, and durable handlers whose jobs wait, run, fail and die as their bodies
+//! An app with stored tokens, a cron schedule, and durable handlers whose jobs wait, run, fail and die as their bodies
 //! say, to test the console's page.
 //! `{"how": …}` is `fails` (the first attempt), `dies` (the first attempt), `hangs`, `waits` (for `release`), or
 //! anything else. Pages call the endpoints, two of which share a key.

@@ -36,7 +36,7 @@ struct Version {
     created_at: String,
 }
 
-/// Fails without a kept token.
+/// Fails without a stored token.
 #[scheduled_trigger(interval = "day", scopes = ["read:page:confluence"])]
 async fn sweep(call: Invocation, tokens: Tokens) -> Result<()> {
     let token = tokens.system(call.installation_id()).await?;

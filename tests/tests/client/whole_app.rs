@@ -271,7 +271,7 @@ async fn local_tokens_are_not_stored() {
     assert!(!file.exists());
 }
 
-/// Calls Atlassian with a kept token.
+/// Calls Atlassian with a stored token.
 #[scheduled_trigger(interval = "day", scopes = ["read:jira-work"])]
 async fn report(call: Invocation, tokens: Tokens) -> Result<Json<Value>> {
     let token = tokens.system(call.installation_id()).await?;

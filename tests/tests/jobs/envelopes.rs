@@ -167,7 +167,7 @@ async fn an_envelope_runs_only_in_an_app_that_accepts_its_call() {
     let run_later = async |change: fn(App) -> App, keys: &str, envelope: Envelope| {
         let engine = Recorder::default();
         let harness = Harness::new(change(app(engine.clone(), keys))).unwrap();
-        // The kept token.
+        // The stored token.
         harness.call("other").send().await;
         run(&harness, &engine, envelope).await
     };

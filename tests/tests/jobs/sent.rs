@@ -60,7 +60,7 @@ async fn chain(jobs: Jobs, log: State<Log>) -> Result<()> {
     Ok(())
 }
 
-/// Needs the kept token and the clients.
+/// Needs the stored token and the clients.
 #[job]
 async fn with_token(
     token: SystemToken,

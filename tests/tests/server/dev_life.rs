@@ -389,7 +389,7 @@ fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
     assert_eq!(
         below(" sweep-trigger "),
         [
-            "Fails without a kept token.",
+            "Fails without a stored token.",
             "interval: day",
             "scopes: read:page:confluence",
             &place("async fn sweep(")

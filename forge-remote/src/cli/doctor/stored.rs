@@ -125,7 +125,7 @@ async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Ve
     lines
 }
 
-/// Returns the line of the kept tokens.
+/// Returns the line of the stored tokens.
 fn describe(survey: &Survey, now: SystemTime) -> Line {
     let Survey { installations, expired, refused, shut, .. } = survey;
     if *installations == 0 {

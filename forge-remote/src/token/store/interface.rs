@@ -271,6 +271,6 @@ pub(in crate::token) fn from_millis(millis: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Upper bound on the lead of a kept token's expiry over a new one's: a larger lead is corrupt, because
+/// Upper bound on the lead of a stored token's expiry over a new one's: a larger lead is corrupt, because
 /// no token lives longer than a day.
 pub(super) const MAX_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;

@@ -7,7 +7,7 @@ use crate::fit::BoxFuture;
 
 /// A row that cannot be read as a token.
 #[derive(Debug, thiserror::Error)]
-#[error("the kept token of {installation_id} cannot be read: {problem}")]
+#[error("the stored token of {installation_id} cannot be read: {problem}")]
 pub(super) struct BadRow {
     pub(super) installation_id: String,
     problem: String,
@@ -37,7 +37,7 @@ pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> V
             store,
             installation = bad.installation_id,
             problem = bad.problem,
-            "a kept token cannot be read; the next one that Forge delivers replaces it"
+            "a stored token cannot be read; the next one that Forge delivers replaces it"
         );
     };
     let rows = rows.into_iter();

@@ -387,7 +387,7 @@ impl Runner {
         }
     }
 
-    /// Returns the kept token of the call's installation, if the handler takes one.
+    /// Returns the stored token of the call's installation, if the handler takes one.
     async fn token(
         &self,
         handler: &DurableHandler,

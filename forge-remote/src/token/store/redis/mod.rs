@@ -155,7 +155,7 @@ impl RedisTokens {
             tracing::warn!(
                 store = self.name(),
                 policy,
-                "Redis may evict kept tokens when its memory is full: set `maxmemory-policy noeviction`"
+                "Redis may evict stored tokens when its memory is full: set `maxmemory-policy noeviction`"
             );
         }
         self.probe().await
