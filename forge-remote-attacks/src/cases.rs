@@ -21,8 +21,8 @@ pub enum Verdict {
     /// The handler runs, and sees these claims.
     Accepted(Value),
     /// The request is rejected with one of these statuses: 401, or another one for an HTTP error.
-    Refused(&'static [u16]),
-    /// Accepted or refused, but promptly.
+    Rejected(&'static [u16]),
+    /// Accepted or rejected, but promptly.
     Prompt,
 }
 
@@ -120,9 +120,9 @@ impl Cases {
         self.all
     }
 
-    /// Adds a FIT that must be refused.
-    pub(crate) fn refused(&mut self, name: impl Into<String>, token: impl FnOnce() -> String) {
-        self.token(name, Verdict::Refused(&[401]), token);
+    /// Adds a FIT that must be rejected.
+    pub(crate) fn rejected(&mut self, name: impl Into<String>, token: impl FnOnce() -> String) {
+        self.token(name, Verdict::Rejected(&[401]), token);
     }
 
     /// Adds a FIT that must be accepted, with the claims that the handler sees.
@@ -135,7 +135,7 @@ impl Cases {
         self.token(name, Verdict::Accepted(fit.claims.clone()), token);
     }
 
-    /// Adds a FIT whose refusal or acceptance must not take long.
+    /// Adds a FIT whose rejection or acceptance must not take long.
     pub(crate) fn harmless(&mut self, name: impl Into<String>, token: impl FnOnce() -> String) {
         self.token(name, Verdict::Prompt, token);
     }
@@ -153,7 +153,7 @@ impl Cases {
                 name,
                 request: request(),
                 token: None,
-                verdict: Verdict::Refused(statuses),
+                verdict: Verdict::Rejected(statuses),
             });
         }
     }

@@ -97,7 +97,7 @@ fn schedule(options: &Options, errors: &mut Errors) {
         ),
         _ => {}
     }
-    let refuse =
+    let reject =
         |names: &[&str], message: &dyn Fn(&str) -> String, help: &str, errors: &mut Errors| {
             for name in names.iter().filter(|name| !options.misses(name)) {
                 errors.help(options.place(name), message(name), help);
@@ -106,12 +106,12 @@ fn schedule(options: &Options, errors: &mut Errors) {
     if options.misses("cron") {
         let message = |name: &str| format!("`{name}` needs `cron`");
         let help = "write `cron = \"30 2 * * 1-5\"` instead of `interval`, or remove the option";
-        refuse(&cron::OPTIONS, &message, help, errors);
+        reject(&cron::OPTIONS, &message, help, errors);
         return;
     }
     let message = |name: &str| format!("`{name}` cannot be combined with `cron`");
     let help = "remove it: Forge calls one endpoint of the app for all its cron schedules";
-    refuse(&cron::REFUSED, &message, help, errors);
+    reject(&cron::EXCLUDED, &message, help, errors);
     if !cfg!(feature = "cron") {
         errors.help(
             place,

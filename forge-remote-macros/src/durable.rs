@@ -10,8 +10,8 @@ use crate::options::Options;
 use crate::parse::{Value, WrittenOption};
 
 /// Removes `durable` from the options of a kind whose handlers cannot be, and says why.
-pub(crate) fn refuse(kind: &KindSpec, written: &mut Vec<WrittenOption>, errors: &mut Errors) {
-    let Durability::Refused(reason) = kind.durable else {
+pub(crate) fn reject(kind: &KindSpec, written: &mut Vec<WrittenOption>, errors: &mut Errors) {
+    let Durability::NotAllowed(reason) = kind.durable else {
         return;
     };
     written.retain(|option| {

@@ -22,13 +22,13 @@ pub(crate) fn attribute(
     let mut errors = Errors::default();
     let (number, attribute) = stack::take_number(attribute);
     let (item, next) = stack::mark_next(item, number + 1);
-    stack::refuse_job(kind.attribute, &item, &mut errors);
+    stack::reject_job(kind.attribute, &item, &mut errors);
     let mut stub = TokenStream::new();
     let record = match Function::read(item.clone()) {
         Ok(function) => {
             let first = kind.option_set().first();
             let mut written = parse::options(first, attribute, &mut errors);
-            durable::refuse(kind, &mut written, &mut errors);
+            durable::reject(kind, &mut written, &mut errors);
             let mut options = Options::new(kind, &function.name, written, &mut errors);
             let stacked = (number, next);
             let handler = Handler::new(kind, &mut options, function, stacked, &mut errors);

@@ -16,11 +16,11 @@ use crate::{durable, model, parse, stack, validate};
 /// Expands `#[job]` on an item.
 pub(crate) fn attribute(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    stack::refuse_job("job", &item, &mut errors);
+    stack::reject_job("job", &item, &mut errors);
     let rest = match Function::read(item.clone()) {
         Ok(function) => {
             if let (_, Some(kind)) = stack::mark_next(item.clone(), 1) {
-                stack::refuse_both(kind.attribute, function.name.span(), &mut errors);
+                stack::reject_both(kind.attribute, function.name.span(), &mut errors);
             }
             registration(&function, attribute, &mut errors)
         }

@@ -53,21 +53,21 @@ pub(crate) fn mark_next(
 }
 
 /// Reports a `#[job]` below an attribute of this name, which would make two records of one name.
-pub(crate) fn refuse_job(attribute: &str, item: &TokenStream, errors: &mut Errors) {
+pub(crate) fn reject_job(attribute: &str, item: &TokenStream, errors: &mut Errors) {
     let mut in_attribute = false;
     for token in item.clone() {
         if let TokenTree::Group(group) = &token
             && in_attribute
             && name_of(group.stream()).as_deref() == Some("job")
         {
-            refuse_both(attribute, group.span(), errors);
+            reject_both(attribute, group.span(), errors);
         }
         in_attribute = matches!(&token, TokenTree::Punct(sign) if sign.as_char() == '#');
     }
 }
 
 /// Reports a function that has both a `#[job]` and an attribute of this name.
-pub(crate) fn refuse_both(attribute: &str, place: impl Into<Place>, errors: &mut Errors) {
+pub(crate) fn reject_both(attribute: &str, place: impl Into<Place>, errors: &mut Errors) {
     errors.help(
         place,
         format!("`#[job]` cannot be combined with `#[{attribute}]`: a job's arguments differ from a call's"),

@@ -9,7 +9,7 @@ use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Outcome, Step};
-use crate::serving::{Refused, Serving};
+use crate::serving::{Rejected, Serving};
 use crate::stored_call::{StoredAttempts, StoredReport, to_millis};
 
 /// The names of objects, which are the names of their types here.
@@ -43,8 +43,8 @@ struct Shared {
 }
 
 impl Shared {
-    fn serving(&self) -> Result<&Arc<Serving>, Refused> {
-        let serving = self.serving.as_ref().ok_or(Refused::NotServing)?;
+    fn serving(&self) -> Result<&Arc<Serving>, Rejected> {
+        let serving = self.serving.as_ref().ok_or(Rejected::NotServing)?;
         serving.check_running()?;
         Ok(serving)
     }

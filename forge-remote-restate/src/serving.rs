@@ -90,13 +90,13 @@ pub(crate) struct Serving {
 
 /// Why an invocation does not continue in this process. Restate starts it again.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum Rejected {
     NotServing,
     Stopping,
     Busy,
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NotServing => "the app does not run jobs yet",
@@ -106,7 +106,7 @@ impl std::fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for Rejected {}
 
 impl Serving {
     pub(crate) fn new(runner: Arc<dyn JobRunner>, process: String, workers: u32) -> Self {
@@ -124,29 +124,29 @@ impl Serving {
         }
     }
 
-    pub(crate) fn check_running(&self) -> Result<(), Refused> {
+    pub(crate) fn check_running(&self) -> Result<(), Rejected> {
         match self.stopping.is_cancelled() {
-            true => Err(Refused::Stopping),
+            true => Err(Rejected::Stopping),
             false => Ok(()),
         }
     }
 
     /// Waits for a place. A suspect, which may have ended a process, takes all of them for this time if it can, so that it
     /// takes no others with it.
-    pub(crate) async fn place(&self, alone_for: Option<Duration>) -> Result<Place, Refused> {
+    pub(crate) async fn place(&self, alone_for: Option<Duration>) -> Result<Place, Rejected> {
         self.check_running()?;
         tokio::select! {
             place = self.wait_for_place(alone_for) => place,
-            () = self.stopping.cancelled() => Err(Refused::Stopping),
+            () = self.stopping.cancelled() => Err(Rejected::Stopping),
         }
     }
 
-    async fn wait_for_place(&self, alone_for: Option<Duration>) -> Result<Place, Refused> {
+    async fn wait_for_place(&self, alone_for: Option<Duration>) -> Result<Place, Rejected> {
         let mut turn = None;
         if let Some(time) = alone_for {
             let waiting = Arc::clone(&self.suspects).acquire_owned();
             let waited = timeout(SUSPECT_WAIT, waiting).await;
-            turn = Some(waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?);
+            turn = Some(waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?);
             // Where long jobs overlap, the process is never empty: the suspect then runs together with them.
             if let Ok(permits) = timeout(PLACE_WAIT, self.all_places()).await {
                 return Ok(self.new_place(permits, turn, Some(Instant::now() + time)));
@@ -154,7 +154,7 @@ impl Serving {
         }
         let waiting = Arc::clone(&self.places).acquire_owned();
         let waited = timeout(PLACE_WAIT, waiting).await;
-        let permits = waited.ok().and_then(Result::ok).ok_or(Refused::Busy)?;
+        let permits = waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?;
         let alone_until = (self.workers == 1).then(|| Instant::now() + ALWAYS);
         Ok(self.new_place(permits, turn, alone_until))
     }

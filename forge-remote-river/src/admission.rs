@@ -44,7 +44,7 @@ impl Applicant {
 }
 
 /// Decides whether a call may run, and records that it starts. `counted` has how many wait ahead of a
-/// refused one, by handler and installation.
+/// rejected one, by handler and installation.
 pub(crate) async fn decide<'a>(
     connection: &mut impl Statements,
     applicant: &'a Applicant,
@@ -116,7 +116,7 @@ pub(crate) fn pause_behind(ahead: i64, limit: u32, run: Duration, job: i64) -> D
     let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
     let wait = run.checked_mul(ahead).unwrap_or(LONGEST) / limit.max(1);
     let wait = wait.clamp(SHORTEST, LONGEST);
-    // Spread, so that calls that were refused together do not return together.
+    // Spread, so that calls that were rejected together do not return together.
     wait + wait / 8 * u32::try_from(job.rem_euclid(8)).unwrap_or_default() / 8
 }
 

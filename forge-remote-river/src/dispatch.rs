@@ -114,10 +114,10 @@ impl<S: Store> Dispatch<S> {
         // With a limit, the app has decided how many run.
         let yields = policy.per_installation().is_some() || self.run_times.are_short(&call.handler);
         let entered = self.shares.enter(&call.installation_id, yields);
-        entered.map_err(|refused| {
+        entered.map_err(|rejected| {
             let most = u32::try_from(self.shares.most()).unwrap_or(u32::MAX);
             let run = self.run_times.of(&call.handler);
-            pause_behind(i64::from(refused), most, run, job.row.id).max(SHARE_RETRY)
+            pause_behind(i64::from(rejected), most, run, job.row.id).max(SHARE_RETRY)
         })
     }
 

@@ -273,7 +273,7 @@ impl<S: Store> Ledger<S> {
             }
         }
         let mut admissions = Vec::with_capacity(applicants.len());
-        // One count for all that are refused together: they are near each other.
+        // One count for all that are rejected together: they are near each other.
         let mut ahead = HashMap::new();
         for applicant in applicants {
             let is_busy = |group| busy.contains(&group);

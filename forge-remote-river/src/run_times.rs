@@ -1,4 +1,4 @@
-//! How long the runs of each handler take, by which its refused calls are spread.
+//! How long the runs of each handler take, by which its rejected calls are spread.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

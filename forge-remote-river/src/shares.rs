@@ -16,8 +16,8 @@ pub(crate) struct Shares {
 #[derive(Debug, Default)]
 struct Share {
     running: usize,
-    /// How many of its jobs were refused since one of them last ended.
-    refused: u32,
+    /// How many of its jobs were rejected since one of them last ended.
+    rejected: u32,
 }
 
 /// A job that runs, until it is dropped.
@@ -48,14 +48,14 @@ impl Shares {
     }
 
     /// Records that a job runs, whose installation may have more than its share if it `yields` soon. Otherwise returns
-    /// how many of the installation's jobs were refused, with this one, since one of them last ended.
+    /// how many of the installation's jobs were rejected, with this one, since one of them last ended.
     pub(crate) fn enter<'a>(&'a self, installation: &'a str, yields: bool) -> Result<Run<'a>, u32> {
         let mut running = self.running();
         let all: usize = running.values().map(|share| share.running).sum();
         let share = running.entry(installation.to_owned()).or_default();
         if !yields && all >= self.most() && share.running >= self.quarter() {
-            share.refused = share.refused.saturating_add(1);
-            return Err(share.refused);
+            share.rejected = share.rejected.saturating_add(1);
+            return Err(share.rejected);
         }
         share.running += 1;
         Ok(Run {
@@ -74,7 +74,7 @@ impl Drop for Run<'_> {
         let mut running = self.shares.running();
         if let Some(share) = running.get_mut(self.installation) {
             share.running -= 1;
-            share.refused = 0;
+            share.rejected = 0;
             if share.running == 0 {
                 running.remove(self.installation);
             }

@@ -268,8 +268,8 @@ mod tests {
 
     #[test]
     fn a_cause_is_written_once() {
-        let refused = std::io::Error::other("connection refused");
-        let error = Repeating(sqlx::Error::Io(refused));
+        let rejected = std::io::Error::other("connection refused");
+        let error = Repeating(sqlx::Error::Io(rejected));
         let text = chain(&error);
         assert_eq!(text.matches("connection refused").count(), 1, "{text}");
         let error = EngineError::new("the jobs cannot be read").with_source(error);

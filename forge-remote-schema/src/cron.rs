@@ -18,7 +18,7 @@ pub const OPTIONS: [&str; 4] = ["tz", "jitter", "catch_up", "overlap"];
 
 /// The options that a handler with `cron` cannot have: Forge calls the app's clock endpoint, not the
 /// handler's own.
-pub const REFUSED: [&str; 7] = [
+pub const EXCLUDED: [&str; 7] = [
     "endpoint",
     "path",
     "remote",

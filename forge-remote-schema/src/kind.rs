@@ -94,7 +94,7 @@ pub enum Durability {
     /// Forge ignores the response.
     Allowed,
     /// Handlers of this kind cannot be durable, for this reason.
-    Refused(&'static str),
+    NotAllowed(&'static str),
 }
 
 /// The requests that belong to a handler.
@@ -137,7 +137,7 @@ impl KindSpec {
         body_optional: false,
         checks_responses: false,
         may_be_dynamic: false,
-        durable: Durability::Refused("Forge uses its response"),
+        durable: Durability::NotAllowed("Forge uses its response"),
         delivery_id: &[],
         scopes: &[],
         when: "",

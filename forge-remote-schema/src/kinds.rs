@@ -80,7 +80,7 @@ macro_rules! for_each_kind {
             key_suffix: Some("pre-uninstall"),
             owns_item: true,
             ends_installation: true,
-            durable: Durability::Refused("the installation ends with its response"),
+            durable: Durability::NotAllowed("the installation ends with its response"),
             body_optional: true,
             when: "before the app is uninstalled",
         }

@@ -42,7 +42,7 @@ pub fn parse_size(text: &str) -> Result<usize, Mistake> {
         .ok()
         .and_then(|number: usize| number.checked_mul(*bytes));
     match size {
-        Some(0) => invalid("would refuse every body"),
+        Some(0) => invalid("would reject every body"),
         Some(size) if size <= MAX_SIZE => Ok(size),
         _ if number.is_empty() => invalid("is not a size"),
         _ => invalid("is more than 1 GiB, and the body would be held in memory"),

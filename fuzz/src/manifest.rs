@@ -93,7 +93,7 @@ pub(crate) fn manifest(input: &[u8]) {
     let wanted = wanted(*handlers, *remotes);
     match writes::write(text, &wanted) {
         Ok(Outcome::Written(new)) => drop(new),
-        Ok(Outcome::Refused(error)) => assert!(!error.to_string().is_empty()),
+        Ok(Outcome::Rejected(error)) => assert!(!error.to_string().is_empty()),
         Err(broken) => panic!("{broken}\n--- of\n{text}"),
     }
     // The output of the `manifest` command.

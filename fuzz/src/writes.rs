@@ -17,7 +17,7 @@ pub enum Outcome {
     /// The text was updated, and every promise held.
     Written(String),
     /// The text cannot be read, or cannot be edited safely.
-    Refused(ManifestError),
+    Rejected(ManifestError),
 }
 
 /// Updates a text; an error is a broken promise.
@@ -25,7 +25,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     let read = |text: &str| ManifestFile::parse("manifest.yml", Some(text.to_owned()));
     let file = match read(text) {
         Ok(file) => file,
-        Err(error) => return Ok(Outcome::Refused(error)),
+        Err(error) => return Ok(Outcome::Rejected(error)),
     };
     // Everything that the code does not declare may be removed.
     let mut wanted = wanted.clone();
@@ -37,7 +37,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     }
     let new = match updated {
         Ok(new) => new,
-        Err(error) => return Ok(Outcome::Refused(error)),
+        Err(error) => return Ok(Outcome::Rejected(error)),
     };
     let broken = |what: &str| format!("{what}\n--- became\n{new}");
 

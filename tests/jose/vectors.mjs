@@ -137,7 +137,7 @@ for (const vector of file.vectors) {
   try {
     await verify(vector);
   } catch (error) {
-    verdict = 'refuse';
+    verdict = 'reject';
     reason = error.message;
   }
   if (verdict !== vector.verdict) {

@@ -41,8 +41,8 @@ async fn meets(app: &TestApp, case: &Case) -> Result<(), String> {
             let fit = Fit::new(json!({}), claims.clone());
             app.accepts(&call(&case.request), &fit).await
         }
-        (Verdict::Refused(_), Some(token)) => app.rejects(token).await,
-        (Verdict::Refused(statuses), None) => {
+        (Verdict::Rejected(_), Some(token)) => app.rejects(token).await,
+        (Verdict::Rejected(statuses), None) => {
             app.rejects_bytes(&call(&case.request).bytes(), statuses)
                 .await
         }

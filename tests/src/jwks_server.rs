@@ -101,7 +101,7 @@ impl JwksServer {
         *self.shared.response.lock().unwrap() = response;
     }
 
-    /// Stops listening, so that connections are refused.
+    /// Stops listening, so that connections are rejected.
     pub async fn down(&self) {
         let task = self.task.lock().unwrap().take();
         if let Some(task) = task {

@@ -30,7 +30,7 @@ impl StoreServer {
         let folder = Folder::default();
         let data = folder.file("data");
         std::fs::create_dir(&data).unwrap();
-        // PostgreSQL refuses to run as root.
+        // PostgreSQL rejects to run as root.
         let user = std::env::var("FORGE_REMOTE_TEST_POSTGRES_AS").unwrap_or_default();
         let mut words: Vec<String> = user.split_whitespace().map(str::to_owned).collect();
         if !words.is_empty() {

@@ -243,7 +243,7 @@ struct FlakyState {
     is_down: AtomicBool,
     never_purges: AtomicBool,
     panics: AtomicBool,
-    refused: Mutex<Vec<String>>,
+    rejected: Mutex<Vec<String>>,
     before_get_returns: Mutex<Option<Meanwhile>>,
     server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
@@ -278,13 +278,13 @@ impl FlakyStore {
     }
 
     /// Rejects every write that has a record of this installation.
-    pub fn refuse(&self, installation_id: Option<String>) {
-        self.refuse_all(installation_id);
+    pub fn reject(&self, installation_id: Option<String>) {
+        self.reject_all(installation_id);
     }
 
     /// Rejects every write that has a record of one of these installations.
-    pub fn refuse_all(&self, installation_ids: impl IntoIterator<Item = String>) {
-        *self.0.refused.lock().unwrap() = installation_ids.into_iter().collect();
+    pub fn reject_all(&self, installation_ids: impl IntoIterator<Item = String>) {
+        *self.0.rejected.lock().unwrap() = installation_ids.into_iter().collect();
     }
 
     /// Changes the store after the next read of one record, before the record is returned.
@@ -350,10 +350,10 @@ impl TokenStore for FlakyStore {
             assert!(puts.is_multiple_of(2), "the store panics in a call");
             return Box::pin(async { panic!("the store panics in a call's future") });
         }
-        let refused = self.0.refused.lock().unwrap().clone();
+        let rejected = self.0.rejected.lock().unwrap().clone();
         if tokens
             .iter()
-            .any(|one| refused.contains(&one.installation_id))
+            .any(|one| rejected.contains(&one.installation_id))
         {
             return Box::pin(async { Err(StoreError::new("it rejects a record")) });
         }

@@ -76,7 +76,7 @@ pub async fn generate() -> String {
             if !is_data || !is_decided {
                 continue;
             }
-            // Requests that HTTP forbids are for the server to refuse.
+            // Requests that HTTP forbids are for the server to reject.
             if let Some(verdict) = judge.judge(request).await {
                 lines.push(vector(class.id, &case.name, request, verdict).to_string());
             }
@@ -153,7 +153,7 @@ fn vector(class: &str, name: &str, request: &Request, verdict: Result<(), &'stat
         "name": name,
         "target": request.target,
         "headers": headers,
-        "verdict": if verdict.is_ok() { "accept" } else { "refuse" },
+        "verdict": if verdict.is_ok() { "accept" } else { "reject" },
     });
     if !request.body.is_empty() {
         vector["body"] = text(&request.body).into();

@@ -70,7 +70,7 @@ pub(super) fn alg_none(scene: &Scene, cases: &mut Cases) {
         "\"RS256,none\"",
     ] {
         for (form, token) in forms(scene, &with_alg(scene, alg), &scene.fit()) {
-            cases.refused(format!("{alg}, {form}"), || token.clone());
+            cases.rejected(format!("{alg}, {form}"), || token.clone());
         }
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn alg_missing(scene: &Scene, cases: &mut Cases) {
         ("false", with_alg(scene, "false")),
     ] {
         for (form, token) in forms(scene, &header, &scene.fit()) {
-            cases.refused(format!("{name}, {form}"), || token.clone());
+            cases.rejected(format!("{name}, {form}"), || token.clone());
         }
     }
 }
@@ -152,7 +152,7 @@ pub(super) fn alg_spelling(scene: &Scene, cases: &mut Cases) {
         "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
     ] {
         let token = scene.fit().head("alg", alg).token();
-        cases.refused(alg, || token.clone());
+        cases.rejected(alg, || token.clone());
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn alg_repeated(scene: &Scene, cases: &mut Cases) {
     ] {
         let header = format!(r#"{{{members},"kid":"{first_kid}"}}"#);
         for (form, token) in forms(scene, &header, &scene.fit()) {
-            cases.refused(format!("{name}, {form}"), || token.clone());
+            cases.rejected(format!("{name}, {form}"), || token.clone());
         }
     }
 }
@@ -283,12 +283,12 @@ pub(super) fn hmac_public_key(scene: &Scene, cases: &mut Cases) {
                 .fit()
                 .head("alg", alg)
                 .sign_with(|message| hmac_sign(alg, &secret, message));
-            cases.refused(format!("{alg} with {name}"), || token.clone());
+            cases.rejected(format!("{alg} with {name}"), || token.clone());
         }
         let token = scene
             .fit()
             .sign_with(|message| hmac_sign("HS256", &secret, message));
-        cases.refused(format!("RS256 that is HS256 with {name}"), || token.clone());
+        cases.rejected(format!("RS256 that is HS256 with {name}"), || token.clone());
     }
 }
 
@@ -324,7 +324,7 @@ pub(super) fn hmac_weak_secret(scene: &Scene, cases: &mut Cases) {
                 (", empty kid", scene.fit().head("kid", "")),
             ] {
                 let secret_text = String::from_utf8_lossy(secret);
-                cases.refused(format!("{alg} with {secret_text:?}{kid}"), || {
+                cases.rejected(format!("{alg} with {secret_text:?}{kid}"), || {
                     fit.head("alg", alg)
                         .sign_with(|message| hmac_sign(alg, secret, message))
                 });
@@ -344,19 +344,19 @@ pub(super) fn other_rsa_algorithm(scene: &Scene, cases: &mut Cases) {
     for scheme in others {
         let alg = scheme.alg();
         let token = scene.fit().sign_as(scheme, scene.first());
-        cases.refused(format!("{alg}, genuine"), || token.clone());
+        cases.rejected(format!("{alg}, genuine"), || token.clone());
         let token = scene
             .fit()
             .sign_with(|message| scene.first().sign(scheme, message));
-        cases.refused(format!("RS256 by name, {alg} by signature"), || {
+        cases.rejected(format!("RS256 by name, {alg} by signature"), || {
             token.clone()
         });
         let token = scene.fit().head("alg", alg).token();
-        cases.refused(format!("{alg} by name, RS256 by signature"), || {
+        cases.rejected(format!("{alg} by name, RS256 by signature"), || {
             token.clone()
         });
         let token = scene.fit().sign_as(scheme, scene.stranger());
-        cases.refused(format!("{alg}, foreign"), || token.clone());
+        cases.rejected(format!("{alg}, foreign"), || token.clone());
     }
 }
 
@@ -386,13 +386,13 @@ pub(super) fn other_signature_family(scene: &Scene, cases: &mut Cases) {
         "ESP256",
     ] {
         for (form, token) in forms(scene, &with_alg(scene, &format!("\"{alg}\"")), &scene.fit()) {
-            cases.refused(format!("{alg}, {form}"), || token.clone());
+            cases.rejected(format!("{alg}, {form}"), || token.clone());
         }
     }
     let token = fit("ES256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
-    cases.refused("ES256 of the attacker's own key", || token.clone());
+    cases.rejected("ES256 of the attacker's own key", || token.clone());
     let token = fit("ES384").sign_with(|message| ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, message));
-    cases.refused("ES384 of the attacker's own key", || token.clone());
+    cases.rejected("ES384 of the attacker's own key", || token.clone());
     let token = fit("EdDSA").sign_with(|message| {
         Ed25519KeyPair::generate()
             .unwrap()
@@ -400,18 +400,18 @@ pub(super) fn other_signature_family(scene: &Scene, cases: &mut Cases) {
             .as_ref()
             .to_vec()
     });
-    cases.refused("EdDSA of the attacker's own key", || token.clone());
+    cases.rejected("EdDSA of the attacker's own key", || token.clone());
     // CVE-2022-21449: r = s = 0.
     for (alg, length) in [("ES256", 64), ("ES384", 96), ("ES512", 132), ("RS256", 64)] {
         let token = fit(alg).sign_with(|_| vec![0; length]);
-        cases.refused(format!("{alg} of zeros"), || token.clone());
+        cases.rejected(format!("{alg} of zeros"), || token.clone());
     }
     for alg in ["RS256", "ES256"] {
         let token = fit(alg).sign_with(|_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]);
-        cases.refused(format!("{alg} of zeros, in DER"), || token.clone());
+        cases.rejected(format!("{alg} of zeros, in DER"), || token.clone());
     }
     let token = fit("RS256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
-    cases.refused("RS256 by name, ES256 by signature", || token.clone());
+    cases.rejected("RS256 by name, ES256 by signature", || token.clone());
 }
 
 /// A JWE is not a FIT, and costs no decryption.
@@ -474,22 +474,22 @@ pub(super) fn encrypted(scene: &Scene, cases: &mut Cases) {
             b64(&payload),
             b64([3; 16])
         );
-        cases.refused(format!("{name}, five parts"), || five.clone());
+        cases.rejected(format!("{name}, five parts"), || five.clone());
         let no_key = format!(
             "{head}..{}.{}.{}",
             b64([2; 12]),
             b64(&payload),
             b64([3; 16])
         );
-        cases.refused(format!("{name}, five parts without a key"), || {
+        cases.rejected(format!("{name}, five parts without a key"), || {
             no_key.clone()
         });
         let three = compact(header.to_string(), &payload, scene.first());
-        cases.refused(format!("{name}, three parts, genuinely signed"), || {
+        cases.rejected(format!("{name}, three parts, genuinely signed"), || {
             three.clone()
         });
         let five = format!("{three}.{}.{}", b64([1; 12]), b64([1; 16]));
-        cases.refused(format!("{name}, a genuine JWS and two parts more"), || {
+        cases.rejected(format!("{name}, a genuine JWS and two parts more"), || {
             five.clone()
         });
     }
@@ -501,10 +501,10 @@ pub(super) fn alg_changed(scene: &Scene, cases: &mut Cases) {
     let [_, payload, signature] = parts(&token);
     for alg in ["none", "HS256", "RS384", "PS256", "ES256", "RS256 "] {
         let head = b64(with_alg(scene, &format!("\"{alg}\"")));
-        cases.refused(alg, || format!("{head}.{payload}.{signature}"));
-        cases.refused(format!("{alg}, unsigned"), || format!("{head}.{payload}."));
+        cases.rejected(alg, || format!("{head}.{payload}.{signature}"));
+        cases.rejected(format!("{alg}, unsigned"), || format!("{head}.{payload}."));
     }
-    cases.refused("signature of nothing", || {
+    cases.rejected("signature of nothing", || {
         with_signature(&token, scene.first().rs256(b""))
     });
 }

@@ -244,7 +244,7 @@ pub(super) fn quoted_token(scene: &Scene, cases: &mut Cases) {
                 .collect(),
         ),
     ] {
-        cases.refused(name, || text.clone());
+        cases.rejected(name, || text.clone());
     }
 }
 

@@ -114,9 +114,9 @@ fn near_misses(text: &str) -> Vec<(String, Value)> {
 
 pub(super) fn issuer(scene: &Scene, cases: &mut Cases) {
     let app_id = scene.app_id();
-    cases.refused("missing", || scene.fit().without("/iss").token());
+    cases.rejected("missing", || scene.fit().without("/iss").token());
     for (name, value) in near_misses(ISSUER) {
-        cases.refused(name, || scene.fit().claim("/iss", value).token());
+        cases.rejected(name, || scene.fit().claim("/iss", value).token());
     }
     for value in [
         json!([ISSUER]),
@@ -133,7 +133,7 @@ pub(super) fn issuer(scene: &Scene, cases: &mut Cases) {
         json!(app_id),
         json!(scene.trap_url().to_owned()),
     ] {
-        cases.refused(value.to_string(), || {
+        cases.rejected(value.to_string(), || {
             scene.fit().claim("/iss", value).token()
         });
     }
@@ -144,17 +144,17 @@ pub(super) fn issuer(scene: &Scene, cases: &mut Cases) {
         ("a blank", "/iss "),
     ] {
         let fit = scene.fit().without("/iss").claim(claim, ISSUER);
-        cases.refused(format!("named {name}"), || fit.token());
+        cases.rejected(format!("named {name}"), || fit.token());
     }
     let fit = scene.fit().without("/iss").head("iss", ISSUER);
-    cases.refused("in the header only", || fit.token());
+    cases.rejected("in the header only", || fit.token());
 }
 
 pub(super) fn audience(scene: &Scene, cases: &mut Cases) {
     let app_id = scene.app_id();
-    cases.refused("missing", || scene.fit().without("/aud").token());
+    cases.rejected("missing", || scene.fit().without("/aud").token());
     for (name, value) in near_misses(app_id) {
-        cases.refused(name, || scene.fit().claim("/aud", value).token());
+        cases.rejected(name, || scene.fit().claim("/aud", value).token());
     }
     let uuid = app_id.rsplit('/').next().unwrap();
     for value in [
@@ -189,7 +189,7 @@ pub(super) fn audience(scene: &Scene, cases: &mut Cases) {
         json!("https://backend.example.com"),
         json!("http://backend.example.com/tick"),
     ] {
-        cases.refused(value.to_string(), || {
+        cases.rejected(value.to_string(), || {
             scene.fit().claim("/aud", value).token()
         });
     }
@@ -201,12 +201,12 @@ pub(super) fn audience(scene: &Scene, cases: &mut Cases) {
         ("client_id", "/client_id"),
     ] {
         let fit = scene.fit().without("/aud").claim(claim, app_id);
-        cases.refused(format!("named {name}"), || fit.token());
+        cases.rejected(format!("named {name}"), || fit.token());
         let fit = scene.fit().claim("/aud", OTHER_APP_ID).claim(claim, app_id);
-        cases.refused(format!("another app's, and {name}"), || fit.token());
+        cases.rejected(format!("another app's, and {name}"), || fit.token());
     }
     let fit = scene.fit().without("/aud").head("aud", app_id);
-    cases.refused("in the header only", || fit.token());
+    cases.rejected("in the header only", || fit.token());
 }
 
 /// A genuine FIT of another app.
@@ -249,7 +249,7 @@ pub(super) fn other_app(scene: &Scene, cases: &mut Cases) {
             theirs().claim("/app/installationId", installation_id),
         ),
     ] {
-        cases.refused(name, || fit.token());
+        cases.rejected(name, || fit.token());
         let page = Request::post("/ui").bearer(
             &fit.claim("/app/module/type", "xen:macro")
                 .claim("/principal", "x")
@@ -262,14 +262,14 @@ pub(super) fn other_app(scene: &Scene, cases: &mut Cases) {
 pub(super) fn app_claim(scene: &Scene, cases: &mut Cases) {
     let app_id = scene.app_id();
     let installation_id = scene.installation_id();
-    cases.refused("missing", || scene.fit().without("/app").token());
-    cases.refused("app.id missing", || scene.fit().without("/app/id").token());
+    cases.rejected("missing", || scene.fit().without("/app").token());
+    cases.rejected("app.id missing", || scene.fit().without("/app/id").token());
     for (name, value) in near_misses(app_id) {
-        cases.refused(format!("app.id {name}"), || {
+        cases.rejected(format!("app.id {name}"), || {
             scene.fit().claim("/app/id", value).token()
         });
     }
-    cases.refused("app.id a list of ours", || {
+    cases.rejected("app.id a list of ours", || {
         scene.fit().claim("/app/id", json!([app_id])).token()
     });
     let whole = scene.fit().claims["app"].clone();
@@ -287,7 +287,7 @@ pub(super) fn app_claim(scene: &Scene, cases: &mut Cases) {
         ),
         ("its JSON in a string", json!(whole.to_string())),
     ] {
-        cases.refused(name, || scene.fit().claim("/app", value).token());
+        cases.rejected(name, || scene.fit().claim("/app", value).token());
     }
     let other = "ari:cloud:ecosystem::installation/ffffffff-53ae-4a5b-9e7e-03338980abb5";
     let no_ids = || {
@@ -370,7 +370,7 @@ pub(super) fn app_claim(scene: &Scene, cases: &mut Cases) {
                 .claim("/app/environment", json!(["PRODUCTION", "x"])),
         ),
     ] {
-        cases.refused(name, || fit.token());
+        cases.rejected(name, || fit.token());
     }
 }
 
@@ -433,7 +433,7 @@ pub(super) fn other_endpoint(scene: &Scene, cases: &mut Cases) {
                 .claim("/context", json!({"moduleKey": "tick"})),
         ),
     ] {
-        cases.refused(name, || fit.token());
+        cases.rejected(name, || fit.token());
     }
     for (path, key) in [
         ("/ui", "tick"),
@@ -500,6 +500,6 @@ pub(super) fn user_on_trigger(scene: &Scene, cases: &mut Cases) {
             scene.fit().claim("/principal", json!({"accountId": "x"})),
         ),
     ] {
-        cases.refused(name, || fit.token());
+        cases.rejected(name, || fit.token());
     }
 }

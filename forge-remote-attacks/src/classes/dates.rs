@@ -9,7 +9,7 @@ use crate::{Cases, Scene};
 
 pub(super) fn expiry(scene: &Scene, cases: &mut Cases) {
     let now = scene.seconds();
-    cases.refused("missing", || scene.fit().without("/exp").token());
+    cases.rejected("missing", || scene.fit().without("/exp").token());
     let old = |seconds: u64| {
         scene
             .fit()
@@ -25,7 +25,7 @@ pub(super) fn expiry(scene: &Scene, cases: &mut Cases) {
         ("an hour ago", old(3625)),
         ("a year ago", old(365 * 24 * 3600)),
     ] {
-        cases.refused(name, || fit.token());
+        cases.rejected(name, || fit.token());
     }
     for (name, value) in [
         ("null", Value::Null),
@@ -70,7 +70,7 @@ pub(super) fn expiry(scene: &Scene, cases: &mut Cases) {
         ("minus 1e308", json!(-1e308)),
         ("5e-324", json!(5e-324)),
     ] {
-        cases.refused(name, || scene.fit().claim("/exp", value).token());
+        cases.rejected(name, || scene.fit().claim("/exp", value).token());
     }
     for (name, text) in [
         ("expired by a fraction", format!("{}.0", now)),
@@ -113,7 +113,7 @@ pub(super) fn expiry(scene: &Scene, cases: &mut Cases) {
             fit.claims_json_with("exp", &text),
             scene.first(),
         );
-        cases.refused(name, || token.clone());
+        cases.rejected(name, || token.clone());
     }
     for (name, claim) in [
         ("Exp", "/Exp"),
@@ -123,10 +123,10 @@ pub(super) fn expiry(scene: &Scene, cases: &mut Cases) {
         ("expires_in", "/expires_in"),
     ] {
         let fit = scene.fit().without("/exp").claim(claim, now + 20);
-        cases.refused(format!("named {name}"), || fit.token());
+        cases.rejected(format!("named {name}"), || fit.token());
     }
     let fit = scene.fit().without("/exp").head("exp", now + 20);
-    cases.refused("in the header only", || fit.token());
+    cases.rejected("in the header only", || fit.token());
 }
 
 pub(super) fn not_yet_valid(scene: &Scene, cases: &mut Cases) {
@@ -149,7 +149,7 @@ pub(super) fn not_yet_valid(scene: &Scene, cases: &mut Cases) {
             ("an object", json!({"value": now})),
         ] {
             let fit = scene.fit().claim(&pointer, value).claim("/exp", now + 100);
-            cases.refused(format!("{claim} {name}"), || fit.token());
+            cases.rejected(format!("{claim} {name}"), || fit.token());
         }
         for (name, text) in [
             ("1e999", "1e999"),
@@ -163,9 +163,9 @@ pub(super) fn not_yet_valid(scene: &Scene, cases: &mut Cases) {
                 fit.claims_json_with(claim, text),
                 scene.first(),
             );
-            cases.refused(format!("{claim} {name}"), || token.clone());
+            cases.rejected(format!("{claim} {name}"), || token.clone());
         }
     }
     let fit = scene.fit().issued(later(scene.now(), 15));
-    cases.refused("issued and valid in 15 seconds", || fit.token());
+    cases.rejected("issued and valid in 15 seconds", || fit.token());
 }

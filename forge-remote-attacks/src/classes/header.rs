@@ -52,11 +52,11 @@ pub(super) fn critical_member(scene: &Scene, cases: &mut Cases) {
             scene.fit().claims_json(),
             scene.first(),
         );
-        cases.refused(members, || token.clone());
+        cases.rejected(members, || token.clone());
         // The same with the member first.
         let front = format!(r#"{{{members},"alg":"RS256","kid":"{first_kid}"}}"#);
         let token = compact(front, scene.fit().claims_json(), scene.first());
-        cases.refused(format!("{members} in front"), || token.clone());
+        cases.rejected(format!("{members} in front"), || token.clone());
     }
 }
 
@@ -74,18 +74,18 @@ pub(super) fn unencoded_payload(scene: &Scene, cases: &mut Cases) {
         let head = b64(header(scene, members));
         // The raw payload; blanks and quotes are valid in a field value.
         let token = compact_text(&head, &claims, scene.first());
-        cases.refused(format!("{members}, raw"), || token.clone());
+        cases.rejected(format!("{members}, raw"), || token.clone());
         let token = compact(header(scene, members), &claims, scene.first());
-        cases.refused(format!("{members}, encoded"), || token.clone());
+        cases.rejected(format!("{members}, encoded"), || token.clone());
         // Signed raw and sent encoded.
         let raw = [head.as_bytes(), b".", claims.as_bytes()].concat();
         let token = format!("{head}.{}.{}", b64(&claims), b64(scene.first().rs256(&raw)));
-        cases.refused(format!("{members}, signed raw, sent encoded"), || {
+        cases.rejected(format!("{members}, signed raw, sent encoded"), || {
             token.clone()
         });
         // A detached payload.
         let token = format!("{head}..{}", b64(scene.first().rs256(&raw)));
-        cases.refused(format!("{members}, detached"), || token.clone());
+        cases.rejected(format!("{members}, detached"), || token.clone());
     }
 }
 
@@ -107,19 +107,19 @@ pub(super) fn compressed_payload(scene: &Scene, cases: &mut Cases) {
         r#""zip":null"#,
         r#""zip":"""#,
     ] {
-        cases.refused(format!("{zip}, plain"), || {
+        cases.rejected(format!("{zip}, plain"), || {
             compact(header(scene, zip), &claims, scene.first())
         });
-        cases.refused(format!("{zip}, deflated"), || {
+        cases.rejected(format!("{zip}, deflated"), || {
             compact(header(scene, zip), &stored, scene.first())
         });
     }
-    cases.refused("deflated without a zip member", || {
+    cases.rejected("deflated without a zip member", || {
         compact(scene.fit().header_json(), &stored, scene.first())
     });
     // A small text that would become 16 MB.
     let bomb = [0xed, 0xc0, 0x81, 0, 0, 0, 0, 0x80].repeat(64);
-    cases.refused("a bomb", || {
+    cases.rejected("a bomb", || {
         compact(header(scene, r#""zip":"DEF""#), bomb, scene.first())
     });
 }
@@ -206,7 +206,7 @@ pub(super) fn nested_token(scene: &Scene, cases: &mut Cases) {
                 .token(),
         ),
     ] {
-        cases.refused(name, || token.clone());
+        cases.rejected(name, || token.clone());
     }
 }
 
@@ -249,7 +249,7 @@ pub(super) fn foreign_type(scene: &Scene, cases: &mut Cases) {
         "text/plain",
     ] {
         let fit = scene.fit().head("typ", typ);
-        cases.refused(format!("{typ:?}"), || fit.token());
+        cases.rejected(format!("{typ:?}"), || fit.token());
     }
     for typ in [
         json!(1),
@@ -259,20 +259,20 @@ pub(super) fn foreign_type(scene: &Scene, cases: &mut Cases) {
         json!([]),
     ] {
         let fit = scene.fit().head("typ", typ.clone());
-        cases.refused(typ.to_string(), || fit.token());
+        cases.rejected(typ.to_string(), || fit.token());
     }
     let token = compact(
         header(scene, r#""typ":"JWT","typ":"at+jwt""#),
         scene.fit().claims_json(),
         scene.first(),
     );
-    cases.refused("twice", || token.clone());
+    cases.rejected("twice", || token.clone());
     let token = compact(
         header(scene, r#""typ":"\u0061t+jwt""#),
         scene.fit().claims_json(),
         scene.first(),
     );
-    cases.refused("escaped", || token.clone());
+    cases.rejected("escaped", || token.clone());
 }
 
 /// Headers that are not a JSON object.
@@ -345,7 +345,7 @@ pub(super) fn header_not_object(scene: &Scene, cases: &mut Cases) {
         ),
     ] {
         let claims = scene.fit().claims_json();
-        cases.refused(name, || compact(text, claims, scene.first()));
+        cases.rejected(name, || compact(text, claims, scene.first()));
     }
 }
 
@@ -428,7 +428,7 @@ pub(super) fn header_not_utf8(scene: &Scene, cases: &mut Cases) {
             ),
         ] {
             let token = compact(header, scene.fit().claims_json(), scene.first());
-            cases.refused(format!("{name} in {place}"), || token.clone());
+            cases.rejected(format!("{name} in {place}"), || token.clone());
         }
     }
     let utf16 = |big: bool| -> Vec<u8> {
@@ -456,7 +456,7 @@ pub(super) fn header_not_utf8(scene: &Scene, cases: &mut Cases) {
             [vec![0xfe, 0xff], utf16(true)].concat(),
         ),
     ] {
-        cases.refused(name, || {
+        cases.rejected(name, || {
             compact(header, scene.fit().claims_json(), scene.first())
         });
     }
@@ -469,28 +469,28 @@ pub(super) fn deep_header(scene: &Scene, cases: &mut Cases) {
     };
     for depth in [500, 1500, 10_000, 20_000] {
         let list = header(scene, &format!("\"x\":{}", nested("[", "]", depth)));
-        cases.refused(format!("lists {depth} deep"), || {
+        cases.rejected(format!("lists {depth} deep"), || {
             compact(list, scene.fit().claims_json(), scene.first())
         });
         if depth <= 1500 {
             let object = header(scene, &format!("\"x\":{}", nested("{\"a\":", "}", depth)));
-            cases.refused(format!("objects {depth} deep"), || {
+            cases.rejected(format!("objects {depth} deep"), || {
                 compact(object, scene.fit().claims_json(), scene.first())
             });
         }
         let open = format!("{{\"alg\":\"RS256\",\"x\":{}", "[".repeat(depth));
-        cases.refused(format!("{depth} lists, never closed"), || {
+        cases.rejected(format!("{depth} lists, never closed"), || {
             compact(open, scene.fit().claims_json(), scene.first())
         });
         let alone = "[".repeat(depth);
-        cases.refused(format!("nothing but {depth} brackets"), || {
+        cases.rejected(format!("nothing but {depth} brackets"), || {
             compact(alone, scene.fit().claims_json(), scene.first())
         });
         let instead = format!(
             r#"{{"alg":{},"kid":"{first_kid}"}}"#,
             nested("[", "]", depth)
         );
-        cases.refused(format!("alg {depth} lists deep"), || {
+        cases.rejected(format!("alg {depth} lists deep"), || {
             compact(instead, scene.fit().claims_json(), scene.first())
         });
     }

@@ -38,7 +38,7 @@ pub(super) fn unpublished_key(scene: &Scene, cases: &mut Cases) {
             scene.fit().head("kid", "stranger").sign(scene.first()),
         ),
     ] {
-        cases.refused(name, || token.clone());
+        cases.rejected(name, || token.clone());
     }
 }
 
@@ -139,15 +139,15 @@ pub(super) fn odd_key_id(scene: &Scene, cases: &mut Cases) {
     kids.retain(|(_, kid)| kid != first_kid);
     for (name, kid) in &kids {
         // Signed by the published key: only the kid is wrong.
-        cases.refused(format!("kid {name}"), || {
+        cases.rejected(format!("kid {name}"), || {
             scene.fit().head("kid", kid.clone()).token()
         });
-        cases.refused(format!("kid {name}, foreign"), || {
+        cases.rejected(format!("kid {name}, foreign"), || {
             scene.fit().head("kid", kid.clone()).sign(scene.stranger())
         });
     }
-    cases.refused("kid missing", || scene.fit().headless("kid").token());
-    cases.refused("kid missing, foreign", || {
+    cases.rejected("kid missing", || scene.fit().headless("kid").token());
+    cases.rejected("kid missing, foreign", || {
         scene.fit().headless("kid").sign(scene.stranger())
     });
     for (name, header) in [
@@ -176,7 +176,7 @@ pub(super) fn odd_key_id(scene: &Scene, cases: &mut Cases) {
         ("in the payload only", r#"{"alg":"RS256"}"#.to_owned()),
     ] {
         let fit = scene.fit().claim("/kid", first_kid);
-        cases.refused(format!("kid {name}"), || {
+        cases.rejected(format!("kid {name}"), || {
             compact(header, fit.claims_json(), scene.first())
         });
     }
@@ -237,15 +237,15 @@ pub(super) fn key_in_header(scene: &Scene, cases: &mut Cases) {
         );
         for kid in [first_kid, "stranger"] {
             let fit = scene.fit().head(name, value.clone()).head("kid", kid);
-            cases.refused(format!("{described}, kid {kid}, foreign"), || {
+            cases.rejected(format!("{described}, kid {kid}, foreign"), || {
                 fit.sign(scene.stranger())
             });
-            cases.refused(format!("{described}, kid {kid}, genuine"), || {
+            cases.rejected(format!("{described}, kid {kid}, genuine"), || {
                 fit.sign(scene.first())
             });
         }
         let fit = scene.fit().head(name, value).headless("kid");
-        cases.refused(format!("{described}, no kid, foreign"), || {
+        cases.rejected(format!("{described}, no kid, foreign"), || {
             fit.sign(scene.stranger())
         });
     }
@@ -256,20 +256,20 @@ pub(super) fn key_in_header(scene: &Scene, cases: &mut Cases) {
         .head("jku", url.clone())
         .head("x5u", url.clone())
         .head("x5c", json!([certificate]));
-    cases.refused("all of them", || fit.sign(scene.stranger()));
+    cases.rejected("all of them", || fit.sign(scene.stranger()));
     // Escaped, so that a text search does not find the name.
     let header = format!(
         r#"{{"alg":"RS256","kid":"{first_kid}","j\u0077k":{}}}"#,
         scene.stranger().jwk("s")
     );
     let token = compact(header, scene.fit().claims_json(), scene.stranger());
-    cases.refused("an escaped jwk", || token.clone());
+    cases.rejected("an escaped jwk", || token.clone());
     // Names that libraries used without a standard.
     for name in [
         "jwks", "jwks_uri", "key", "pem", "cert", "certs", "x5u#S256", "iss",
     ] {
         let fit = scene.fit().head(name, json!(url));
-        cases.refused(format!("{name}, foreign"), || fit.sign(scene.stranger()));
+        cases.rejected(format!("{name}, foreign"), || fit.sign(scene.stranger()));
     }
 }
 
@@ -318,9 +318,9 @@ pub(super) fn key_by_claim(scene: &Scene, cases: &mut Cases) {
                 .claim("/cnf", json!({"jwk": scene.stranger().jwk("s")})),
         ),
     ] {
-        cases.refused(format!("{name}, foreign"), || fit.sign(scene.stranger()));
+        cases.rejected(format!("{name}, foreign"), || fit.sign(scene.stranger()));
         let unknown = fit.head("kid", "stranger");
-        cases.refused(format!("{name}, foreign, unknown kid"), || {
+        cases.rejected(format!("{name}, foreign, unknown kid"), || {
             unknown.sign(scene.stranger())
         });
     }

@@ -21,7 +21,7 @@ pub struct Class {
     pub id: &'static str,
     /// The fault of the requests.
     pub about: &'static str,
-    /// The reasons for which forge-remote refuses them, as in its log. Empty where all are valid.
+    /// The reasons for which forge-remote rejects them, as in its log. Empty where all are valid.
     pub codes: &'static [&'static str],
     /// The name of the case that needs no private key of Atlassian.
     pub keyless: Option<&'static str>,

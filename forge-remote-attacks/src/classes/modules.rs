@@ -27,7 +27,7 @@ pub(super) fn page_module(scene: &Scene, cases: &mut Cases) {
         "macro",
     ] {
         let fit = scene.fit().claim("/app/module/type", module_type);
-        cases.refused(module_type, || fit.token());
+        cases.rejected(module_type, || fit.token());
     }
 }
 
@@ -36,13 +36,13 @@ pub(super) fn unknown_module(scene: &Scene, cases: &mut Cases) {
     let own = scene.fit().claim("/app/module/type", "scheduledTrigger");
     cases.accepted("its own", &own, || own.token());
     let other = own.claim("/app/module/key", "other");
-    cases.refused("its own type, another's key", || other.token());
+    cases.rejected("its own type, another's key", || other.token());
     for module_type in OTHERS {
         let fit = scene.fit().claim("/app/module/type", module_type);
-        cases.refused(module_type, || fit.token());
+        cases.rejected(module_type, || fit.token());
     }
-    cases.refused("no module", || scene.fit().without("/app/module").token());
-    cases.refused("no type", || {
+    cases.rejected("no module", || scene.fit().without("/app/module").token());
+    cases.rejected("no type", || {
         scene.fit().without("/app/module/type").token()
     });
 }

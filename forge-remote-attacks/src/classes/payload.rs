@@ -71,7 +71,7 @@ pub(super) fn payload_not_object(scene: &Scene, cases: &mut Cases) {
             with("context", r#"{"x":[1}"#),
         ),
     ] {
-        cases.refused(name, || compact(fit.header_json(), text, scene.first()));
+        cases.rejected(name, || compact(fit.header_json(), text, scene.first()));
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn payload_not_utf8(scene: &Scene, cases: &mut Cases) {
                 insert("aud", &format!("[\"{app_id}\",\"§\"]"), bytes),
             ),
         ] {
-            cases.refused(format!("{name} in {place}"), || {
+            cases.rejected(format!("{name} in {place}"), || {
                 compact(fit.header_json(), payload, scene.first())
             });
         }
@@ -118,7 +118,7 @@ pub(super) fn payload_not_utf8(scene: &Scene, cases: &mut Cases) {
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    cases.refused("UTF-16", || {
+    cases.rejected("UTF-16", || {
         compact(fit.header_json(), utf16, scene.first())
     });
     for (name, json) in [
@@ -134,7 +134,7 @@ pub(super) fn payload_not_utf8(scene: &Scene, cases: &mut Cases) {
         ),
     ] {
         let payload = fit.claims_json_with(json.0, json.1);
-        cases.refused(name, || compact(fit.header_json(), payload, scene.first()));
+        cases.rejected(name, || compact(fit.header_json(), payload, scene.first()));
     }
 }
 
@@ -212,10 +212,10 @@ pub(super) fn duplicate_member(scene: &Scene, cases: &mut Cases) {
         ),
         ("an empty name", r#""":1,"":2"#.to_owned()),
     ] {
-        cases.refused(format!("{name}, in front"), || {
+        cases.rejected(format!("{name}, in front"), || {
             compact(fit.header_json(), front(&member), scene.first())
         });
-        cases.refused(format!("{name}, behind"), || {
+        cases.rejected(format!("{name}, behind"), || {
             compact(fit.header_json(), behind(&member), scene.first())
         });
     }
@@ -292,7 +292,7 @@ pub(super) fn duplicate_member(scene: &Scene, cases: &mut Cases) {
         ),
     ] {
         for payload in inside(object, &member) {
-            cases.refused(name, || compact(fit.header_json(), payload, scene.first()));
+            cases.rejected(name, || compact(fit.header_json(), payload, scene.first()));
         }
     }
 }
@@ -340,7 +340,7 @@ pub(super) fn deep_payload(scene: &Scene, cases: &mut Cases) {
         ] {
             let token = compact(fit.header_json(), payload, scene.first());
             assert!(token.len() < 64 * 1024, "{name} {depth}");
-            cases.refused(format!("{name}, {depth}"), || token.clone());
+            cases.rejected(format!("{name}, {depth}"), || token.clone());
         }
     }
 }
@@ -359,7 +359,7 @@ pub(super) fn wide_payload(scene: &Scene, cases: &mut Cases) {
         compact(fit.header_json(), inside, scene.first())
     });
     let audience: Vec<String> = (0..3000).map(|at| format!("aud-{at}")).collect();
-    cases.refused("3,000 audiences, none ours", || {
+    cases.rejected("3,000 audiences, none ours", || {
         fit.clone().claim("/aud", audience).token()
     });
     let members: String = (0..400).map(|at| format!("\"{at}\":0,")).collect();

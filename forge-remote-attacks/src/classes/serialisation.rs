@@ -37,7 +37,7 @@ pub(super) fn other_serialisation(scene: &Scene, cases: &mut Cases) {
         ("raw claims", scene.fit().claims_json()),
         ("claims in base64url", payload.to_owned()),
     ] {
-        cases.refused(name, || text.clone());
+        cases.rejected(name, || text.clone());
     }
     // In the body, with a matching content type.
     for content_type in [
@@ -92,7 +92,7 @@ pub(super) fn wrong_parts(scene: &Scene, cases: &mut Cases) {
         ("a dot missing between p and s", format!("{h}.{p}{s}")),
         ("a dot too early", format!("{}.{}{p}.{s}", &h[..4], &h[4..])),
     ] {
-        cases.refused(name, || text.clone());
+        cases.rejected(name, || text.clone());
     }
 }
 
@@ -268,10 +268,10 @@ pub(super) fn oversized(scene: &Scene, cases: &mut Cases) {
     // A signature or a header of that size.
     let token = scene.fit().token();
     let [h, p, s] = parts(&token);
-    cases.refused("a signature of 50 KB", || {
+    cases.rejected("a signature of 50 KB", || {
         format!("{h}.{p}.{}", s.repeat(150))
     });
-    cases.refused("a header of 50 KB", || format!("{}.{p}.{s}", h.repeat(500)));
+    cases.rejected("a header of 50 KB", || format!("{}.{p}.{s}", h.repeat(500)));
 }
 fn tick(token: &str) -> Request {
     Request::post("/tick").bearer(token)

@@ -64,7 +64,7 @@ pub(super) fn changed_signature(scene: &Scene, cases: &mut Cases) {
         changed.push((format!("bit {bit} turned"), turned));
     }
     for (name, bytes) in changed {
-        cases.refused(name, || with_signature(&token, bytes));
+        cases.rejected(name, || with_signature(&token, bytes));
     }
 
     // The same for the signed text.
@@ -78,7 +78,7 @@ pub(super) fn changed_signature(scene: &Scene, cases: &mut Cases) {
             } else {
                 format!("{header}.{}.{signature}", b64(turned))
             };
-            cases.refused(format!("{part}, byte {at} changed"), || token.clone());
+            cases.rejected(format!("{part}, byte {at} changed"), || token.clone());
         }
     }
     let claims = String::from_utf8(unb64(payload)).unwrap();
@@ -94,7 +94,7 @@ pub(super) fn changed_signature(scene: &Scene, cases: &mut Cases) {
             serde_json::to_string_pretty(&scene.fit().claims).unwrap(),
         ),
     ] {
-        cases.refused(format!("payload: {name}"), || {
+        cases.rejected(format!("payload: {name}"), || {
             format!("{header}.{}.{signature}", b64(changed))
         });
     }
@@ -124,26 +124,26 @@ pub(super) fn other_text(scene: &Scene, cases: &mut Cases) {
         ("the payload first", format!("{payload}.{header}")),
     ] {
         let signature = scene.first().rs256(message.as_bytes());
-        cases.refused(name, || with_signature(&token, signature));
+        cases.rejected(name, || with_signature(&token, signature));
     }
-    cases.refused("another token's", || {
+    cases.rejected("another token's", || {
         with_signature(&token, unb64(parts(&other)[2]))
     });
-    cases.refused("the digest's", || {
+    cases.rejected("the digest's", || {
         with_signature(
             &token,
             scene.first().rs256(&padding::sha256(signed.as_bytes())),
         )
     });
-    cases.refused("another key's", || {
+    cases.rejected("another key's", || {
         with_signature(&token, scene.second().rs256(signed.as_bytes()))
     });
     if let Some(long) = scene.long() {
-        cases.refused("a longer key's", || {
+        cases.rejected("a longer key's", || {
             with_signature(&token, long.rs256(signed.as_bytes()))
         });
     }
-    cases.refused("the attacker's", || {
+    cases.rejected("the attacker's", || {
         with_signature(&token, scene.stranger().rs256(signed.as_bytes()))
     });
 }
@@ -192,7 +192,7 @@ pub(super) fn special_number(scene: &Scene, cases: &mut Cases) {
         ("s without its leading zeros", s.to_bytes_be()[1..].to_vec()),
     ];
     for (name, bytes) in raw {
-        cases.refused(name, || with_signature(&token, bytes));
+        cases.rejected(name, || with_signature(&token, bytes));
     }
 }
 
@@ -207,7 +207,7 @@ pub(super) fn wrong_padding(scene: &Scene, cases: &mut Cases) {
     cases.accepted("the right padding is valid", &fit, || good.clone());
     let signed = good.rsplit_once('.').unwrap().0.to_owned();
     for (name, padded) in padding::wrong(scene.first().len(), signed.as_bytes()) {
-        cases.refused(name, || with_signature(&good, scene.first().raw(&padded)));
+        cases.rejected(name, || with_signature(&good, scene.first().raw(&padded)));
     }
     for scheme in [
         Scheme::Ps256,
@@ -217,6 +217,6 @@ pub(super) fn wrong_padding(scene: &Scene, cases: &mut Cases) {
         Scheme::Rs512,
     ] {
         let signature = scene.first().sign(scheme, signed.as_bytes());
-        cases.refused(scheme.alg(), || with_signature(&good, signature));
+        cases.rejected(scheme.alg(), || with_signature(&good, signature));
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum UpdateEnd {
     /// Entries without a handler or mistakes are left.
     Incomplete,
     /// A key to remove is unknown or still used, and nothing was written.
-    Refused,
+    Rejected,
 }
 
 impl App {
@@ -166,7 +166,7 @@ impl Comparison {
                 text: format!(
                     "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
                 ),
-                end: UpdateEnd::Refused,
+                end: UpdateEnd::Rejected,
             });
         }
         let prunes = !prune.is_empty();
@@ -177,7 +177,7 @@ impl Comparison {
         let merged = file.merge(&wanted, self.settings.new_manifest_id())?;
         if let Some(merged) = &merged {
             if prunes && let Some(text) = self.broken_by_prune(file, merged) {
-                let end = UpdateEnd::Refused;
+                let end = UpdateEnd::Rejected;
                 return Ok(Updated { text, end });
             }
             file.write(merged.text())?;

@@ -147,7 +147,7 @@ fn write(
     prune: BTreeSet<String>,
 ) -> Result<i32, ManifestError> {
     let Updated { text, end } = comparison.update(file, prune, color())?;
-    if end == UpdateEnd::Refused {
+    if end == UpdateEnd::Rejected {
         print_error(&format!("error: {text}"));
         return Ok(FAILED);
     }

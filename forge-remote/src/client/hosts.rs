@@ -46,7 +46,7 @@ pub enum InvalidHost {
 
 /// A URL that must not receive tokens, with the reason.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     pub(super) origin: String,
     pub(super) reason: &'static str,
 }
@@ -108,29 +108,29 @@ impl Hosts {
     }
 
     /// Parses the URL and checks that it may receive tokens.
-    pub(super) fn check(&self, url: &str) -> Result<Url, Refused> {
-        let url = Url::parse(url).map_err(|_| Refused {
+    pub(super) fn check(&self, url: &str) -> Result<Url, Rejected> {
+        let url = Url::parse(url).map_err(|_| Rejected {
             origin: "an invalid URL".to_owned(),
             reason: "the URL cannot be parsed",
         })?;
-        let refused = |reason| Refused {
+        let rejected = |reason| Rejected {
             origin: origin(&url),
             reason,
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused("the URL contains a user or password"));
+            return Err(rejected("the URL contains a user or password"));
         }
         if url.scheme() != "https" && !is_plain_loopback(&url) {
-            return Err(refused("the URL is not https"));
+            return Err(rejected("the URL is not https"));
         }
         if self.only_loopback && !is_plain_loopback(&url) {
-            return Err(refused(
+            return Err(rejected(
                 "tokens of a local platform must stay on this machine; in tests, simulate the APIs with `Harness::with_apis`",
             ));
         }
         let origin = origin(&url);
         if !self.own.contains(&origin) && !self.allowed.contains(&origin) {
-            return Err(refused(
+            return Err(rejected(
                 "it is not a host that this app calls for the installation's cloud",
             ));
         }

@@ -253,7 +253,7 @@ impl<'a> Page<'a> {
             if request.name().api() != Api::Bitbucket {
                 return Ok(query_of(&next));
             }
-            return Err(ClientError::HostRefused {
+            return Err(ClientError::HostRejected {
                 call: request.name(),
                 origin: hosts::origin(&url),
                 reason: "the next page's link is on another host",

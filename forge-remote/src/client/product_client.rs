@@ -98,14 +98,14 @@ impl ProductClient {
         self.settings()
             .hosts
             .check(base)
-            .map_err(|refused| ClientError::HostRefused {
+            .map_err(|rejected| ClientError::HostRejected {
                 call: Operation {
                     api,
                     method: Method::GET,
                     path: "/".to_owned(),
                 },
-                origin: refused.origin,
-                reason: refused.reason,
+                origin: rejected.origin,
+                reason: rejected.reason,
             })?;
         Ok(base)
     }
@@ -140,13 +140,13 @@ impl ProductClient {
 
     /// Handles a 401: an impersonated user's token is exchanged again, a stored token is replaced by
     /// the next one.
-    pub(super) fn token_was_refused(&self) {
+    pub(super) fn token_was_rejected(&self) {
         let shared = &self.target.atlassian.shared;
         if self.is_user {
             let now = self.settings().clock.elapsed();
             token_caches::remove_rejected(&shared.user_tokens, self.secret(), now);
         } else if let Some(tokens) = self.tokens.as_ref().or(shared.tokens.get()) {
-            tokens.was_refused(&self.target.installation_id, self.secret());
+            tokens.was_rejected(&self.target.installation_id, self.secret());
         }
     }
 

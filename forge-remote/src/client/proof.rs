@@ -25,12 +25,12 @@ const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
 /// Upper bound on a token's lifetime.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
 const MAX_TOKEN_LIFE: Duration = Duration::from_secs(4 * 3600);
-/// Lifetime of a refusal: the interval that Atlassian demands between two requests.
+/// Lifetime of a rejection: the interval that Atlassian demands between two requests.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-const REFUSED_LIFE: Duration = Duration::from_secs(5 * 60);
-/// Upper bound on refused tokens of one user of an installation within that time. Atlassian allows
+const REJECTED_LIFE: Duration = Duration::from_secs(5 * 60);
+/// Upper bound on rejected tokens of one user of an installation within that time. Atlassian allows
 /// 50 requests a minute for all installations together.
-const MAX_REFUSED: usize = 3;
+const MAX_REJECTED: usize = 3;
 
 const FIX_SYSTEM: &str = "Store tokens (`App::token_store` with `App::keep_tokens_fresh`), so that pages' \
                           handlers get the token that Forge itself delivered";
@@ -93,12 +93,12 @@ impl ProductClient {
         }
         let now = self.now();
         if proofs.peek(&key, now).is_none() {
-            let refused = proofs.count(now, |other, verdict| {
+            let rejected = proofs.count(now, |other, verdict| {
                 other.installation_id == key.installation_id
-                    && *verdict == ProofResult::Refused(principal.clone())
+                    && *verdict == ProofResult::Rejected(principal.clone())
             });
-            if refused >= MAX_REFUSED {
-                let reason = "too many of this user's tokens were refused within 5 minutes";
+            if rejected >= MAX_REJECTED {
+                let reason = "too many of this user's tokens were rejected within 5 minutes";
                 return Err(self.unproven(reason, None));
             }
         }
@@ -190,7 +190,7 @@ async fn verify(
     };
     let verdict = proven.map_err(Arc::new).map(|proven| {
         if !proven {
-            return Timed::new(ProofResult::Refused(principal), started, REFUSED_LIFE);
+            return Timed::new(ProofResult::Rejected(principal), started, REJECTED_LIFE);
         }
         let life = expires_at(client.secret());
         let life = life.map(|ends| ends.duration_since(started.wall).unwrap_or_default());
@@ -223,7 +223,7 @@ async fn belongs_to_installation(
             client.learn_scopes(&details);
             Ok(true)
         }
-        Err(error) if is_refusal(&error) => Ok(false),
+        Err(error) if is_rejection(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -267,13 +267,13 @@ fn account(
             .pointer(pointer)
             .and_then(Value::as_str)
             .map(str::to_owned)),
-        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) if is_rejection(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// Whether Atlassian rejected the token, rather than failed to respond.
-fn is_refusal(error: &ClientError) -> bool {
+fn is_rejection(error: &ClientError) -> bool {
     matches!(
         error,
         ClientError::GraphQl { .. } | ClientError::Unreadable { .. }

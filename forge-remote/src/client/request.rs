@@ -370,7 +370,7 @@ impl Request {
         });
         match found {
             Ok(url) => self.at_url(url),
-            Err(ClientError::HostRefused { origin, reason, .. }) => {
+            Err(ClientError::HostRejected { origin, reason, .. }) => {
                 self.problem = Some(Problem::Host(origin, reason));
                 self
             }
@@ -392,7 +392,7 @@ impl Request {
     fn below(&self, url: Option<Url>, here: &Url, base: &str) -> Result<Url, ClientError> {
         let url = url.ok_or_else(|| self.invalid("the link is not a valid URL"))?;
         if hosts::origin(&url) != hosts::origin(here) {
-            return Err(ClientError::HostRefused {
+            return Err(ClientError::HostRejected {
                 call: self.name(),
                 origin: hosts::origin(&url),
                 reason: "the link's host is not the host of the installation's base URL",
@@ -437,17 +437,17 @@ impl Request {
 
     /// Returns the request's URL after checking that a token may be sent to it.
     fn url(&self, settings: &ClientSettings) -> Result<Url, ClientError> {
-        let refused = |refused: hosts::Refused| ClientError::HostRefused {
+        let rejected = |rejected: hosts::Rejected| ClientError::HostRejected {
             call: self.name(),
-            origin: refused.origin,
-            reason: refused.reason,
+            origin: rejected.origin,
+            reason: rejected.reason,
         };
         if let Some(url) = &self.url {
-            let url = settings.hosts.check(url.as_str()).map_err(refused)?;
+            let url = settings.hosts.check(url.as_str()).map_err(rejected)?;
             return Ok(self.queried(url));
         }
         let base = self.client.base()?;
-        let mut url = settings.hosts.check(base).map_err(refused)?;
+        let mut url = settings.hosts.check(base).map_err(rejected)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(self.invalid("the API's base URL has a query or a fragment"));
         }
@@ -472,7 +472,7 @@ impl Request {
         match &self.problem {
             None => self.url(settings),
             Some(Problem::Invalid(reason)) => Err(self.invalid(reason.clone())),
-            Some(Problem::Host(origin, reason)) => Err(ClientError::HostRefused {
+            Some(Problem::Host(origin, reason)) => Err(ClientError::HostRejected {
                 call: self.name(),
                 origin: origin.clone(),
                 reason,

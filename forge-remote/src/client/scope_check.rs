@@ -1,6 +1,6 @@
 //! The check of a handler's scopes before its calls, for an app that manages missing permissions itself.
 //!
-//! A call that Atlassian might accept is never refused: the check refuses only if both the handler and
+//! A call that Atlassian might accept is never rejected: the check rejects only if both the handler and
 //! the table of common calls (or the handler alone, where it declares nothing that is granted) say that
 //! a missing scope is needed, and no scope of an older version may stand in for it.
 //!
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_call_is_refused_only_if_no_scope_of_the_handler_is_granted() {
+    fn an_unknown_call_is_rejected_only_if_no_scope_of_the_handler_is_granted() {
         assert_eq!(check(Api::Jira, None, &["write:jira-work"]), None);
-        let refused = check(Api::Jira, None, &["storage:app", "read:jira-user"]);
-        assert_eq!(refused, Some("read:jira-work"));
+        let rejected = check(Api::Jira, None, &["storage:app", "read:jira-user"]);
+        assert_eq!(rejected, Some("read:jira-work"));
     }
 
     #[test]

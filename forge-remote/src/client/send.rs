@@ -69,8 +69,8 @@ fn outcome<T>(
         Ok((response, _)) => (Some(response.status), None),
         Err(failed) => {
             let status = failed.error.status();
-            let refused = status.filter(|one| one.is_client_error() || one.is_server_error());
-            let kind = refused.map(|status| Cow::Owned(status.as_str().to_owned()));
+            let rejected = status.filter(|one| one.is_client_error() || one.is_server_error());
+            let kind = rejected.map(|status| Cow::Owned(status.as_str().to_owned()));
             (status, Some(kind.unwrap_or(failed.kind.into())))
         }
     }
@@ -232,7 +232,7 @@ impl Request {
             let body = read.map_or_else(Bytes::new, |(body, _)| body);
             let retry_after = retry::retry_after(&response.headers, settings.clock.now());
             let is_transient = retry::is_transient(response.status);
-            let error = self.refused(response, body, retry_after, redirects > 0);
+            let error = self.rejected(response, body, retry_after, redirects > 0);
             return Err(FailedAttempt {
                 is_transient,
                 retry_after,
@@ -354,7 +354,7 @@ impl Request {
         }
     }
 
-    fn refused(
+    fn rejected(
         &self,
         response: Response,
         body: Bytes,
@@ -363,7 +363,7 @@ impl Request {
     ) -> StatusError {
         // A redirect target never received the token.
         if response.status == StatusCode::UNAUTHORIZED && !is_redirected {
-            self.client.token_was_refused();
+            self.client.token_was_rejected();
         }
         let secret = self.client.secret();
         let (code, messages) = status::messages(&body, secret);

@@ -66,7 +66,7 @@ pub(super) struct ProofKey {
 pub(super) enum ProofResult {
     Proven,
     /// Rejected; the user of the installation who sent it.
-    Refused(Option<Arc<str>>),
+    Rejected(Option<Arc<str>>),
 }
 
 /// Removes a token that Atlassian rejected (401). A token that was just obtained stays: a new one

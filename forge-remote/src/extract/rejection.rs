@@ -286,8 +286,8 @@ macro_rules! into_response {
 }
 
 into_response! {
-    BodyRejection: |_| "body_refused", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
-    JsonRejection: |_| "body_refused", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
+    BodyRejection: |_| "body_rejected", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
+    JsonRejection: |_| "body_rejected", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
     OauthTokenRejection: Self::log_code, "the call has no valid OAuth token";
     InvocationRejection: |_| "unverified_route", "the call was not verified";
     StateRejection: |_| "missing_state", "the app lacks a value that an extractor needs";

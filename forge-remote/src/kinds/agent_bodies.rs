@@ -79,9 +79,9 @@ impl AgentRequest {
 
     /// Parses a request, or returns the error response.
     pub(super) fn read(body: &[u8]) -> Result<Self, AgentResponse> {
-        let refuse = |id, error| AgentResponse::of(id, false, Outcome::Error(error));
+        let reject = |id, error| AgentResponse::of(id, false, Outcome::Error(error));
         let Ok(body) = serde_json::from_slice::<Json>(&repair(body)) else {
-            return Err(refuse(Json::Null, AgentError::PARSE_ERROR));
+            return Err(reject(Json::Null, AgentError::PARSE_ERROR));
         };
         let id = body
             .get("id")
@@ -89,13 +89,13 @@ impl AgentRequest {
             .cloned();
         let id = id.unwrap_or_default();
         if body.get("method").and_then(Json::as_str).is_none() {
-            return Err(refuse(id, AgentError::INVALID_REQUEST));
+            return Err(reject(id, AgentError::INVALID_REQUEST));
         }
         match body.get("params") {
             None | Some(Json::Null | Json::Object(_)) => {}
-            Some(_) => return Err(refuse(id, AgentError::INVALID_PARAMS)),
+            Some(_) => return Err(reject(id, AgentError::INVALID_PARAMS)),
         }
-        <Self as Lenient>::read(body).map_err(|_| refuse(id, AgentError::INVALID_REQUEST))
+        <Self as Lenient>::read(body).map_err(|_| reject(id, AgentError::INVALID_REQUEST))
     }
 }
 

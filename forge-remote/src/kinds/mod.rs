@@ -139,7 +139,7 @@ pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
 #[doc(hidden)]
-pub use payloads::refusing_payloads;
+pub use payloads::rejecting_payloads;
 pub use rest::Rest;
 
 #[cfg(test)]

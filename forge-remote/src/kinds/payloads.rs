@@ -39,22 +39,22 @@ pub(super) use for_each_payload;
 /// Reads a body as every payload type, as the extractors do, and returns the types that reject it.
 /// Returns `None` for a body that isn't JSON. For fuzzing.
 #[doc(hidden)]
-pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
-    let mut refusing = Vec::new();
+pub fn rejecting_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
+    let mut rejecting = Vec::new();
     macro_rules! read {
         ($($payload:ty),+ $(,)?) => {
             $( if let Err(error) = read_event::<$payload>(body) {
-                refusing.push((stringify!($payload), error));
+                rejecting.push((stringify!($payload), error));
             } )+
         };
     }
     for_each_payload!(read);
     if let Err(error) = read_event::<AgentRequest>(body) {
-        refusing.push(("AgentRequest", error));
+        rejecting.push(("AgentRequest", error));
     }
     // These return no error: they must not panic.
     let _ = RetryContext::of(body);
     let _ = AgentRequest::read(body);
     let _ = web_trigger::is_description(body);
-    read_event::<Value>(body).ok().map(|_| refusing)
+    read_event::<Value>(body).ok().map(|_| rejecting)
 }

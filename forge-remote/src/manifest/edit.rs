@@ -112,7 +112,7 @@ impl<'t> Editor<'t> {
         if remove.is_empty() && add.is_empty() {
             return Ok(());
         }
-        self.refuse_marked(node)?;
+        self.reject_marked(node)?;
         let entries = node.entries();
         if node.is_flow() {
             let quoted = entries.iter().any(|entry| is_double_quoted(&entry.key));
@@ -161,7 +161,7 @@ impl<'t> Editor<'t> {
         if alone {
             let end = entry_end(entry);
             let lines = if with_comments {
-                self.refuse_unclear_comment(entry.key.at, start, column, at == 0)?;
+                self.reject_unclear_comment(entry.key.at, start, column, at == 0)?;
                 lines::with_comments(self.text, start, end, column)
             } else {
                 start..lines::line_end_after(self.text, end)
@@ -189,7 +189,7 @@ impl<'t> Editor<'t> {
         if remove.is_empty() && add.is_empty() {
             return Ok(());
         }
-        self.refuse_marked(node)?;
+        self.reject_marked(node)?;
         let items = node.items();
         if node.is_flow() {
             let quoted = items.iter().any(is_double_quoted);
@@ -217,7 +217,7 @@ impl<'t> Editor<'t> {
                 ));
             }
             let column = lines::column(self.text, dash);
-            self.refuse_unclear_comment(item.at, start, column, *at == 0)?;
+            self.reject_unclear_comment(item.at, start, column, *at == 0)?;
             let lines = lines::with_comments(self.text, start, item.span.end, column);
             self.splices.push((lines, String::new()));
         }
@@ -253,7 +253,7 @@ impl<'t> Editor<'t> {
 
     /// Sets the value of an entry whose value is absent, `null`, `[]` or `{}`.
     pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
-        self.refuse_marked(&entry.value)?;
+        self.reject_marked(&entry.value)?;
         let node = &entry.value;
         if self.text[node.span.clone()].contains('#') {
             return Err(Unsafe::new(node.at, "this empty value has a comment in it"));
@@ -290,8 +290,8 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Refuses to remove a part whose comment may be about the next one: it would stay above that one.
-    fn refuse_unclear_comment(
+    /// Rejects to remove a part whose comment may be about the next one: it would stay above that one.
+    fn reject_unclear_comment(
         &self,
         part: Position,
         start: usize,
@@ -413,7 +413,7 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    fn refuse_marked(&self, node: &Node) -> Edited {
+    fn reject_marked(&self, node: &Node) -> Edited {
         let merge = node
             .entries()
             .iter()

@@ -18,30 +18,30 @@ const OF_THE_HANDLER: [&str; 4] = [
     "unknown_module",
 ];
 
-/// Forged FITs that a handler did not refuse.
+/// Forged FITs that a handler did not reject.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "{} of {sent} forged FITs were not rejected, the first is `{}`: remove the layer or route that responds before \
      verification",
-    unrefused.len(), unrefused.first().map(String::as_str).unwrap_or_default()
+    not_rejected.len(), not_rejected.first().map(String::as_str).unwrap_or_default()
 )]
 pub struct AttackError {
     sent: usize,
-    unrefused: Vec<String>,
+    not_rejected: Vec<String>,
 }
 
 impl AttackError {
-    /// Returns the class, the name and the status of each FIT that was not refused.
-    pub fn unrefused(&self) -> &[String] {
-        &self.unrefused
+    /// Returns the class, the name and the status of each FIT that was not rejected.
+    pub fn not_rejected(&self) -> &[String] {
+        &self.not_rejected
     }
 }
 
-/// Sends every forged FIT instead of the call's, and returns their number if all are refused.
+/// Sends every forged FIT instead of the call's, and returns their number if all are rejected.
 pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackError> {
     let (platform, claims) = (call.platform().clone(), call.claims().clone());
     let base = call.signed("");
-    let (mut sent, mut unrefused) = (0, Vec::new());
+    let (mut sent, mut not_rejected) = (0, Vec::new());
     for class in CLASSES {
         if OF_THE_HANDLER.contains(&class.id) {
             continue;
@@ -49,7 +49,7 @@ pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackErr
         // The clock advances: a FIT from the future would become valid.
         let scene = platform.scene(&claims);
         for case in class.cases(&scene) {
-            let Verdict::Refused(statuses) = case.verdict else {
+            let Verdict::Rejected(statuses) = case.verdict else {
                 continue;
             };
             let Some(request) = forged(&base, &case) else {
@@ -65,13 +65,13 @@ pub(crate) async fn attack(call: Call, app: &Service) -> Result<usize, AttackErr
             let has_no_key = response.extensions().get::<ErrorCode>().map(|code| code.0)
                 == Some(KeysUnavailable::NotFetched.code());
             if !has_no_key && !statuses.contains(&status) {
-                unrefused.push(format!("{}: {}: {status}", class.id, case.name));
+                not_rejected.push(format!("{}: {}: {status}", class.id, case.name));
             }
         }
     }
-    match unrefused.is_empty() {
+    match not_rejected.is_empty() {
         true => Ok(sent),
-        false => Err(AttackError { sent, unrefused }),
+        false => Err(AttackError { sent, not_rejected }),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::installation::{About, Standing};
-use super::limits::{FIRST_REFUSED_PAUSE, MAX_LIFE, MAX_REFUSED_PAUSE};
+use super::limits::{FIRST_REJECTED_PAUSE, MAX_LIFE, MAX_REJECTED_PAUSE};
 use super::removal::Removal;
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
@@ -48,7 +48,7 @@ pub struct TokenStats {
     pub restored: u64,
     /// Tokens that were rejected: delivered just after their installation was removed, or in a call
     /// that another cloud signed.
-    pub refused: u64,
+    pub rejected: u64,
 }
 
 /// A token in memory.
@@ -100,7 +100,7 @@ impl Entry {
     pub(super) fn is_trusted(&self, now: SystemTime, elapsed: Duration) -> bool {
         let near_end = self.expires_at < now + NEAR_END;
         // Another instance may have a newer one already.
-        let trusted = if near_end || self.standing.refused {
+        let trusted = if near_end || self.standing.rejected {
             TRUSTED_NEAR_END
         } else {
             TRUSTED
@@ -129,7 +129,7 @@ pub(super) enum Link {
     /// The store could not be reached when the app started.
     Waiting,
     /// The store was reached later, and must not be written to: its key is another one, for example.
-    Refused,
+    Rejected,
 }
 
 #[derive(Default)]
@@ -140,7 +140,7 @@ pub(super) struct Memory {
     /// The installations on each site, by cloud id.
     find_by_site: HashMap<String, BTreeSet<String>>,
     /// Rows that the store rejects while it accepts others, by installation.
-    pub(super) refused: HashMap<String, Refused>,
+    pub(super) rejected: HashMap<String, Rejected>,
     /// Removed installations, until every token that was delivered before has expired.
     pub(super) removals: HashMap<String, Removal>,
     /// The removals that are not yet written to the store.
@@ -177,11 +177,11 @@ impl Memory {
         // However long a removal waits: others learn of it from the store alone.
         let removals = &self.removals;
         self.unremoved.retain(|id| removals.contains_key(id));
-        if self.refused.is_empty() {
+        if self.rejected.is_empty() {
             return;
         }
         let (entries, unremoved) = (&self.entries, &self.unremoved);
-        self.refused.retain(|id, _| {
+        self.rejected.retain(|id, _| {
             unremoved.contains(id) || entries.get(id).is_some_and(|entry| entry.unwritten)
         });
     }
@@ -202,25 +202,27 @@ impl Memory {
     }
 
     pub(super) fn is_due(&self, id: &str, elapsed: Duration) -> bool {
-        let refused = self.refused.get(id);
-        refused.is_none_or(|refused| refused.retry_at <= elapsed)
+        let rejected = self.rejected.get(id);
+        rejected.is_none_or(|rejected| rejected.retry_at <= elapsed)
     }
 
     /// Sets aside a row that the store rejects while it accepts others; returns the pause before the
     /// next attempt.
     pub(super) fn set_aside(&mut self, id: &str, elapsed: Duration) -> Duration {
-        let before = self.refused.get(id).map(|refused| refused.pause * 2);
-        let pause = before.unwrap_or(FIRST_REFUSED_PAUSE).min(MAX_REFUSED_PAUSE);
+        let before = self.rejected.get(id).map(|rejected| rejected.pause * 2);
+        let pause = before
+            .unwrap_or(FIRST_REJECTED_PAUSE)
+            .min(MAX_REJECTED_PAUSE);
         let retry_at = elapsed + pause;
-        let refused = Refused { retry_at, pause };
-        self.refused.insert(id.to_owned(), refused);
+        let rejected = Rejected { retry_at, pause };
+        self.rejected.insert(id.to_owned(), rejected);
         pause
     }
 
     /// Retries all rejected rows with the next round.
-    pub(super) fn retry_refused(&mut self) {
-        for refused in self.refused.values_mut() {
-            refused.retry_at = Duration::ZERO;
+    pub(super) fn retry_rejected(&mut self) {
+        for rejected in self.rejected.values_mut() {
+            rejected.retry_at = Duration::ZERO;
         }
     }
 
@@ -296,7 +298,7 @@ impl Memory {
 }
 
 /// A row that the store rejects while it accepts others.
-pub(super) struct Refused {
+pub(super) struct Rejected {
     /// The next attempt, by the clock's `elapsed`.
     pub(super) retry_at: Duration,
     pause: Duration,

@@ -126,7 +126,7 @@ impl Eq for Sites {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Atlassian rejected it (401): the next token replaces it, regardless of its expiry.
-    pub(super) refused: bool,
+    pub(super) rejected: bool,
     /// The [`fingerprint`] of the rejected token that it replaced.
     pub(super) supersedes: Option<String>,
 }
@@ -162,7 +162,7 @@ struct Plain<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     isolated_cloud_label: Option<std::borrow::Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    refused: bool,
+    rejected: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     supersedes: Option<std::borrow::Cow<'a, str>>,
 }
@@ -230,7 +230,7 @@ impl About {
             api_base_url: cow(&self.api_base_url),
             contexts,
             isolated_cloud_label: cow(&self.isolated_cloud_label),
-            refused: standing.refused,
+            rejected: standing.rejected,
             supersedes: cow(&standing.supersedes),
         };
         // Large enough that it never reallocates, which would leave a copy behind.
@@ -257,7 +257,7 @@ impl About {
             sites: Sites::default(),
         };
         let standing = Standing {
-            refused: plain.refused,
+            rejected: plain.rejected,
             supersedes: plain.supersedes.map(Into::into),
         };
         Some((Zeroizing::new(plain.token.into_owned()), about, standing))
@@ -284,7 +284,7 @@ mod tests {
             sites: Sites::default(),
         };
         let standing = Standing {
-            refused: true,
+            rejected: true,
             supersedes: Some(fingerprint("another")),
         };
         let plain = about.plain("a \"token\"", &standing).unwrap();

@@ -40,13 +40,13 @@ impl Admission {
 }
 
 /// Why a delivered token is not kept.
-enum Refusal {
+enum Rejection {
     JustRemoved,
     OtherApp,
     OtherCloud,
 }
 
-impl Refusal {
+impl Rejection {
     fn log(&self, installation: &str) {
         match self {
             Self::JustRemoved => tracing::info!(
@@ -240,10 +240,10 @@ impl Keeper {
         let id = about.installation_id.as_str();
         let delivered = self.fleet_now();
         let mut memory = self.memory();
-        if let Some(refusal) = self.refusal(&memory, &about, elapsed) {
-            memory.counts.refused += 1;
+        if let Some(rejection) = self.rejection(&memory, &about, elapsed) {
+            memory.counts.rejected += 1;
             drop(memory);
-            refusal.log(id);
+            rejection.log(id);
             return;
         }
         // Forge still calls for the installation, so it was not uninstalled after all.
@@ -256,7 +256,7 @@ impl Keeper {
             let same = entry.expires_at == expires_at && same_token && entry.about == about;
             if same_token {
                 standing = entry.standing.clone();
-            } else if entry.standing.refused {
+            } else if entry.standing.rejected {
                 standing.supersedes = Some(fingerprint(&entry.token));
                 supersedes = true;
             } else if entry.expires_at > now && entry.standing.supersedes(&token) {
@@ -299,19 +299,19 @@ impl Keeper {
     }
 
     /// Returns why a delivered token is not kept, if it is not.
-    fn refusal(&self, memory: &Memory, about: &About, elapsed: Duration) -> Option<Refusal> {
+    fn rejection(&self, memory: &Memory, about: &About, elapsed: Duration) -> Option<Rejection> {
         let id = &about.installation_id;
         let removal = memory.removals.get(id);
         if removal.is_some_and(|removal| elapsed < removal.settles_at) {
-            return Some(Refusal::JustRemoved);
+            return Some(Rejection::JustRemoved);
         }
         let entry = memory.entries.get(id)?;
         // Forge gives the installation of each app a separate id.
         if entry.about.app_id != about.app_id && self.admission.admits(&entry.about) {
-            return Some(Refusal::OtherApp);
+            return Some(Rejection::OtherApp);
         }
         // An installation stays in the cloud that it was first called from.
-        (entry.about.cloud() != about.cloud()).then_some(Refusal::OtherCloud)
+        (entry.about.cloud() != about.cloud()).then_some(Rejection::OtherCloud)
     }
 
     /// Records that Atlassian rejected a token (401). It is still handed out until there is another,
@@ -323,7 +323,7 @@ impl Keeper {
         let Some(entry) = entry.filter(|entry| entry.token.as_str() == token) else {
             return;
         };
-        if std::mem::replace(&mut entry.standing.refused, true) {
+        if std::mem::replace(&mut entry.standing.rejected, true) {
             return;
         }
         memory.queue(installation_id);

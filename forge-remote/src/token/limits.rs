@@ -16,5 +16,5 @@ pub(super) const PAGE: u32 = 500;
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before the next attempt to write a row that the store rejects while it accepts others;
 /// doubled each time.
-pub(super) const FIRST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
-pub(super) const MAX_REFUSED_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const FIRST_REJECTED_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const MAX_REJECTED_PAUSE: Duration = Duration::from_secs(3600);

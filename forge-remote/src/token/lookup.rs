@@ -99,7 +99,7 @@ impl Tokens {
     }
 
     /// Records that Atlassian rejected this token of an installation (401).
-    pub(crate) fn was_refused(&self, installation_id: &str, token: &str) {
+    pub(crate) fn was_rejected(&self, installation_id: &str, token: &str) {
         if let Some(keeper) = self.0.keeper.get() {
             keeper.doubt(installation_id, token);
         }

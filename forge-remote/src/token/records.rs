@@ -208,13 +208,13 @@ impl Keeper {
             let same_end = entry.expires_at == from_store.expires_at;
             entry.checked = elapsed;
             let same_token = *entry.token == *from_store.token;
-            if same_token && from_store.standing.refused {
-                entry.standing.refused = true;
+            if same_token && from_store.standing.rejected {
+                entry.standing.rejected = true;
             }
             let (ours, theirs) = (&entry.standing, &from_store.standing);
             let is_superseded = ours.supersedes(&from_store.token);
-            let supersedes =
-                theirs.supersedes(&entry.token) || (!same_token && ours.refused && !theirs.refused);
+            let supersedes = theirs.supersedes(&entry.token)
+                || (!same_token && ours.rejected && !theirs.rejected);
             if lasts_too_long || is_superseded {
                 entry.replaces = true;
             }

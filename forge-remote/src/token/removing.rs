@@ -28,7 +28,7 @@ impl Keeper {
                 removal.outlast(entry.expires_at);
             }
             memory.forget(installation_id);
-            memory.refused.remove(installation_id);
+            memory.rejected.remove(installation_id);
             memory.unremoved.insert(installation_id.to_owned());
             let before = memory.removals.get(installation_id);
             removal.is_reported = before.is_some_and(|before| before.is_reported);

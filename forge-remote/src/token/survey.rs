@@ -26,7 +26,7 @@ pub(crate) struct Survey {
     /// Installations whose token has expired.
     pub(crate) expired: Group,
     /// Installations whose token Atlassian rejected.
-    pub(crate) refused: Group,
+    pub(crate) rejected: Group,
     /// Installations whose token does not open with the app's keys.
     pub(crate) shut: Group,
 }
@@ -114,8 +114,8 @@ impl Survey {
         if record.expires_at <= keeper.clock.now() {
             return self.expired.add(&record.installation_id);
         }
-        if standing.refused {
-            self.refused.add(&record.installation_id);
+        if standing.rejected {
+            self.rejected.add(&record.installation_id);
         }
         let next = self.next_expiry.unwrap_or(record.expires_at);
         self.next_expiry = Some(next.min(record.expires_at));

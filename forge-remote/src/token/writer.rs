@@ -30,7 +30,7 @@ const MAX_GATHERING: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The pause between two attempts to open a store with a permanent problem.
-const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
+const REJECTED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Starts the task that writes, if rows are waiting and no task is running.
 pub(super) fn start_writing(keeper: &Arc<Keeper>) {
@@ -61,7 +61,7 @@ impl Keeper {
         let link = match &opened {
             Ok(()) => Link::Open,
             Err(error) if error.is_transient() => Link::Waiting,
-            Err(_) => Link::Refused,
+            Err(_) => Link::Rejected,
         };
         self.memory().link = link;
         if link == Link::Open {
@@ -99,8 +99,8 @@ impl Keeper {
         let mut memory = self.memory();
         let memory = &mut *memory;
         let due = |id: &String| {
-            let refused = memory.refused.get(id);
-            refused.is_none_or(|refused| refused.retry_at <= elapsed)
+            let rejected = memory.rejected.get(id);
+            rejected.is_none_or(|rejected| rejected.retry_at <= elapsed)
         };
         let mut rows = Vec::new();
         for id in memory.unremoved.iter().filter(|id| due(id)).take(BATCH) {
@@ -174,7 +174,7 @@ impl Keeper {
         mut error: StoreError,
     ) -> Result<(), StoreError> {
         if let [row] = &rows[..]
-            && self.memory().refused.contains_key(row.id())
+            && self.memory().rejected.contains_key(row.id())
             && let Some(row) = rows.pop()
         {
             // It was rejected before, while the store accepted others.
@@ -187,7 +187,7 @@ impl Keeper {
             return Err(error);
         }
         let began = tokio::time::Instant::now();
-        let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
+        let (mut rejected, mut calls, mut has_written) = (Vec::new(), 0, false);
         let mut parts = VecDeque::from(halves(rows));
         // Widest first until something is written: many rejected rows in a row do not use up the calls.
         while let Some(mut part) = match has_written {
@@ -201,7 +201,7 @@ impl Keeper {
             calls += 1;
             match (self.write_rows(&part).await, part.len()) {
                 (Ok(()), _) => has_written = true,
-                (Err(of_row), 1) => refused.extend(part.pop().map(|row| (row, of_row))),
+                (Err(of_row), 1) => rejected.extend(part.pop().map(|row| (row, of_row))),
                 (Err(of_part), _) => {
                     error = of_part;
                     parts.extend(halves(part));
@@ -212,7 +212,7 @@ impl Keeper {
         if !has_written {
             return Err(error);
         }
-        for (row, error) in &refused {
+        for (row, error) in &rejected {
             self.set_aside(row, error);
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Keeper {
         let elapsed = self.clock.elapsed();
         let mut memory = self.memory();
         for row in rows {
-            memory.refused.remove(row.id());
+            memory.rejected.remove(row.id());
             match row {
                 Row::Removal(id, written) => {
                     let removal = memory.removals.get_mut(id);
@@ -272,7 +272,7 @@ impl Keeper {
 
     /// Waits until no row waits to be written; the error is that of a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.memory().retry_refused();
+        self.memory().retry_rejected();
         self.settle(Memory::waiting).await
     }
 
@@ -488,7 +488,7 @@ impl Writing {
         };
         let store = keeper.store.name();
         let retry_in = match error {
-            Failed::Open(error) if !error.is_transient() => REFUSED_PAUSE,
+            Failed::Open(error) if !error.is_transient() => REJECTED_PAUSE,
             _ => *pause,
         };
         match error {

@@ -39,10 +39,10 @@ struct Issue {
     scopes = ["read:jira-work"],
 )]
 async fn copy_issue(Event(change): Event<IssueChange>) -> Result<()> {
-    let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+    let rejected = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
     Err(NotCopied {
         key: change.issue.key,
-        source: Unreachable(refused),
+        source: Unreachable(rejected),
     }
     .into())
 }

@@ -1,4 +1,4 @@
-//! Every request of `forge-remote-attacks` is accepted or refused as its table says: by the framework,
+//! Every request of `forge-remote-attacks` is accepted or rejected as its table says: by the framework,
 //! by `FitLayer`, and for the expected reason.
 
 #![allow(clippy::unwrap_used)]
@@ -109,8 +109,8 @@ fn app() -> App {
 async fn the_test_kit_attacks_each_handler() {
     let harness = Harness::new(app()).unwrap();
     for key in ["hourly", "panel"] {
-        let refused = harness.call(key).attack().await.unwrap();
-        assert!(refused > 2000, "{key}: {refused}");
+        let rejected = harness.call(key).attack().await.unwrap();
+        assert!(rejected > 2000, "{key}: {rejected}");
     }
 }
 
@@ -124,7 +124,7 @@ async fn the_test_kit_finds_a_layer_that_responds_first() {
     });
     let harness = Harness::new(app().layer(open)).unwrap();
     let error = harness.call("hourly").attack().await.unwrap_err();
-    let others = error.unrefused().iter();
+    let others = error.not_rejected().iter();
     let others: Vec<_> = others.filter(|one| !one.contains("cookie")).collect();
     assert_eq!(others, Vec::<&String>::new());
     assert!(error.to_string().contains("a session cookie"), "{error}");
@@ -138,16 +138,19 @@ async fn a_503_of_the_app_is_not_a_rejection() {
     });
     let harness = Harness::new(app().layer(open)).unwrap();
     let error = harness.call("hourly").attack().await.unwrap_err();
-    assert!(error.unrefused().len() > 2000, "{error}");
+    assert!(error.not_rejected().len() > 2000, "{error}");
     assert!(
-        error.unrefused().iter().all(|one| one.ends_with(": 503")),
+        error
+            .not_rejected()
+            .iter()
+            .all(|one| one.ends_with(": 503")),
         "{error}"
     );
 }
 
 /// The reasons are those of the log, which no response discloses.
 #[tokio::test]
-async fn each_class_is_refused_for_its_reasons() {
+async fn each_class_is_rejected_for_its_reasons() {
     let scene = Scene::new(Keys::generated(), SystemTime::now());
     let judge = Judge::new(&scene);
     let mut report = Report::new("reasons");
@@ -158,7 +161,7 @@ async fn each_class_is_refused_for_its_reasons() {
             let name = format!("{}: {}", class.id, case.name);
             let agrees = match (&case.verdict, &judged) {
                 (Verdict::Accepted(_), judged) => *judged == Some(Ok(())),
-                (Verdict::Refused(_), judged) => *judged != Some(Ok(())),
+                (Verdict::Rejected(_), judged) => *judged != Some(Ok(())),
                 (Verdict::Prompt, _) => true,
             };
             report.holds(name, agrees, format!("{judged:?}"));
@@ -185,10 +188,10 @@ fn names_are_unique_and_an_attacker_can_make_the_keyless_cases() {
         }
         if let Some(keyless) = class.keyless {
             let case = class.case(&scene, keyless);
-            let is_refused = case.is_some_and(|case| matches!(case.verdict, Verdict::Refused(_)));
+            let is_rejected = case.is_some_and(|case| matches!(case.verdict, Verdict::Rejected(_)));
             report.holds(
                 format!("{}: {keyless}", class.id),
-                is_refused,
+                is_rejected,
                 "no such case",
             );
         }

@@ -89,7 +89,7 @@ mod names {
     #[endpoint]
     pub(super) async fn value(_: Invocation) {}
     #[endpoint]
-    pub(super) async fn refusal(_: Invocation) {}
+    pub(super) async fn rejection(_: Invocation) {}
     #[endpoint]
     pub(super) async fn reply(_: Invocation) {}
     #[endpoint]

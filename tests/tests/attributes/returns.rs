@@ -54,7 +54,7 @@ async fn failed() -> Result<()> {
 }
 
 #[endpoint]
-async fn refused() -> Result<()> {
+async fn rejected() -> Result<()> {
     Err(Error::http(StatusCode::NOT_FOUND, "no such thing"))
 }
 
@@ -133,7 +133,7 @@ async fn response() -> Response {
 }
 
 #[endpoint]
-async fn own_refusal() -> Result<(), TokenRejection> {
+async fn own_rejection() -> Result<(), TokenRejection> {
     Err(TokenRejection)
 }
 
@@ -155,7 +155,7 @@ async fn every_return_type_is_a_response() -> Result<()> {
         ("unit", 200, ""),
         ("result", 200, ""),
         ("failed", 500, "internal_error"),
-        ("refused", 404, "no such thing"),
+        ("rejected", 404, "no such thing"),
         ("json", 200, r#"{"number":1}"#),
         ("json-or-failure", 200, r#"{"number":2}"#),
         ("alias", 500, "internal_error"),
@@ -170,7 +170,7 @@ async fn every_return_type_is_a_response() -> Result<()> {
         ("opaque-in-a-result", 200, "opaque"),
         ("opaque-error", 500, "internal_error"),
         ("response", 226, ""),
-        ("own-refusal", 418, ""),
+        ("own-rejection", 418, ""),
         ("error-and-response", 409, ""),
         ("two-responses", 400, "bad"),
     ];

@@ -145,7 +145,7 @@ async fn a_token_is_sent_to_no_other_host() {
             .as_app(&received.system);
         let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
         assert!(
-            matches!(error, ClientError::HostRefused { .. }),
+            matches!(error, ClientError::HostRejected { .. }),
             "{base}: {error}"
         );
         assert!(!received.is_in(&error_text(&error)));
@@ -354,11 +354,11 @@ async fn a_responses_links_can_be_called() {
         String::new(),
     ] {
         let error = confluence.get_link(&link).send().await.unwrap_err();
-        let is_refused = matches!(
+        let is_rejected = matches!(
             error,
-            ClientError::HostRefused { .. } | ClientError::Invalid { .. }
+            ClientError::HostRejected { .. } | ClientError::Invalid { .. }
         );
-        assert!(is_refused, "{link}: {error}");
+        assert!(is_rejected, "{link}: {error}");
         assert!(!received.is_in(&error_text(&error)), "{error}");
     }
     assert_eq!((server.lines().len(), trap.lines().len()), (before, 0));
@@ -371,7 +371,7 @@ async fn a_responses_links_can_be_called() {
         .as_app(&received.system);
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();
-    assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
+    assert!(matches!(error, ClientError::HostRejected { .. }), "{error}");
     // The hint does not name `allow_host`, which opens a host to every installation's token.
     let text = error.to_string();
     assert!(

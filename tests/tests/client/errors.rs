@@ -322,7 +322,7 @@ async fn no_error_holds_a_token() {
 #[tokio::test]
 async fn the_body_of_an_error_response_can_be_read() {
     #[derive(serde::Deserialize)]
-    struct Refused {
+    struct Rejected {
         errors: std::collections::BTreeMap<String, String>,
     }
     let body = json!({ "errors": { "summary": "too long" }, "private": "a customer's summary" });
@@ -339,7 +339,7 @@ async fn the_body_of_an_error_response_can_be_read() {
     assert_eq!(response.headers()["x-custom"], "there");
     assert_eq!(response.body(), body.to_string().as_bytes());
     assert_eq!(
-        response.json::<Refused>().unwrap().errors["summary"],
+        response.json::<Rejected>().unwrap().errors["summary"],
         "too long"
     );
     assert!(response.json::<Vec<u32>>().is_none());

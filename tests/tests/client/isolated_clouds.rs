@@ -154,7 +154,7 @@ async fn no_token_is_sent_to_the_other_cloud() {
     ] {
         let errors = all.call(&token, "secret").await;
         assert!(
-            matches!(&*errors, [ClientError::HostRefused { .. }]),
+            matches!(&*errors, [ClientError::HostRejected { .. }]),
             "{errors:?}"
         );
         assert_eq!(own.lines(), request_lines("/forge/storage/kvs")[1..]);
@@ -231,7 +231,7 @@ async fn a_cloud_without_addresses_is_verified_and_not_called() {
     let errors = all.call(&token, "oranges").await;
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert!(
-        matches!(errors[0], ClientError::HostRefused { .. }),
+        matches!(errors[0], ClientError::HostRejected { .. }),
         "{texts:?}"
     );
     assert!(texts[1].contains("`platform_url`"), "{texts:?}");

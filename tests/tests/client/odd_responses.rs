@@ -67,7 +67,7 @@ async fn a_page_with_members_of_any_type_is_read_or_rejected() {
                     error,
                     ClientError::Unusable { .. }
                         | ClientError::Unreadable { .. }
-                        | ClientError::HostRefused { .. }
+                        | ClientError::HostRejected { .. }
                 );
                 assert!(is_known, "{name} {odd}: {error}");
             }

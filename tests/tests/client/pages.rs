@@ -258,7 +258,7 @@ async fn bitbuckets_addresses_are_followed() {
         .await;
         let (before, error) = found.unwrap_err();
         assert_eq!((before, requests.len()), (vec![1], 1));
-        assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
+        assert!(matches!(error, ClientError::HostRejected { .. }), "{error}");
     }
 }
 

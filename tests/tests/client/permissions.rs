@@ -270,7 +270,7 @@ async fn a_granted_scope_costs_one_request() {
     assert_eq!(writes(&harness), 6);
 }
 
-/// A call is refused only if the scope is known to be missing.
+/// A call is rejected only if the scope is known to be missing.
 #[tokio::test]
 async fn a_call_is_sent_while_the_scopes_are_not_known() {
     let clock = TestClock::new();

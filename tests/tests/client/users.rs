@@ -250,7 +250,7 @@ async fn an_installation_can_be_named_by_its_urls() {
     for base in ["https://evil.example", "http://api.atlassian.com"] {
         let site = site.clone().jira(format!("{base}/ex/jira/{SITE}"));
         let error = failed(atlassian.jira(&site).as_app(&received.system).base_url());
-        assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
+        assert!(matches!(error, ClientError::HostRejected { .. }), "{error}");
     }
     let other = InstallationUrls::new("ari:cloud:ecosystem::installation/another").jira(jira);
     let error = failed(atlassian.jira(&other).as_app(&received.system).base_url());

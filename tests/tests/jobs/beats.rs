@@ -72,8 +72,8 @@ async fn a_process_whose_calls_wait_for_the_database_lives() {
             // One after another, so that the oldest in the line always waits for long.
             tokio::time::sleep(LONGEST_WAIT * number / CALLS).await;
             loop {
-                let refused = engine.accept(envelope("held")).await.unwrap_err();
-                assert!(!refused.to_string().is_empty());
+                let rejected = engine.accept(envelope("held")).await.unwrap_err();
+                assert!(!rejected.to_string().is_empty());
             }
         })
     });

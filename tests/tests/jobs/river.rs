@@ -84,7 +84,7 @@ impl JobRunner for Counter {
     }
 }
 
-/// The jobs of an installation end while workers claim them, are refused and return them: each ends or runs once, and none
+/// The jobs of an installation end while workers claim them, are rejected and return them: each ends or runs once, and none
 /// waits any more. Those of another installation all run.
 async fn ends_under_load(engine: TestEngine) {
     const JOBS: usize = 300;

@@ -227,7 +227,7 @@ fn rules_of_single_modules() {
             &[("unknown-property", 4), ("wrong-type", 4)],
         ),
         (
-            "refused resolver",
+            "rejected resolver",
             "  confluence:customContent:\n    - {key: c, title: C, resolver: {endpoint: e}}\n".to_owned(),
             "",
             &[("missing-property", 4), ("unknown-property", 4)],

@@ -418,7 +418,7 @@ fn random_manifests_keep_their_foreign_lines() {
         .and_then(|rounds| rounds.parse().ok())
         .unwrap_or(2500);
     let mut bytes = 0;
-    let mut refused = 0;
+    let mut rejected = 0;
     for seed in 0..rounds {
         let mut random = Random(seed);
         let wanted = handlers(&mut random);
@@ -437,20 +437,20 @@ fn random_manifests_keep_their_foreign_lines() {
         bytes += text.len();
         match round(&text, &wanted, &lines, line_end, &mut random) {
             Ok(()) => {}
-            Err(Outcome::Refused) => refused += 1,
+            Err(Outcome::Rejected) => rejected += 1,
             Err(Outcome::Wrong(what)) => panic!("seed {seed}: {what}\n--- the file\n{text}"),
         }
     }
-    println!("{bytes} bytes in {rounds} manifests, {refused} rejected");
+    println!("{bytes} bytes in {rounds} manifests, {rejected} rejected");
     assert!(rounds < 2500 || bytes >= 1_000_000, "only {bytes} bytes");
     assert!(
-        refused * 100 <= rounds,
-        "{refused} of {rounds} were rejected"
+        rejected * 100 <= rounds,
+        "{rejected} of {rounds} were rejected"
     );
 }
 
 enum Outcome {
-    Refused,
+    Rejected,
     Wrong(String),
 }
 
@@ -464,10 +464,10 @@ fn round(
     let wrong = |what: String| Outcome::Wrong(what);
     let new = match writes::write(text, wanted).map_err(wrong)? {
         writes::Outcome::Written(new) => new,
-        writes::Outcome::Refused(ManifestError::Guard { .. } | ManifestError::Unsafe { .. }) => {
-            return Err(Outcome::Refused);
+        writes::Outcome::Rejected(ManifestError::Guard { .. } | ManifestError::Unsafe { .. }) => {
+            return Err(Outcome::Rejected);
         }
-        writes::Outcome::Refused(error) => return Err(wrong(error.to_string())),
+        writes::Outcome::Rejected(error) => return Err(wrong(error.to_string())),
     };
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()))
         .map_err(|error| wrong(error.to_string()))?;

@@ -320,7 +320,7 @@ fn misplaced(before: &str, after: &str, kept: &[&str]) -> Option<String> {
 fn comments_of_items_in_block_style_stay_with_them() {
     let names = ["a", "b", "c"];
     let head = "modules:\n  macro:\n    - key: m\n  endpoint:\n";
-    let (mut edits, mut refused) = (0, 0);
+    let (mut edits, mut rejected) = (0, 0);
     for gaps in 0..BETWEEN.len().pow(3) {
         let gap = |at: u32| BETWEEN[gaps / BETWEEN.len().pow(at) % BETWEEN.len()];
         if gap(0).contains("PREVIOUS") {
@@ -365,19 +365,19 @@ fn comments_of_items_in_block_style_stay_with_them() {
                     assert!(!is_unclear, "{text}without {gone:?}:\n{edited}");
                 }
                 Err(error) => {
-                    refused += 1;
+                    rejected += 1;
                     assert!(is_unclear, "{error}\n{text}without {gone:?}");
                     assert!(error.to_string().contains("comment"), "{error}");
                 }
             }
         }
     }
-    assert!(edits > 1000 && refused > 500, "{edits} {refused}");
+    assert!(edits > 1000 && rejected > 500, "{edits} {rejected}");
 }
 
 /// An edit inside of a part that another one repeats would change both.
 #[test]
-fn an_edit_inside_of_an_anchor_is_refused_with_its_position() {
+fn an_edit_inside_of_an_anchor_is_rejected_with_its_position() {
     let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote()]);
     let page = "      key: page\n      remote: backend\n      route:\n        path: /tack\n";
     let text = |item: &str, more: &str| {

@@ -133,7 +133,7 @@ async fn faults_of_nginx_are_found() {
         assert_eq!(lines == sound, from.is_empty(), "{from}");
         let nginx = Nginx::start(&program, &lines).await;
         if from.is_empty() {
-            refuses_bodies(&nginx.url).await;
+            rejects_bodies(&nginx.url).await;
         }
         fs::write(deployment.folder.file("manifest.yml"), manifest(&nginx.url)).unwrap();
         let mut doctor = deployment.doctor(&["--url", &nginx.url, "--yes", "--json"]);
@@ -147,8 +147,8 @@ async fn faults_of_nginx_are_found() {
     }
 }
 
-/// The app refuses a call before its body has arrived, and closes the connection: nginx must not make a 502 of it.
-async fn refuses_bodies(url: &str) {
+/// The app rejects a call before its body has arrived, and closes the connection: nginx must not make a 502 of it.
+async fn rejects_bodies(url: &str) {
     let client = reqwest::Client::new();
     for _ in 0..20 {
         let call = client.post(format!("{url}/large"));

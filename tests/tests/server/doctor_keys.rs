@@ -37,7 +37,7 @@ async fn a_deployment_with_keys_for_development_is_found() {
     let deployment = Deployment::of(plain_app(), keys.clone(), |_, _| None).await;
     assert_eq!(deployment.codes().await, ["public-key"]);
 
-    // A handler that gets no system token responds with 500, which is not a refusal.
+    // A handler that gets no system token responds with 500, which is not a rejection.
     let mut app = plain_app();
     app.env("SYSTEM", "1");
     let deployment = Deployment::of(app, keys, |_, _| None).await;

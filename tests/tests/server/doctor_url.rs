@@ -39,7 +39,7 @@ async fn a_sound_deployment_has_no_fault() {
         text.replace(&deployment.keys.url(), "KEYS"),
         "\
 ok    address     the app responds, without a redirect
-ok    routes      each of 3 paths refuses a call without a FIT
+ok    routes      each of 3 paths rejects a call without a FIT
 warn  arrival     this build is configured with the keys of KEYS, not with Atlassian's [own-keys]
                   fix: remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set
 ok    arrival     FITs reach the app
@@ -48,7 +48,7 @@ ok    key set     a FIT signed with a published private key is rejected
 ok    headers     a header of 16 KB reaches the app
 ok    body        20480 bytes reach the app, in one piece and in chunks
 ok    paths       `%2F` in a path is not decoded on its way to the app
-ok    methods     an unknown method is refused by the app
+ok    methods     an unknown method is rejected by the app
 ok    exposure    none of 5 paths is served: metrics, console, key set, files
 ok    time        19 of 20 responses took less than 1 s
 ok    build       the deployed routes are this build's (…)
@@ -97,7 +97,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
             None
         }),
         (&["foreign-response"], |parts, _| {
-            // A proxy that verifies itself, and refuses before the app does.
+            // A proxy that verifies itself, and rejects before the app does.
             let is_handler = parts.uri.path() == "/tick";
             is_handler.then(|| text(401, "application/json", "{\"message\":\"Unauthorized\"}"))?
         }),
@@ -202,7 +202,7 @@ async fn a_doubt_about_a_deployment_is_a_warning() {
             parts.extensions.insert(Removed(header::WWW_AUTHENTICATE));
             None
         }),
-        ("refused-escapes", |parts, _| {
+        ("rejected-escapes", |parts, _| {
             let is_escaped = parts.uri.path().contains("%2F");
             is_escaped.then(|| text(404, "text/html", "<h1>404</h1>"))?
         }),
@@ -312,7 +312,7 @@ async fn a_sound_deployment_behind_a_strict_front_end_has_no_fault() {
     }
 }
 
-/// A token is dated by the deployment's clock when it is sent, so it is not refused for its date.
+/// A token is dated by the deployment's clock when it is sent, so it is not rejected for its date.
 #[tokio::test]
 async fn a_clock_that_is_behind_hides_no_fault() {
     let Some(library) = server_variable("FORGE_REMOTE_TEST_FAKETIME") else {
@@ -371,7 +371,7 @@ FAIL  arrival     no token reaches the app: something in front of it removes the
 #[tokio::test]
 async fn a_check_hidden_by_several_instances_is_unknown() {
     let deployment = Deployment::start(|parts, _| {
-        // The app refuses this token without looking for its key.
+        // The app rejects this token without looking for its key.
         if let Some(token) = parts.headers.get_mut(header::AUTHORIZATION) {
             *token = HeaderValue::from_static("Bearer x");
         }

@@ -358,8 +358,8 @@ async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
     assert!(half_closed.is_closed_within(SOON).await);
 }
 
-/// Begins a call without a token and with a body of this length, which the server refuses, and reads the whole response.
-async fn refused(served: &ServedApp, length: usize, status: u16) -> TcpStream {
+/// Begins a call without a token and with a body of this length, which the server rejects, and reads the whole response.
+async fn rejected(served: &ServedApp, length: usize, status: u16) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(4096).unwrap();
     let mut peer = socket.connect(served.address).await.unwrap();
@@ -382,7 +382,7 @@ const BEGIN: &str = "begin";
 
 /// A connection that is closed before its peer has sent everything is reset, and a proxy turns the response into a 502.
 #[tokio::test]
-async fn the_rest_of_a_refused_body_is_accepted() {
+async fn the_rest_of_a_rejected_body_is_accepted() {
     let app = App::empty().handler(handler!(held)).state(Gate::new());
     // The sockets' buffers do not hold the body.
     let socket = TcpSocket::new_v4().unwrap();
@@ -390,7 +390,7 @@ async fn the_rest_of_a_refused_body_is_accepted() {
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let served = ServedApp::start_on(socket.listen(16).unwrap(), app).await;
     for (length, status) in [(1_000_000, 401), (2_000_000, 413)] {
-        let mut peer = refused(&served, length, status).await;
+        let mut peer = rejected(&served, length, status).await;
         let rest = vec![b' '; length - BEGIN.len()];
         peer.write_all(&rest).await.unwrap();
         peer.shutdown().await.unwrap();
@@ -398,9 +398,9 @@ async fn the_rest_of_a_refused_body_is_accepted() {
 }
 
 #[tokio::test]
-async fn the_rest_of_a_refused_body_has_a_time_limit() {
+async fn the_rest_of_a_rejected_body_has_a_time_limit() {
     let (served, _) = served(|app| app.header_timeout(SHORT)).await;
-    let mut peer = refused(&served, 1_000_000, 401).await;
+    let mut peer = rejected(&served, 1_000_000, 401).await;
     let closed = async {
         while peer.write_all(b" ").await.is_ok() {
             tokio::task::yield_now().await;

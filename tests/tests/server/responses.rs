@@ -39,7 +39,7 @@ async fn fails_with_ours() -> Result<()> {
 }
 
 #[endpoint]
-async fn refuses() -> Result<()> {
+async fn rejects() -> Result<()> {
     Err(Error::http(
         StatusCode::UNAUTHORIZED,
         "log in to the other system first",
@@ -81,7 +81,7 @@ fn app() -> App {
         .handler(handler!(fails))
         .handler(handler!(fails_in_anyhows_manner))
         .handler(handler!(fails_with_ours))
-        .handler(handler!(refuses))
+        .handler(handler!(rejects))
         .handler(handler!(panics))
         .handler(handler!(plain))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
@@ -121,7 +121,7 @@ async fn errors_and_panics_are_500_and_disclose_nothing() {
 #[tokio::test]
 async fn a_handlers_own_401_does_not_look_like_a_bad_token() {
     let harness = Harness::new(app()).unwrap();
-    let response = harness.call("refuses").send().await;
+    let response = harness.call("rejects").send().await;
     assert_eq!(response.status(), 403);
     assert_eq!(
         response.json()["error"]["message"],
@@ -224,7 +224,7 @@ async fn a_stopping_server_lets_calls_finish() {
     state.started.notified().await;
 
     stop.notify_one();
-    // New connections are refused, but the call in flight is served.
+    // New connections are rejected, but the call in flight is served.
     while tokio::net::TcpStream::connect(origin.trim_start_matches("http://"))
         .await
         .is_ok()

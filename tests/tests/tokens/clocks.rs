@@ -56,7 +56,7 @@ async fn an_instance_whose_clock_is_a_day_ahead_purges_nothing() {
 
 /// Tests a store without a clock and one whose clock is equally wrong.
 #[tokio::test]
-async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates() {
+async fn nothing_is_purged_while_invocation_tokens_are_rejected_for_their_dates() {
     for has_clock in [false, true] {
         let logged = LogCapture::default();
         let _listening = logged.start();

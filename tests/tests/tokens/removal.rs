@@ -101,7 +101,7 @@ async fn calls_soon_after_a_removal_are_ignored_and_later_ones_are_not() {
             app.clock.advance(Duration::from_secs(50));
         }
         assert!(is_gone(&app.tokens).await, "{test_store:?}");
-        assert_eq!(app.tokens.stats().refused, 2);
+        assert_eq!(app.tokens.stats().rejected, 2);
 
         app.clock.advance(MINUTE);
         app.deliver(ONE, &token).await;

@@ -127,7 +127,7 @@ async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Ve
 
 /// Returns the line of the stored tokens.
 fn describe(survey: &Survey, now: SystemTime) -> Line {
-    let Survey { installations, expired, refused, shut, .. } = survey;
+    let Survey { installations, expired, rejected, shut, .. } = survey;
     if *installations == 0 {
         let fix = "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
         return Line::warning("tokens", "no installation has a token", fix);
@@ -146,7 +146,7 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
     let findings = [
         (shut, "sealed under another key or changed"),
         (expired, "expired"),
-        (refused, "rejected by Atlassian"),
+        (rejected, "rejected by Atlassian"),
     ];
     for (group, what) in findings {
         if group.count > 0 {
@@ -163,7 +163,7 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
             installation whose removal was not delivered stays until it is purged";
         return Line::warning("tokens", detail, fix);
     }
-    if refused.count > 0 {
+    if rejected.count > 0 {
         let fix = "wait for the next hourly call, which delivers a new token; if the warning remains, compare the \
                    scopes";
         return Line::warning("tokens", detail, fix);

@@ -99,7 +99,7 @@ pub enum ClientError {
         "{call}: the token must not be sent to {origin}: {reason}. Configure Atlassian's staging or an \
          isolated cloud with `App::staging_cloud` or `App::isolated_cloud`"
     )]
-    HostRefused {
+    HostRejected {
         /// The call.
         call: Operation,
         /// The URL's scheme, host and port.

@@ -103,9 +103,9 @@ impl StatusError {
 
     /// Returns the scope that the call usually needs, for a 401 and a 403.
     pub fn likely_scope(&self) -> Option<&'static str> {
-        let refused = matches!(self.status.as_u16(), 401 | 403) && !self.is_redirected;
+        let rejected = matches!(self.status.as_u16(), 401 | 403) && !self.is_redirected;
         let Operation { api, method, path } = &self.call;
-        refused
+        rejected
             .then(|| scopes::likely(*api, method, path))
             .flatten()
     }

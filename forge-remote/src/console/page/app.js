@@ -87,7 +87,7 @@ setInterval(() => {
 // The connection.
 
 function showConnection(state) {
-  const labels = { live: 'Live', lost: 'Reconnecting', connecting: 'Connecting', refused: 'Not connected' };
+  const labels = { live: 'Live', lost: 'Reconnecting', connecting: 'Connecting', rejected: 'Not connected' };
   if (connection.dataset.state !== state && (state === 'lost' || connection.dataset.state === 'lost'))
     announce(state === 'lost' ? 'The connection is lost' : 'Connected again');
   connection.dataset.state = state;
@@ -95,8 +95,8 @@ function showConnection(state) {
   connection.title = state === 'lost' ? '`dev` does not respond. Click to try now.' : '';
 }
 
-function refuse(title, ...text) {
-  showConnection('refused');
+function reject(title, ...text) {
+  showConnection('rejected');
   current?.hide?.();
   views = [];
   current = null;
@@ -215,7 +215,7 @@ async function run() {
   });
   takeSecret();
   if (!hasSecret()) {
-    refuse(
+    reject(
       'Open the link that dev prints',
       'The console needs the secret that is in the link. ',
       h.code('cargo run -- dev'),
@@ -240,7 +240,7 @@ async function run() {
     ),
   );
   await follow({ connected, received, changed: showConnection });
-  refuse(
+  reject(
     'The secret is not valid',
     'Each start of ',
     h.code('dev'),

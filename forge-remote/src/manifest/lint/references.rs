@@ -15,7 +15,7 @@ use crate::manifest::values::list;
 use crate::manifest::variables::is_variable;
 
 pub(super) const TOPIC: Topic = Topic {
-    rules: &[&DANGLING_ENDPOINT, &DANGLING_REFERENCE, &REFUSED_CALLER],
+    rules: &[&DANGLING_ENDPOINT, &DANGLING_REFERENCE, &REJECTED_CALLER],
     check: |findings| {
         dangling(findings);
         references(findings);
@@ -163,7 +163,7 @@ fn references(findings: &mut Findings<'_>) {
     }
 }
 
-const REFUSED_CALLER: Rule = Rule::lint(
+const REJECTED_CALLER: Rule = Rule::lint(
     "rejected-caller",
     "A hand-written module names an endpoint whose handler is for other calls: a page's resolver names a handler that \
     only the platform calls, or a macro's static export names a handler of another module. The handler would reject each \
@@ -195,7 +195,7 @@ fn callers(findings: &mut Findings<'_>) {
                     });
                 let message =
                     format!("the handler of `{endpoint}` rejects calls of {path} with 401");
-                findings.error(&REFUSED_CALLER, &path, message, help);
+                findings.error(&REJECTED_CALLER, &path, message, help);
             }
         }
     }

@@ -171,7 +171,7 @@ fn storage(findings: &mut Findings<'_>) {
 const NOT_FOR_FUNCTIONS: Rule = Rule::lint(
     "not-for-functions",
     "A function can call a remote with `invokeRemote` only if the remote's `operations` list `compute`. This remote has \
-    other `operations` alone, so each call of a function is refused.",
+    other `operations` alone, so each call of a function is rejected.",
 );
 
 /// Checks remotes that functions are meant to call.

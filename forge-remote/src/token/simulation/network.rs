@@ -94,7 +94,7 @@ impl Clock for SimulatedClock {
 pub(super) enum Link {
     Up,
     /// Every call fails.
-    Refused,
+    Rejected,
     /// Calls don't arrive, and get no response.
     Silent,
     /// Calls are executed, but get no response.
@@ -170,7 +170,7 @@ impl Connection {
             let response = match link {
                 Link::Up | Link::Deaf => command(&this.store.kept),
                 Link::Late if !is_write => command(&this.store.kept),
-                Link::Refused => return Err(StoreError::new("refused")),
+                Link::Rejected => return Err(StoreError::new("rejected")),
                 Link::Silent => return std::future::pending().await,
                 Link::Late => {
                     let by = Duration::from_secs(5 + this.store.random.below(300));

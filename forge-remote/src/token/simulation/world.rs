@@ -217,7 +217,7 @@ impl World {
             14 => {
                 let links = [
                     Link::Up,
-                    Link::Refused,
+                    Link::Rejected,
                     Link::Silent,
                     Link::Deaf,
                     Link::Late,

@@ -6,7 +6,7 @@ use crate::jobs::{EngineError, JobEngine};
 use crate::token::Tokens;
 
 /// Makes the engine discard the jobs of each removed installation. The record of a removal, by which a run is
-/// refused, lasts 28 hours; a job may wait longer.
+/// rejected, lasts 28 hours; a job may wait longer.
 pub(in crate::app::service) fn end_removed_installations(
     tokens: &Tokens,
     engine: &Arc<dyn JobEngine>,

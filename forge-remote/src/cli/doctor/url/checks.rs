@@ -10,7 +10,7 @@ use super::plan::{Plan, Route, UNKNOWN_PATH};
 use super::rules::{
     BODY_LIMIT, CACHED_RESPONSE, CERTIFICATE, EXPOSED_CONSOLE, EXPOSED_FILE, EXPOSED_KEYS,
     EXPOSED_METRICS, FOREIGN_RESPONSE, HEADER_LIMIT, LOST_CHALLENGE, LOST_PATH, NO_KEYS,
-    OTHER_BUILD, REDIRECT, REFUSED_ESCAPES, REWRITTEN_PATH, SLOW_RESPONSES, TLS, UNREACHABLE,
+    OTHER_BUILD, REDIRECT, REJECTED_ESCAPES, REWRITTEN_PATH, SLOW_RESPONSES, TLS, UNREACHABLE,
     UNVERIFIED_CALL,
 };
 use super::session::{Answer, ProbeError, Session, in_two_parts};
@@ -172,7 +172,7 @@ pub(super) struct Routes {
     pub(super) has_stranger: bool,
 }
 
-/// Checks that each handler is there and refuses a call without a FIT.
+/// Checks that each handler is there and rejects a call without a FIT.
 pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
     let check = "routes";
     let failed = |line| Routes { lines: vec![line], has_stranger: false };
@@ -182,8 +182,8 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
             Ok(answer) => answer,
             Err(error) => return failed(not_sent(check, &error)),
         };
-        if !answer.is_refusal() {
-            return failed(not_refused(check, route, &answer));
+        if !answer.is_rejection() {
+            return failed(not_rejected(check, route, &answer));
         }
         has_stranger |= !answer.is_without_token();
         has_challenge &= answer.has_challenge();
@@ -195,17 +195,17 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
     if plan.paths_left_out > 0 {
         paths.push_str(&format!(" ({} more not called)", plan.paths_left_out));
     }
-    let passed = Line::passed(check, format!("{paths} refuses a call without a FIT"));
+    let passed = Line::passed(check, format!("{paths} rejects a call without a FIT"));
     let mut lines = vec![passed];
     if !has_challenge {
-        let detail = "the header `WWW-Authenticate` of a refusal is missing or changed";
+        let detail = "the header `WWW-Authenticate` of a rejection is missing or changed";
         let fix = "let the proxy forward it, if a caller needs it: Forge does not";
         lines.push(Line::warning(check, detail, fix).code(&LOST_CHALLENGE));
     }
     Routes { lines, has_stranger }
 }
 
-fn not_refused(check: &'static str, route: &Route, answer: &Answer) -> Line {
+fn not_rejected(check: &'static str, route: &Route, answer: &Answer) -> Line {
     let call = format!("{} {}", route.method, route.path);
     let detail = format!("{call} got {} without a FIT, not 401", answer.status);
     if answer.status == StatusCode::NOT_FOUND {
@@ -258,7 +258,7 @@ pub(super) async fn body_limit(session: &mut Session, plan: &Plan) -> Line {
         let sent = async {
             let mut request = session.request(Method::POST, &plan.target.path)?;
             *request.method_mut() = plan.target.method.clone();
-            // A server that refuses a call without reading its body closes the connection.
+            // A server that rejects a call without reading its body closes the connection.
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(header::CONNECTION, close);
             if !is_chunked {
@@ -268,8 +268,8 @@ pub(super) async fn body_limit(session: &mut Session, plan: &Plan) -> Line {
             session.send(request).await
         };
         match sent.await {
-            Ok(answer) if answer.is_refusal() => {}
-            // The app refused the call, and closed the connection while the proxy still forwarded the body: no limit
+            Ok(answer) if answer.is_rejection() => {}
+            // The app rejected the call, and closed the connection while the proxy still forwarded the body: no limit
             // of the proxy's did.
             Ok(answer) if answer.status == StatusCode::BAD_GATEWAY => {}
             answer => {
@@ -308,7 +308,7 @@ pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
         Err(error) => return not_sent(check, &error),
     };
     let status = answer.status;
-    if answer.is_refusal() {
+    if answer.is_rejection() {
         let detail = format!("`{path}` got {status} from `{}`: a proxy decoded the path", route.path);
         let fix = "let the proxy forward the path as it came, undecoded";
         return trouble(check, &REWRITTEN_PATH, detail, fix);
@@ -323,7 +323,7 @@ pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
     }
     let detail = format!("`{path}` got {status}, not 404 of the app");
     let fix = "let the proxy accept `%2F`, if the app has paths with it";
-    Line::warning(check, detail, fix).code(&REFUSED_ESCAPES)
+    Line::warning(check, detail, fix).code(&REJECTED_ESCAPES)
 }
 
 /// Returns another path, which becomes this one if a proxy decodes and simplifies it.
@@ -341,17 +341,17 @@ pub(super) async fn methods(session: &mut Session, plan: &Plan) -> Line {
     let method = Method::from_bytes(b"PROPFIND").unwrap_or(Method::TRACE);
     match session.get(method, &plan.target.path).await {
         Err(error) => not_sent(check, &error),
-        // Some handlers accept every method, and refuse the call.
+        // Some handlers accept every method, and reject the call.
         Ok(answer)
-            if answer.code().as_deref() == Some("method_not_allowed") || answer.is_refusal() =>
+            if answer.code().as_deref() == Some("method_not_allowed") || answer.is_rejection() =>
         {
-            Line::passed(check, "an unknown method is refused by the app")
+            Line::passed(check, "an unknown method is rejected by the app")
         }
         // A proxy may forbid methods, or not know this one; nothing is lost.
         Ok(answer)
             if answer.status.is_client_error() || answer.status == StatusCode::NOT_IMPLEMENTED =>
         {
-            Line::passed(check, format!("an unknown method is refused with {}", answer.status))
+            Line::passed(check, format!("an unknown method is rejected with {}", answer.status))
         }
         Ok(answer) => {
             let detail = format!("an unknown method got {}", answer.status);

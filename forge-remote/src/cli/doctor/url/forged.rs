@@ -1,4 +1,4 @@
-//! Forged FITs: they reach the app, and each is refused as every other one is.
+//! Forged FITs: they reach the app, and each is rejected as every other one is.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use forge_remote_attacks::jws::unique_id;
@@ -33,13 +33,13 @@ pub(super) struct Arrival {
 pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bool) -> Arrival {
     let check = "arrival";
     let arrived = |lines| Arrival { lines, do_arrive: true };
-    let (mut refused, mut without_key) = (0, 0);
+    let (mut rejected, mut without_key) = (0, 0);
     for _ in 0..INVENTED_KEYS {
         let kid = format!("forge/invocation-token/doctor-{}", unique_id());
         match send_with_key_id(session, plan, &kid).await {
             Ok(answer) if answer.is_without_token() => return lost(check, "removes"),
             Ok(answer) if answer.is_without_key() => without_key += 1,
-            Ok(answer) if answer.is_refusal() => refused += 1,
+            Ok(answer) if answer.is_rejection() => rejected += 1,
             // The next checks name the problem.
             Ok(_) => return arrived(Vec::new()),
             Err(error) => return arrived(vec![not_sent(check, &error)]),
@@ -72,7 +72,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     }
     lines.push(match has_published_key {
         // An app with keys looks for the first unknown one, unless another caller has just named one.
-        None | Some(false) if refused == 0 => {
+        None | Some(false) if rejected == 0 => {
             let detail = "the deployment has no keys, so it cannot verify tokens";
             trouble(check, &NO_KEYS, detail, "run `doctor` where the app runs")
         }
@@ -129,7 +129,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
         };
         sent += 1;
         let statuses: &[u16] = match case.verdict {
-            Verdict::Refused(statuses) => statuses,
+            Verdict::Rejected(statuses) => statuses,
             Verdict::Accepted(_) | Verdict::Prompt => &[401],
         };
         let status = answer.status.as_u16();
@@ -140,7 +140,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
         }
         // HTTP itself forbids some requests, which a proxy may find first.
         let by_http = status != 401 && statuses.contains(&status);
-        if !answer.is_refusal() && !by_http && !is_cooldown {
+        if !answer.is_rejection() && !by_http && !is_cooldown {
             let ran = answer.status.is_success();
             wrong.push((class.about, answer));
             // The handler may have run: once is enough.
@@ -155,7 +155,7 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
     let (status, others) = (answer.status, wrong.len() - 1);
     let detail = match others {
         0 => format!("a forged FIT ({about}) got {status}"),
-        _ => format!("a forged FIT ({about}) got {status}, and {others} of {} others were not refused either", sent - 1),
+        _ => format!("a forged FIT ({about}) got {status}, and {others} of {} others were not rejected either", sent - 1),
     };
     let (rule, fix) = match answer.status.is_success() {
         true => (&FORGED_TOKEN, "let the app alone verify: forward calls and headers unchanged"),
@@ -170,10 +170,10 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     let request = Request::post("/tick").bearer(&plan.public_token(session.now()));
     match send(session, plan, &request).await {
         Err(error) => not_sent(check, &error),
-        Ok(answer) if answer.is_refusal() || answer.is_without_key() => {
+        Ok(answer) if answer.is_rejection() || answer.is_without_key() => {
             Line::passed(check, "a FIT signed with a published private key is rejected")
         }
-        // A gateway's own refusal shows nothing of the keys.
+        // A gateway's own rejection shows nothing of the keys.
         Ok(answer) if answer.code().is_none() && [401, 403].contains(&answer.status.as_u16()) => {
             let detail = format!("a FIT got {} from something in front of the app", answer.status);
             let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);

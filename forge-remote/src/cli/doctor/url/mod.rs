@@ -44,10 +44,10 @@ pub(super) async fn run(mut app: App, url: &str, timeout: Duration, options: &Ar
     let manifest = app.settings().manifest;
     let url = match target::find(url, &manifest) {
         Ok(url) => url,
-        Err(error) => return refuse(&error),
+        Err(error) => return reject(&error),
     };
     if let Some(problem) = app.declaration_problems().first() {
-        return refuse(&format_args!(
+        return reject(&format_args!(
             "the code has a problem, which `routes` shows: {}",
             problem.message
         ));
@@ -56,23 +56,23 @@ pub(super) async fn run(mut app: App, url: &str, timeout: Duration, options: &Ar
         match ask(&url) {
             Ok(true) => {}
             Ok(false) => return FAILED,
-            Err(error) => return refuse(&error),
+            Err(error) => return reject(&error),
         }
     }
     let keys = KeySets::of(&mut app);
     let published = keys.commercial(timeout).await.and_then(|set| PublishedKey::first(&set));
     let plan = match Plan::new(&app, keys.name(), published) {
         Ok(plan) => plan,
-        Err(error) => return refuse(&error),
+        Err(error) => return reject(&error),
     };
     let session = match Session::new(url, app.clock, timeout) {
         Ok(session) => session,
-        Err(error) => return refuse(&error),
+        Err(error) => return reject(&error),
     };
     report(&lines(session, &plan).await, options.get_flag("json"))
 }
 
-fn refuse(error: &dyn std::fmt::Display) -> i32 {
+fn reject(error: &dyn std::fmt::Display) -> i32 {
     print_error(&format_args!("error: {error}"));
     FAILED
 }
@@ -112,20 +112,20 @@ async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
     let is_verified = !routes.lines.iter().any(Line::has_failed);
     lines.extend(reach.other_paths(is_verified));
     lines.extend(routes.lines);
-    // These compare with the refusal of a call without a FIT.
+    // These compare with the rejection of a call without a FIT.
     if is_verified {
         let arrival = forged::arrival(&mut session, plan, routes.has_stranger).await;
-        let mut are_refused = !arrival.lines.iter().any(Line::has_failed);
+        let mut are_rejected = !arrival.lines.iter().any(Line::has_failed);
         lines.extend(arrival.lines);
-        if are_refused {
+        if are_rejected {
             let tokens = forged::tokens(&mut session, plan).await;
-            are_refused = !tokens.has_failed();
+            are_rejected = !tokens.has_failed();
             lines.push(tokens);
         }
         if arrival.do_arrive {
             lines.push(forged::public_key(&mut session, plan).await);
         }
-        if are_refused {
+        if are_rejected {
             lines.push(checks::header_limit(&mut session, plan).await);
         }
         lines.push(checks::body_limit(&mut session, plan).await);

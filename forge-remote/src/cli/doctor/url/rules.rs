@@ -23,7 +23,7 @@ pub(in crate::cli) const RULES: &[&Rule] = &[
     &HEADER_LIMIT,
     &BODY_LIMIT,
     &REWRITTEN_PATH,
-    &REFUSED_ESCAPES,
+    &REJECTED_ESCAPES,
     &EXPOSED_METRICS,
     &EXPOSED_CONSOLE,
     &EXPOSED_KEYS,
@@ -85,7 +85,7 @@ pub(super) const FOREIGN_RESPONSE: Rule = Rule::deployment(
 
 pub(super) const NO_KEYS: Rule = Rule::deployment(
     "no-keys",
-    "The deployment cannot fetch Atlassian's key set, so it refuses every call with 503. Allow the connection from where it \
+    "The deployment cannot fetch Atlassian's key set, so it rejects every call with 503. Allow the connection from where it \
     runs; the command `doctor` without `--url` checks it there.",
 );
 
@@ -106,7 +106,7 @@ pub(super) const PUBLIC_KEY: Rule = Rule::deployment(
 
 pub(super) const OTHER_KEYS: Rule = Rule::deployment(
     "other-keys",
-    "The deployment does not know a key of the key set that Forge signs with, so it refuses Forge's calls. Its key \
+    "The deployment does not know a key of the key set that Forge signs with, so it rejects Forge's calls. Its key \
     set is another one: remove `FORGE_REMOTE_JWKS_URL` and `App::jwks_url`, so that Atlassian's keys are used. The \
     owner of the other set's private keys can act as any installation.",
 );
@@ -129,7 +129,7 @@ pub(super) const NO_TOKEN_ARRIVES: Rule = Rule::deployment(
     "no-token-arrives",
     "The app did not receive the FIT that was sent: it got none, or one that was added in front of it. A proxy or \
     gateway removes or replaces the `Authorization` header, for example because it verifies tokens itself, so every \
-    call of Forge is refused. Forward the header unchanged: the app alone verifies.",
+    call of Forge is rejected. Forward the header unchanged: the app alone verifies.",
 );
 
 pub(super) const LOST_CHALLENGE: Rule = Rule::deployment(
@@ -159,9 +159,9 @@ pub(super) const REWRITTEN_PATH: Rule = Rule::deployment(
     path as it came: `proxy_pass` of nginx without a path.",
 );
 
-pub(super) const REFUSED_ESCAPES: Rule = Rule::deployment(
-    "refused-escapes",
-    "A path with `%2F` got no response of the app: a proxy refuses it, as Apache does by default. It is a warning, because \
+pub(super) const REJECTED_ESCAPES: Rule = Rule::deployment(
+    "rejected-escapes",
+    "A path with `%2F` got no response of the app: a proxy rejects it, as Apache does by default. It is a warning, because \
     most apps have no such paths. If a web trigger needs them, allow them: `AllowEncodedSlashes NoDecode` of Apache.",
 );
 

@@ -142,7 +142,7 @@ impl Session {
     pub(super) async fn send(&mut self, mut request: Request) -> Result<Answer, ProbeError> {
         self.pace.turn().await?;
         let has_body = request.body().is_some();
-        // Some front ends refuse a POST without a length, which Forge's calls have.
+        // Some front ends reject a POST without a length, which Forge's calls have.
         if !has_body && ![Method::GET, Method::HEAD].contains(request.method()) {
             let none = HeaderValue::from_static("0");
             request.headers_mut().insert(header::CONTENT_LENGTH, none);
@@ -183,23 +183,23 @@ fn failed(error: reqwest::Error) -> ProbeError {
 }
 
 impl Answer {
-    /// Returns whether the app refused a call, with or without a FIT.
-    pub(super) fn is_refusal(&self) -> bool {
+    /// Returns whether the app rejected a call, with or without a FIT.
+    pub(super) fn is_rejection(&self) -> bool {
         self.is_without_token() || self.is_of_token()
     }
 
-    /// Returns whether the app refused a call because no FIT arrived.
+    /// Returns whether the app rejected a call because no FIT arrived.
     pub(super) fn is_without_token(&self) -> bool {
-        self.is_rejection(TokenRejection::MissingHeader)
+        self.is_rejected_for(TokenRejection::MissingHeader)
     }
 
-    /// Returns whether the app refused a call with a FIT, for any reason.
+    /// Returns whether the app rejected a call with a FIT, for any reason.
     pub(super) fn is_of_token(&self) -> bool {
-        self.is_rejection(TokenRejection::BadSignature)
+        self.is_rejected_for(TokenRejection::BadSignature)
     }
 
     /// Gateways may rename headers of a response, so only status and body count.
-    fn is_rejection(&self, rejection: TokenRejection) -> bool {
+    fn is_rejected_for(&self, rejection: TokenRejection) -> bool {
         let expected = VerifyError::from(rejection).to_response::<String>();
         self.status == expected.status() && self.body == expected.body().as_bytes()
     }
@@ -238,7 +238,7 @@ impl Answer {
     }
 }
 
-/// Returns a body in two parts. A server that refuses a call without reading its body does so before the
+/// Returns a body in two parts. A server that rejects a call without reading its body does so before the
 /// second part, so that its response is not lost with the connection.
 pub(super) fn in_two_parts(bytes: &[u8]) -> Body {
     let (first, rest) = bytes.split_at(bytes.len().min(FIRST_PART));

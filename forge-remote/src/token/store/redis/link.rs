@@ -216,12 +216,12 @@ fn failed(error: &RedisError) -> StoreError {
     if let Some(errors) = error.clone().into_server_errors()
         && let Some((_, first)) = errors.first()
     {
-        let refused = StoreError::new(refused(first));
+        let rejected = StoreError::new(rejected(first));
         return match first.code() {
             "NOAUTH" | "WRONGPASS" | "NOPERM" | "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-                refused.permanent()
+                rejected.permanent()
             }
-            _ => refused,
+            _ => rejected,
         };
     }
     match error.kind() {
@@ -237,7 +237,7 @@ fn failed(error: &RedisError) -> StoreError {
     }
 }
 
-fn refused(error: &ServerError) -> String {
+fn rejected(error: &ServerError) -> String {
     let code = error.code();
     let details = error.details().unwrap_or_default();
     // A server repeats the arguments of an unknown command: for AUTH, the password.
@@ -285,20 +285,20 @@ mod tests {
 
     #[test]
     fn a_rejection_has_advice_and_no_argument() {
-        let refused = |code: &str, detail: &str| {
+        let rejected = |code: &str, detail: &str| {
             failed(&redis::make_extension_error(
                 code.to_owned(),
                 Some(detail.to_owned()),
             ))
             .to_string()
         };
-        let text = refused("OOM", "command not allowed when used memory > 'maxmemory'.");
+        let text = rejected("OOM", "command not allowed when used memory > 'maxmemory'.");
         assert!(
             text.starts_with("Redis rejected the command: OOM command not allowed")
                 && text.contains("increase it"),
             "{text}"
         );
-        let text = refused(
+        let text = rejected(
             "ERR",
             "unknown command 'AUTH', with args beginning with: 'hunter2'",
         );

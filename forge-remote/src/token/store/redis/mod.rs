@@ -246,11 +246,11 @@ impl RedisTokens {
         }
         // A key that is not a hash must not block the others.
         let rows: Vec<RedisResult<Fields>> = self.link.call(pipeline.ignore_errors()).await?;
-        let refused = |error: &&RedisError| error.code() != Some("WRONGTYPE");
+        let rejected = |error: &&RedisError| error.code() != Some("WRONGTYPE");
         if let Some(error) = rows
             .iter()
             .filter_map(|row| row.as_ref().err())
-            .find(refused)
+            .find(rejected)
         {
             return Err(self.link.failed(error).await);
         }

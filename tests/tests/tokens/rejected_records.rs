@@ -18,7 +18,7 @@ async fn a_rejected_record_does_not_stop_the_others() {
     let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
     let bad = uuid(77);
-    store.refuse(Some(ari(&bad)));
+    store.reject(Some(ari(&bad)));
     store.hold_puts(true);
     // The rejected record expires first, so it is always among the next to be written.
     for at in 0..300 {
@@ -46,7 +46,7 @@ async fn a_rejected_record_does_not_stop_the_others() {
     // Other records are written meanwhile.
     app.deliver(ONE, &app.token(3 * HOUR, "")).await;
     assert!(eventually(|| app.tokens.stats().pending == 1).await);
-    store.refuse(None);
+    store.reject(None);
     app.tokens.flush().await.unwrap();
     assert!(store.get(&ari(&bad)).await.unwrap().is_some());
 }
@@ -57,7 +57,7 @@ async fn many_rejected_records_do_not_stop_the_others() {
     let store = FlakyStore::default();
     let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
-    store.refuse_all((0..40).map(|at| ari(&uuid(at))));
+    store.reject_all((0..40).map(|at| ari(&uuid(at))));
     store.hold_puts(true);
     for at in 0..120 {
         // The rejected ones expire first, so they are the first to be written.
