@@ -21,7 +21,7 @@ use crate::running::Running;
 use crate::shares::Shares;
 use crate::stored_call::QUEUE;
 use crate::tables::{TableState, too_new};
-use crate::upkeep::{chain, counted, decide, note_finished, only_beat, show_life, tidy};
+use crate::upkeep::{chain, counted, decide, note_finished, only_heartbeat, show_life, tidy};
 use crate::waker::Waker;
 
 /// When River itself takes a running job for abandoned: never, in practice. It compares the leader's clock with the
@@ -392,7 +392,7 @@ impl<D: Database> River<D> {
             .build()
             .map_err(setup)?;
         let process = client.id().to_owned();
-        opened.ledger.beat(&process).await?;
+        opened.ledger.heartbeat(&process).await?;
         machine.note(opened.ledger.store.lead().await?);
         let mut ranking = Ranking::default();
         ranking.pass(&opened.ledger).await;
@@ -419,7 +419,7 @@ impl<D: Database> River<D> {
                 // the clocks agree.
                 tokio::select! {
                     _ = run.stop() => {}
-                    never = only_beat(&upkeep, &process) => match never {},
+                    never = only_heartbeat(&upkeep, &process) => match never {},
                 }
                 Err(error)
             }

@@ -400,7 +400,7 @@ impl<S: Store> Ledger<S> {
         writing
             .transaction
             .execute(
-                "DELETE FROM forge_remote_process WHERE beat < $1",
+                "DELETE FROM forge_remote_process WHERE heartbeat < $1",
                 values![silent_since],
             )
             .await

@@ -69,10 +69,10 @@
 compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
 mod admission;
-mod beat;
 mod dispatch;
 mod engine;
 mod engine_type;
+mod heartbeat;
 mod in_transaction;
 mod inspector;
 mod lead;

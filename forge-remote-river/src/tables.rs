@@ -42,7 +42,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
     // Processes that run jobs, and when each last showed that it lives.
     "CREATE TABLE IF NOT EXISTS forge_remote_process (
         id TEXT NOT NULL PRIMARY KEY,
-        beat BIGINT NOT NULL
+        heartbeat BIGINT NOT NULL
     )",
 ]];
 

@@ -20,7 +20,7 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The most applications that are decided in one transaction.
 const MAX_APPLICATIONS: usize = 100;
 /// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
-const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The largest drift of the database's clock between two heartbeats, in milliseconds.
 const MAX_DRIFT: i64 = 10_000;
@@ -38,13 +38,13 @@ pub(crate) async fn show_life<S: Store>(
     let mut clock: Option<ClockReading> = None;
     let mut due = Instant::now();
     loop {
-        if due.elapsed() > BEAT_INTERVAL {
+        if due.elapsed() > HEARTBEAT_INTERVAL {
             reachable_since = Instant::now();
         }
-        due = Instant::now() + BEAT_INTERVAL;
+        due = Instant::now() + HEARTBEAT_INTERVAL;
         let tended = async {
             let read = ClockReading {
-                time: ledger.beat(process).await?,
+                time: ledger.heartbeat(process).await?,
                 at: Instant::now(),
             };
             let step = clock.map_or(0, |earlier| read.step_since(earlier));
@@ -52,7 +52,7 @@ pub(crate) async fn show_life<S: Store>(
                 reachable_since = Instant::now();
             }
             clock = Some(read);
-            if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
+            if reachable_since.elapsed() > 2 * HEARTBEAT_INTERVAL {
                 log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
             }
             ledger.store.lead().await
@@ -74,12 +74,12 @@ pub(crate) async fn show_life<S: Store>(
 }
 
 /// Shows that this process lives until its runs have ended, and does nothing else.
-pub(crate) async fn only_beat<S: Store>(ledger: &Ledger<S>, process: &str) -> Infallible {
+pub(crate) async fn only_heartbeat<S: Store>(ledger: &Ledger<S>, process: &str) -> Infallible {
     loop {
-        if let Err(error) = ledger.beat(process).await {
+        if let Err(error) = ledger.heartbeat(process).await {
             tracing::debug!(error = %chain(&error), "the database of the jobs does not respond");
         }
-        tokio::time::sleep(BEAT_INTERVAL).await;
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
     }
 }
 

@@ -65,18 +65,18 @@ impl JobTables {
         rows.into_iter().map(attempt).collect()
     }
 
-    /// Returns the processes that run jobs, each with the time of its last beat, in milliseconds since 1970.
-    pub async fn beats(&self) -> BTreeMap<String, i64> {
-        const BEATS: &str = "SELECT id, beat FROM forge_remote_process";
+    /// Returns the processes that run jobs, each with the time of its last heartbeat, in milliseconds since 1970.
+    pub async fn heartbeats(&self) -> BTreeMap<String, i64> {
+        const HEARTBEATS: &str = "SELECT id, heartbeat FROM forge_remote_process";
         let rows: Vec<(String, i64)> = match self {
             Self::Sqlite(path) => {
                 let mut connection = read_only(path).await;
-                let rows = sqlx::query_as(BEATS).fetch_all(&mut connection);
+                let rows = sqlx::query_as(HEARTBEATS).fetch_all(&mut connection);
                 rows.await.unwrap()
             }
             Self::Postgres(url) => {
                 let mut connection = PgConnection::connect(url).await.unwrap();
-                let rows = sqlx::query_as(BEATS).fetch_all(&mut connection);
+                let rows = sqlx::query_as(HEARTBEATS).fetch_all(&mut connection);
                 rows.await.unwrap()
             }
         };

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod beats;
 mod engines;
 mod envelopes;
 mod guarantees;
+mod heartbeats;
 mod launch;
 mod limits;
 mod log;

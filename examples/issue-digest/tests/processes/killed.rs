@@ -115,9 +115,9 @@ fn random_below(most: Duration) -> Duration {
 /// Returns the name of the only process that runs jobs, once it does.
 async fn first_process(tables: &JobTables) -> BTreeSet<String> {
     loop {
-        let beats = tables.beats().await;
-        if !beats.is_empty() {
-            return beats.into_keys().collect();
+        let heartbeats = tables.heartbeats().await;
+        if !heartbeats.is_empty() {
+            return heartbeats.into_keys().collect();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! The beats by which a process shows that it lives.
+//! The heartbeats by which a process shows that it lives.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -79,17 +79,17 @@ async fn a_process_whose_calls_wait_for_the_database_lives() {
     });
     let calls: Vec<_> = calls.collect();
     let tables = JobTables::Postgres(url);
-    let beat = async || tables.beats().await.into_values().next().unwrap();
-    let (mut last, mut seen, mut count) = (beat().await, Instant::now(), 0);
+    let heartbeat = async || tables.heartbeats().await.into_values().next().unwrap();
+    let (mut last, mut seen, mut count) = (heartbeat().await, Instant::now(), 0);
     while count < 4 {
-        let next = beat().await;
+        let next = heartbeat().await;
         if next > last {
             (last, seen, count) = (next, Instant::now(), count + 1);
         }
-        // A beat is due every 5 seconds.
+        // A heartbeat is due every 5 seconds.
         assert!(
             seen.elapsed() < Duration::from_secs(9),
-            "{count} beats, and none for 9 seconds"
+            "{count} heartbeats, and none for 9 seconds"
         );
         assert!(!serving.is_finished(), "it does not serve any more");
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -9,12 +9,12 @@ use crate::stored_call::QUEUE;
 /// The largest step back of the database's clock that is ignored, in milliseconds.
 const MAX_STEP: i64 = 10_000;
 /// The largest age of the last heartbeat when the database's clock was set, in milliseconds.
-const LAST_BEAT: i64 = 15_000;
+const LAST_HEARTBEAT: i64 = 15_000;
 
 impl<S: Store> Ledger<S> {
     /// Records a heartbeat of this process, and returns the database's time. If its clock was set back, even
     /// while no process ran, the first process that detects it moves the jobs.
-    pub(crate) async fn beat(&self, process: &str) -> Result<i64, EngineError> {
+    pub(crate) async fn heartbeat(&self, process: &str) -> Result<i64, EngineError> {
         let mut writing = self.begin().await?;
         let transaction = &mut writing.transaction;
         // One process at a time compares the clock with the last heartbeat of all.
@@ -31,10 +31,10 @@ impl<S: Store> Ledger<S> {
             .await
             .map_err(database_failed)?;
         let last = last.unwrap_or(now);
-        let beat: &[(&str, &[Value<'_>])] = &[
+        let heartbeat: &[(&str, &[Value<'_>])] = &[
             (
-                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
-                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
+                "INSERT INTO forge_remote_process (id, heartbeat) VALUES ($1, $2)
+                 ON CONFLICT (id) DO UPDATE SET heartbeat = excluded.heartbeat",
                 values![process, now],
             ),
             (
@@ -43,7 +43,7 @@ impl<S: Store> Ledger<S> {
                 values![now],
             ),
         ];
-        execute(transaction, beat).await?;
+        execute(transaction, heartbeat).await?;
         if last.saturating_sub(now) > MAX_STEP {
             tracing::warn!(
                 seconds = (last - now) / 1000,
@@ -51,7 +51,7 @@ impl<S: Store> Ledger<S> {
                  same amount"
             );
             // Otherwise they would wait until the clock is there again. A job that is due later keeps its time.
-            let due_before = last + LAST_BEAT;
+            let due_before = last + LAST_HEARTBEAT;
             let follow: &[(&str, &[Value<'_>])] = &[
                 (S::ADVANCE_WAITING, values![last - now, QUEUE, due_before]),
                 (
@@ -59,7 +59,7 @@ impl<S: Store> Ledger<S> {
                     values![now, due_before],
                 ),
                 (
-                    "UPDATE forge_remote_process SET beat = $1 WHERE beat > $1",
+                    "UPDATE forge_remote_process SET heartbeat = $1 WHERE heartbeat > $1",
                     values![now],
                 ),
                 // A call that is limited still gets a new pause.
