@@ -81,10 +81,10 @@ mod ledger;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_store;
+#[cfg(feature = "postgres")]
+mod privileges;
 mod quarantine;
 mod ranking;
-#[cfg(feature = "postgres")]
-mod rights;
 mod run_times;
 mod running;
 mod shares;

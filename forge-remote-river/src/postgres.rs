@@ -21,7 +21,7 @@ use crate::inspector::Inspector;
 use crate::lead::Lead;
 use crate::ledger::{Ledger, failed};
 use crate::postgres_store::{ACQUIRE_TIMEOUT, PostgresStore, check_clock};
-use crate::rights::lacking;
+use crate::privileges::lacking;
 use crate::tables::{IDENTITY, TableState, too_new};
 
 const MAX_CONNECTIONS: u32 = 10;

@@ -224,7 +224,7 @@ async fn corrupt_rows_in_redis_affect_no_other() {
     assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
 
-/// A role that cannot create tables works with existing ones and the documented rights.
+/// A role that cannot create tables works with existing ones and the documented privileges.
 #[tokio::test]
 async fn a_postgresql_role_with_few_rights_is_enough() {
     let Some(url) = postgres_url().await else {

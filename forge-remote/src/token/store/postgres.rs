@@ -282,11 +282,14 @@ async fn lacking_rights(
     done: i64,
 ) -> Result<Option<(String, &'static str)>, StoreError> {
     // A schema that is missing or that the role may not use is not part of the path.
-    let rights = "SELECT current_user::text, current_schema()::text, has_schema_privilege(current_schema(), 'CREATE')";
-    let rights = sqlx::query(rights).fetch_one(pool).await.map_err(failed)?;
-    let role: String = rights.try_get(0).map_err(failed)?;
-    let schema: Option<String> = rights.try_get(1).map_err(failed)?;
-    let may_create: Option<bool> = rights.try_get(2).map_err(failed)?;
+    let privileges = "SELECT current_user::text, current_schema()::text, has_schema_privilege(current_schema(), 'CREATE')";
+    let privileges = sqlx::query(privileges)
+        .fetch_one(pool)
+        .await
+        .map_err(failed)?;
+    let role: String = privileges.try_get(0).map_err(failed)?;
+    let schema: Option<String> = privileges.try_get(1).map_err(failed)?;
+    let may_create: Option<bool> = privileges.try_get(2).map_err(failed)?;
     let Some(schema) = schema else {
         return Ok(Some((
             format!("the role `{role}` may use no schema of its `search_path`, or none exists"),
