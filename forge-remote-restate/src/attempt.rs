@@ -15,7 +15,7 @@ use restate_sdk::serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::serving::{Place, Serving, alone_for};
+use crate::serving::{Serving, WorkerPermit, alone_for};
 use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 
 /// How long a job waits for a version of this crate that knows its verdict, or for one of the app that has the
@@ -183,7 +183,7 @@ pub(crate) struct Attempt {
     call: Envelope,
     attempts: StoredAttempts,
     /// The permit, from the first step to the second, and until the requested pause is stored.
-    place: Arc<Mutex<Option<Place>>>,
+    permit: Arc<Mutex<Option<WorkerPermit>>>,
     _unfinished: TaskTrackerToken,
 }
 
@@ -202,25 +202,25 @@ impl Attempt {
             step,
             call: call.clone(),
             attempts: attempts.clone(),
-            place: Arc::default(),
+            permit: Arc::default(),
         }
     }
 
-    /// Returns the step that begins the attempt, in its place.
+    /// Returns the step that begins the attempt, with its permit.
     pub(crate) fn begin(&self) -> Step<Json<Start>> {
         let (serving, call) = (Arc::clone(&self.serving), self.call.clone());
-        let (held, ended) = (Arc::clone(&self.place), self.attempts.ended_processes);
+        let (held, ended) = (Arc::clone(&self.permit), self.attempts.ended_processes);
         Step::new(async move {
             let Some(policy) = serving.runner.policy(&call.handler) else {
                 return Ok(Json(Start::Without(Outcome::without_handler(&call))));
             };
             let alone_for = (ended > 0).then(|| alone_for(ended, policy.timeout()));
-            let place = serving.place(alone_for).await?;
-            let alone_until = place.alone_until().map_or(0, |until| {
+            let permit = serving.permit(alone_for).await?;
+            let alone_until = permit.alone_until().map_or(0, |until| {
                 let left = until.saturating_duration_since(Instant::now());
                 to_millis(SystemTime::now() + left)
             });
-            *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
             let process = serving.process.clone();
             Ok(Json(Start::Begun {
                 process,
@@ -230,7 +230,7 @@ impl Attempt {
     }
 
     /// Returns the step that runs the handler, unless the installation is paused until this time; the outcome if the attempt
-    /// does not begin. The pause is read once the attempt has its place, for which it may wait for long.
+    /// does not begin. The pause is read once the attempt has its permit, for which it may wait for long.
     pub(crate) fn run(
         &self,
         start: Json<Start>,
@@ -250,7 +250,7 @@ impl Attempt {
             self.attempts.past(),
         );
         let (id, step) = (self.id.clone(), self.step);
-        let held = Arc::clone(&self.place);
+        let held = Arc::clone(&self.permit);
         Ok(Step::new(async move {
             let hold = || held.lock().unwrap_or_else(PoisonError::into_inner);
             if process != serving.process || !serving.begin(&id, step) {
@@ -266,7 +266,7 @@ impl Attempt {
                     is_given_back,
                 }));
             }
-            let Some(mut place) = hold().take() else {
+            let Some(mut permit) = hold().take() else {
                 // The connection broke after the first step, perhaps long ago: the pause is read again.
                 serving.forget(&id, step);
                 return Ok(Json(Outcome::Paused { wait: 0 }));
@@ -279,7 +279,7 @@ impl Attempt {
             }
             let mut run = Arc::clone(&serving.runner).run(call, past);
             let outcome = loop {
-                let alone_until = place.alone_until();
+                let alone_until = permit.alone_until();
                 let was_alone = async {
                     match alone_until {
                         Some(until) => sleep_until(until).await,
@@ -289,13 +289,13 @@ impl Attempt {
                 tokio::select! {
                     verdict = &mut run => break Outcome::of(verdict),
                     () = serving.over.cancelled() => break Outcome::HandedBack,
-                    () = was_alone => place.share(),
+                    () = was_alone => permit.share(),
                 }
             };
             serving.forget(&id, step);
             if outcome.pauses() {
                 // A job that waits for the permit would begin before the pause is stored.
-                *hold() = Some(place);
+                *hold() = Some(permit);
             }
             Ok(Json(outcome))
         }))

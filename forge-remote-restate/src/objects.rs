@@ -107,8 +107,8 @@ pub(crate) struct RecordRequest {
     call: Option<Envelope>,
 }
 
-/// Runs an attempt, and returns its outcome. It looks for a pause once it has its place; the one that it asks for is stored
-/// before its place is free, and before the installation's next turn.
+/// Runs an attempt, and returns its outcome. It looks for a pause once it has its permit; the one that it asks for is stored
+/// before its permit is free, and before the installation's next turn.
 ///
 /// A macro, because the SDK's traits do not let a function that is generic over contexts be `Send`.
 macro_rules! in_two_steps {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long an attempt waits for a place, and a suspect for an empty process before. Restate then starts the invocation again:
+/// How long an attempt waits for a permit, and a suspect for an empty process before. Restate then starts the invocation again:
 /// with [`SUSPECT_WAIT`], the waits are shorter than the minute without a message after which Restate half closes a stream,
 /// on which no attempt may begin.
 const PLACE_WAIT: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
 
 /// The permission to run a job, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct WorkerPermit {
     /// All of them for a suspect that runs alone.
     permits: Option<OwnedSemaphorePermit>,
     /// A suspect's, until it shares the process.
@@ -44,7 +44,7 @@ pub(crate) struct Place {
     alone_until: Option<Instant>,
 }
 
-impl Place {
+impl WorkerPermit {
     pub(crate) fn alone_until(&self) -> Option<Instant> {
         self.alone_until
     }
@@ -59,7 +59,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerPermit {
     fn drop(&mut self) {
         self.permits = None;
         self.turn = None;
@@ -78,7 +78,7 @@ pub(crate) struct Serving {
     pub(crate) over: CancellationToken,
     /// The attempts whose outcome Restate has not stored.
     pub(crate) attempts: TaskTracker,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     freed: Arc<Notify>,
     workers: u32,
     /// The turn of a job that may have ended a process: two of them do not run at the same time before the first has run
@@ -116,7 +116,7 @@ impl Serving {
             stopping: CancellationToken::new(),
             over: CancellationToken::new(),
             attempts: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(workers as usize)),
+            permits: Arc::new(Semaphore::new(workers as usize)),
             freed: Arc::default(),
             workers,
             suspects: Arc::new(Semaphore::new(1)),
@@ -131,17 +131,20 @@ impl Serving {
         }
     }
 
-    /// Waits for a place. A suspect, which may have ended a process, takes all of them for this time if it can, so that it
+    /// Waits for a permit. A suspect, which may have ended a process, takes all of them for this time if it can, so that it
     /// takes no others with it.
-    pub(crate) async fn place(&self, alone_for: Option<Duration>) -> Result<Place, Rejected> {
+    pub(crate) async fn permit(
+        &self,
+        alone_for: Option<Duration>,
+    ) -> Result<WorkerPermit, Rejected> {
         self.check_running()?;
         tokio::select! {
-            place = self.wait_for_place(alone_for) => place,
+            permit = self.wait_for_permit(alone_for) => permit,
             () = self.stopping.cancelled() => Err(Rejected::Stopping),
         }
     }
 
-    async fn wait_for_place(&self, alone_for: Option<Duration>) -> Result<Place, Rejected> {
+    async fn wait_for_permit(&self, alone_for: Option<Duration>) -> Result<WorkerPermit, Rejected> {
         let mut turn = None;
         if let Some(time) = alone_for {
             let waiting = Arc::clone(&self.suspects).acquire_owned();
@@ -152,7 +155,7 @@ impl Serving {
                 return Ok(self.new_place(permits, turn, Some(Instant::now() + time)));
             }
         }
-        let waiting = Arc::clone(&self.places).acquire_owned();
+        let waiting = Arc::clone(&self.permits).acquire_owned();
         let waited = timeout(PLACE_WAIT, waiting).await;
         let permits = waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?;
         let alone_until = (self.workers == 1).then(|| Instant::now() + ALWAYS);
@@ -164,7 +167,7 @@ impl Serving {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            let all = Arc::clone(&self.places).try_acquire_many_owned(self.workers);
+            let all = Arc::clone(&self.permits).try_acquire_many_owned(self.workers);
             if let Ok(permits) = all {
                 return permits;
             }
@@ -177,8 +180,8 @@ impl Serving {
         permits: OwnedSemaphorePermit,
         turn: Option<OwnedSemaphorePermit>,
         alone_until: Option<Instant>,
-    ) -> Place {
-        Place {
+    ) -> WorkerPermit {
+        WorkerPermit {
             permits: Some(permits),
             turn,
             freed: Arc::clone(&self.freed),
@@ -206,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs nothing: these tests take places themselves.
+    /// Runs nothing: these tests take permits themselves.
     struct Nothing;
 
     impl JobRunner for Nothing {
@@ -234,17 +237,17 @@ mod tests {
         runtime.unwrap().block_on(test(serving));
     }
 
-    /// Returns a place, if there is one at once.
-    async fn now(serving: &Serving, alone_for: Option<Duration>) -> Option<Place> {
-        let place = timeout(Duration::ZERO, serving.place(alone_for)).await;
-        place.ok().and_then(Result::ok)
+    /// Returns a permit, if there is one at once.
+    async fn now(serving: &Serving, alone_for: Option<Duration>) -> Option<WorkerPermit> {
+        let permit = timeout(Duration::ZERO, serving.permit(alone_for)).await;
+        permit.ok().and_then(Result::ok)
     }
 
     #[test]
     fn a_suspect_waits_for_an_empty_process_and_holds_up_nobody() {
         run(async |serving| {
             let running = now(&serving, None).await.unwrap();
-            let mut suspect = std::pin::pin!(serving.place(ALONE));
+            let mut suspect = std::pin::pin!(serving.permit(ALONE));
             let pending = timeout(Duration::ZERO, &mut suspect).await;
             assert!(pending.is_err());
             let another = now(&serving, None).await.expect("the suspect holds it up");

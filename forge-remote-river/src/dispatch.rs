@@ -261,12 +261,12 @@ impl<S: Store> Dispatch<S> {
         let cancellation = context.cancellation_token();
         let ended_processes = ended_processes(&job.row.metadata);
         let turn = async {
-            let place = self.quarantine.enter(ended_processes > 0).await;
-            let place = place.ok_or(TURN_RETRY)?;
+            let permit = self.quarantine.enter(ended_processes > 0).await;
+            let permit = permit.ok_or(TURN_RETRY)?;
             let share = self.share(job, &policy)?;
-            self.admit(job, &policy).await.map(|()| (place, share))
+            self.admit(job, &policy).await.map(|()| (permit, share))
         };
-        let (mut place, _share) = tokio::select! {
+        let (mut permit, _share) = tokio::select! {
             turn = turn => match turn {
                 Ok(turn) => turn,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
@@ -291,7 +291,7 @@ impl<S: Store> Dispatch<S> {
                     self.hand_back(job).await;
                     return Err(Failed::Cancelled(WorkCancelled));
                 }
-                () = &mut was_alone, if place.is_alone() => place.share(),
+                () = &mut was_alone, if permit.is_alone() => permit.share(),
             }
         };
         // What waits for a token or for Atlassian has not done its work.

@@ -28,7 +28,7 @@ pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
 /// before the first has run alone for its time.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
-    places: RwLock<()>,
+    permits: RwLock<()>,
     freed: Notify,
     suspects: Semaphore,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Quarantine {
 impl Default for Quarantine {
     fn default() -> Self {
         Self {
-            places: RwLock::default(),
+            permits: RwLock::default(),
             freed: Notify::default(),
             suspects: Semaphore::new(1),
         }
@@ -45,7 +45,7 @@ impl Default for Quarantine {
 
 /// A job's permission to run.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct WorkerPermit<'a> {
     guard: Option<Guard<'a>>,
     freed: &'a Notify,
     /// A suspect's, until it shares the process.
@@ -59,14 +59,14 @@ enum Guard<'a> {
     Alone(RwLockWriteGuard<'a, ()>),
 }
 
-impl Drop for Place<'_> {
+impl Drop for WorkerPermit<'_> {
     fn drop(&mut self) {
         self.guard = None;
         self.freed.notify_waiters();
     }
 }
 
-impl Place<'_> {
+impl WorkerPermit<'_> {
     pub(crate) fn is_alone(&self) -> bool {
         matches!(self.guard, Some(Guard::Alone(_)))
     }
@@ -82,11 +82,11 @@ impl Place<'_> {
 
 impl Quarantine {
     /// Returns the permission; `None` if another suspect runs, or still runs alone after 30 seconds.
-    pub(crate) async fn enter(&self, is_suspect: bool) -> Option<Place<'_>> {
+    pub(crate) async fn enter(&self, is_suspect: bool) -> Option<WorkerPermit<'_>> {
         self.enter_within(is_suspect, TURN_WAIT).await
     }
 
-    async fn enter_within(&self, is_suspect: bool, wait: Duration) -> Option<Place<'_>> {
+    async fn enter_within(&self, is_suspect: bool, wait: Duration) -> Option<WorkerPermit<'_>> {
         let mut turn = None;
         if is_suspect {
             // It waits outside of its worker then, which others need.
@@ -96,13 +96,13 @@ impl Quarantine {
             // with them.
             let alone = tokio::time::timeout(wait, self.alone()).await;
             if let Ok(guard) = alone {
-                return Some(self.place(guard, turn));
+                return Some(self.permit(guard, turn));
             }
         }
-        let shared = tokio::time::timeout(wait, self.places.read()).await;
+        let shared = tokio::time::timeout(wait, self.permits.read()).await;
         shared
             .ok()
-            .map(|guard| self.place(Guard::Shared(guard), turn))
+            .map(|guard| self.permit(Guard::Shared(guard), turn))
     }
 
     /// Waits until nothing runs, without holding up what wants to run meanwhile.
@@ -110,15 +110,19 @@ impl Quarantine {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            if let Ok(guard) = self.places.try_write() {
+            if let Ok(guard) = self.permits.try_write() {
                 return Guard::Alone(guard);
             }
             freed.await;
         }
     }
 
-    fn place<'a>(&'a self, guard: Guard<'a>, turn: Option<SemaphorePermit<'a>>) -> Place<'a> {
-        Place {
+    fn permit<'a>(
+        &'a self,
+        guard: Guard<'a>,
+        turn: Option<SemaphorePermit<'a>>,
+    ) -> WorkerPermit<'a> {
+        WorkerPermit {
             guard: Some(guard),
             freed: &self.freed,
             turn,
@@ -130,10 +134,10 @@ impl Quarantine {
 mod tests {
     use super::*;
 
-    /// Returns a place, if there is one at once.
-    async fn now(quarantine: &Quarantine, is_suspect: bool) -> Option<Place<'_>> {
-        let place = tokio::time::timeout(Duration::ZERO, quarantine.enter(is_suspect));
-        place.await.ok().flatten()
+    /// Returns a permit, if there is one at once.
+    async fn now(quarantine: &Quarantine, is_suspect: bool) -> Option<WorkerPermit<'_>> {
+        let permit = tokio::time::timeout(Duration::ZERO, quarantine.enter(is_suspect));
+        permit.await.ok().flatten()
     }
 
     fn run(test: impl Future<Output = ()>) {
