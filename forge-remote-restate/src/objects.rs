@@ -55,7 +55,7 @@ pub(crate) struct ForgeRemoteJob(Shared);
 
 /// An installation's turn to run a handler that has `per_installation`: Restate runs the calls of one object
 /// one after another.
-pub(crate) struct ForgeRemoteTurn(Shared);
+pub(crate) struct ForgeRemoteSlot(Shared);
 
 /// The pause of a handler for an installation.
 pub(crate) struct ForgeRemotePause;
@@ -252,7 +252,7 @@ async fn one_attempt(
                 },
                 attempts: attempts.clone(),
             };
-            let turn = context.object_client::<ForgeRemoteTurnClient>(turn);
+            let turn = context.object_client::<ForgeRemoteSlotClient>(turn);
             Ok(turn.attempt(Json(request)).call().await?.into_inner())
         }
     }
@@ -331,7 +331,7 @@ fn forget_record(context: &SharedObjectContext<'_>) {
 }
 
 #[restate_sdk::object]
-impl ForgeRemoteTurn {
+impl ForgeRemoteSlot {
     #[handler]
     async fn attempt(
         &self,
@@ -423,7 +423,7 @@ pub(crate) fn endpoint(
     };
     let inner = || options().ingress_private(true);
     let job = ForgeRemoteJob(shared.clone()).into_service_definition();
-    let turn = ForgeRemoteTurn(shared).into_service_definition();
+    let turn = ForgeRemoteSlot(shared).into_service_definition();
     let pause = ForgeRemotePause.into_service_definition();
     let record = ForgeRemoteRecord.into_service_definition();
     let mut builder = Endpoint::builder()
