@@ -78,8 +78,11 @@ async fn spawn(call: Invocation) -> Json<u32> {
 async fn main() -> Result<()> {
     let mut app = App::new()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
-        .jobs(MemoryJobs::new())
-        .shutdown_grace(Duration::from_millis(300));
+        .jobs(MemoryJobs::new());
+    // Only work that never ends may exceed it: a panic's backtrace takes longer on a busy machine.
+    if std::env::var("SPAWNED").as_deref() == Ok("waits") {
+        app = app.shutdown_grace(Duration::from_millis(300));
+    }
     if std::env::var_os("EVENT_BODY").is_some() {
         app = app.sample_body("index", serde_json::json!({ "number": 7 }));
     }
