@@ -83,7 +83,7 @@ pub(super) fn read(new: &ManifestFile, against: &str) -> Result<ManifestFile, Ag
     if deployed.root().is_none() {
         return Err(AgainstError::Empty { against });
     }
-    if deployed.app_id().is_none() {
+    if deployed.app_id().is_none_or(str::is_empty) {
         return Err(AgainstError::NoApp { against });
     }
     if are_of_different_apps(&deployed, new) {

@@ -38,8 +38,12 @@ pub(crate) fn changes(
     lines + &consequences(before, after)
 }
 
-/// Returns the version that deploying the update creates, with the changes that make it a major one.
+/// Returns the version that deploying the update creates, with the changes that make it a major one. An app without an
+/// id was never deployed.
 fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
+    if before.app_id().is_none_or(str::is_empty) {
+        return String::new();
+    }
     let changes = version_changes(before, after);
     let Some(level) = changes.iter().map(|change| change.level).max() else {
         return String::new();

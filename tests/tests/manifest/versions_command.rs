@@ -193,6 +193,8 @@ fn a_former_path_is_advised_unless_it_is_served() {
              replaces it"
         ]
     );
+    // A route may lack its leading slash, which the option needs.
+    assert_eq!(advice(&before("before"), DEPLOYED), help);
     // A route that moved into the base URL's path is still served; so is one below a handler of every path.
     let beneath = DEPLOYED.replace("backend.example.com", "backend.example.com/prod");
     for path in ["/prod/follow", "/hook/orders"] {
@@ -207,12 +209,44 @@ fn a_former_path_is_advised_unless_it_is_served() {
     let tick = "app: {id: 'ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001'}\n\
                 remotes: [{key: backend, baseUrl: 'https://backend.example.com'}]\n\
                 modules: {endpoint: [{key: tick, remote: backend, route: {path: /tick}}]}\n";
-    for (path, is_advised) in [("/tick-v1", false), ("/tick-v3", true)] {
+    for (path, is_advised) in [
+        ("/tick-v1", false),
+        ("tick-v1", false),
+        ("/tick-v3", true),
+        ("tick-v3", true),
+    ] {
         let folder = folder_with(&tick.replace("path: /tick", &format!("path: {path}")), tick);
         let plain_app = env!("CARGO_BIN_EXE_plain_app");
         let (_, out, _) = manifest_of(plain_app, folder.path(), &["--against", "deployed.yml"]);
         assert_eq!(out.contains("also_at"), is_advised, "{out}");
+        assert_eq!(
+            out.contains("`also_at = \"/tick-v3\"`"),
+            is_advised,
+            "{out}"
+        );
     }
+}
+
+#[test]
+fn the_removed_egress_of_a_remote_is_a_difference() {
+    let egress = "        - 'https://two.example.com'\n";
+    let before = DEPLOYED.replace(egress, &format!("{egress}        - remote: backend\n"));
+    let folder = folder_with(&before, DEPLOYED);
+    let plain_app = env!("CARGO_BIN_EXE_plain_app");
+    let (_, out, _) = manifest_of(plain_app, folder.path(), &["--against", "deployed.yml"]);
+    assert!(out.contains("minor[permission-reduced]"), "{out}");
+}
+
+#[test]
+fn an_app_that_was_never_deployed_needs_no_consent() {
+    let folder = folder_with("", "app:\n  runtime:\n    name: nodejs22.x\n");
+    let plain_app = env!("CARGO_BIN_EXE_plain_app");
+    let (_, out, err) = manifest_of(plain_app, folder.path(), &["--write"]);
+    assert!(out.contains("added "), "{out}{err}");
+    assert!(
+        !out.contains("version: ") && !err.contains("consent"),
+        "{out}{err}"
+    );
 }
 
 #[test]

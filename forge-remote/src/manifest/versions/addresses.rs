@@ -64,13 +64,15 @@ pub(super) fn called_paths(manifest: &Value, item: &Value, hook: &'static str) -
         .collect()
 }
 
-/// Returns the path at which Forge calls an item beneath this one; `None` for an item without a route.
+/// Returns the path at which Forge calls an item beneath this one; `None` for an item without a route. A route may lack
+/// its leading slash.
 pub(super) fn called_path(item: &Value, base: &str, hook: &'static str) -> Option<FormerPath> {
+    let route = route(item)?;
     Some(FormerPath {
         item: key(item)?.to_owned(),
         remote: text(item, "remote")?.to_owned(),
         base: base.to_owned(),
-        route: route(item)?.to_owned(),
+        route: format!("/{}", route.strip_prefix('/').unwrap_or(route)),
         hook,
     })
 }

@@ -140,6 +140,11 @@ pub(super) fn backend_addresses(manifest: &Value) -> BTreeSet<&str> {
     backend.map(|(_, address)| address).collect()
 }
 
+fn remote_urls(manifest: &Value) -> BTreeSet<&str> {
+    let remotes = list(manifest, &["remotes"]).iter();
+    remotes.flat_map(|one| urls(one).into_values()).collect()
+}
+
 fn egress(changes: &mut Changes<'_>) {
     let (before, after) = (changes.before, changes.after);
     let (old, new) = (egresses(before), egresses(after));
@@ -147,11 +152,10 @@ fn egress(changes: &mut Changes<'_>) {
         let path = ManifestPath::of(&["permissions", "external"]);
         name.split('.').fold(path, |path, part| path.name(part))
     };
-    // A remote's own address is judged with the remote.
-    let remote_urls: BTreeSet<&str> = list(after, &["remotes"])
-        .iter()
-        .flat_map(|one| urls(one).into_values())
-        .collect();
+    // The address of a remote that is new is judged with the remote.
+    let (old_remotes, new_remotes) = (remote_urls(before), remote_urls(after));
+    let is_of_new_remote =
+        |address: &str| new_remotes.contains(address) && !old_remotes.contains(address);
     for ((name, address), egress) in &new {
         let shown = format!("permissions.external.{name}: `{address}`");
         let Some(was) = old.get(&(name.clone(), *address)) else {
@@ -184,7 +188,7 @@ fn egress(changes: &mut Changes<'_>) {
         }
     }
     for (name, address) in old.keys() {
-        if !new.contains_key(&(name.clone(), *address)) && !remote_urls.contains(address) {
+        if !new.contains_key(&(name.clone(), *address)) && !is_of_new_remote(address) {
             let message = format!("permissions.external.{name}: `{address}` was removed");
             changes.add(&PERMISSION_REDUCED, path(name), message);
         }
