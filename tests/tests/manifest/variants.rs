@@ -114,8 +114,11 @@ fn is_about(found: &Found, variant: &Variant, near: &BTreeSet<usize>) -> bool {
     let is_unreadable = code.is_empty() && message.contains(&variant.name);
     let is_between = |c: char| c.is_whitespace() || "`.[],".contains(c);
     let mut names = message.split(is_between);
+    // Its message names the event, not the list.
+    let is_event = variant.name == "events" && *code == "unknown-event";
     near.contains(line)
         && (is_unreadable
+            || is_event
             || codes(&variant.change).contains(code) && names.any(|name| name == variant.name))
 }
 
@@ -142,6 +145,7 @@ fn codes(change: &str) -> &'static [&'static str] {
         // Of a value, by separate rules.
         "invalid-app-id",
         "dangling-reference",
+        "key-too-long",
         "crashes-validator",
     ]
 }
