@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use crate::diagnostic::Check;
 #[cfg(doc)]
 use crate::diagnostic::CheckState;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use crate::error::BoxError;
 use crate::fit::BoxFuture;
 
