@@ -40,9 +40,9 @@ const MAX_WARNINGS: usize = 10;
 /// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
 /// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
-/// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is looked for
-/// in the package, and then in the directories around it, such as the workspace. If no directory has it, a warning says so. Files
-/// that cannot be read are skipped.
+/// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is resolved
+/// in the package, and then in each of its parent directories, such as the workspace. If the file is in none of them, the
+/// function prints a warning. Files that cannot be read are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;
@@ -61,7 +61,7 @@ pub fn warn_if_stale() {
     };
     if named.is_some() && !file.exists() {
         println!(
-            "cargo::warning=FORGE_REMOTE_MANIFEST names {}, which does not exist: the manifest is not compared with the code",
+            "cargo::warning=FORGE_REMOTE_MANIFEST names {}, which does not exist: correct or unset it, because the manifest is not compared with the code",
             file.display()
         );
     }
@@ -76,8 +76,8 @@ pub fn warn_if_stale() {
     }
 }
 
-/// Returns the file that a relative path means: below the package, or else below the closest directory around it that has
-/// it. The program takes it from its working directory, which is the package or its workspace.
+/// Resolves a relative path in the package, or else in the closest parent directory that has the file. The program
+/// resolves it in its working directory, which is the package or its workspace.
 fn named_file(package: &Path, name: &Path) -> PathBuf {
     let candidates = package.ancestors().map(|folder| folder.join(name));
     let found = candidates.into_iter().find(|file| file.exists());

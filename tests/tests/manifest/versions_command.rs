@@ -551,6 +551,7 @@ fn errors_name_the_fix() {
         ("null\n", "`broken.yml` has no `app.id`"),
         ("{}\n", "`broken.yml` has no `app.id`"),
         ("readme: yes\n", "`broken.yml` has no `app.id`"),
+        ("app: {id: ''}\n", "`broken.yml` has no `app.id`"),
     ] {
         fs::write(folder.file("broken.yml"), text).unwrap();
         fails("broken.yml", &[expected]);
