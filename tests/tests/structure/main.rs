@@ -7,6 +7,7 @@ mod docs;
 mod field;
 mod files;
 mod layers;
+mod links;
 mod metrics;
 mod modules;
 mod packages;

@@ -1,0 +1,272 @@
+//! Links to a file or to a heading lead somewhere: rustdoc checks items only, and nothing checks the other pages.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::modules::all_rust_files;
+
+/// Where pages and sources are.
+const PLACES: &[&str] = &[
+    "docs",
+    "examples",
+    "forge-remote",
+    "forge-remote-attacks",
+    "forge-remote-build",
+    "forge-remote-fit",
+    "forge-remote-macros",
+    "forge-remote-restate",
+    "forge-remote-river",
+    "forge-remote-schema",
+    "fuzz",
+    "tests",
+];
+/// The address of this repository's files.
+const OWN: &str = "https://github.com/forge-remote/forge-remote/blob/main/";
+/// The words before the name of an item.
+const ITEMS: &[&str] = &["struct", "enum", "trait", "type", "fn", "mod"];
+
+/// A link in a page or in a doc comment.
+#[derive(Debug)]
+struct Link {
+    target: String,
+    /// The text after `#`.
+    heading: Option<String>,
+}
+
+/// Returns the pages of the repository.
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable directory") {
+        let path = entry.expect("a readable entry").path();
+        let is_foreign = ["node_modules", "target"]
+            .iter()
+            .any(|one| path.ends_with(one));
+        if path.is_dir() && !is_foreign {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|end| end == "md") {
+            found.push(path);
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns the doc comments of a source file, without the marks.
+fn doc_comments(source: &str) -> String {
+    let lines = source.lines().map(|line| {
+        let line = line.trim_start();
+        let text = line
+            .strip_prefix("///")
+            .or_else(|| line.strip_prefix("//!"));
+        // The first line of a code block may depend on features: `#[cfg_attr(feature = "cron", doc = "```")]`.
+        let is_attribute = line.starts_with('#') && !line.contains("not(");
+        let attribute = line.split_once("doc = \"").filter(|_| is_attribute);
+        match (text, attribute) {
+            (Some(text), _) => text.strip_prefix(' ').unwrap_or(text),
+            (None, Some((_, text))) => text.split('"').next().unwrap_or_default(),
+            (None, None) => "",
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the documentation of a file's module, with the page that it includes.
+fn docs_of_module(file: &Path) -> String {
+    let source = read(file);
+    let own = source
+        .lines()
+        .filter(|line| line.starts_with("//!") || line.starts_with("#!["));
+    let own = own.collect::<Vec<_>>().join("\n");
+    let included = own.split("#![doc = include_str!(\"").skip(1);
+    let included = included.filter_map(|rest| rest.split('"').next());
+    let included = included.map(|page| read(&file.with_file_name(page)));
+    let pages = [doc_comments(&own)].into_iter().chain(included);
+    pages.collect::<Vec<_>>().join("\n\n")
+}
+
+/// Returns the lines of a page outside of code blocks.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    page.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// Returns the links `[text](target)` and `[text]: target`.
+fn links(page: &str) -> Vec<Link> {
+    let prose = prose(page).collect::<Vec<_>>().join("\n");
+    let inline = prose
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'));
+    let inline = inline.map(|(target, _)| target);
+    let defined = prose.lines().filter(|line| line.starts_with('['));
+    let defined = defined
+        .filter_map(|line| line.split_once("]: "))
+        .map(|(_, target)| target);
+    let link = |target: &str| {
+        let (target, heading) = match target.split_once('#') {
+            Some((target, heading)) => (target, Some(heading.to_owned())),
+            None => (target, None),
+        };
+        let target = target.to_owned();
+        Link { target, heading }
+    };
+    inline.chain(defined).map(link).collect()
+}
+
+/// Returns the headings of a page, as code hosts and rustdoc name them in links.
+fn headings(page: &str) -> BTreeSet<String> {
+    let titles = prose(page).filter(|line| line.starts_with('#'));
+    let titles = titles.filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let name = |title: &str| {
+        let characters = title.trim().chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+            _ => None,
+        });
+        characters.collect()
+    };
+    titles.map(name).collect()
+}
+
+/// Returns the directory of the sources of a file's crate.
+fn crate_of(file: &Path) -> &Path {
+    let mut above = file.ancestors();
+    above
+        .find(|path| path.ends_with("src"))
+        .expect("a file of a crate")
+}
+
+/// Returns the headings of the module or item at a path such as `crate::token` or `SystemToken`. Items of a crate with
+/// the same name count as one.
+fn headings_of_item(path: &str, file: &Path) -> BTreeSet<String> {
+    let sources = crate_of(file);
+    let (_, path) = path.split_once('@').unwrap_or(("", path));
+    let name = path.rsplit("::").next().unwrap_or(path);
+    let mut files = Vec::new();
+    all_rust_files(sources, &mut files);
+    let above = file_above(sources, file);
+    let is_module = |one: &Path| match name {
+        "crate" => one == sources.join("lib.rs"),
+        "super" => Some(one) == above.as_deref(),
+        name => one.ends_with(format!("{name}/mod.rs")) || one.ends_with(format!("{name}.rs")),
+    };
+    let mut found = BTreeSet::new();
+    for one in files {
+        if is_module(&one) {
+            found.extend(headings(&docs_of_module(&one)));
+        }
+        found.extend(headings(&docs_of_item(name, &read(&one))));
+    }
+    let chapter = sources.join("docs").join(format!("{name}.md"));
+    if chapter.exists() {
+        found.extend(headings(&read(&chapter)));
+    }
+    found
+}
+
+/// Returns the file of the module that contains a file's module.
+fn file_above(sources: &Path, file: &Path) -> Option<PathBuf> {
+    let folder = match file.ends_with("mod.rs") {
+        true => file.parent()?.parent()?,
+        false => file.parent()?,
+    };
+    Some(folder.join(if folder == sources {
+        "lib.rs"
+    } else {
+        "mod.rs"
+    }))
+}
+
+/// Returns the doc comments above the items with this name.
+fn docs_of_item(name: &str, source: &str) -> String {
+    let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
+    let is_item = |line: &str| {
+        // In a macro of this repository, an item may be its name alone.
+        if line == name {
+            return true;
+        }
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.any(|word| ITEMS.contains(&word)) && words.next() == Some(name)
+    };
+    let mut found = Vec::new();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| is_item(line)) {
+        let above = lines[..at].iter().rev();
+        let docs = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
+        found.extend(docs.copied().collect::<Vec<_>>().into_iter().rev());
+    }
+    doc_comments(&found.join("\n"))
+}
+
+/// Returns why a link leads nowhere.
+fn problem(link: &Link, file: &Path) -> Option<String> {
+    let Link { target, heading } = link;
+    let has =
+        |headings: &BTreeSet<String>| heading.as_ref().is_none_or(|one| headings.contains(one));
+    let shown = format!("{target}#{}", heading.as_deref().unwrap_or_default());
+    if target.is_empty() {
+        let own = match file.extension().is_some_and(|end| end == "rs") {
+            true => doc_comments(&read(file)) + "\n\n" + &docs_of_module(file),
+            false => read(file),
+        };
+        return (!has(&headings(&own))).then(|| format!("no such heading in this file: {shown}"));
+    }
+    let path = match target.strip_prefix(OWN) {
+        Some(path) => crate::repository().join(path),
+        None if target.contains("://") || target.starts_with("mailto:") => return None,
+        None => file.with_file_name(target),
+    };
+    let is_page = target.ends_with(".md") || target.contains('/');
+    if is_page && !path.exists() {
+        return Some(format!("no such file: {target}"));
+    }
+    let of_target = match is_page {
+        true if heading.is_some() => headings(&read(&path)),
+        true => return None,
+        // Rustdoc itself checks links to items.
+        false if heading.is_some() => headings_of_item(target, file),
+        false => return None,
+    };
+    (!has(&of_target)).then(|| format!("no such heading: {shown}"))
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let root = crate::repository();
+    let mut files = Vec::new();
+    for place in PLACES {
+        pages(&root.join(place), &mut files);
+        all_rust_files(&root.join(place), &mut files);
+    }
+    for entry in fs::read_dir(&root).expect("the repository") {
+        let path = entry.expect("a readable entry").path();
+        files.extend(
+            path.extension()
+                .is_some_and(|end| end == "md")
+                .then_some(path),
+        );
+    }
+    let (mut checked, mut dead) = (0, Vec::new());
+    for file in files
+        .iter()
+        .filter(|file| !file.components().any(|one| one.as_os_str() == "target"))
+    {
+        let text = read(file);
+        let page = match file.extension().is_some_and(|end| end == "rs") {
+            true => doc_comments(&text),
+            false => text,
+        };
+        for link in links(&page) {
+            checked += usize::from(link.heading.is_some());
+            let problem = problem(&link, file);
+            dead.extend(problem.map(|problem| format!("{}: {problem}", file.display())));
+        }
+    }
+    assert!(checked > 20, "only {checked} links to headings are found");
+    assert!(dead.is_empty(), "links lead nowhere:\n{}", dead.join("\n"));
+}
