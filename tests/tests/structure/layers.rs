@@ -67,6 +67,31 @@ fn layers_import_downwards_only() {
     );
 }
 
+/// The diagram and the table of ARCHITECTURE.md have the layers in this order. The crate's root is not in them.
+#[test]
+fn architecture_lists_the_layers() {
+    let page = std::fs::read_to_string(crate::repository().join("ARCHITECTURE.md"));
+    let page = page.expect("the page");
+    let (_, section) = page.split_once("graph BT\n").expect("the diagram");
+    let (diagram, table) = section.split_once("```").expect("its end");
+    let (table, _) = table.split_once("\n## ").expect("the next section");
+
+    // `fit --> low[opaque, environment, …]`, and then `manifest --> fit` for each layer above.
+    let (_, low) = diagram.split_once("low[").expect("the lowest layers");
+    let (low, _) = low.split_once(']').expect("their end");
+    let mut drawn: Vec<&str> = low.split(", ").collect();
+    for (layer, _) in diagram.lines().filter_map(|line| line.split_once("-->")) {
+        if !drawn.contains(&layer.trim()) {
+            drawn.push(layer.trim());
+        }
+    }
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let described: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let layers = &LAYERS[..LAYERS.len() - 1];
+    assert_eq!(drawn, layers, "the diagram");
+    assert_eq!(described, layers, "the table");
+}
+
 /// Every directory of sources that this repository has.
 const CRATES: &[&str] = &[
     "forge-remote",
