@@ -1,23 +1,4 @@
-//! A plain axum service whose Forge endpoints are behind [`FitLayer`]. The framework is not used.
-//!
-//! The endpoints in its manifest:
-//!
-//! ```yaml
-//! modules:
-//!   scheduledTrigger:
-//!     - key: refresh-index-hourly
-//!       endpoint: refresh-index
-//!       interval: hour
-//!   endpoint:
-//!     - key: refresh-index
-//!       remote: backend
-//!       route:
-//!         path: /refresh-index
-//!     - key: notes
-//!       remote: backend
-//!       route:
-//!         path: /notes
-//! ```
+#![doc = include_str!("../README.md")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `cargo run -p axum-layer`: the service on port 8080, with Atlassian's key set.
+//! Serves the service on port 8080, with Atlassian's key set.
 
 use std::error::Error;
 use std::sync::Arc;

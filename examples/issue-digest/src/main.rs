@@ -1,13 +1,4 @@
-//! Collects changed work items and mails a daily digest. Calls are acknowledged once they are on disk, and handled
-//! afterwards, despite crashes and deployments.
-//!
-//! | variable | sets | default |
-//! | --- | --- | --- |
-//! | `DATABASE_URL` | the PostgreSQL database of the jobs, for several machines | SQLite |
-//! | `DIGEST_DB` | the SQLite file of the jobs | `digest.db` |
-//! | `DIGEST_TOKENS` | the SQLite file of the tokens | `digest-tokens.db` |
-//! | `DIGEST_OUT` | a file that gets a line at the start and the end of each run | none |
-//! | `DIGEST_WORK_MS` | how long a run takes, in milliseconds | 0 |
+#![doc = include_str!("../README.md")]
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! An app that mirrors each site's work items into another tracker. It shows nine kinds of handlers.
+#![doc = include_str!("../README.md")]
 
 mod mirror;
 mod signature;

@@ -1,5 +1,4 @@
-//! Serves the app; `cargo run -p issue-sync -- dev` runs it with a local Forge platform.
-//! `TRACKER_SECRET` is the secret that the other tracker signs its webhooks with.
+//! Serves the app, or runs the command in its arguments.
 
 use forge_remote::App;
 

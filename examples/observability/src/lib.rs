@@ -1,4 +1,4 @@
-//! An app with metrics for Prometheus and traces over OTLP.
+#![doc = include_str!("../README.md")]
 
 pub mod exporter;
 pub mod traces;

@@ -1,10 +1,4 @@
-//! `curl http://127.0.0.1:9090/metrics` has the metrics. Spans go to the collector of `OTEL_EXPORTER_OTLP_ENDPOINT`, if
-//! that is set.
-//!
-//! | variable | sets | default |
-//! | --- | --- | --- |
-//! | `METRICS_BIND` | the address of the metrics | `127.0.0.1:9090` |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | the collector, such as `http://127.0.0.1:4318` | no traces |
+//! Serves the app, the metrics and, with a collector, the traces.
 
 use forge_remote::prelude::*;
 use observability::{app, exporter, traces};

@@ -1,5 +1,4 @@
-//! The backend of a Confluence macro that stores notes for each page. The macro calls it with
-//! `invokeRemote`, and the backend acts as the current user.
+#![doc = include_str!("../README.md")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

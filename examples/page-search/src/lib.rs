@@ -1,5 +1,4 @@
-//! Finds Confluence pages by the words in their titles. A background task indexes every installation's
-//! pages, with the system tokens that Forge delivered, without a user in session.
+#![doc = include_str!("../README.md")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

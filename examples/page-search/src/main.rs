@@ -1,5 +1,4 @@
-//! Serves the app; `cargo run -p page-search -- dev` runs it with a local Forge platform and a fake
-//! Confluence.
+//! Serves the app, or runs the command in its arguments.
 
 use forge_remote::token::SqliteTokens;
 
