@@ -57,7 +57,7 @@ pub enum TokenRejection {
     BadInstallation,
     #[error("the FIT has expired")]
     Expired,
-    #[error("the FIT's lifetime is longer than an hour: check that `exp` is in seconds")]
+    #[error("the FIT expires more than an hour from now: check that `exp` is in seconds")]
     LivesTooLong,
     #[error("the FIT is not valid yet: check this machine's clock")]
     NotYetValid,

@@ -50,7 +50,7 @@ pub struct KindSpec {
     /// Forge's.
     pub forwards_caller_headers: bool,
     /// Whether the call ends an installation, so that its handler deletes the installation's data.
-    /// Such a handler accepts only tokens that the platform is known to send.
+    /// Such a handler accepts only FITs that the platform is known to send.
     pub ends_installation: bool,
     /// The requests that belong to a handler.
     pub routes: RouteScope,

@@ -43,7 +43,7 @@ ok    routes      each of 3 paths rejects a call without a FIT
 warn  arrival     this build is configured with the keys of KEYS, not with Atlassian's [own-keys]
                   fix: remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set
 ok    arrival     FITs reach the app
-ok    tokens      27 classes of forged FITs are rejected alike
+ok    forgeries   27 classes of forged FITs are rejected alike
 ok    key set     a FIT signed with a published private key is rejected
 ok    headers     a header of 16 KB reaches the app
 ok    body        20480 bytes reach the app, in one piece and in chunks

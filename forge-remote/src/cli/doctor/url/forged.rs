@@ -12,7 +12,7 @@ use super::rules::{
 use super::session::{Answer, ProbeError, Session};
 use crate::cli::doctor::line::Line;
 
-const CHECK: &str = "tokens";
+const CHECK: &str = "forgeries";
 /// The FITs with invented key ids. The first one lets the app fetch the key set, and the next ones come
 /// before it may do so again.
 const INVENTED_KEYS: usize = 3;
