@@ -1,17 +1,17 @@
 //! The attribute macros of forge-remote. Use them through that crate, which documents them.
 //!
-//! One file for each stage. A file imports only files above it in this list:
+//! One file for each stage. A file imports only files above it in this list, or before it on the same line; every file
+//! may import `diag`, which collects the errors of all stages:
 //!
 //! 1. `parse`, `signature` and `stack`: the attribute's tokens, the function's signature, and its other
 //!    attributes;
-//! 2. `options`: the options by name, with readers for their shapes; `combinations`, `words` and `durable`;
+//! 2. `options`, `combinations`, `words` and `durable`: the options by name, with readers for their shapes;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
 //! 5. `expand`: the unchanged function, and its record; `job`: the same for `#[job]`, which is not a
 //!    kind.
 //!
-//! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
-//! the crate `forge-remote-schema`.
+//! The table of attributes, and the rules for texts, are in the crate `forge-remote-schema`.
 
 mod combinations;
 mod diag;

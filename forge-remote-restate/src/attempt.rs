@@ -22,8 +22,8 @@ use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 /// policy of its retries.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
 
-/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
-/// have stored it.
+/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
+/// may have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
 /// The number of processes in which an attempt may end together with others, without a complete run in between, until
 /// the job is taken for the cause: its uncounted attempts are then counted.
@@ -53,8 +53,8 @@ pub(crate) enum Start {
     /// This process has the attempt.
     Begun {
         process: String,
-        /// Until when nothing else runs at the same time, in milliseconds since 1970 by this machine's clock; 0 if other
-        /// jobs do.
+        /// Until when nothing else runs at the same time, in milliseconds since 1970 by this machine's clock; 0 if
+        /// other jobs do.
         #[serde(default)]
         alone_until: u64,
     },
@@ -118,7 +118,7 @@ impl Outcome {
                 report: (&report).into(),
                 counts: true,
             },
-            // A later version of the seam may have more verdicts.
+            // A later forge-remote may have more verdicts.
             _ => Self::Paused {
                 wait: millis(UNKNOWN_WAIT),
             },
@@ -229,8 +229,8 @@ impl Attempt {
         })
     }
 
-    /// Returns the step that runs the handler, unless the installation is paused until this time; the outcome if the attempt
-    /// does not begin. The pause is read once the attempt has its permit, for which it may wait for long.
+    /// Returns the step that runs the handler, unless the installation is paused until this time; the outcome if the
+    /// attempt does not begin. The pause is read once the attempt has its permit, for which it may wait for long.
     pub(crate) fn run(
         &self,
         start: Json<Start>,

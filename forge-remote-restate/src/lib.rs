@@ -43,26 +43,27 @@
 //!
 //! # Objects
 //!
-//! Each job has its own virtual object, whose key is the key of its delivery, the handler and the installation. One object per
-//! installation would block: Restate runs the calls of one object sequentially, so a job that waits for a retry would delay all
-//! jobs of its installation for hours. Each slot of `per_installation` is a separate object, which a job holds only
-//! while it runs; each pause for a `Retry-After` is one too. The delivery key is the first part, because it is how
-//! retries by Forge are found.
+//! Each job has its own virtual object, whose key consists of the delivery's key, the handler and the installation. One
+//! object per installation would block: Restate runs the calls of one object sequentially, so a job that waits for a
+//! retry would delay all jobs of its installation for hours. Each slot of `per_installation` is a separate object,
+//! which a job holds only while it runs; each pause for a `Retry-After` is one too. The delivery key is the first part,
+//! because it is how retries by Forge are found.
 //!
 //! # Guarantees
 //!
 //! - A call is acknowledged when the server has stored it. Without the server, or before the URL is registered, the
 //!   response is 503, and Forge retries the call.
-//! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the next attempt
-//!   follows after the `backoff`.
-//! - `per_installation` holds on all machines. With a limit above 1, each call is assigned to one slot, and may wait for
-//!   it while another slot is free.
+//! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the next
+//!   attempt follows after the `backoff`.
+//! - `per_installation` holds on all machines. With a limit above 1, each call is assigned to one slot, and may wait
+//!   for it while another slot is free.
 //! - A job that crashes its process is dead after its last attempt. The interrupted attempts of jobs that ran at the
-//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start one
-//!   after another, each without other jobs for its first 20 seconds (if other jobs are still running after 20 seconds,
-//!   the suspect starts anyway). After each further crash the time without other jobs is four times as long, up to the
-//!   handler's `timeout`. If the process crashes again in that time, the suspect's attempt and its earlier uncounted ones
-//!   are counted. If a job is interrupted together with other jobs four times, its attempts are counted too.
+//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start
+//!   one after another, each without other jobs for its first 20 seconds (if other jobs are still running after 20
+//!   seconds, the suspect starts anyway). After each further crash the time without other jobs is four times as long,
+//!   up to the handler's `timeout`. If the process crashes again in that time, the suspect's attempt and its earlier
+//!   uncounted ones are counted. If a job is interrupted together with other jobs four times, its attempts are counted
+//!   too.
 //! - The stored call is encrypted. The handler, the installation and the key are not encrypted.
 //!
 //! # Limits

@@ -28,8 +28,8 @@ const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
 const TURN_RETRY: Duration = Duration::from_secs(1);
 /// How long a job waits at least whose installation leaves room to others.
 const SHARE_RETRY: Duration = Duration::from_secs(1);
-/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong may
-/// have stored it.
+/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
+/// may have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
 /// How long a job waits when the database did not respond to its admission.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);
@@ -340,7 +340,7 @@ impl<S: Store> Dispatch<S> {
                 self.end_dead(context, job, &report);
                 Ok(WorkOutcome::Discard)
             }
-            // A later version of the seam may have more verdicts: this one waits for it.
+            // A later forge-remote may have more verdicts: the job waits for a version of this crate that knows them.
             _ => Ok(WorkOutcome::Snooze(UNKNOWN_VERDICT_WAIT)),
         }
     }

@@ -29,17 +29,18 @@
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
-//! - A handler runs at least once. If a process is suspended, or cannot reach the database, for more than
-//!   30 seconds, a second run may start while the first still runs. If the process then stores the result of the first
-//!   run, River takes it for the result of the second, and a third run may start.
+//! - A handler runs at least once. If a process is suspended, or cannot reach the database, for more than 30 seconds, a
+//!   second run may start while the first still runs. If the process then stores the result of the first run, River
+//!   takes it for the result of the second, which is still running, and a third run may start.
 //! - `per_installation` holds across all processes that share the database, except during such a second run. After a
 //!   crash, interrupted runs count towards the limit until they are reclaimed.
 //! - A job that crashes its process is dead after its last attempt. The interrupted attempts of jobs that ran at the
-//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start one
-//!   after another, each without other jobs for its first 20 seconds (if other jobs are still running after 30 seconds,
-//!   the suspect starts anyway). After each further crash the time without other jobs is four times as long, up to the
-//!   handler's `timeout`. If the process crashes again while a suspect runs alone, its attempt and its earlier uncounted
-//!   ones are counted. If a job is interrupted together with other jobs four times, its attempts are counted too.
+//!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start
+//!   one after another, each without other jobs for its first 20 seconds (if other jobs are still running after 30
+//!   seconds, the suspect starts anyway). After each further crash the time without other jobs is four times as long,
+//!   up to the handler's `timeout`. If the process crashes again while a suspect runs alone, its attempt and its
+//!   earlier uncounted ones are counted. If a job is interrupted together with other jobs four times, its attempts are
+//!   counted too.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
 //! - If the clock is changed, for example by an hour, no job is lost, and retries are not delayed. A job that runs at

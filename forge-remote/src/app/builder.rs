@@ -224,9 +224,8 @@ impl App {
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
     /// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) and
-    /// [`Shutdown`](crate::Shutdown). The app does not start if a
-    /// value for one of them is missing. A task that fails or panics is logged and restarted, after 1 second at first and
-    /// 1 minute at most.
+    /// [`Shutdown`](crate::Shutdown). The app does not start if a value for one of them is missing. A task that fails
+    /// or panics is logged and restarted, after 1 second at first and 1 minute at most.
     ///
     /// ```
     /// use std::time::Duration;
@@ -332,16 +331,15 @@ impl App {
         self
     }
 
-    /// Accepts tokens of Atlassian's staging cloud too, verified with its key set. Production apps
-    /// don't need it.
+    /// Accepts FITs of Atlassian's staging cloud too, verified with its key set. Production apps don't need it.
     pub fn staging_cloud(mut self) -> Self {
         self.staging = true;
         self
     }
 
-    /// Accepts tokens of an isolated cloud, verified with its key set, and calls its installations'
-    /// APIs in that cloud. `label` is the `icLabel` of its FITs; the cloud's onboarding provides
-    /// these values. One app can serve the commercial cloud and any number of isolated ones.
+    /// Accepts FITs of an isolated cloud, verified with its key set, and calls its installations' APIs in that cloud.
+    /// `label` is the `icLabel` of its FITs; the cloud's onboarding provides these values. One app can serve the
+    /// commercial cloud and any number of isolated ones.
     ///
     /// The key set's URL is enough for an app that calls no API.
     ///
@@ -424,8 +422,8 @@ impl App {
         self
     }
 
-    /// Declares that another service serves these endpoints of the manifest, although they name one of
-    /// this app's remotes. Neither they nor the modules that name them are compared or changed, and no handler accepts their
+    /// Declares that another service serves these endpoints of the manifest, although they name one of this app's
+    /// remotes. Neither they nor the modules that name them are compared or changed, and no handler accepts their
     /// calls.
     ///
     /// ```

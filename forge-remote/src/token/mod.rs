@@ -91,7 +91,7 @@
 //! an uninstallation, replaces the token with a record of the removal, so that no instance writes the
 //! token back. Delete an installation's data in [`Tokens::on_removed`]: its callbacks run at least
 //! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
-//! only lack a token now: do not delete its data.
+//! just have no token at the moment: do not delete its data.
 //!
 //! Since 2025-10-31 an installation lives on as inactive for 60 days after an administrator has clicked *Uninstall*. Calls
 //! from it and for it go through in that time, and a call that brings a token ends the removal. A listed

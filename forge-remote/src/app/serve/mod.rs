@@ -126,11 +126,11 @@ impl Service {
     ///
     /// ```
     /// # use forge_remote::prelude::*;
-    /// # async fn serve(listener: tokio::net::TcpListener, built: forge_remote::Service) -> Result<()> {
-    /// axum::serve(listener, built.router()).with_graceful_shutdown(async {
+    /// # async fn serve(listener: tokio::net::TcpListener, service: forge_remote::Service) -> Result<()> {
+    /// axum::serve(listener, service.router()).with_graceful_shutdown(async {
     ///     let _ = tokio::signal::ctrl_c().await;
     /// }).await?;
-    /// built.shutdown().await;
+    /// service.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```

@@ -51,11 +51,11 @@ impl Service {
     /// Returns the routes as an axum router, to nest into another or to call in tests. Every call of a
     /// handler is verified; [`App::routes`](crate::App::routes), `/healthz` and `/readyz` are not.
     ///
-    /// Keys are fetched when requests need them; [`Jwks::keep_fresh`](crate::fit::Jwks::keep_fresh) fetches them ahead. Call
-    /// [`start_background`](Self::start_background) to run background tasks, and
-    /// [`shutdown`](Self::shutdown) at the end to write tokens that are not stored yet. The log has a
-    /// warning if requests are served without the app's tasks, and an error if the app is dropped with
-    /// unwritten tokens. The store's callbacks (such as [`Tokens::on_removed`]) start automatically.
+    /// Keys are fetched when requests need them; [`Jwks::keep_fresh`](crate::fit::Jwks::keep_fresh) fetches them ahead.
+    /// Call [`start_background`](Self::start_background) to run background tasks, and [`shutdown`](Self::shutdown) at
+    /// the end to write tokens that are not stored yet. The log has a warning if requests are served without the app's
+    /// tasks, and an error if the app is dropped with unwritten tokens. The store's callbacks (such as
+    /// [`Tokens::on_removed`]) start automatically.
     ///
     /// ```
     /// use forge_remote::axum::Router;
@@ -98,7 +98,7 @@ impl Service {
     /// server serves the [`router`](Self::router); `serve` starts them automatically.
     ///
     /// They run once for all clones of the service, and are cancelled when the returned handle is
-    /// dropped. Stop them with [`BackgroundTasks::stop`] before [`Tokens::flush`].
+    /// dropped. Stop them with [`BackgroundTasks::stop`] before [`shutdown`](Self::shutdown).
     pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.0.background.start()
     }
