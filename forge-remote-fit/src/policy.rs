@@ -165,7 +165,7 @@ pub struct EndpointTarget {
 
 impl EndpointTarget {
     /// Creates the target of an endpoint with this key, the type of the module that points at it, and
-    /// its callers. It accepts its own key only, and every page if pages may call it.
+    /// its callers. It accepts only FITs that name this key, and every page if pages may call it.
     pub fn new(
         endpoint: impl Into<String>,
         module_type: &'static str,

@@ -36,7 +36,7 @@ const MAX_LOGGED_CHARS: usize = 64;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeyRing {
-    /// The set for every FIT that chooses no other.
+    /// The set for every FIT that names no other cloud.
     pub commercial: Jwks,
     /// The set for FITs of Atlassian's staging cloud, where that is accepted.
     pub staging: Option<Jwks>,
@@ -108,7 +108,7 @@ impl Verifier {
     }
 
     /// Creates a verifier for the FITs of several apps, such as the variants of one app behind one
-    /// backend. A FIT must be issued for exactly one of them, and [`Claims::app_id`] returns it.
+    /// backend. A FIT must be issued for exactly one of them, and [`Claims::app_id`] returns that one.
     /// Without any id, every FIT is rejected.
     pub fn for_apps(
         app_ids: impl IntoIterator<Item = AppId>,
@@ -298,7 +298,7 @@ impl Verifier {
         }
     }
 
-    /// Ties the FIT to the endpoint it came to: a FIT itself names no path.
+    /// Checks that the FIT is for the endpoint that it was sent to: a FIT itself names no path.
     fn bind(&self, claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
         let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
         let may_have_user = match target.caller {
@@ -392,7 +392,7 @@ fn accepts_type(
     }
 }
 
-/// Checks that the page may call the handler, where that names its pages.
+/// Checks that the page may call the handler, if the handler names its pages.
 fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
     let is_open = target.pages.is_empty() || target.caller != AllowedCaller::Page;
     if is_open || Provenance::of(claims, target) != Provenance::Page {

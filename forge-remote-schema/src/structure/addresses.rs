@@ -2,7 +2,7 @@
 //!
 //! The rules are those of `permissions-validator.js` of npm @forge/manifest 13.7.0.
 
-/// The address that stands for every other.
+/// The address that allows every address.
 pub const ANY_ADDRESS: &str = "*";
 
 /// Schemes that a page must not open.
@@ -26,8 +26,8 @@ const SCRIPT_SOURCES: &[&str] = &["unsafe-eval", "unsafe-hashes", "unsafe-inline
 /// The hashes of `content.scripts`: their starts, and the characters that follow.
 const HASHES: &[(&str, usize)] = &[("sha256-", 44), ("sha384-", 64), ("sha512-", 88)];
 
-/// Returns whether an address may be listed in `permissions.external`: a host, a URL with `https` or `wss`, or a
-/// URL with a scheme of the app's own.
+/// Returns whether an address may be listed in `permissions.external`: a host, a URL with `https` or `wss`, or a URL
+/// with a custom scheme.
 pub(super) fn is_address(text: &str) -> bool {
     if text == ANY_ADDRESS || has_own_scheme(text) {
         return true;

@@ -1,10 +1,10 @@
 //! The structure of a manifest: the properties and values that Atlassian's validation accepts, in the
 //! parts that a remote depends on.
 //!
-//! The tables restate the schema of npm @forge/manifest 13.7.0 in this crate's notation. They are
-//! stricter than Atlassian's schema in two places: an endpoint's item and its `auth` have no further
-//! properties, because a misspelled one has no effect. They leave out what another rule reports: the
-//! length of keys, an empty list of events.
+//! The tables restate the schema of npm @forge/manifest 13.7.0 in this crate's notation. They are stricter than
+//! Atlassian's schema in two places: an endpoint's item and its `auth` have no further properties, because a misspelled
+//! one has no effect. Mistakes that another rule reports, such as the length of keys and an empty list of events, are
+//! left out.
 
 mod addresses;
 mod document;

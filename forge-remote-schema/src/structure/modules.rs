@@ -39,7 +39,7 @@ pub fn module(module_type: &str) -> Option<&'static MappingShape> {
     }
 }
 
-/// Returns the properties that every module of a page's type must have, besides its key.
+/// Returns the properties that every module of this page type must have, in addition to its key.
 pub fn required_of_page(module_type: &str) -> &'static [&'static str] {
     let row = PAGE_PROPERTIES
         .iter()

@@ -21,7 +21,7 @@ pub enum Shape {
     Mapping(&'static MappingShape),
     /// A mapping whose author chooses the names.
     Names(NamesShape),
-    /// Alternative shapes; the one with the value's type applies, and of several mappings the first whose required
+    /// Alternative shapes. The one of the value's type applies; if several are mappings, the first one whose required
     /// properties the value has.
     Either(&'static [Shape]),
 }
@@ -113,7 +113,7 @@ pub struct MappingShape {
     pub properties: &'static [Property],
     /// Whether further properties are accepted.
     pub open: bool,
-    /// Groups of properties, of each of which a mapping has exactly one.
+    /// Groups of properties. A mapping has exactly one property of each group.
     pub exactly_one: &'static [&'static [&'static str]],
     /// Properties of which a mapping has at least one; empty for no such rule.
     pub at_least_one: &'static [&'static str],

@@ -9,8 +9,8 @@ use super::hosts::{self, InvalidHost};
 /// Atlassian provides its key set and URLs when the app is onboarded to the cloud.
 ///
 /// An installation's token is sent only to the hosts of its cloud: the hosts configured here and with
-/// [`AtlassianClient::allow_host`](super::AtlassianClient::allow_host). The cloud is identified by the
-/// `icLabel` of the verified token, which is also stored for work in the background.
+/// [`AtlassianClient::allow_host`](super::AtlassianClient::allow_host). The cloud is identified by the `icLabel` of the
+/// verified FIT; the label is also stored, for work in the background.
 ///
 /// ```
 /// use forge_remote::client::IsolatedCloud;

@@ -54,7 +54,7 @@ impl AtlassianClient {
 /// #[endpoint(auth = system)]
 /// async fn choose(call: Invocation, token: SystemToken, Json(event): Json<String>) -> Result<Json<String>> {
 ///     let modules = call.dynamic_modules(&token);
-///     let trigger = json!({ "events": [event], "endpoint": "follow" });
+///     let trigger = json!({ "events": [event], "endpoint": "update-copy" });
 ///     let module = modules.register("trigger", &trigger).await?;
 ///     Ok(Json(module.key))
 /// }

@@ -37,10 +37,10 @@ impl ProductApi {
     /// Returns a token to act as a user who is not in session, for background work on Jira and
     /// Confluence.
     ///
-    /// The app's token is exchanged for a user token, which is cached per installation, product and
-    /// user until it expires. Concurrent callers share one exchange. A system token from a page's
-    /// call must be proven first (see [`SystemToken`]). The token is exchanged again after a 401, if
-    /// it is older than a minute, and after [`forget`](Self::forget).
+    /// The app's token is exchanged for a user token, which is cached per installation, product and user until it
+    /// expires. Concurrent callers share one exchange. A system token from a page's call must be proven first (see
+    /// [`SystemToken`]). A new exchange follows after a 401, if the user's token is older than a minute, and after
+    /// [`forget`](Self::forget).
     ///
     /// The manifest must list the scopes with `allowImpersonation: true`:
     /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) does that. Service accounts cannot be

@@ -104,9 +104,9 @@ pub(crate) mod sealed {
 
 /// The id and URLs of an installation, for example from your own database.
 ///
-/// Base URLs are checked like those of a call: tokens are sent only to Atlassian's hosts. The cloud id
-/// in a URL must be a site of the token's installation, if Forge names those sites. Otherwise a call
-/// fails with [`ClientError::WrongToken`](super::ClientError::WrongToken).
+/// Base URLs are checked like those of a call: tokens are sent only to Atlassian's hosts. The cloud id in a URL must be
+/// that of a site of the token's installation, if Forge has named its sites. Otherwise a call fails with
+/// [`ClientError::WrongToken`](super::ClientError::WrongToken).
 ///
 /// ```
 /// use forge_remote::client::{InstallationUrls, AtlassianClient};

@@ -59,15 +59,15 @@
 //!
 //! - Base URLs: Forge supplies one for each installation and product. GraphQL and storage use the
 //!   installation's cloud: [`IsolatedCloud`].
-//! - Token scope: a token is used only for its own installation, and an impersonated user's token only
-//!   for its product. A token from a page's call is verified first where the token alone identifies the
-//!   installation: [`SystemToken`](crate::SystemToken#on-a-pages-call).
+//! - Token scope: a token is used only for its own installation, and an impersonated user's token only for its product.
+//!   A token from a page's call is proven before it is sent to an API that identifies the installation only by the
+//!   token: [`SystemToken`](crate::SystemToken#on-a-pages-call).
 //! - Token destinations: tokens are sent only to Atlassian's hosts, over https; see
 //!   [`AtlassianClient::allow_host`]. Any other base URL is rejected before anything is sent, and
 //!   redirects never receive a token.
 //! - Paths: variable parts are encoded ([`Path`]). A path built with `format!` does not compile.
-//! - Timeouts and retries: every call has a timeout ([`AtlassianClient::timeout`]), and calls that may
-//!   be repeated are retried after 429 and 503 ([`RetryPolicy`]).
+//! - Timeouts and retries: every call has a timeout ([`AtlassianClient::timeout`]), and calls that may be repeated are
+//!   retried after 429, 502, 503 and 504, and without a response ([`RetryPolicy`]).
 //! - Errors: they name the scope, the rate limit and the trace id ([`ClientError`]).
 //! - Pagination: a stream of items that never skips any ([`PageStream`]). A long listing can outlive
 //!   its token: [`ProductApi::as_app_renewing`].

@@ -382,7 +382,7 @@ impl Request {
 
     /// Returns a stream of the items of a bare list (`/rest/api/3/users/search`).
     ///
-    /// It increases `startAt` until an empty page, because a bare list does not show whether there
+    /// The stream increases `startAt` until an empty page, because a bare list does not show whether there
     /// are more items. If the API ignores `startAt` and returns the whole list (`/rest/api/3/field`),
     /// use [`fetch`](Self::fetch).
     ///

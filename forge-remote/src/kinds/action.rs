@@ -204,7 +204,7 @@ pub struct ActionRequest<T = Rest> {
     pub inputs: T,
     /// The context of the call.
     pub context: ActionContext,
-    /// All other members. If `T` is a map, it contains them too.
+    /// All other members. If `T` is a map, `inputs` contains them too.
     pub rest: Rest,
 }
 

@@ -36,7 +36,7 @@ payload!(AgentRequest {
 });
 
 impl AgentRequest {
-    /// Returns the method in the spelling with a slash.
+    /// Returns the method in the spelling with a slash, such as `message/send`.
     ///
     /// Atlassian's documentation uses both this spelling and the one of its headings
     /// (`SendMessage`).

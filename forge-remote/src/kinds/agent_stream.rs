@@ -74,7 +74,7 @@ impl fmt::Debug for AgentStream {
 }
 
 impl AgentStream {
-    /// Creates a response from a stream of updates. It is dropped when Jira closes the connection.
+    /// Creates a response from a stream of updates, which is dropped when Jira closes the connection.
     pub fn new(
         call: &AgentRequest,
         updates: impl Stream<Item = AgentUpdate> + Send + 'static,
@@ -85,7 +85,7 @@ impl AgentStream {
         }
     }
 
-    /// Creates a response with a sender for its updates. It ends when the last sender is dropped.
+    /// Creates a response with a sender for its updates. The response ends when the last sender is dropped.
     pub fn channel(call: &AgentRequest) -> (AgentStreamSender, Self) {
         let (sender, mut receiver) = mpsc::channel(MAX_QUEUED);
         let updates = stream::poll_fn(move |context| receiver.poll_recv(context));
@@ -132,7 +132,8 @@ pub enum AgentUpdate {
     ArtifactUpdate(Json),
     /// A `Message`, if there is no task: `role`, `parts`.
     Message(Json),
-    /// A complete `result`, for other parts of the protocol: version 0.3 does not wrap results in a name.
+    /// A complete `result`, for other parts of the protocol, and for version 0.3, which does not wrap results in a
+    /// name.
     Other(Json),
     /// An error, which ends the stream.
     Error(AgentError),

@@ -17,10 +17,10 @@ use crate::registry::{Kind, Module, SampleCall};
 /// assumed that the body is the same as for functions; Forge's timeout is unknown, so respond
 /// quickly.
 ///
-/// To have an event retried later, return an error. A response other than 2xx is the only known way
-/// for a remote. It is documented for events; for queues, only failing functions are documented to be
-/// retried, with backoff, for 24 hours. A function's `{"_retry": true, …}` probably counts as a success
-/// if a remote returns it with 200.
+/// To have an event retried later, return an error: a response other than 2xx is the only known way for a remote.
+/// Atlassian documents it for product events. For queues it documents only that the event of a failing function is
+/// retried, with backoff, for 24 hours. If a remote returns a function's `{"_retry": true, …}` with 200, it probably
+/// counts as a success.
 ///
 /// Events are delivered at least once: `event_id` identifies duplicates, and
 /// [`RetryContext`](crate::RetryContext) detects retries and has the remaining time.

@@ -146,17 +146,17 @@ pub struct ResidencyStatus {
 }
 
 impl ResidencyStatus {
-    /// All data is copied; Atlassian may commit the move.
+    /// Creates the status of a move whose data is copied: Atlassian may commit it.
     pub fn ready() -> Self {
         Self::of("ready-to-commit")
     }
 
-    /// The move is in progress.
+    /// Creates the status of a move that is in progress.
     pub fn in_progress() -> Self {
         Self::of("in-progress")
     }
 
-    /// The move has failed.
+    /// Creates the status of a move that has failed.
     pub fn failed(failure: ResidencyFailure) -> Self {
         Self {
             error_response_code: Some(failure.0),

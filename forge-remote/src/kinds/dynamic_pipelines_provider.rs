@@ -68,7 +68,7 @@ impl Kind for DynamicPipelinesProvider {
 
 /// The payload of a dynamic pipelines provider: a pipeline in preparation.
 ///
-/// For the trigger `definitions`, it requests the list of pipelines. The names are Bitbucket's. A field
+/// With the trigger `definitions`, Bitbucket requests the list of pipelines. The fields' names are Bitbucket's. A field
 /// with a value of an undocumented shape counts as missing.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -234,7 +234,7 @@ pub enum PipelinesResponse {
 impl PipelinesResponse {
     /// Creates a response with a configuration.
     ///
-    /// `null`, the value in a call without a configuration, becomes an empty one.
+    /// `null`, which a call without a configuration has, becomes an empty configuration.
     pub fn of(pipelines_configuration: Value) -> Self {
         let pipelines_configuration = match pipelines_configuration {
             Value::Null => Value::Object(Rest::new()),

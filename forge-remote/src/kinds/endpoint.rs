@@ -9,16 +9,16 @@ use crate::registry::{Kind, SampleCall};
 
 /// The options of `#[endpoint]`.
 ///
-/// Calls by `invokeRemote` pass through Forge, with the tokens that `auth` requests. Calls by
-/// `requestRemote` come directly from the user's browser, with a Forge Invocation Token and never with
-/// OAuth tokens: a handler for both takes `Option<UserToken>`. A CORS preflight is accepted from any
-/// origin, because the call itself needs a token; Atlassian does not document any requirement for it.
+/// Calls by `invokeRemote` pass through Forge, with the tokens that `auth` requests. Calls by `requestRemote` come
+/// directly from the user's browser, with a Forge Invocation Token and never with OAuth tokens: a handler for both
+/// takes `Option<UserToken>`. A CORS preflight is accepted from any origin, because the call itself needs a FIT;
+/// Atlassian documents no requirement for preflights.
 ///
 /// The module that names the endpoint (`resolver.endpoint`) is a hand-written UI module. It does not
 /// restrict callers: every page of the app can call every `#[endpoint]`, so an administrators' page
 /// does not protect a handler. `pages` restricts a handler to the pages with these module keys; calls
 /// from other pages get a 403 and are logged. Forge generates the keys of dynamic modules, so these
-/// cannot be listed. Calls of the app's own functions are not restricted.
+/// cannot be listed. Calls by the app's own functions are not restricted.
 ///
 /// ```
 /// use forge_remote::prelude::*;

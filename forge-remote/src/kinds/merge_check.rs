@@ -81,8 +81,8 @@ pub struct MergeCheckRequest {
     pub repository: UuidRef,
     /// The pull request.
     pub pullrequest: PullRequest,
-    /// The trigger of the check. One of Atlassian's examples has a wrong trigger, so check
-    /// `merge_properties` instead.
+    /// The trigger of the check. One of Atlassian's examples has a wrong trigger, so
+    /// recognise a merge by `merge_properties`.
     pub trigger: MergeTrigger,
     /// The properties of the merge; set only for `on-merge`.
     pub merge_properties: Option<MergeProperties>,

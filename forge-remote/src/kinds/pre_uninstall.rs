@@ -1,4 +1,4 @@
-//! `preUninstall`: Forge calls before the app is uninstalled, and waits for the response.
+//! `preUninstall`: a call before the app is uninstalled. Forge waits for the response.
 
 use std::time::Duration;
 

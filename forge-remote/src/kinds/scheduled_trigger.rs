@@ -1,4 +1,4 @@
-//! `scheduledTrigger`: Forge calls once per interval and installation, or the app's clock by a cron
+//! `scheduledTrigger`: calls by Forge, once per interval and installation, or by the app's clock, by a cron
 //! expression.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct ScheduledTrigger {
     pub cron: Option<&'static str>,
     /// The time zone of `cron`, by its name in the IANA database (default: `UTC`).
     pub tz: Option<&'static str>,
-    /// The time over which installations are spread, from `1s` to `12h` (default: none).
+    /// The time over which the runs of the installations are spread, from `1s` to `12h` (default: none).
     pub jitter: Option<&'static str>,
     /// How late an occurrence of `cron` may start, from `0s` to `12h` (default: `1h`).
     pub catch_up: Option<&'static str>,
@@ -60,7 +60,7 @@ impl ScheduledTrigger {
     }
 }
 
-/// The interval of a scheduled trigger. Forge has only these four; `cron` has others.
+/// The interval of a scheduled trigger. Forge has only these four; for other times, use `cron`.
 ///
 /// The first call comes about 5 minutes after `forge deploy`; a change to any scheduled trigger
 /// resets all of them.

@@ -13,7 +13,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// The options of `#[security_info_provider]`: one function of the provider.
 ///
 /// Set `name` and `home_url` at one of the functions. Set the same `key` at all of them, or none.
-/// Forge requires the first three functions.
+/// Forge requires `fetchWorkspaces`, `fetchContainers` and `searchContainers`.
 ///
 /// ```
 /// use forge_remote::kinds::{SecurityResponse, SecurityRequest, Workspace};

@@ -28,10 +28,10 @@ use crate::registry::{Kind, Module, SampleCall};
 /// makes Forge require an HMAC with a shared secret; the option is in the manifest's schema, but not
 /// documented.
 ///
-/// The [`SystemToken`](crate::SystemToken) of such a call may be forged, because Forge may forward the
-/// caller's headers. So it is never [stored](crate::token). If the app stores tokens, the handler gets the
-/// stored one. Otherwise the token is [proven](crate::SystemToken#on-a-pages-call) before it is used where it
-/// alone identifies the installation.
+/// The [`SystemToken`](crate::SystemToken) of such a call may be forged, because Forge may forward the caller's
+/// headers. So it is never [stored](crate::token). If the app stores tokens, the handler gets the stored one. Otherwise
+/// the token is [proven](crate::SystemToken#on-a-pages-call) before it is sent to an API that identifies the
+/// installation only by the token.
 ///
 /// It is not documented whether a remote receives the request itself or Forge's description of it:
 /// [`WebTriggerRequest`] accepts both. In the first case, the request has the caller's method and
@@ -222,7 +222,7 @@ impl StaticOutput {
 
 /// The request to the URL, and an extractor for a handler's last argument.
 ///
-/// All of it may be forged by the caller, in either form.
+/// The URL's caller may have forged any part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebTriggerRequest {

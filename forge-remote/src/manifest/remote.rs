@@ -42,8 +42,8 @@ impl Remote {
     /// Sets the base URL that Forge calls: `https://`, a host, and a path if you need one, without a
     /// trailing slash. Forge appends an endpoint's path to it.
     ///
-    /// With a path, such as an API gateway's stage, the remote's handlers are served at their own path
-    /// and beneath the URL's, so the gateway may or may not strip the prefix.
+    /// With a path, such as an API gateway's stage, the remote's handlers are served at their own path and below the
+    /// URL's path, so it does not matter whether the gateway removes the prefix.
     ///
     /// Default: the manifest's `baseUrl` is preserved, for example a `${VARIABLE}`.
     #[must_use]
@@ -72,7 +72,7 @@ impl Remote {
         self
     }
 
-    /// Sets what the remote is used for. Functions can call it only with
+    /// Sets the uses of the remote. Functions can call it only with
     /// [`Compute`](RemoteOperation::Compute).
     ///
     /// ```
