@@ -528,3 +528,24 @@ fn every_command_is_listed() {
         }
     }
 }
+
+/// A row of the benchmarks' figures that is marked as missed has a row with the reason, in the same order.
+#[test]
+fn every_missed_target_has_its_reason() {
+    let page = fs::read_to_string(crate::repository().join("tests/bench/README.md"));
+    let page = page.expect("the benchmarks");
+    let between = |from: &str, to: &str| {
+        let (_, rest) = page.split_once(from).expect(from);
+        let (section, _) = rest.split_once(to).expect(to);
+        let rows = section.lines().filter(|line| line.starts_with("| "));
+        let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim));
+        cells.map(Iterator::collect).collect::<Vec<Vec<&str>>>()
+    };
+    let figures = between("## Figures", "### Missed targets");
+    let missed = figures.iter().filter(|row| row[2].contains(": missed"));
+    let missed: Vec<&str> = missed.map(|row| row[0]).collect();
+    let reasons = between("### Missed targets", "\n## ");
+    let reasons = reasons.iter().skip(2);
+    let explained: Vec<&str> = reasons.map(|row| row[0]).collect();
+    assert_eq!(explained, missed, "the rows below \"Missed targets\"");
+}
