@@ -20,8 +20,8 @@
 //!   workspace, or if the sources may have handlers that it does not see.
 //! - It does not compare tokens, scopes, and options other than texts.
 //!
-//! Handlers that the framework adds (`App::keep_tokens_fresh`, the clock of `cron`) are included. It never fails a build: a
-//! file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
+//! Handlers that the framework adds (`App::keep_tokens_fresh`, the clock of `cron`) are included. It never fails a
+//! build: a file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
 //! everything.
 
 mod lock;
@@ -41,8 +41,8 @@ const MAX_WARNINGS: usize = 10;
 /// package's `src`, at most ten. Outside of a build script it does nothing.
 ///
 /// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is resolved
-/// in the package, and then in each of its parent directories, such as the workspace. If the file is in none of them, the
-/// function prints a warning. Files that cannot be read are skipped.
+/// in the package, and then in each of its parent directories, such as the workspace. If the file is in none of them,
+/// the function prints a warning. Files that cannot be read are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;

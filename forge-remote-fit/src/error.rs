@@ -162,8 +162,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     causes(error).map(|cause| format!(": {cause}")).collect()
 }
 
-/// Returns the texts of an error's causes, without a cause that the text above repeats: some libraries write it in the text
-/// of their error as well.
+/// Returns the texts of an error's causes, without a cause that the text above repeats: some libraries write it in the
+/// text of their error as well.
 pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
     let mut above = error.to_string();
     let mut cause = error.source();

@@ -69,7 +69,8 @@ pub(super) struct ClientSettings {
     pub(super) platform: String,
     /// The isolated clouds, by their labels.
     pub(super) clouds: BTreeMap<String, CloudUrls>,
-    /// Whether the app declares scopes for [`ProductApi::impersonate`](super::ProductApi::impersonate); unknown without an app.
+    /// Whether the app declares scopes for [`ProductApi::impersonate`](super::ProductApi::impersonate); unknown without
+    /// an app.
     pub(super) impersonates: Option<bool>,
     /// The scopes that the app's code declares; none without an app.
     pub(super) scopes: Arc<AppScopes>,

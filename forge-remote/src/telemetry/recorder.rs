@@ -115,7 +115,8 @@ pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
     gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
 }
 
-/// How many stored tokens expire soon; `None` if the store cannot be read. The last number would look like the present one.
+/// How many stored tokens expire soon; `None` if the store cannot be read. The last number would look like the present
+/// one.
 pub(crate) fn tokens_expiring(expiring: Option<u64>) {
     gauge(&table::TOKENS_EXPIRING, Vec::new()).set(expiring.map_or(f64::NAN, number));
 }

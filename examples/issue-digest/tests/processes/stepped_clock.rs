@@ -45,8 +45,8 @@ impl StepClock {
         std::fs::rename(new, &self.file).unwrap();
     }
 
-    /// Returns Atlassian's time, by which tokens are dated. It is never behind the process's clock: the tokens would have
-    /// expired.
+    /// Returns Atlassian's time, by which tokens are dated. It is never behind the process's clock: the tokens would
+    /// have expired.
     fn atlassians_time(&self) -> SystemTime {
         let lead = u64::try_from(self.lead).unwrap_or_default();
         SystemTime::now() + Duration::from_secs(lead)
@@ -82,8 +82,8 @@ impl StepClock {
     }
 }
 
-/// Two events run and others wait, one of them for its retry, when the clock is set. Each is done, and none waits for the
-/// hour.
+/// Two events run and others wait, one of them for its retry, when the clock is set. Each is done, and none waits for
+/// the hour.
 async fn stepped(from: i64, to: i64) {
     let fixture = Fixture::sqlite().await.with_work(300);
     let Some(mut clock) = StepClock::new(&fixture, from) else {
@@ -144,8 +144,9 @@ async fn a_clock_that_is_set_back_while_nothing_runs_delays_nothing() {
     app.stop().await;
 }
 
-/// Two machines share a PostgreSQL, and the clock of one is 3 seconds ahead, as it may be. Then it is set an hour ahead: the
-/// machine accepts, and runs nothing. The other one runs its jobs and its retries, without waiting for an hour.
+/// Two machines share a PostgreSQL, and the clock of one is 3 seconds ahead, as it may be. Then it is set an hour
+/// ahead: the machine accepts, and runs nothing. The other one runs its jobs and its retries, without waiting for an
+/// hour.
 #[tokio::test]
 async fn a_machine_whose_clock_is_an_hour_ahead_delays_nothing_of_another() {
     let Some(fixture) = Fixture::postgres().await else {
