@@ -6,7 +6,7 @@ use serde_yaml::Value;
 
 use super::builder::App;
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::manifest::{Remote, Variables, base_path, read_value};
+use crate::manifest::{Remote, Variables, base_path};
 use crate::registry::{Handler, RouteScope};
 
 /// The rules of this file.
@@ -27,9 +27,11 @@ pub(crate) struct BasePaths {
 }
 
 impl App {
-    /// Returns the paths of the base URLs in the code and in the manifest's file.
+    /// Returns the paths of the base URLs in the code and in the manifest's file. A file that cannot be read is a problem
+    /// of the launch.
     pub(crate) fn base_paths(&self) -> BasePaths {
-        self.base_paths_in(read_value(&self.settings().manifest).as_ref())
+        let manifest = self.settings().read_manifest().ok();
+        self.base_paths_in(manifest.as_ref().map(|file| file.value()))
     }
 
     /// Returns the paths of the base URLs in the code and in this manifest.

@@ -19,7 +19,7 @@ use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
 use crate::jobs::Guarantees;
-use crate::manifest::Remote;
+use crate::manifest::{ManifestReader, Remote};
 use crate::registry::{Location, Registry};
 use crate::token::Tokens;
 
@@ -60,6 +60,7 @@ pub struct App {
     pub(crate) atlassian: AtlassianClient,
     pub(crate) app_ids: Vec<String>,
     pub(crate) manifest: Option<PathBuf>,
+    pub(crate) manifest_reader: ManifestReader,
     pub(crate) bind: Option<String>,
     pub(crate) jwks_url: Option<String>,
     pub(crate) key_source: Option<Box<dyn KeySource>>,
@@ -115,6 +116,7 @@ impl App {
             atlassian: AtlassianClient::new(),
             app_ids: Vec::new(),
             manifest: None,
+            manifest_reader: ManifestReader::default(),
             bind: None,
             jwks_url: None,
             key_source: None,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use similar::TextDiff;
 
@@ -10,8 +11,8 @@ use super::builder::App;
 use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, in_parallel, render,
-    stale_keys, to_yaml,
+    DesiredManifest, Difference, Draft, ManifestError, ManifestFile, bindings, changes,
+    check_compared, compare, in_parallel, keys_left, render, stale_keys, to_yaml,
 };
 
 /// The code's side of the comparison, which outlives the app.
@@ -67,13 +68,14 @@ impl Comparison {
     }
 
     /// Reads the file.
-    pub(crate) fn read(&self) -> Result<ManifestFile, ManifestError> {
-        ManifestFile::read(&self.settings.manifest)
+    pub(crate) fn read(&self) -> Result<Arc<ManifestFile>, ManifestError> {
+        self.settings.read_manifest()
     }
 
     /// Reads the file, and compares it with the code.
     pub(crate) fn report(&self, color: bool) -> Result<ManifestReport, ManifestError> {
-        Ok(self.report_on(&self.read()?, color))
+        let file = self.read()?;
+        Ok(self.report_on(&file, color))
     }
 
     /// Compares the file with the code.
@@ -132,7 +134,12 @@ impl Comparison {
 
     /// Returns what `--check` reports.
     fn findings(&self, file: &ManifestFile) -> Vec<Diagnostic> {
-        let mut findings = check(file, &self.wanted, &self.allowed);
+        self.findings_of(file, &compare(file.value(), &self.wanted))
+    }
+
+    /// Returns the same, for a file whose differences from the code are known.
+    fn findings_of(&self, file: &ManifestFile, differences: &[Difference]) -> Vec<Diagnostic> {
+        let mut findings = check_compared(file, &self.wanted, &self.allowed, differences);
         // What would end the launch is a finding too.
         self.settings.add_app_id_finding(file, &mut findings);
         findings
@@ -160,58 +167,47 @@ impl Comparison {
         color: bool,
     ) -> Result<Updated, ManifestError> {
         let name = file.path().display();
-        let stale = stale_keys(file, &self.wanted);
-        if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
-            return Ok(Updated {
-                text: format!(
-                    "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
-                ),
-                end: UpdateEnd::Rejected,
-            });
-        }
         let prunes = !prune.is_empty();
+        if prunes {
+            let stale = stale_keys(file, &self.wanted);
+            if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
+                return Ok(Updated {
+                    text: format!(
+                        "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
+                    ),
+                    end: UpdateEnd::Rejected,
+                });
+            }
+        }
         let mut wanted = Cow::Borrowed(&self.wanted);
         if prunes {
             wanted.to_mut().removable.extend(prune);
         }
-        let merged = file.merge(&wanted, self.settings.new_manifest_id())?;
-        if let Some(merged) = &merged {
-            if prunes && let Some(text) = self.broken_by_prune(file, merged) {
-                let end = UpdateEnd::Rejected;
-                return Ok(Updated { text, end });
+        let report = match file.draft(&wanted, self.settings.new_manifest_id())? {
+            Some(draft) => {
+                if prunes && let Some(text) = self.broken_by_prune(file, &draft.confirmed()?) {
+                    let end = UpdateEnd::Rejected;
+                    return Ok(Updated { text, end });
+                }
+                self.write(file, &draft, &wanted, color)?
             }
-            file.write(merged.text())?;
-        }
-        let current = merged.as_ref().unwrap_or(file);
-        let left = stale_keys(current, &wanted);
-        let changed = || match &merged {
-            Some(merged) if file.exists() => {
-                format!("{name} is updated:\n{}", changes(file, merged, &wanted))
+            None => {
+                let differences = compare(file.value(), &wanted);
+                let mut report = self.report_after(file, false, &differences, color);
+                let end = if report.left.is_empty() && report.mistakes == 0 {
+                    "matches the code; nothing was written"
+                } else {
+                    "was not changed"
+                };
+                report.text.push_str(&format!("{name} {end}\n"));
+                report
             }
-            Some(merged) if merged.app_id().is_none() => format!(
-                "{name} is written, without `app.id`: `forge register` writes it before the first `forge deploy`\n"
-            ),
-            Some(_) => format!("{name} is written\n"),
-            None => String::new(),
         };
-        let found = || {
-            let mut findings = self.findings(current);
-            // An app that is not registered yet has no id.
-            findings.retain(|one| one.code != "no-app-id");
-            findings
-        };
-        let (findings, second) = in_parallel(found, changed);
-        let mistakes = errors(&findings).count().saturating_sub(left.len());
-        let mut text = String::new();
-        if merged.is_some() || !left.is_empty() || mistakes > 0 {
-            text.push_str(&render(current, &findings, color));
-        }
-        text.push_str(&second.unwrap_or_else(changed));
-        if merged.is_none() && left.is_empty() && mistakes == 0 {
-            text.push_str(&format!("{name} matches the code; nothing was written\n"));
-        } else if merged.is_none() {
-            text.push_str(&format!("{name} was not changed\n"));
-        }
+        let Report {
+            mut text,
+            left,
+            mistakes,
+        } = report;
         if mistakes > 0 {
             text.push_str(&format!(
                 "{name} has {} that only you can correct, in the file or in the code\n",
@@ -234,6 +230,76 @@ impl Comparison {
         let end = UpdateEnd::Incomplete;
         Ok(Updated { text, end })
     }
+
+    /// Returns what is left in a file after an update, of which these are the differences from the code.
+    fn report_after(
+        &self,
+        file: &ManifestFile,
+        is_new: bool,
+        differences: &[Difference],
+        color: bool,
+    ) -> Report {
+        let left = keys_left(differences);
+        let mut findings = self.findings_of(file, differences);
+        // An app that is not registered yet has no id.
+        findings.retain(|one| one.code != "no-app-id");
+        let mistakes = errors(&findings).count().saturating_sub(left.len());
+        let text = if is_new || !left.is_empty() || mistakes > 0 {
+            render(file, &findings, color)
+        } else {
+            String::new()
+        };
+        Report {
+            text,
+            left,
+            mistakes,
+        }
+    }
+
+    /// Writes a draft to the file.
+    fn write(
+        &self,
+        file: &ManifestFile,
+        draft: &Draft<'_>,
+        wanted: &DesiredManifest,
+        color: bool,
+    ) -> Result<Report, ManifestError> {
+        let name = file.path().display();
+        let report = || {
+            let merged = draft.read()?;
+            let differences = compare(merged.value(), wanted);
+            let mut report = self.report_after(&merged, true, &differences, color);
+            let changed = match (file.exists(), merged.app_id()) {
+                (true, _) => {
+                    let changes = changes(file, &merged, wanted, &differences);
+                    format!("{name} is updated:\n{changes}")
+                }
+                (false, None) => format!(
+                    "{name} is written, without `app.id`: `forge register` writes it before the first `forge deploy`\n"
+                ),
+                (false, Some(_)) => format!("{name} is written\n"),
+            };
+            report.text.push_str(&changed);
+            Ok(report)
+        };
+        // The report does not wait for the second parser. The file is replaced only after both have read the text.
+        let confirmed = || draft.confirm().and_then(|()| file.prepare(draft.text()));
+        let (report, prepared) = in_parallel(report, confirmed);
+        let report = report?;
+        prepared
+            .unwrap_or_else(|| Err(draft.guard()))?
+            .replace(file)?;
+        Ok(report)
+    }
+}
+
+/// What an update wrote, and left.
+struct Report {
+    text: String,
+    /// The keys of the entries without a handler.
+    left: Vec<String>,
+    /// The number of other errors.
+    mistakes: usize,
 }
 
 impl Comparison {

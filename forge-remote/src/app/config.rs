@@ -2,10 +2,11 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::builder::App;
 use crate::environment::variable;
-use crate::manifest::DesiredManifest;
+use crate::manifest::{DesiredManifest, ManifestError, ManifestFile, ManifestReader};
 
 /// The variable that names the manifest.
 pub(super) const MANIFEST: &str = "FORGE_REMOTE_MANIFEST";
@@ -19,6 +20,8 @@ pub(crate) struct AppSettings {
     pub(crate) manifest: PathBuf,
     /// Whether the environment names the manifest.
     pub(crate) is_manifest_named: bool,
+    /// The manifest that was read last. It is large, so what serves must not hold these settings.
+    manifest_reader: ManifestReader,
     pub(crate) bind: String,
     pub(crate) jwks_url: Option<String>,
 }
@@ -51,6 +54,7 @@ impl App {
             has_app_ids_of_environment,
             manifest,
             is_manifest_named,
+            manifest_reader: self.manifest_reader.clone(),
             bind,
             jwks_url,
         }
@@ -76,6 +80,11 @@ impl AppSettings {
     /// Returns whether the environment names a manifest that does not exist.
     pub(crate) fn lacks_named_manifest(&self) -> bool {
         self.is_manifest_named && !self.manifest.exists()
+    }
+
+    /// Reads the manifest. A file that does not exist counts as empty.
+    pub(crate) fn read_manifest(&self) -> Result<Arc<ManifestFile>, ManifestError> {
+        self.manifest_reader.read(&self.manifest)
     }
 
     /// Returns the id for a new manifest: the first configured one.

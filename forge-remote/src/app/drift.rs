@@ -1,46 +1,67 @@
-//! The check that the manifest agrees with the code before an app serves.
+//! The check that the manifest can be read, and agrees with the code, before an app serves.
 
 use super::builder::App;
-use super::config::MANIFEST;
-use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
+use super::config::{AppSettings, MANIFEST};
+use crate::diagnostic::{Diagnostic, Rule};
+#[cfg(feature = "cli")]
+use crate::diagnostic::{Position, Severity};
+#[cfg(feature = "cli")]
 use crate::manifest::{ManifestFile, check};
 
 /// The rules of this file.
+#[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
 
 const BAD_MANIFEST: Rule = Rule::launch(
     "bad-manifest",
     "The manifest cannot be read, or FORGE_REMOTE_MANIFEST names a file that does not exist, so it cannot be compared with \
-    the code. Correct the file, or the variable.",
+    the code, and the app's id and the paths of its base URLs are unknown. Correct the file, or the variable.",
 );
 
+#[cfg(feature = "cli")]
 const MANIFEST_DRIFT: Rule = Rule::launch(
     "manifest-drift",
     "The manifest and the code differ. Forge uses the deployed manifest, so handlers would not be called, or with \
     other paths or tokens. `manifest` shows the differences, `manifest --write` resolves them.",
 );
 
-/// Returns the problem that keeps the app from starting if its manifest differs from the code.
+/// Returns the problem that keeps the app from starting if its manifest cannot be read or, with the feature `cli`,
+/// differs from the code.
 pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
     let settings = app.settings();
-    if settings.lacks_named_manifest() {
-        let path = settings.manifest.display();
+    if let Some(problem) = missing_named_manifest(&settings) {
+        return Some(problem);
+    }
+    match settings.read_manifest() {
+        #[cfg(feature = "cli")]
+        Ok(file) if file.exists() => differences(app, &file),
+        Ok(_) => None,
+        Err(error) => Some(unreadable(error.to_string())),
+    }
+}
+
+/// Returns the problem that the environment names a manifest that does not exist.
+fn missing_named_manifest(settings: &AppSettings) -> Option<Diagnostic> {
+    let path = settings.manifest.display();
+    settings.lacks_named_manifest().then(|| {
         let message = format!("the manifest that {MANIFEST} names does not exist: {path}");
         let help = format!(
             "correct {MANIFEST}, or remove it: a file that is not named may be absent, if FORGE_REMOTE_APP_ID is set"
         );
-        return Some(Diagnostic::error(&BAD_MANIFEST, message, help));
-    }
-    let file = match ManifestFile::read(settings.manifest) {
-        Ok(file) if file.exists() => file,
-        Ok(_) => return None,
-        Err(error) => {
-            let help = "correct the file, or set another with FORGE_REMOTE_MANIFEST";
-            return Some(Diagnostic::error(&BAD_MANIFEST, error.to_string(), help));
-        }
-    };
+        Diagnostic::error(&BAD_MANIFEST, message, help)
+    })
+}
+
+/// Returns the problem of a manifest that cannot be read.
+pub(super) fn unreadable(message: String) -> Diagnostic {
+    let help = "correct the file, or set another with FORGE_REMOTE_MANIFEST";
+    Diagnostic::error(&BAD_MANIFEST, message, help)
+}
+
+#[cfg(feature = "cli")]
+fn differences(app: &App, file: &ManifestFile) -> Option<Diagnostic> {
     let wanted = app.desired_manifest();
-    let mut findings = check(&file, &wanted, &app.allowed);
+    let mut findings = check(file, &wanted, &app.allowed);
     let path = file.path().display();
     let line = |at: Position| format!("{path}:{}:{}", at.line, at.column);
     // Lint findings are only logged: an app that agrees with its deployed manifest starts.

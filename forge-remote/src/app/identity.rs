@@ -5,11 +5,12 @@
 use serde_yaml::Value;
 
 use super::config::{AppSettings, MANIFEST};
+use super::drift::unreadable;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::fit::{AppId, InvalidAppId};
 #[cfg(feature = "cli")]
 use crate::manifest::{ManifestFile, ManifestPath};
-use crate::manifest::{VariableError, Variables, read_value};
+use crate::manifest::{VariableError, Variables};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -32,6 +33,8 @@ const BAD_APP_ID: Rule = Rule::launch(
 pub(crate) enum AppIdError {
     #[error("the app's id is not set, so the audience of tokens cannot be checked")]
     Missing,
+    #[error("{0}")]
+    UnreadableManifest(String),
     #[error(transparent)]
     Invalid(#[from] InvalidAppId),
     #[error("the manifest's `app.id` is `{id}`, and {source}")]
@@ -44,6 +47,9 @@ impl AppIdError {
     /// Returns the problem that keeps the app from starting. The fix is where these settings come from.
     pub(crate) fn to_diagnostic(&self, settings: &AppSettings) -> Diagnostic {
         let message = self.to_string();
+        if let Self::UnreadableManifest(_) = self {
+            return unreadable(message);
+        }
         let manifest = settings.manifest.display();
         let has_configured = !settings.configured_app_ids.is_empty();
         let help = match self {
@@ -72,7 +78,7 @@ impl AppIdError {
                 "correct the argument of `App::app_id` or `App::app_ids`".to_owned()
             }
             Self::Invalid(_) => format!("correct `app.id` in {manifest}, or set FORGE_REMOTE_APP_ID"),
-            Self::Resolved { .. } => {
+            Self::Resolved { .. } | Self::UnreadableManifest(_) => {
                 "correct its variables in the environment, or their defaults, or set FORGE_REMOTE_APP_ID".to_owned()
             }
         };
@@ -90,8 +96,10 @@ impl AppSettings {
     pub(crate) fn app_ids(&self) -> Result<Vec<AppId>, AppIdError> {
         let mut ids = self.parsed_app_ids()?;
         if ids.is_empty() {
-            let manifest = read_value(&self.manifest).unwrap_or_default();
-            ids.push(manifest_app_id(&manifest)?);
+            let manifest = self.read_manifest();
+            let manifest =
+                manifest.map_err(|error| AppIdError::UnreadableManifest(error.to_string()))?;
+            ids.push(manifest_app_id(manifest.value())?);
         }
         Ok(ids)
     }

@@ -11,7 +11,7 @@ use super::builder::{App, NO_TOKENS};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
-use crate::registry::Requirement;
+use crate::registry::{Handler, Requirement};
 use crate::token::Tokens;
 
 /// The rules of this file.
@@ -74,15 +74,27 @@ impl App {
 
     /// Returns the same, for base paths that were read before: a large manifest takes long to read.
     pub(crate) fn declaration_problems_with(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
+        let mut problems = self.code_problems();
+        problems.extend(self.path_problems(base_paths));
+        problems
+    }
+
+    /// Returns the problems that do not depend on the manifest's file.
+    pub(crate) fn code_problems(&self) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
         self.check_foreign_endpoints(&mut problems);
         self.check_properties(&mut problems);
-        problems.extend(base_paths.problems(self.registry.handlers()));
-        problems.extend(self.own_route_problems(base_paths));
         problems.extend(self.fresh_token_problems());
         problems.extend(self.cron_problems());
+        problems
+    }
+
+    /// Returns the problems of the paths that handlers and routes are served at.
+    pub(crate) fn path_problems(&self, base_paths: &BasePaths) -> Vec<Diagnostic> {
+        let mut problems = base_paths.problems(self.registry.handlers());
+        problems.extend(self.own_route_problems(base_paths));
         problems
     }
 
@@ -90,7 +102,10 @@ impl App {
     fn check_properties(&self, problems: &mut Vec<Diagnostic>) {
         let mut paths = BTreeSet::new();
         let mut declared_at = Vec::new();
-        for handler in self.registry.handlers() {
+        let handlers = self.registry.handlers().iter();
+        let is_trigger =
+            |handler: &&Handler| handler.registration().kind.spec().module_type == "trigger";
+        for handler in handlers.filter(is_trigger) {
             for module in handler.registration().kind.modules(handler.names()) {
                 let item = Value::Mapping(module.item);
                 if included_paths(&item).next().is_some() {

@@ -9,7 +9,6 @@ mod comparison;
 mod config;
 mod connect;
 mod cron_clock;
-#[cfg(feature = "cli")]
 mod drift;
 mod durable;
 mod engine;
@@ -35,7 +34,6 @@ pub(crate) use base_paths::BasePaths;
 pub use builder::App;
 #[cfg(feature = "cli")]
 pub(crate) use comparison::{Comparison, ManifestReport, UpdateEnd, Updated};
-#[cfg(feature = "cli")]
 pub(crate) use drift::drift;
 #[cfg(feature = "dev")]
 pub(crate) use identity::AppIdError;

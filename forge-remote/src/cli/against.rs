@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -60,7 +61,7 @@ pub(super) fn run(app: &App, against: &str, format: Format) -> i32 {
 }
 
 struct VersionReport {
-    file: ManifestFile,
+    file: Arc<ManifestFile>,
     changes: Vec<VersionChange>,
     is_app_managed: bool,
     /// Whether the file differs from the code.
@@ -70,7 +71,7 @@ struct VersionReport {
 }
 
 fn compare(app: &App, path: &Path, against: &str) -> Result<VersionReport, AgainstError> {
-    let new = ManifestFile::read(path)?;
+    let new = app.settings().read_manifest()?;
     if !new.exists() {
         let path = path.to_owned();
         return Err(AgainstError::NoManifest { path });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -9,7 +10,7 @@ use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error, print
 use super::{adopt, against};
 use crate::app::{App, Comparison, LaunchError, ManifestReport, UpdateEnd, Updated};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{CheckError, ManifestError, ManifestFile, to_yaml};
+use crate::manifest::{CheckError, ManifestError, ManifestFile, in_parallel, to_yaml};
 
 pub(super) fn command() -> Command {
     Command::new("manifest")
@@ -84,10 +85,13 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     if options.get_flag("adopt") {
         return adopt::run(app);
     }
-    let comparison = app.comparison();
-    let file = comparison.read();
-    let manifest = file.as_ref().ok().map(ManifestFile::value);
-    let problems = app.declaration_problems_with(&app.base_paths_in(manifest));
+    let settings = app.settings();
+    let code = || (app.comparison(), app.code_problems());
+    let read = || settings.read_manifest();
+    let ((comparison, mut problems), file) = in_parallel(code, read);
+    let file = file.unwrap_or_else(read);
+    let manifest = file.as_ref().ok().map(|file| file.value());
+    problems.extend(app.path_problems(&app.base_paths_in(manifest)));
     if !problems.is_empty() {
         if options.get_flag("json") {
             print_json(&app.settings().manifest, false, &problems, None);
@@ -158,7 +162,7 @@ fn write(
 /// Prints the comparison and what keeps the app from starting, and returns whether there is no problem.
 fn show(
     comparison: &Comparison,
-    file: Result<ManifestFile, ManifestError>,
+    file: Result<Arc<ManifestFile>, ManifestError>,
     json: bool,
     setup: Vec<Diagnostic>,
 ) -> Result<bool, ManifestError> {

@@ -8,16 +8,17 @@ use super::emit;
 use super::file::ManifestFile;
 use super::items::key;
 use super::ownership::stale_items;
+use super::path::Step;
 use super::versions::{VersionLevel, is_app_managed, version_changes};
 
 /// Returns one line for each part that an update adds, changes or removes, and the version that deploying it
-/// creates.
+/// creates. `left` are the differences after it.
 pub(crate) fn changes(
     before: &ManifestFile,
     after: &ManifestFile,
     wanted: &DesiredManifest,
+    left: &[Difference],
 ) -> String {
-    let left = compare(after.value(), wanted);
     let mut lines = String::new();
     let differences = compare(before.value(), wanted);
     for one in differences.iter().filter(|one| !left.contains(one)) {
@@ -67,6 +68,20 @@ pub(crate) fn stale_keys(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<S
         .into_iter()
         .filter_map(|stale| key(stale.item).map(str::to_owned))
         .collect()
+}
+
+/// Returns the keys of the items that call this app's remotes and that the code does not declare, of a manifest's
+/// differences.
+pub(crate) fn keys_left(differences: &[Difference]) -> Vec<String> {
+    let stale = differences
+        .iter()
+        .filter(|one| matches!(one.mismatch, Mismatch::Stale { .. }));
+    let keys = stale.filter_map(|one| match one.path.steps().last() {
+        // An item without a key cannot be named.
+        Some(Step::Item(key)) if !key.is_empty() => Some(key.clone()),
+        _ => None,
+    });
+    keys.collect()
 }
 
 fn is_scope(difference: &Difference) -> bool {

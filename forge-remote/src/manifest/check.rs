@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::compare;
+use super::compare::{Difference, compare};
 use super::desired::DesiredManifest;
 use super::file::ManifestFile;
 use super::{differences, lint, versions};
@@ -28,6 +28,16 @@ pub fn check(
     wanted: &DesiredManifest,
     allowed: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
+    check_compared(file, wanted, allowed, &compare(file.value(), wanted))
+}
+
+/// Checks a manifest whose differences from the code are known.
+pub(crate) fn check_compared(
+    file: &ManifestFile,
+    wanted: &DesiredManifest,
+    allowed: &BTreeSet<String>,
+    compared: &[Difference],
+) -> Vec<Diagnostic> {
     let filled = file.with_defaults();
     let mut findings = lint::lint(file, wanted);
     let comments = allowed_in_file(file.text());
@@ -39,11 +49,8 @@ pub fn check(
         })
     };
     findings.retain(|one| !allowed.contains(one.code) && !has_comment(one));
-    findings.extend(
-        compare(file.value(), wanted)
-            .iter()
-            .map(|one| differences::diagnostic(&filled, one)),
-    );
+    let compared = compared.iter();
+    findings.extend(compared.map(|one| differences::diagnostic(&filled, one)));
     findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.severity)));
     findings
 }

@@ -19,7 +19,7 @@ use crate::diagnostic::Location;
 
 /// One difference between the manifest and the code.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     /// The path in the manifest.
     pub(super) path: ManifestPath,
     /// The kind of the difference, with the values.
@@ -85,7 +85,7 @@ fn show(value: &Value) -> String {
 }
 
 /// Returns every difference between a manifest and the code.
-pub(super) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
+pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
     let filled = FilledManifest::new(manifest);
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::diagnostic::{Diagnostic, Position};
+#[cfg(feature = "cli")]
+use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Position;
 use crate::fit::InvalidAppId;
 
 /// The error of a manifest that cannot be read, compared or written. The file is unchanged.
@@ -65,6 +67,7 @@ pub enum ManifestError {
 
 /// Why the manifest does not agree with the code: the error of
 /// [`App::check_manifest`](crate::App::check_manifest).
+#[cfg(feature = "cli")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {

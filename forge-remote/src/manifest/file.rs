@@ -1,28 +1,20 @@
-//! The manifest file: reading, merging with the code, and writing it atomically.
+//! The manifest file: its text, its value, and the positions of its parts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
-use super::edit::{EditedText, Unsafe};
-use super::emit::to_yaml;
 use super::error::ManifestError;
-use super::parallel::in_parallel;
 use super::path::{ManifestPath, Step};
-use super::plan::Plan;
-use super::tree::{self, Node};
+use super::read::{parse_tree, read_text, without_mark};
+use super::tree::Node;
 use super::variables::{Variables, has_reference};
 use crate::diagnostic::Position;
-use crate::fit::AppId;
-
-const BOM: char = '\u{feff}';
 
 /// A manifest file: its path, its text and its value.
 #[derive(Clone, Debug)]
@@ -31,7 +23,7 @@ pub struct ManifestFile {
     /// `None` if the file does not exist.
     text: Option<String>,
     root: Option<Node>,
-    value: Value,
+    value: Arc<Value>,
     indices: OnceLock<Indices>,
 }
 
@@ -46,11 +38,8 @@ impl ManifestFile {
     /// The file cannot be read, or is not a valid manifest document.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         let path = path.into();
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(path, Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(path, None),
-            Err(source) => Err(ManifestError::Read { path, source }),
-        }
+        let text = read_text(&path)?;
+        Self::parse(path, text)
     }
 
     /// Parses a manifest's text; `None` for a file that does not exist.
@@ -68,13 +57,7 @@ impl ManifestFile {
     /// The text is not a valid manifest document.
     pub fn parse(path: impl Into<PathBuf>, text: Option<String>) -> Result<Self, ManifestError> {
         let path = path.into();
-        let body = text.as_deref().unwrap_or_default();
-        let body = body.strip_prefix(BOM).unwrap_or(body);
-        let root = tree::parse(body).map_err(|error| ManifestError::Yaml {
-            path: path.clone(),
-            at: error.at,
-            reason: error.reason,
-        })?;
+        let root = parse_tree(&path, text.as_deref().unwrap_or_default())?;
         let value = match root.as_ref().map(Node::to_value) {
             None | Some(Value::Null) => Value::Mapping(Mapping::new()),
             Some(value) => value,
@@ -83,7 +66,7 @@ impl ManifestFile {
             path,
             text,
             root,
-            value,
+            value: Arc::new(value),
             indices: OnceLock::new(),
         };
         file.check_shape()?;
@@ -177,7 +160,7 @@ impl ManifestFile {
         }
         let variables = Variables::of(&self.value);
         let mut file = self.clone();
-        file.value = variables.with_defaults(&self.value);
+        file.value = Arc::new(variables.with_defaults(&self.value));
         file.indices = OnceLock::new();
         if let Some(root) = &mut file.root {
             root.replace_texts(&|text| variables.with_default(text));
@@ -200,7 +183,7 @@ impl ManifestFile {
     /// assert!(file.to_json()["modules"].is_object());
     /// ```
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(&self.value).unwrap_or_default()
+        serde_json::to_value(&*self.value).unwrap_or_default()
     }
 
     /// Returns `app.id`.
@@ -323,7 +306,7 @@ impl ManifestFile {
 
     /// Returns the name of a section of modules at the root, if the code has modules of that type: a
     /// merge would add a second section.
-    fn misplaced_section(&self, wanted: &DesiredManifest) -> Option<&Node> {
+    pub(super) fn misplaced_section(&self, wanted: &DesiredManifest) -> Option<&Node> {
         let entries = self.root.as_ref().map(Node::entries).unwrap_or_default();
         let mut names = entries.iter().map(|entry| &entry.key);
         names.find(|name| {
@@ -334,8 +317,19 @@ impl ManifestFile {
     }
 
     /// Returns the text without its byte order mark.
-    fn body(&self) -> &str {
-        self.text().strip_prefix(BOM).unwrap_or(self.text())
+    pub(super) fn body(&self) -> &str {
+        without_mark(self.text())
+    }
+
+    /// Returns the file with another text, whose tree and value these are.
+    pub(super) fn with_text(&self, text: String, root: Option<Node>, value: Arc<Value>) -> Self {
+        Self {
+            path: self.path.clone(),
+            text: Some(text),
+            root,
+            value,
+            indices: OnceLock::new(),
+        }
     }
 
     /// Returns the text, updated to the code's declarations; every other byte is preserved.
@@ -355,159 +349,4 @@ impl ManifestFile {
         let merged = self.merge(wanted, app_id)?;
         Ok(merged.as_ref().unwrap_or(self).text().to_owned())
     }
-
-    /// Returns the file, updated to the code's declarations; `None` if it does not change.
-    pub(crate) fn merge(
-        &self,
-        wanted: &DesiredManifest,
-        app_id: Option<&str>,
-    ) -> Result<Option<Self>, ManifestError> {
-        if let Some(section) = self.misplaced_section(wanted) {
-            return Err(ManifestError::Misplaced {
-                path: self.path.clone(),
-                at: section.at,
-                section: section.scalar().unwrap_or_default().to_owned(),
-            });
-        }
-        let plan = Plan::new(&self.value, wanted).map_err(|taken| ManifestError::Taken {
-            path: self.path.clone(),
-            at: self.position(&taken.path),
-            key: taken.key,
-            place: taken.path.to_string(),
-        })?;
-        let mark = if self.text().starts_with(BOM) {
-            "\u{feff}"
-        } else {
-            ""
-        };
-        // A file with only comments counts as empty; the comments are preserved.
-        let new = match &self.root {
-            Some(root) if !root.is_null() => Mapping::new(),
-            _ => self.new_app(app_id)?,
-        };
-        let apply = |value: &Value| {
-            let mut document = new.clone();
-            document.extend(value.as_mapping().cloned().unwrap_or_default());
-            plan.apply_to_value(&mut document);
-            Value::Mapping(document)
-        };
-        if self.body().trim().is_empty() {
-            let text = format!("{mark}{}", to_yaml(&apply(&Value::Null)));
-            return Self::parse(&self.path, Some(text)).map(Some);
-        }
-        let expected = apply(&self.value);
-        if expected == self.value {
-            return Ok(None);
-        }
-
-        let EditedText {
-            text: edited,
-            mark: marked,
-        } = self.edited(&plan, new.clone())?;
-        let edited = edited.as_str();
-
-        // Two parsers, this one and serde's, must read the expected value from the new text.
-        let guard = || {
-            let path = self.path.clone();
-            match marked {
-                Some(at) => {
-                    let reason = "the change in this part, which has an anchor or an alias, would change another part too";
-                    let reason = reason.to_owned();
-                    ManifestError::Unsafe { path, at, reason }
-                }
-                None => ManifestError::Guard { path },
-            }
-        };
-        let (root, after) = parse_twice(edited);
-        let root = root.ok_or_else(guard)?;
-        if !root.as_ref().is_some_and(|root| root.has_value(&expected)) {
-            return Err(guard());
-        }
-        let after = after.ok_or_else(guard)?;
-        if after != expected {
-            // They may read a scalar differently: then serde's result must differ before the edit too.
-            let before: Value = serde_yaml::from_str(self.body()).map_err(|_| guard())?;
-            if after != apply(&before) {
-                return Err(guard());
-            }
-        }
-        Ok(Some(Self {
-            path: self.path.clone(),
-            text: Some(format!("{mark}{edited}")),
-            root,
-            value: expected,
-            indices: OnceLock::new(),
-        }))
-    }
-
-    /// Returns the text with a plan's changes, with the line ends that it had.
-    fn edited(&self, plan: &Plan<'_>, new: Mapping) -> Result<EditedText, ManifestError> {
-        let failure = |Unsafe { at, reason }| ManifestError::Unsafe {
-            path: self.path.clone(),
-            at,
-            reason,
-        };
-        let body = self.body();
-        if let Some(at) = lone_return(body) {
-            let reason = "a carriage return without a line feed is a line end only for YAML".into();
-            return Err(failure(Unsafe { at, reason }));
-        }
-        let root = self.root.as_ref();
-        if body.ends_with('\n') {
-            return plan.apply_to_text(body, root, new).map_err(failure);
-        }
-        let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
-        let ended = format!("{body}{line_end}");
-        let mut edited = plan.apply_to_text(&ended, root, new).map_err(failure)?;
-        if edited.text.ends_with(line_end) {
-            edited.text.truncate(edited.text.len() - line_end.len());
-        }
-        Ok(edited)
-    }
-
-    /// Returns the first section of a new file.
-    fn new_app(&self, app_id: Option<&str>) -> Result<Mapping, ManifestError> {
-        let parsed = app_id.map(str::parse::<AppId>).transpose();
-        let app_id = parsed.map_err(|source| ManifestError::BadAppId {
-            path: self.path.clone(),
-            source,
-        })?;
-        Ok(new_app(app_id.as_ref().map(AppId::as_str)))
-    }
-}
-
-/// Parses a text with this crate's parser and with serde's, each in its own thread; `None` where it
-/// is not valid.
-fn parse_twice(text: &str) -> (Option<Option<Node>>, Option<Value>) {
-    let own = || tree::parse(text).ok();
-    let (tree, value) = in_parallel(own, || serde_yaml::from_str(text).ok());
-    (tree, value.flatten())
-}
-
-/// Returns the position of the first carriage return without a line feed.
-fn lone_return(text: &str) -> Option<Position> {
-    let at = text
-        .match_indices('\r')
-        .map(|(at, _)| at)
-        .find(|at| !text[at + 1..].starts_with('\n'))?;
-    let before = &text[..at];
-    let start = before.rfind('\n').map_or(0, |end| end + 1);
-    Some(Position {
-        line: before.matches('\n').count() + 1,
-        column: before[start..].chars().count() + 1,
-    })
-}
-
-/// Returns a new manifest's `app`. Forge requires a runtime even without functions.
-fn new_app(app_id: Option<&str>) -> Mapping {
-    let mut runtime = Mapping::new();
-    runtime.insert("name".into(), "nodejs22.x".into());
-    let mut app = Mapping::new();
-    if let Some(app_id) = app_id {
-        app.insert("id".into(), app_id.into());
-    }
-    app.insert("runtime".into(), Value::Mapping(runtime));
-    let mut document = Mapping::new();
-    document.insert("app".into(), Value::Mapping(app));
-    document
 }

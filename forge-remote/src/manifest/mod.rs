@@ -1,7 +1,7 @@
 //! `manifest.yml`: the items that the code declares, the file, the differences between the two, and
 //! the lints. This module imports neither HTTP nor handlers.
 //!
-//! Without the feature `cli`, only the desired items are available.
+//! Without the feature `cli`, only the desired items and the value of the file are available.
 
 #[cfg(feature = "cli")]
 mod adopt;
@@ -20,12 +20,13 @@ mod desired;
 #[cfg(feature = "cli")]
 mod differences;
 #[cfg(feature = "cli")]
+mod draft;
+#[cfg(feature = "cli")]
 mod edit;
 #[cfg(feature = "cli")]
 mod emit;
 #[cfg(feature = "cli")]
 mod equivalent;
-#[cfg(feature = "cli")]
 mod error;
 #[cfg(feature = "cli")]
 mod file;
@@ -55,7 +56,6 @@ mod read;
 #[cfg(feature = "cli")]
 mod reconcile;
 mod remote;
-#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod tree;
 mod values;
@@ -78,13 +78,20 @@ pub(crate) use base_url::path as base_path;
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
 #[cfg(feature = "cli")]
-pub(crate) use changes::{changes, stale_keys};
+pub(crate) use changes::{changes, keys_left, stale_keys};
+#[cfg(feature = "cli")]
+pub(crate) use check::check_compared;
+#[cfg(feature = "cli")]
+pub(crate) use compare::{Difference, compare};
 pub(crate) use desired::TOKEN_SCOPES;
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
 #[cfg(feature = "cli")]
+pub(crate) use draft::Draft;
+#[cfg(feature = "cli")]
 pub use emit::to_yaml;
 #[cfg(feature = "cli")]
-pub use error::{CheckError, ManifestError};
+pub use error::CheckError;
+pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
 pub use owned::OwnedProperties;
@@ -93,7 +100,9 @@ pub(crate) use parallel::in_parallel;
 #[cfg(feature = "cli")]
 pub use path::ManifestPath;
 pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
-pub(crate) use read::read_value;
+#[cfg(not(feature = "cli"))]
+pub(crate) use read::ManifestFile;
+pub(crate) use read::ManifestReader;
 pub use remote::{Remote, RemoteOperation, RemoteRegion};
 pub(crate) use values::mapping;
 pub(crate) use variables::{VariableError, Variables};

@@ -1,6 +1,7 @@
 //! A manifest's text as a tree whose nodes know their positions, for edits that preserve the rest of
 //! the text and for messages with line and column.
 
+#[cfg(feature = "cli")]
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -293,6 +294,7 @@ impl NodeKind {
 
 impl Node {
     /// Replaces the texts that change. A replaced text is always a text, as in quotes.
+    #[cfg(feature = "cli")]
     pub(super) fn replace_texts(&mut self, new: &impl Fn(&str) -> Cow<'_, str>) {
         match &mut self.kind {
             NodeKind::Scalar { text, style } => {

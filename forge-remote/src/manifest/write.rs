@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::error::ManifestError;
 use super::file::ManifestFile;
 
@@ -19,6 +21,11 @@ impl ManifestFile {
     /// The file cannot be written, or another program has saved it since it was
     /// [read](Self::read) ([`ManifestError::Changed`]).
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
+        self.prepare(text)?.replace(self)
+    }
+
+    /// Writes the text into a new file in the same folder, which is removed if it does not replace the old one.
+    pub(crate) fn prepare(&self, text: &str) -> Result<Prepared, ManifestError> {
         let failed = |source| ManifestError::Write {
             path: self.path().to_owned(),
             source,
@@ -39,13 +46,9 @@ impl ManifestFile {
                 reason,
             )));
         }
-        let folder = target
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
         let mut new = tempfile::Builder::new()
             .prefix(".manifest.yml.")
-            .tempfile_in(folder)
+            .tempfile_in(folder_of(&target))
             .map_err(failed)?;
         new.write_all(text.as_bytes()).map_err(failed)?;
         match metadata {
@@ -59,10 +62,28 @@ impl ManifestFile {
             None => readable(new.as_file()).map_err(failed)?,
         }
         new.as_file().sync_all().map_err(failed)?;
-        let changed = || ManifestError::Changed {
-            path: self.path().to_owned(),
+        Ok(Prepared { new, target })
+    }
+}
+
+/// A manifest's new text, in a file beside it.
+pub(crate) struct Prepared {
+    new: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Prepared {
+    /// Replaces a manifest by this text, unless another program has saved it since it was read.
+    pub(crate) fn replace(self, file: &ManifestFile) -> Result<(), ManifestError> {
+        let Self { new, target } = self;
+        let failed = |source| ManifestError::Write {
+            path: file.path().to_owned(),
+            source,
         };
-        match self.exists().then(|| self.text()) {
+        let changed = || ManifestError::Changed {
+            path: file.path().to_owned(),
+        };
+        match file.exists().then(|| file.text()) {
             Some(text) => {
                 if fs::read(&target).ok().as_deref() != Some(text.as_bytes()) {
                     return Err(changed());
@@ -77,9 +98,15 @@ impl ManifestFile {
                     })?;
             }
         }
-        sync_folder(folder);
+        sync_folder(folder_of(&target));
         Ok(())
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 #[cfg(unix)]

@@ -15,7 +15,6 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::fit::AppId;
 use crate::jobs::{Guarantees, MemoryJobs};
-use crate::manifest::read_value;
 
 /// The rules of this file.
 pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS, &UNKNOWN_SAMPLE];
@@ -92,8 +91,11 @@ impl App {
 
     /// Returns the declarations that a local platform enforces.
     fn declared(&self) -> Declared {
-        let manifest = read_value(&self.settings().manifest);
-        let manifest = manifest.and_then(|value| serde_json::to_value(value).ok());
+        let manifest = self.settings().read_manifest().ok();
+        let manifest = manifest
+            .filter(|file| file.exists())
+            .map(|file| file.to_json());
+        let manifest = manifest.filter(|value| !value.is_null());
         Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
     }
 
@@ -124,7 +126,8 @@ impl App {
     /// Returns the ids of the apps; the default id if none was set.
     fn app_ids_or(&self, default: &str) -> Result<Vec<AppId>> {
         Ok(match self.settings().app_ids() {
-            Err(AppIdError::Missing) => vec![default.parse()?],
+            // `dev` serves while the manifest is edited, and reports one that cannot be read.
+            Err(AppIdError::Missing | AppIdError::UnreadableManifest(_)) => vec![default.parse()?],
             ids => ids?,
         })
     }

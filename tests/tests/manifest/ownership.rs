@@ -176,6 +176,21 @@ fn mistakes_that_are_left_are_reported() {
     );
 }
 
+/// `--prune` could not name it.
+#[test]
+fn an_entry_with_an_empty_key_is_a_mistake() {
+    let folder = Folder::default();
+    let manifest = folder.file("manifest.yml");
+    let nameless =
+        "    - key: \"\"\n      remote: backend\n      route:\n        path: /nameless\n";
+    fs::write(&manifest, format!("{HEAD}{OWN}{nameless}")).unwrap();
+    let output = write(&manifest, &[]);
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(report.contains("that only you can correct"), "{report}");
+    assert!(!report.contains("not removed, because"), "{report}");
+}
+
 /// Both readings of a manifest are the same.
 #[test]
 fn a_removable_entry_is_a_difference_until_it_is_removed() {

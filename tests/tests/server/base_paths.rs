@@ -70,6 +70,8 @@ async fn handlers_are_served_beneath_the_base_path() {
         (gateway().base_url(URL), None),
         (gateway(), Some(in_file(URL))),
         (gateway(), Some(in_file("${URL}"))),
+        // Not every parser of YAML accepts this line.
+        (gateway(), Some(in_file("${URL}") + "\t# \u{2028}\n")),
         (
             gateway(),
             Some(in_file("{default: https://x.example.com, EU: $URL}").replace("$URL", URL)),

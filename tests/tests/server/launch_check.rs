@@ -351,6 +351,55 @@ fn every_rule_of_the_launch_is_in_the_table() {
     assert_eq!(rules, known);
 }
 
+/// Lines that Forge accepts in a manifest, and that other parsers of YAML reject.
+const ODD_LINES: &[&str] = &[
+    "\t\n",
+    "\t# indented by a tab\n",
+    "# copied from a page\u{2028}of the web\n",
+    "# next\u{85}line\n",
+];
+
+fn unnamed() -> App {
+    App::empty()
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .handler(handler!(handlers::sweep))
+}
+
+/// The check, the update and the launch have one parser.
+#[tokio::test]
+async fn the_launch_reads_each_manifest_that_the_check_reads() {
+    let folder = forge_remote_tests::stores::Folder::default();
+    let manifest = folder.file("manifest.yml");
+    for odd in ODD_LINES {
+        let app = || unnamed().manifest_path(&manifest);
+        let text = format!("app:\n  id: {APP_ID}\n{odd}  runtime:\n    name: nodejs22.x\n{odd}");
+        std::fs::write(&manifest, text).unwrap();
+        let file = forge_remote::manifest::ManifestFile::read(&manifest).unwrap();
+        let backend = Remote::new("backend").base_url("https://backend.example.com");
+        let wanted = app().registry().desired_manifest(&[backend]);
+        let merged = file.merged_with(&wanted, None);
+        let merged = merged.unwrap_or_else(|error| panic!("{odd:?}: {error}"));
+        std::fs::write(&manifest, merged).unwrap();
+        app().check_manifest().unwrap();
+        let launched = app().build().map(drop);
+        launched.unwrap_or_else(|error| panic!("{odd:?}: {error}"));
+    }
+}
+
+/// It is not taken for an absent one.
+#[tokio::test]
+async fn an_unreadable_manifest_is_the_one_problem_of_the_launch() {
+    let folder = forge_remote_tests::stores::Folder::default();
+    let manifest = folder.file("manifest.yml");
+    std::fs::write(&manifest, format!("app:\n  id: {APP_ID}\nremotes: [\n")).unwrap();
+    for app in [unnamed(), unnamed().app_id(APP_ID)] {
+        let error = app.manifest_path(&manifest).build().map(drop).unwrap_err();
+        let codes: Vec<&str> = error.problems().iter().map(|one| one.code).collect();
+        assert_eq!(codes, ["bad-manifest"], "{error}");
+        assert!(error.to_string().contains("manifest.yml:"), "{error}");
+    }
+}
+
 /// A sound app passes, with a store and an engine that are not connected and without a secret.
 #[test]
 fn a_sound_app_passes_without_a_connection() {

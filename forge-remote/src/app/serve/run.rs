@@ -73,9 +73,7 @@ impl App {
     pub(crate) async fn listen(self) -> Result<Listening, ServeError> {
         let settings = self.settings();
         // Declarations first: they are known before anything is connected.
-        #[allow(unused_mut, reason = "without `cli` the manifest is not compared")]
         let mut problems = self.declaration_problems();
-        #[cfg(feature = "cli")]
         problems.extend(crate::app::drift(&self));
         if !problems.is_empty() {
             problems.extend(self.setup_problems(&settings));

@@ -37,13 +37,10 @@ use crate::token::JobSeal;
 use crate::work::Work;
 
 impl App {
-    /// Checks the app, and returns its service or all its problems. With the feature `cli`, a manifest
-    /// that differs from the code is a problem, as for [`serve`](Self::serve).
+    /// Checks the app, and returns its service or all its problems. A manifest that cannot be read is a problem and,
+    /// with the feature `cli`, one that differs from the code, as for [`serve`](Self::serve).
     pub fn build(self) -> Result<Service, LaunchError> {
-        #[cfg(feature = "cli")]
         let problems = Vec::from_iter(crate::app::drift(&self));
-        #[cfg(not(feature = "cli"))]
-        let problems = Vec::new();
         Service::assemble(self, problems)
     }
 
@@ -134,7 +131,9 @@ fn check(
     problems.extend(app.setup_problems(&settings));
     let app_ids = settings.app_ids();
     let app_id_problem = app_ids.as_ref().err();
-    problems.extend(app_id_problem.map(|error| error.to_diagnostic(&settings)));
+    let app_id_problem = app_id_problem.map(|error| error.to_diagnostic(&settings));
+    // The manifest's problem is reported once.
+    problems.extend(app_id_problem.filter(|one| !problems.contains(one)));
     let keys = key_ring(app, settings.jwks_url.as_deref());
     match (app_ids, keys) {
         (Ok(app_ids), Some(keys)) if problems.is_empty() => Ok((app_ids, keys)),

@@ -6,7 +6,7 @@ use reqwest::Url;
 use serde_yaml::Value;
 
 use crate::http_client::is_loopback;
-use crate::manifest::{Variables, read_value};
+use crate::manifest::{ManifestError, ManifestFile, Variables};
 
 /// Why a URL is not attacked.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +16,12 @@ pub(super) enum TargetError {
     #[error("`{0}` is not https: pass the base URL of the manifest")]
     NotHttps(String),
     #[error(
-        "{0} cannot be read, so the app's base URLs are unknown\n  help: run the command in the manifest's directory, \
+        "{0} does not exist, so the app's base URLs are unknown\n  help: run the command in the manifest's directory, \
          or name the file with FORGE_REMOTE_MANIFEST"
     )]
     NoManifest(String),
+    #[error("the app's base URLs are unknown: {0}")]
+    Unreadable(#[from] ManifestError),
     #[error(
         "`{url}` is not a base URL of an endpoint in {manifest}, and only this app's own deployments are attacked\n  help: {known}"
     )]
@@ -34,10 +36,11 @@ pub(super) enum TargetError {
 pub(super) fn find(url: &str, manifest: &Path) -> Result<Url, TargetError> {
     let wanted = parse(url)?;
     let name = manifest.display().to_string();
-    let Some(value) = read_value(manifest) else {
+    let file = ManifestFile::read(manifest)?;
+    if !file.exists() {
         return Err(TargetError::NoManifest(name));
-    };
-    let all = base_urls(&value);
+    }
+    let all = base_urls(file.value());
     let is_it = |one: &&BaseUrl| parse(&one.url).is_ok_and(|known| known == wanted);
     let found = all.iter().filter(is_it);
     if found.clone().any(|one| one.is_of_endpoint) {
