@@ -2,6 +2,8 @@
 
 mod mirror;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use forge_remote::kinds::{
     ActionRequest, JqlFunctionRequest, JqlFunctionResponse, LifecycleEvent, PostFunctionRequest,

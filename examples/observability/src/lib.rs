@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod exporter;
+#[cfg(test)]
+mod tests;
 pub mod traces;
 
 use forge_remote::prelude::*;

@@ -1,10 +1,8 @@
 //! Signed calls to each of the app's handlers: valid ones, retries and malformed ones.
 
-#![allow(clippy::unwrap_used)]
-
+use crate::{Mirror, SIGNATURE_HEADER, Secret, WeakSecret, app};
 use aws_lc_rs::hmac;
 use forge_remote::testing::{Harness, HarnessCall};
-use issue_sync::{Mirror, SIGNATURE_HEADER, Secret, WeakSecret, app};
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -1,14 +1,12 @@
 //! The whole app, with the test kit's fake Confluence.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
+use crate::{Index, app_with, read_all};
 use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::MemoryTokens;
-use page_search::{Index, app_with, read_all};
 use serde_json::json;
 
 const ANOTHER: &str = "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e-03338980abb5";

@@ -1,14 +1,12 @@
 //! A collector receives the spans of calls, as children of Forge's.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
+use crate::{app, traces};
 use forge_remote::axum::body::Bytes;
 use forge_remote::axum::{Router, extract::State, routing::post};
 use forge_remote::testing::{ApiResponse, Harness};
-use observability::{app, traces};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;

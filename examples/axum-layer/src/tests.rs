@@ -1,7 +1,5 @@
 //! Calls of the service, with tokens that are signed for real and a key set on loopback.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -41,7 +39,7 @@ impl Test {
         let verifier = Verifier::new(app_id, KeyRing::new(keys), policy, clock);
         Self {
             platform,
-            service: axum_layer::router(&Arc::new(verifier)),
+            service: crate::router(&Arc::new(verifier)),
         }
     }
 
