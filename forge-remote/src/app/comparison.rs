@@ -231,7 +231,7 @@ impl Comparison {
         Ok(Updated { text, end })
     }
 
-    /// Returns what is left in a file after an update, of which these are the differences from the code.
+    /// Returns the report about a file after an update, of which these are the differences from the code.
     fn report_after(
         &self,
         file: &ManifestFile,

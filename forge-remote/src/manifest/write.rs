@@ -66,7 +66,7 @@ impl ManifestFile {
     }
 }
 
-/// A manifest's new text, in a file beside it.
+/// A manifest's new text, in a file in the same directory.
 pub(crate) struct Prepared {
     new: NamedTempFile,
     target: PathBuf,
