@@ -79,10 +79,10 @@ pub struct KindSpec {
 /// call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCaller {
-    /// The platform alone: a token with a `principal` is rejected.
+    /// The platform alone: a FIT with a `principal` is rejected.
     Platform,
     /// The platform, on behalf of a user: a `principal` is accepted if the module type is
-    /// `core:endpoint`, which tokens in a browser never have.
+    /// `core:endpoint`, which FITs in a browser never have.
     PlatformForUser,
     /// A page, in a user's browser.
     Page,

@@ -1,6 +1,6 @@
 //! Helpers that the integration tests of forge-remote share: a key-set server that can misbehave, an
 //! HTTP client that sends any bytes, and an app under test that records its calls. The signer and the
-//! forged tokens are those of `forge-remote-attacks`.
+//! forged FITs are those of `forge-remote-attacks`.
 //!
 //! Nothing here uses forge-remote's own test kit, so that a fault in the kit cannot hide a fault in
 //! the library. The exceptions test the steps after verification: `fake_api` (outgoing calls),

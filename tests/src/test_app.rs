@@ -198,7 +198,7 @@ impl TestApp {
         }
     }
 
-    /// Checks that `/tick` rejects the token with 401, without side effects. For a token that names
+    /// Checks that `/tick` rejects the FIT with 401, without side effects. For a FIT that names
     /// an unpublished key, 503 is accepted: the app need not fetch keys for each token.
     pub async fn rejects(&self, token: &str) -> Result<(), String> {
         let statuses: &[u16] = if names_unpublished_key(token) {
@@ -366,7 +366,7 @@ pub fn default_app(source: &JwksServer, seen: &Seen) -> App {
         .jwks_url(source.url())
 }
 
-/// Checks that the response to a missing or an invalid token discloses nothing but its rejection.
+/// Checks that the response to a missing or an invalid FIT discloses nothing but its rejection.
 pub fn is_silent(response: &HttpResponse) -> Result<(), String> {
     if response.header("www-authenticate") != Some("Bearer") {
         return Err(format!(

@@ -21,7 +21,7 @@ pub fn path() -> PathBuf {
     tests.join("../docs/vectors/forge-remote-vectors.json")
 }
 
-/// Returns the scene of the vectors, which makes the same tokens each time.
+/// Returns the scene of the vectors, which makes the same FITs each time.
 fn scene() -> Scene {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
     Scene::new(Keys::published_for_tests().unwrap(), now)

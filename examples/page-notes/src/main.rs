@@ -40,7 +40,7 @@ impl Notes {
     }
 }
 
-/// The page that the macro is on, from the token's `context`.
+/// The page that the macro is on, from the FIT's `context`.
 #[derive(Deserialize)]
 struct Context {
     extension: Extension,
@@ -56,7 +56,7 @@ struct Content {
     id: String,
 }
 
-/// Returns the page's key, which is taken from the verified token and never from the body.
+/// Returns the page's key, which is taken from the verified FIT and never from the body.
 fn page_key(call: &Invocation) -> Result<PageKey> {
     let context: Context = call
         .context_as()

@@ -66,7 +66,7 @@ impl Platform {
             false => handler.endpoint().to_owned(),
         };
         fit = match record.kind.caller() {
-            // A page's token names its UI module, whose key the code may not know.
+            // A page's FIT names its UI module, whose key the code may not know.
             AllowedCaller::Page => {
                 let page = record.kind.pages().first().copied();
                 fit.module(simulation.module_type, page.unwrap_or("local-page"))

@@ -123,7 +123,7 @@ impl dyn Kind {
     }
 
     /// Returns whether the call ends an installation, so that its handler deletes the installation's
-    /// data. Such a handler accepts only tokens that the platform is known to send, regardless of
+    /// data. Such a handler accepts only FITs that the platform is known to send, regardless of
     /// the settings.
     pub fn ends_installation(&self) -> bool {
         self.spec().ends_installation

@@ -184,7 +184,7 @@ fn request(rounds: usize) {
         assert_eq!(
             send(&server.address, &forged[0]),
             Some(401),
-            "{program} lets a forged token in"
+            "{program} lets a forged FIT in"
         );
     }
 

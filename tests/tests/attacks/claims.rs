@@ -1,4 +1,4 @@
-//! Tokens with a valid signature and invalid claims are rejected.
+//! FITs with a valid signature and invalid claims are rejected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -119,7 +119,7 @@ async fn stricter_policies_reject_more() {
         "no jti",
         app.rejects(&app.fit().without("/jti").token()).await,
     );
-    // A rejected token does not use up its jti.
+    // A rejected FIT does not use up its jti.
     let fit = app.fit();
     report.case(
         "rejected",

@@ -103,7 +103,7 @@ async fn valid_tokens_of_jose_are_accepted_and_others_rejected() {
     assert_eq!(app.status(&token(&cases[0])).await, 200);
 }
 
-/// The test signer is checked too: jose accepts its valid tokens and rejects its invalid ones.
+/// The test signer is checked too: jose accepts its valid FITs and rejects its invalid ones.
 #[tokio::test]
 async fn jose_accepts_the_valid_tokens_of_the_test_signer_only() {
     let now = std::time::SystemTime::now();

@@ -53,7 +53,7 @@ async fn goodbye() {}
 #[scheduled_trigger(interval = "hour")]
 async fn hourly() {}
 
-/// A handler that deletes an installation's data accepts only tokens that the platform must have sent.
+/// A handler that deletes an installation's data accepts only FITs that the platform must have sent.
 #[tokio::test]
 async fn every_binding_is_strict_for_a_removal() {
     for binding in [

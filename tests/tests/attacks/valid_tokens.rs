@@ -122,7 +122,7 @@ async fn calls_by_pages_are_accepted() {
         report.case(name, app.accepts(&call, &fit).await);
     }
 
-    // A page uses the same token for several calls.
+    // A page uses the same FIT for several calls.
     let fit = app.page();
     let call = Call::post("/ui").bearer(&fit.token());
     for turn in ["first", "second", "third"] {

@@ -194,7 +194,7 @@ async fn a_users_token_is_accepted_only_in_platform_calls_for_a_user() {
         .send()
         .await;
     assert_eq!(from_a_page.status(), 401);
-    // A handler that never has a user rejects every token with one.
+    // A handler that never has a user rejects every FIT with one.
     let event = harness
         .call("follow")
         .fit(|fit| fit.set("/principal", "557058:x".into()));

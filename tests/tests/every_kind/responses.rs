@@ -118,7 +118,7 @@ async fn the_data_residency_hooks_have_their_paths_methods_and_final_failures() 
             .1,
         json!("57500")
     );
-    // It is documented that the token names no user, but not which module it names.
+    // It is documented that the FIT names no user, but not which module it names.
     let call = || {
         harness
             .call("start")

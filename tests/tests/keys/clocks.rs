@@ -48,7 +48,7 @@ async fn keys_age_while_the_machine_sleeps() {
     assert_eq!(app.status(&issued(app.now())).await, 503);
 }
 
-/// After the clock is set back, expired tokens stay expired and valid tokens stay valid.
+/// After the clock is set back, expired FITs stay expired and valid FITs stay valid.
 #[tokio::test]
 async fn expired_tokens_stay_expired_when_the_clock_is_set_back() {
     let app = app_with_keys().await;
@@ -72,14 +72,14 @@ async fn expired_tokens_stay_expired_when_the_clock_is_set_back() {
     app.clock.advance(2 * HOUR);
     let truth = start + 10 * MINUTE + 2 * HOUR;
     assert_eq!(app.status(&late).await, 401);
-    // A valid token is accepted although the monotonic clock is not counted in full.
+    // A valid FIT is accepted although the monotonic clock is not counted in full.
     assert_eq!(
         app.status(&issued(truth - Duration::from_secs(5))).await,
         200
     );
 }
 
-/// Once a clock that was ahead is corrected, every valid token is accepted.
+/// Once a clock that was ahead is corrected, every valid FIT is accepted.
 #[tokio::test]
 async fn valid_tokens_are_accepted_after_the_clock_was_ahead() {
     let app = app_with_keys().await;
@@ -102,7 +102,7 @@ async fn a_token_from_the_near_future_is_accepted() {
         let token = issued(now + Duration::from_secs(ahead));
         assert_eq!(app.status(&token).await, 200, "{ahead} s ahead");
     }
-    // An older token with little time left.
+    // An older FIT with little time left.
     let token = issued(now - Duration::from_secs(20));
     assert_eq!(app.status(&token).await, 200);
 }

@@ -299,7 +299,7 @@ async fn misbehave_then_recover(response: JwksResponse) -> Result<(), Failure> {
         return Err(Failure::Late(format!("the response took {took:?}")));
     }
     is_unavailable(&first?)?;
-    // An invalid token is not accepted either.
+    // An invalid FIT is not accepted either.
     let response = app.send(&app.tick("rubbish")).await?;
     if ![401, 503].contains(&response.status) {
         return Err(format!("{} for a bad token", response.status).into());

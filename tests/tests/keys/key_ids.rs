@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::unusable_keys::{ODD, but, odd, with};
 
-/// Invalid kids in the set match neither a token without a kid nor one of another type.
+/// Invalid kids in the set match neither a FIT without a kid nor one of another type.
 #[tokio::test]
 async fn invalid_kids_match_no_token() {
     let mut report = Report::new("odd kids in the set");

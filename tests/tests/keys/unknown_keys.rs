@@ -1,4 +1,4 @@
-//! Tokens with unknown keys: how often they cause a fetch, and that they delay nobody.
+//! FITs with unknown keys: how often they cause a fetch, and that they delay nobody.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

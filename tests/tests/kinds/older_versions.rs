@@ -164,7 +164,7 @@ async fn the_log_names_the_option_that_an_older_version_needs() {
             .status();
         (status, logged.take())
     };
-    // An unknown path: the token names a handler, by its current or a former key.
+    // An unknown path: the FIT names a handler, by its current or a former key.
     for key in ["welcome", "welcome-trigger"] {
         let (status, log) = send("/hello", key).await;
         assert_eq!(status, 404);
@@ -283,7 +283,7 @@ async fn hooks_are_served_at_former_paths() {
         for path in ["/data-residency", "/moves"] {
             let status = send(hook, path, |fit| fit).await;
             assert_eq!(status, 200, "{path}/{hook}");
-            // It is not documented which module a token names, so its former key needs no option.
+            // It is not documented which module a FIT names, so its former key needs no option.
             let status = send(hook, path, |fit| fit.module(PLATFORM, "moves")).await;
             assert_eq!(status, 200, "{path}/{hook}");
             let status = send(hook, path, |fit| fit.set("/exp", 1.into())).await;

@@ -236,7 +236,7 @@ async fn a_shared_endpoint_serves_its_modules_and_no_others() {
             assert_eq!(response.status(), status, "{called} {key}");
         }
     }
-    // A page's token is rejected by both modules.
+    // A page's FIT is rejected by both modules.
     let page = |fit: Fit| fit.module("jira:issuePanel", "token-sync");
     let response = harness.call("token-sync").fit(page).send().await;
     assert_eq!(response.status(), 401);

@@ -367,7 +367,7 @@ FAIL  arrival     no token reaches the app: something in front of it removes the
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// Several instances: no two tokens with unknown keys reach the same one, so none shows whether it has the keys.
+/// Several instances: no two FITs with unknown keys reach the same one, so none shows whether it has the keys.
 #[tokio::test]
 async fn a_check_hidden_by_several_instances_is_unknown() {
     let deployment = Deployment::start(|parts, _| {

@@ -71,7 +71,7 @@ fn errors(file: &ManifestFile, registry: &Registry) -> String {
     render(file, &found, false)
 }
 
-/// Returns a token with given claims, whose dates are of now.
+/// Returns a FIT with given claims, whose dates are of now.
 fn token(claims: &str, now: SystemTime) -> String {
     let claims: Value = serde_json::from_str(claims).unwrap();
     let mut fit = jws::Fit::backend(now, "tick");

@@ -168,7 +168,7 @@ async fn other_paths_are_rejected() {
         "/healthz?/tick",
         "/healthz/",
     ] {
-        // A valid token does not make a wrong path valid.
+        // A valid FIT does not make a wrong path valid.
         let call = Call::post(path).bearer(&token);
         report.case(
             format!("{path:?}"),
