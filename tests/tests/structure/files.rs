@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::links::{pages, prose};
 use crate::modules::{Crate, all_rust_files, is_test_file, rust_files};
 
 /// The largest number of lines of a file; unit tests in the file of their code do not count.
@@ -98,6 +99,26 @@ fn no_script_is_longer_than_600_lines() {
         }
     }
     assert!(long.is_empty(), "split these by what they hold: {long:#?}");
+}
+
+/// The widest line of prose, in characters. Tables, headings and code may be wider.
+const MAX_WIDTH: usize = 120;
+
+#[test]
+fn pages_are_wrapped() {
+    let mut wide = Vec::new();
+    for file in pages() {
+        // Lists of names, which a test reads line by line.
+        if file.ends_with("kinds/pages.md") {
+            continue;
+        }
+        let page = std::fs::read_to_string(&file).expect("a readable page");
+        let is_prose = |line: &&str| !line.trim_start().starts_with(['|', '#', '<']);
+        let lines = prose(&page).filter(is_prose);
+        let lines = lines.filter(|line| line.chars().count() > MAX_WIDTH);
+        wide.extend(lines.map(|line| format!("{}: {line}", file.display())));
+    }
+    assert!(wide.is_empty(), "wrap these lines: {wide:#?}");
 }
 
 /// Each attribute's kind is where its name says.

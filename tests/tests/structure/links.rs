@@ -35,18 +35,33 @@ struct Link {
 }
 
 /// Returns the pages of the repository.
-fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let root = crate::repository();
+    let mut found = Vec::new();
+    for place in PLACES {
+        pages_below(&root.join(place), &mut found);
+    }
+    for entry in fs::read_dir(&root).expect("the repository") {
+        let path = entry.expect("a readable entry").path();
+        found.extend(is_page(&path).then_some(path));
+    }
+    found
+}
+
+fn pages_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a readable directory") {
         let path = entry.expect("a readable entry").path();
-        let is_foreign = ["node_modules", "target"]
-            .iter()
-            .any(|one| path.ends_with(one));
-        if path.is_dir() && !is_foreign {
-            pages(&path, found);
-        } else if path.extension().is_some_and(|end| end == "md") {
+        let foreign = ["node_modules", "target"];
+        if path.is_dir() && !foreign.iter().any(|one| path.ends_with(one)) {
+            pages_below(&path, found);
+        } else if is_page(&path) {
             found.push(path);
         }
     }
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "md")
 }
 
 fn read(path: &Path) -> String {
@@ -87,7 +102,7 @@ fn docs_of_module(file: &Path) -> String {
 }
 
 /// Returns the lines of a page outside of code blocks.
-fn prose(page: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn prose(page: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     page.lines().filter(move |line| {
         let is_fence = line.trim_start().starts_with("```");
@@ -237,19 +252,9 @@ fn problem(link: &Link, file: &Path) -> Option<String> {
 
 #[test]
 fn links_lead_to_files_and_headings() {
-    let root = crate::repository();
-    let mut files = Vec::new();
+    let mut files = pages();
     for place in PLACES {
-        pages(&root.join(place), &mut files);
-        all_rust_files(&root.join(place), &mut files);
-    }
-    for entry in fs::read_dir(&root).expect("the repository") {
-        let path = entry.expect("a readable entry").path();
-        files.extend(
-            path.extension()
-                .is_some_and(|end| end == "md")
-                .then_some(path),
-        );
+        all_rust_files(&crate::repository().join(place), &mut files);
     }
     let (mut checked, mut dead) = (0, Vec::new());
     for file in files
