@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forge_remote::fit::JwksPolicy;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,21 +92,23 @@ impl Drop for JwksServer {
 
 impl JwksServer {
     /// Starts a server.
-    pub async fn start(response: JwksResponse) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let shared = Arc::new(Shared {
-            response: Mutex::new(response),
-            requests: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
-            last: Mutex::default(),
-        });
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            address,
-            shared,
-            task: Mutex::new(Some(task)),
-        }
+    pub fn start(response: JwksResponse) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let shared = Arc::new(Shared {
+                response: Mutex::new(response),
+                requests: AtomicUsize::new(0),
+                connections: AtomicUsize::new(0),
+                last: Mutex::default(),
+            });
+            let address = listener.local_addr().unwrap();
+            let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+            Self {
+                address,
+                shared,
+                task: Mutex::new(Some(task)),
+            }
+        })
     }
 
     /// Changes the response to later connections.
@@ -123,10 +126,12 @@ impl JwksServer {
     }
 
     /// Listens again on the same port.
-    pub async fn up(&self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
-        *self.task.lock().unwrap() = Some(task);
+    pub fn up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(self.address).await.unwrap();
+            let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+            *self.task.lock().unwrap() = Some(task);
+        })
     }
 
     /// Returns the URL of the key set.
