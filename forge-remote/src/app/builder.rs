@@ -1,5 +1,6 @@
 //! The builder of an app.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -23,7 +24,14 @@ use crate::manifest::{ManifestReader, Remote};
 use crate::registry::{Location, Registry};
 use crate::token::Tokens;
 
-type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
+/// A state that a future makes.
+pub(crate) struct PendingState {
+    pub(crate) id: TypeId,
+    pub(crate) name: &'static str,
+    pub(crate) value: MakeState,
+}
+
+type MakeState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
 type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 
 /// The builder of a Forge remote: handlers, state and server settings.
@@ -52,7 +60,7 @@ pub struct App {
     pub(crate) registry: Registry,
     pub(crate) remotes: Vec<Remote>,
     pub(crate) state: StateMap,
-    pub(crate) pending_state: Vec<(&'static str, PendingState)>,
+    pub(crate) pending_state: Vec<PendingState>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) jobs: Option<JobsSetting>,
     /// See [`Self::require_guarantees`].
@@ -155,11 +163,19 @@ impl App {
     /// Adds a value that handlers take as `State<T>`; each call gets a clone. Add at most one value
     /// of each type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
-        if !self.state.insert(value) {
-            self.problems
-                .push(duplicate_state(std::any::type_name::<T>()));
-        }
+        self.check_new_state::<T>();
+        self.state.insert(value);
         self
+    }
+
+    /// Adds a problem if the app was given a value of this type.
+    fn check_new_state<T: 'static>(&mut self) {
+        let id = TypeId::of::<T>();
+        let mut pending = self.pending_state.iter();
+        if self.state.contains(id) || pending.any(|one| one.id == id) {
+            let name = std::any::type_name::<T>();
+            self.problems.push(duplicate_state(name));
+        }
     }
 
     /// Adds a [`state`](Self::state) that a future makes, such as a database connection. The future
@@ -187,8 +203,12 @@ impl App {
             let insert: InsertState = Box::new(move |state: &mut StateMap| state.insert(value));
             Ok(insert)
         };
-        self.pending_state
-            .push((std::any::type_name::<T>(), Box::pin(pending)));
+        self.check_new_state::<T>();
+        self.pending_state.push(PendingState {
+            id: TypeId::of::<T>(),
+            name: std::any::type_name::<T>(),
+            value: Box::pin(pending),
+        });
         self
     }
 
@@ -485,7 +505,7 @@ pub(super) const NO_TOKENS: Rule = Rule::launch(
     "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::token_store`.",
 );
 
-pub(super) fn duplicate_state(name: &str) -> Diagnostic {
+fn duplicate_state(name: &str) -> Diagnostic {
     Diagnostic::error(
         &DUPLICATE_STATE,
         format!("the app was given two values of type `{name}`"),

@@ -2,9 +2,8 @@
 
 use axum::http::StatusCode;
 
-use super::builder::{App, duplicate_state};
+use super::builder::{App, PendingState};
 use crate::error::{Error, Result};
-use crate::fit::BoxFuture;
 
 impl App {
     /// Connects the app's state, token store and job engine.
@@ -12,19 +11,14 @@ impl App {
     /// It runs the futures of [`state_async`](Self::state_async), connects the [`token_store`](Self::token_store) and
     /// opens the engine of [`jobs`](Self::jobs). `run` and [`serve`](Self::serve) call it; before
     /// [`build`](Self::build), call it yourself.
-    pub async fn connect(self) -> Result<Self> {
-        connect_boxed(self).await
-    }
-
-    async fn connect_each(mut self) -> Result<Self> {
-        for (name, pending) in std::mem::take(&mut self.pending_state) {
-            let insert = pending.await.map_err(|cause| {
+    pub async fn connect(mut self) -> Result<Self> {
+        for PendingState { name, value, .. } in std::mem::take(&mut self.pending_state) {
+            let insert = value.await.map_err(|cause| {
                 let message = format!("the state `{name}` could not be made");
                 Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(cause)
             })?;
-            if !insert(&mut self.state) {
-                self.problems.push(duplicate_state(name));
-            }
+            // A second value of a type is a problem of the launch.
+            insert(&mut self.state);
         }
         if let Some(tokens) = &self.tokens {
             tokens.use_clock(&self.clock);
@@ -35,9 +29,4 @@ impl App {
         }
         Ok(self)
     }
-}
-
-/// Boxed in a function that is not asynchronous, so that it is compiled with this crate, and not again with each app.
-fn connect_boxed(app: App) -> BoxFuture<Result<App>> {
-    Box::pin(app.connect_each())
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_yaml::Value;
 
 use super::base_paths::BasePaths;
-use super::builder::{App, NO_TOKENS};
+use super::builder::{App, NO_TOKENS, PendingState};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
@@ -199,7 +199,7 @@ impl App {
     pub(crate) fn unconnected(&self) -> Vec<Diagnostic> {
         const HELP: &str = "call `App::connect().await` before `App::build()`; `App::run()` connects automatically";
         let mut problems = Vec::new();
-        for (name, _) in &self.pending_state {
+        for PendingState { name, .. } in &self.pending_state {
             let message = format!("the state `{name}` is not connected");
             problems.push(Diagnostic::error(&UNCONNECTED_STATE, message, HELP));
         }
@@ -233,7 +233,7 @@ impl App {
             Requirement::State { id, name } => {
                 let (id, name) = (id(), name());
                 let mut pending = self.pending_state.iter();
-                if self.state.contains(id) || pending.any(|(pending, _)| *pending == name) {
+                if self.state.contains(id) || pending.any(|one| one.id == id) {
                     return None;
                 }
                 Some(Diagnostic::error(
