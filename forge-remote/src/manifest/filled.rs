@@ -74,16 +74,22 @@ impl<'a> FilledPart<'a> {
             }
             (Value::Sequence(written), Value::Sequence(code)) => {
                 let values = self.value.as_sequence().map_or(&[][..], Vec::as_slice);
+                let mut left = Vec::new();
                 for (at, (written, value)) in written.iter().zip(values).enumerate() {
                     let part = FilledPart { written, value };
                     let found = code.iter().position(|code| same(value, code));
-                    let Some(slot) = code.get_mut(found.unwrap_or(at)) else {
-                        continue;
-                    };
-                    // Another item has the value that is at this place.
-                    if found.is_some() || !values.contains(slot) {
-                        part.keep_variables(slot, variables, all);
+                    match code.get_mut(found.unwrap_or(at)) {
+                        // Unless another item has the value that is at this place.
+                        Some(slot) if found.is_some() || !values.contains(slot) => {
+                            part.keep_variables(slot, variables, all);
+                        }
+                        _ if all && has_reference(written) => left.push((at, written)),
+                        _ => {}
                     }
+                }
+                // The code has no item for these.
+                for (at, written) in left {
+                    code.insert(at.min(code.len()), written.clone());
                 }
             }
             _ => {}

@@ -212,6 +212,25 @@ fn a_variable_is_never_replaced() {
     }
 }
 
+/// Only `forge deploy` knows it, and another environment may need it.
+#[test]
+fn a_variable_without_an_item_of_the_code_stays_in_its_list() {
+    let events = "[\"${EVENT}\", avi:forge:upgraded:app]";
+    assert!(OF_HANDLERS.contains("avi:forge:upgraded:app"));
+    for list in [
+        "['${MORE}', '${EVENT}', avi:forge:upgraded:app]",
+        "['${EVENT}', avi:forge:upgraded:app, '${MORE}']",
+    ] {
+        let with_more = OF_HANDLERS.replace("variables:\n", "variables:\n    - MORE\n");
+        let at = with_more.find("events: ").unwrap() + "events: ".len();
+        let end = at + with_more[at..].find(']').unwrap() + 1;
+        let text = format!("{}{list}{}", &with_more[..at], &with_more[end..]);
+        let (file, wanted) = (parse(&text), of_handlers());
+        assert_eq!(file.merged_with(&wanted, None).unwrap(), text, "{events}");
+        assert_eq!(file.differences(&wanted).len(), 1, "{list}");
+    }
+}
+
 #[test]
 fn a_variable_without_a_default_is_a_note() {
     let text = OF_HANDLERS.replace("{key: INTERVAL, default: hour}", "INTERVAL");
