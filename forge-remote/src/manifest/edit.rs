@@ -36,7 +36,7 @@ pub(super) type Edited = Result<(), Unsafe>;
 pub(super) struct Editor<'t> {
     pub(super) text: &'t str,
     line_end: &'static str,
-    layout: Layout,
+    pub(super) layout: Layout,
     pub(super) splices: Vec<(Range<usize>, String)>,
     /// The first part with an anchor or an alias that an edit is inside of.
     edited_mark: Option<Position>,
@@ -129,10 +129,7 @@ impl<'t> Editor<'t> {
         };
         let column = lines::column(self.text, entries[0].key.span.start);
         for at in remove {
-            // The comments of an entry that gets another value stay.
-            let name = entries[*at].key.scalar();
-            let replaced = add.iter().any(|(added, _)| Some(added.as_str()) == name);
-            self.remove_entry(entries, *at, remove, !replaced)?;
+            self.remove_entry(entries, *at, remove)?;
         }
         if !add.is_empty() {
             let mapping: Mapping = add
@@ -147,25 +144,14 @@ impl<'t> Editor<'t> {
     }
 
     /// Removes one of several entries to remove.
-    fn remove_entry(
-        &mut self,
-        entries: &[Entry],
-        at: usize,
-        remove: &[usize],
-        with_comments: bool,
-    ) -> Edited {
+    fn remove_entry(&mut self, entries: &[Entry], at: usize, remove: &[usize]) -> Edited {
         let entry = &entries[at];
         let start = lines::line_start(self.text, entry.key.span.start);
         let alone = self.text[start..entry.key.span.start].trim().is_empty();
         let column = lines::column(self.text, entry.key.span.start);
         if alone {
-            let end = entry_end(entry);
-            let lines = if with_comments {
-                self.reject_unclear_comment(entry.key.at, start, column, at == 0)?;
-                lines::with_comments(self.text, start, end, column)
-            } else {
-                start..lines::line_end_after(self.text, end)
-            };
+            self.reject_unclear_comment(entry.key.at, start, column, at == 0)?;
+            let lines = lines::with_comments(self.text, start, entry_end(entry), column);
             self.splices.push((lines, String::new()));
             return Ok(());
         }
@@ -435,7 +421,7 @@ impl<'t> Editor<'t> {
         self.splices.push((at..at, self.with_line_ends(lines)));
     }
 
-    fn with_line_ends(&self, lines: &str) -> String {
+    pub(super) fn with_line_ends(&self, lines: &str) -> String {
         lines.replace('\n', self.line_end)
     }
 

@@ -39,12 +39,8 @@ pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
     match value {
         Value::Mapping(mapping) => {
             for (key, value) in mapping {
-                let _ = write!(out, "{:indent$}{}:", "", inline(key));
-                if is_block(value) {
-                    let _ = write!(out, "\n{}", nested_block(value, indent, layout));
-                } else {
-                    let _ = writeln!(out, " {}", inline(value));
-                }
+                let value = after_key(value, indent, layout);
+                let _ = write!(out, "{:indent$}{}{value}", "", inline(key));
             }
         }
         Value::Sequence(items) => {
@@ -62,6 +58,15 @@ pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
         _ => {}
     }
     out
+}
+
+/// Returns the colon and the value behind a key that is indented by `indent`, with the line end.
+pub(super) fn after_key(value: &Value, indent: usize, layout: Layout) -> String {
+    if is_block(value) {
+        format!(":\n{}", nested_block(value, indent, layout))
+    } else {
+        format!(": {}\n", inline(value))
+    }
 }
 
 /// Returns the value of a key that is indented by `indent`, in block style.

@@ -56,7 +56,7 @@ impl Editor<'_> {
             match wanted.get(name) {
                 None => changes.remove.push(at),
                 Some(Value::Sequence(value)) if !entry.value.items().is_empty() => {
-                    self.reconcile_items(node, at, value, &mut changes)?;
+                    self.reconcile_items(node, at, value)?;
                 }
                 Some(value)
                     if is_line_scalar(&entry.value)
@@ -65,7 +65,7 @@ impl Editor<'_> {
                 {
                     self.set_scalar(&entry.value, value);
                 }
-                Some(value) => self.replace(node, at, value, &mut changes)?,
+                Some(value) => self.replace(node, at, value)?,
             }
         }
         for (name, value) in wanted {
@@ -110,13 +110,7 @@ impl Editor<'_> {
 
     /// Makes a list of values equal to the wanted one. Values that stay keep their places, with their
     /// comments; if the order differs, the whole list is replaced.
-    fn reconcile_items(
-        &mut self,
-        node: &Node,
-        at: usize,
-        wanted: &[Value],
-        changes: &mut Changes,
-    ) -> Edited {
+    fn reconcile_items(&mut self, node: &Node, at: usize, wanted: &[Value]) -> Edited {
         let entry = &node.entries()[at];
         let found = entry.value.items().iter().map(Node::to_value);
         let (kept, removed): (Vec<_>, Vec<_>) = found
@@ -128,14 +122,14 @@ impl Editor<'_> {
                 .zip(wanted)
                 .all(|((_, kept), wanted)| kept == wanted);
         if !is_prefix {
-            return self.replace(node, at, &Value::Sequence(wanted.to_vec()), changes);
+            return self.replace(node, at, &Value::Sequence(wanted.to_vec()));
         }
         let removed: Vec<usize> = removed.into_iter().map(|(at, _)| at).collect();
         self.edit_items(&entry.value, &removed, &wanted[kept.len()..])
     }
 
-    /// Replaces the value of an entry, unless its comments would be lost.
-    fn replace(&mut self, node: &Node, at: usize, value: &Value, changes: &mut Changes) -> Edited {
+    /// Replaces the value of an entry in its place, unless its comments would be lost.
+    fn replace(&mut self, node: &Node, at: usize, value: &Value) -> Edited {
         let entry = &node.entries()[at];
         if is_line_scalar(&entry.value) && !node.is_flow() {
             // A comment behind the old value stays behind the name.
@@ -144,16 +138,16 @@ impl Editor<'_> {
         let end = entry_end(entry);
         let line_end = lines::line_end_after(self.text, end);
         let old = entry.key.span.end..if node.is_flow() { end } else { line_end };
-        if has_comment(&self.text[old]) {
+        if has_comment(&self.text[old.clone()]) {
             let reason = "the comments of the value that is replaced would be lost";
             return Err(Unsafe::new(entry.key.at, reason));
         }
         if node.is_flow() {
             self.replace_in_flow(entry, value);
         } else {
-            let name = entry.key.scalar().unwrap_or_default().to_owned();
-            changes.remove.push(at);
-            changes.add.push((name, value.clone()));
+            let column = lines::column(self.text, entry.key.span.start);
+            let new = self.with_line_ends(&emit::after_key(value, column, self.layout));
+            self.splices.push((old, new));
         }
         Ok(())
     }

@@ -196,6 +196,48 @@ fn a_replaced_value_keeps_its_comment_or_is_left_alone() {
     assert!(error.contains("comments of the value"), "{error}");
 }
 
+/// A comment above an entry would describe the next one if the entry moved.
+#[test]
+fn a_replaced_value_stays_in_its_place() {
+    for (route, new) in [
+        ("\n        - /page", "\n        path: /page"),
+        (" [/page]", "\n        path: /page"),
+    ] {
+        let endpoint = |route: &str| {
+            format!(
+                "modules:\n  endpoint:\n    - key: page\n      # WHY-ROUTE\n      route:{route}\n      # WHY-REMOTE\n      remote: backend\n{REMOTES}"
+            )
+        };
+        let file = ManifestFile::parse("manifest.yml", Some(endpoint(route))).unwrap();
+        let remote = Remote::new("backend").base_url("https://backend.example.com");
+        let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote]);
+        assert_eq!(file.merged_with(&wanted, None).unwrap(), endpoint(new));
+    }
+    let remote = |operations: &str| {
+        format!(
+            "remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n    # WHY-OPERATIONS\n    operations:{operations}\n    # WHY-STORAGE\n    storage:\n      inScopeEUD: false\n"
+        )
+    };
+    let text = remote("\n      - fetch\n      - compute");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    // The code's order puts one before those in the file.
+    let operations = [
+        forge_remote::RemoteOperation::Fetch,
+        forge_remote::RemoteOperation::Compute,
+        forge_remote::RemoteOperation::Storage,
+    ];
+    let code = Remote::new("backend")
+        .base_url("https://backend.example.com")
+        .operations(operations)
+        .in_scope_eud(false);
+    let wanted = Registry::default().desired_manifest(&[code]);
+    let merged = file.merged_with(&wanted, None).unwrap();
+    assert_eq!(
+        merged,
+        remote("\n      - storage\n      - compute\n      - fetch")
+    );
+}
+
 /// A part that equals the code is not edited, so its anchor is accepted.
 #[test]
 fn anchors_of_parts_that_stay_are_no_obstacle() {
