@@ -87,6 +87,11 @@ pub fn parse(text: &str) -> Result<Option<Node>, TreeError> {
     Ok(builder.root)
 }
 
+/// Returns the number of spaces that a text starts with.
+fn indentation(text: &str) -> usize {
+    text.len() - text.trim_start_matches(' ').len()
+}
+
 fn position(line: usize, column: usize) -> Position {
     Position {
         line: line.max(1),
@@ -148,6 +153,7 @@ impl Builder<'_> {
                 let marked = anchor != 0 || tag.is_some();
                 let mut scalar = node(NodeKind::Scalar { text, style }, marked);
                 if style == Style::Block {
+                    self.check_tabs(&scalar)?;
                     scalar.span.end = self.block_scalar_end(&scalar);
                 }
                 self.add(scalar, anchor)?;
@@ -206,6 +212,9 @@ impl Builder<'_> {
         else {
             return Ok(());
         };
+        if node.is_flow() {
+            self.check_indentation(node.span.start..end)?;
+        }
         node.span.end = match &node.kind {
             NodeKind::Sequence { flow: false, items } => {
                 items.last().map_or(node.span.end, |item| item.span.end)
@@ -260,6 +269,80 @@ impl Builder<'_> {
                 }
             },
             NodeKind::Scalar { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Rejects a line of `{…}` or `[…]` that is not indented deeper than the block collection around it, as YAML 1.2 and
+    /// Forge do. A closing bracket may be in the column of its key.
+    fn check_indentation(&self, span: Range<usize>) -> Result<(), TreeError> {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let outer = self.open.last().map(|open| (&open.node.kind, &open.key));
+        if !text.contains('\n') {
+            return Ok(());
+        }
+        let column = match outer {
+            Some((NodeKind::Mapping { flow: false, .. }, Some(key))) => key.at.column,
+            Some((NodeKind::Sequence { flow: false, .. }, _)) => {
+                let line = self.text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+                indentation(&self.text[line..]) + 1
+            }
+            _ => return Ok(()),
+        };
+        let first = self.text[..span.start].matches('\n').count() + 1;
+        let mut start = span.start;
+        for (at, line) in text.split_inclusive('\n').enumerate() {
+            let indentation = indentation(line);
+            let content = line.trim();
+            let closes = start + indentation + 1 == span.end;
+            start += line.len();
+            let is_deeper = indentation + 1 > column || closes && indentation + 1 == column;
+            if at > 0 && !is_deeper && !content.is_empty() && !content.starts_with('#') {
+                return Err(TreeError {
+                    at: position(first + at, indentation),
+                    reason: "this line is part of `{…}` or `[…]`, and must be indented deeper than the key before it"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Rejects a tab in the indentation of a block scalar, as YAML 1.2 and Forge do.
+    fn check_tabs(&self, scalar: &Node) -> Result<(), TreeError> {
+        let is_header = |c: char| matches!(c, '|' | '>');
+        let start = scalar.span.start;
+        let at_header = self.text[start..].starts_with(is_header);
+        let header = self.text[..start + usize::from(at_header)].rfind(is_header);
+        let (Some(header), Some(parent)) = (header, self.open.last()) else {
+            return Ok(());
+        };
+        let mut lines = self.text[header..].split_inclusive('\n');
+        let header_line = lines.next().unwrap_or_default();
+        if header_line.contains(|c: char| c.is_ascii_digit()) {
+            // It states the indentation.
+            return Ok(());
+        }
+        let outer = parent.key.as_ref().unwrap_or(&parent.node).at.column - 1;
+        // The indentation of the first line with content.
+        let mut inner = None;
+        let mut at = header + header_line.len();
+        for line in lines {
+            let own = indentation(line);
+            let is_outside = own <= outer || inner.is_some_and(|inner| own < inner);
+            if is_outside && line[own..].starts_with('\t') {
+                return Err(TreeError {
+                    at: position(self.text[..at].matches('\n').count() + 1, own),
+                    reason: "a tab is in the indentation of a text after `|` or `>`: write spaces"
+                        .to_owned(),
+                });
+            }
+            at += line.len();
+            match line.trim().is_empty() {
+                true => {}
+                false if is_outside => break,
+                false => inner = inner.or(Some(own)),
+            }
         }
         Ok(())
     }
