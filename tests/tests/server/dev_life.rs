@@ -291,6 +291,42 @@ fn each_advised_command_works_in_its_state() {
     }
 }
 
+/// `dev` serves while the manifest is edited.
+#[test]
+fn a_manifest_that_cannot_be_updated_does_not_end_dev() {
+    let taken = "modules:\n  function:\n    - key: sweep\n      handler: index.run\n";
+    for (state, manifest, warning) in [
+        ("unreadable", "app: [\n", "warning[bad-manifest]"),
+        ("taken", taken, "the key `sweep` is taken by"),
+    ] {
+        for write in [false, true] {
+            let folder = folder(&format!("kept-{state}-{write}"));
+            let file = folder.join("manifest.yml");
+            fs::write(&file, manifest).unwrap();
+            let arguments: &[&str] = if write {
+                &["dev", "--once", "--write"]
+            } else {
+                &["dev", "--once"]
+            };
+            let (good, text) = run(&mut app(&folder, arguments));
+            assert!(good, "{state}: {text}");
+            if write || state == "unreadable" {
+                assert_eq!(text.matches(warning).count(), 1, "{state}: {text}");
+                assert!(!text.contains("at every start"), "{state}: {text}");
+            }
+            assert_eq!(fs::read_to_string(&file).unwrap(), manifest);
+        }
+    }
+}
+
+/// As for each command that could not run.
+#[test]
+fn dev_has_another_exit_status_if_it_cannot_start() {
+    let folder = folder("no-fixtures");
+    let mut dev = app(&folder, &["dev", "--once", "--fixtures", "absent.json"]);
+    assert_eq!(dev.output().unwrap().status.code(), Some(2));
+}
+
 /// An app that is not registered yet has a manifest; with the id that `forge register` adds, it is checked.
 #[test]
 fn a_new_manifest_gets_its_id_from_forge_register() {

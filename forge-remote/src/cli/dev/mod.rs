@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::logging;
-use super::output::{flag, print_error};
+use super::output::{FAILED, flag, print_error};
 use crate::app::App;
 use crate::console::LogLayer;
 use crate::platform::Journal;
@@ -83,7 +83,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
         Ok(session) => session.until_stopped().await,
         Err(error) => {
             print_error(&format!("error: {error:?}"));
-            1
+            FAILED
         }
     }
 }

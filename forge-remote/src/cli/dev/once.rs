@@ -101,7 +101,8 @@ impl Session {
             failed.notes = record.map(|record| record.problems()).unwrap_or_default();
         }
         if is_late {
-            let running = after.started - after.ended - seen.abandoned;
+            // Abandoned work may have ended since.
+            let running = (after.started - after.ended).saturating_sub(seen.abandoned);
             seen.abandoned += running;
             let mut run = Run::spawned(&outcome.key, running, Verdict::Failed, "running");
             run.notes.push(format!("it still runs after {grace:?}; it is cancelled at the end"));

@@ -15,6 +15,7 @@ use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::cli::call_printer::{CallPrinter, Time};
 use crate::cli::manifest;
 use crate::cli::output::print_error;
+use crate::diagnostic::Diagnostic;
 use crate::console::{self, Console, Guard, Hosts, Schedules};
 use crate::environment;
 use crate::error::{Error, Result};
@@ -56,19 +57,34 @@ pub(super) struct Session {
 }
 
 /// Updates the manifest, if the command should, and prints warnings.
-fn update_and_warn(app: &App, options: &Options) -> Result<()> {
+fn update_and_warn(app: &App, options: &Options) {
     let settings = app.settings();
-    if options.write {
+    let drift = if options.write {
         // With `--json`, standard output has only calls.
-        manifest::update(app, options.json)?;
-    } else if !settings.manifest.exists() {
-        print_error(&format!(
-            "note: {} does not exist; `dev --write` writes it",
-            settings.manifest.display()
-        ));
-    }
-    if let Some(problem) = drift(app) {
-        print_error(&problem.into_warning().help(DRIFT_HELP));
+        let error = manifest::update(app, options.json).err();
+        let error = error.map(|error| error.to_string());
+        let drift = drift(app).map(Diagnostic::into_warning);
+        // A manifest that cannot be read is reported once. `dev` serves while it is edited.
+        if let Some(error) = error
+            && drift.as_ref().is_none_or(|one| one.message != error)
+        {
+            print_error(&format!("warning: {error}"));
+        }
+        drift
+    } else {
+        if !settings.manifest.exists() {
+            print_error(&format!(
+                "note: {} does not exist; `dev --write` writes it",
+                settings.manifest.display()
+            ));
+        }
+        drift(app).map(|problem| match problem.code {
+            "manifest-drift" => problem.into_warning().help(DRIFT_HELP),
+            _ => problem.into_warning(),
+        })
+    };
+    if let Some(warning) = drift {
+        print_error(&warning);
     }
     for problem in app.unused_samples() {
         print_error(&problem);
@@ -78,7 +94,6 @@ fn update_and_warn(app: &App, options: &Options) -> Result<()> {
             "note: the app has no id yet; until `forge register` gives it one, `dev` uses {UNREGISTERED}"
         ));
     }
-    Ok(())
 }
 
 /// Returns the listeners of the local platform and of the app, whose address this is.
@@ -99,7 +114,7 @@ impl Session {
         journal: Journal,
         has_log: bool,
     ) -> Result<Self> {
-        update_and_warn(&app, options)?;
+        update_and_warn(&app, options);
         let bind = app.settings().bind;
         let own_paths = app.own_paths();
         let samples = app.samples();
