@@ -66,7 +66,7 @@ impl ManifestFile {
     }
 }
 
-/// A manifest's new text, in a file in the same directory.
+/// A manifest's new text, in a file of the same folder.
 pub(crate) struct Prepared {
     new: NamedTempFile,
     target: PathBuf,
@@ -128,14 +128,21 @@ fn sync_folder(folder: &Path) {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) {}
 
+/// Upper bound on the links to one file: more are a circle.
+const MAX_LINKS: usize = 40;
+
 /// Returns the target of a link whose file does not exist yet.
 fn link_target(path: &Path) -> PathBuf {
-    match fs::read_link(path) {
-        Ok(target) => path
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&path) else {
+            break;
+        };
+        path = path
             .parent()
-            .map_or_else(|| target.clone(), |folder| folder.join(&target)),
-        Err(_) => path.to_owned(),
+            .map_or_else(|| target.clone(), |folder| folder.join(&target));
     }
+    path
 }
 
 /// Makes a new manifest readable for everyone, because temporary files are private.

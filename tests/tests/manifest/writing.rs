@@ -46,6 +46,22 @@ fn changes_that_an_editor_saved_are_not_overwritten() {
 
 #[cfg(unix)]
 #[test]
+fn a_new_file_is_written_at_the_end_of_a_chain_of_links() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::default();
+    let (first, last) = (folder.file("manifest.yml"), folder.file("real.yml"));
+    symlink("second.yml", &first).unwrap();
+    symlink(&last, folder.file("second.yml")).unwrap();
+    ManifestFile::read(&first)
+        .unwrap()
+        .write("app: {}\n")
+        .unwrap();
+    assert_eq!(fs::read_to_string(&last).unwrap(), "app: {}\n");
+    assert!(fs::symlink_metadata(&first).unwrap().is_symlink());
+}
+
+#[cfg(unix)]
+#[test]
 fn mode_owner_and_link_are_preserved() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     let folder = Folder::default();
