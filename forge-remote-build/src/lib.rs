@@ -21,7 +21,7 @@
 //! - It does not compare tokens, scopes, and options other than texts.
 //!
 //! Handlers that the framework adds (`App::keep_tokens_fresh`, the clock of `cron`) are included. It never fails a
-//! build: a file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
+//! build: a file that cannot be read causes a warning. `manifest --check` and `forge_remote::test_manifest!` compare
 //! everything.
 
 mod lock;
@@ -42,7 +42,7 @@ const MAX_WARNINGS: usize = 10;
 ///
 /// The file is `FORGE_REMOTE_MANIFEST`, or the one next to `Cargo.toml`. A relative `FORGE_REMOTE_MANIFEST` is resolved
 /// in the package, and then in each of its parent directories, such as the workspace. If the file is in none of them,
-/// the function prints a warning. Files that cannot be read are skipped.
+/// the function prints a warning, as for a file that cannot be read.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;
@@ -71,6 +71,11 @@ pub fn warn_if_stale() {
     let package_name = env::var("CARGO_PKG_NAME").unwrap_or_default();
     let problems = problems(&package, &package_name, &file);
     let name = file.strip_prefix(&package).unwrap_or(&file).display();
+    if let Some(reason) = unreadable(&file) {
+        println!(
+            "cargo::warning={name} is not compared with the code, because this build script cannot read it: {reason}; `cargo run -- manifest --check` compares it"
+        );
+    }
     for problem in problems.iter().take(MAX_WARNINGS) {
         println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest --write`");
     }
@@ -84,10 +89,16 @@ fn named_file(package: &Path, name: &Path) -> PathBuf {
     found.unwrap_or_else(|| package.join(name))
 }
 
+/// Returns why a manifest cannot be compared; for tests.
+#[doc(hidden)]
+pub fn unreadable(manifest: &Path) -> Option<String> {
+    Manifest::read(manifest).err()
+}
+
 /// Returns the differences between a package and a manifest; for tests.
 #[doc(hidden)]
 pub fn problems(package: &Path, name: &str, manifest: &Path) -> Vec<String> {
-    let Some(manifest) = Manifest::read(manifest) else {
+    let Ok(Some(manifest)) = Manifest::read(manifest) else {
         return Vec::new();
     };
     let mut sources = Sources::read(package);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use forge_remote_schema::options::Shape;
@@ -14,11 +15,45 @@ use crate::sources::{Handler, Sources};
 pub(crate) struct Manifest(Value);
 
 impl Manifest {
-    pub(crate) fn read(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
+    /// Reads a file; `None` if it does not exist. An error is the reason why it cannot be compared.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, String> {
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| error.to_string())?,
+        };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let value: Value = serde_yaml::from_str(text).ok()?;
-        (value.is_mapping() || value.is_null()).then_some(Self(value))
+        let value: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        if !value.is_mapping() && !value.is_null() {
+            return Err("it is not a mapping".to_owned());
+        }
+        let mut manifest = Self(value);
+        manifest.fill_keys();
+        Ok(Some(manifest))
+    }
+
+    /// Replaces the variables in the keys of modules, and of their remotes, by their declared defaults.
+    fn fill_keys(&mut self) {
+        let declared = self
+            .0
+            .get("environment")
+            .and_then(|one| one.get("variables"));
+        let declared = declared.and_then(Value::as_sequence).into_iter().flatten();
+        let default = |one: &Value| {
+            let (key, default) = (text(one, "key")?, text(one, "default")?);
+            Some((format!("${{{key}}}"), default.to_owned()))
+        };
+        let defaults: Vec<(String, String)> = declared.filter_map(default).collect();
+        let modules = self.0.get_mut("modules").and_then(Value::as_mapping_mut);
+        let lists = modules.into_iter().flat_map(|modules| modules.values_mut());
+        for item in lists.filter_map(Value::as_sequence_mut).flatten() {
+            for name in ["key", "remote"] {
+                if let Some(Value::String(key)) = item.get_mut(name) {
+                    for (variable, default) in &defaults {
+                        *key = key.replace(variable, default);
+                    }
+                }
+            }
+        }
     }
 
     fn modules(&self, module_type: &str) -> &[Value] {

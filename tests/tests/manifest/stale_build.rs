@@ -46,6 +46,38 @@ fn the_examples_are_not_stale() {
     }
 }
 
+/// A key may be a variable, as for `manifest --check`.
+#[test]
+fn keys_are_compared_by_the_defaults_of_variables() {
+    let package = root().join("examples/quickstart");
+    let text = fs::read_to_string(package.join("manifest.yml")).unwrap();
+    let (_, rest) = text.split_once("    - key: ").unwrap();
+    let key = rest.lines().next().unwrap();
+    let with_variable = format!(
+        "environment:\n  variables:\n    - key: KEY\n      default: {key}\n{}",
+        text.replacen(&format!("    - key: {key}\n"), "    - key: ${KEY}\n", 1)
+    );
+    let manifest = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys.yml");
+    fs::write(&manifest, &with_variable).unwrap();
+    let problems = || forge_remote_build::problems(&package, "quickstart", &manifest);
+    assert_eq!(problems(), [""; 0]);
+    let other = with_variable.replace("default: ", "default: other-");
+    fs::write(&manifest, other).unwrap();
+    assert_ne!(problems(), [""; 0]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_an_absent_one() {
+    let manifest = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unreadable.yml");
+    fs::write(&manifest, "modules: [\n").unwrap();
+    let reason = forge_remote_build::unreadable(&manifest).unwrap();
+    assert!(reason.contains("line 2"), "{reason}");
+    assert_eq!(
+        forge_remote_build::unreadable(Path::new("absent.yml")),
+        None
+    );
+}
+
 #[test]
 fn each_function_of_a_provider_is_checked() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-provider");
@@ -387,8 +419,12 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
         .replace("key: gone", "key: page");
     fresh.push_str(&format!("    - key: {long}\n      remote: backend\n      route: {{path: /rebuild-the-search-index-of-everything}}\n"));
     assert_eq!(warnings(&package, &fresh), [""; 0]);
-    // An unreadable source is not reported.
-    assert_eq!(warnings(&package, "modules: [\n"), [""; 0]);
+    let unreadable = warnings(&package, "modules: [\n");
+    assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+    assert!(
+        unreadable[0].starts_with("manifest.yml is not compared with the code"),
+        "{unreadable:?}"
+    );
     // A named file is in the package or around it, as in a workspace whose root is the program's working directory.
     let around = package.parent().unwrap().join("stale-deploy");
     fs::create_dir_all(&around).unwrap();
