@@ -174,7 +174,13 @@ fn show(
             print_json(path, false, &setup, Some(&error.to_string()));
             return Err(error);
         }
-        report => report?,
+        Err(error) => {
+            if !starts {
+                print_error(&LaunchError::new(setup));
+            }
+            return Err(error);
+        }
+        Ok(report) => report,
     };
     let agrees = report.agrees && starts;
     if json {

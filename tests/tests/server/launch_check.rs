@@ -230,6 +230,15 @@ const CASES: &[(&str, Make)] = &[
         swept().remote(Remote::new("backend").base_url("https://b.example.com"))
     }),
     ("duplicate-state", || swept().state(Db).state(Db)),
+    ("duplicate-state", || {
+        let pending = || async { std::io::Result::Ok(Db) };
+        swept().state_async(pending()).state_async(pending())
+    }),
+    ("duplicate-state", || {
+        swept()
+            .state(Db)
+            .state_async(async { std::io::Result::Ok(Db) })
+    }),
     ("foreign-handler", || swept().foreign_endpoints(["sweep"])),
     ("former-key", || swept().handler(handler!(handlers::former))),
     ("key-in-both", || {
@@ -469,4 +478,11 @@ fn the_command_reports_what_the_manifest_does_not_show() {
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["agrees"], false);
     assert_eq!(report["findings"][0]["code"], "bad-key-url", "{report}");
+    // An unreadable manifest does not hide it.
+    std::fs::write(&manifest, "app: [\n").unwrap();
+    let (status, text) = run(&["manifest", "--check"]);
+    assert_eq!(status, Some(2), "{text}");
+    for part in ["error[bad-key-url]", "not YAML that Forge accepts"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
