@@ -46,7 +46,7 @@ pub use crate::platform::{
 };
 
 pub use crate::conformance::ConformanceError;
-pub use crate::jobs::{job_engine_conformance, job_engine_conformance_in_parallel};
+pub use crate::jobs::job_engine_conformance;
 pub use crate::token::store::token_store_conformance;
 
 use crate::app::{App, BackgroundError, BackgroundTasks, Service};
@@ -259,16 +259,13 @@ impl Harness {
         Self::serving_apis(app, true).await
     }
 
-    // Boxed, as `send` is: compiled with this crate, and not again with each test program.
-    fn serving_apis(app: App, keeps_store: bool) -> BoxFuture<Result<Self>> {
-        Box::pin(async move {
-            let (platform, app) = app.with_platform(TEST_APP_ID)?;
-            let apis = ApiServer::start(&platform, keeps_store).await?;
-            Ok(Self {
-                app: apis.build(app).await?,
-                platform,
-                apis: Some(Arc::new(apis)),
-            })
+    async fn serving_apis(app: App, keeps_store: bool) -> Result<Self> {
+        let (platform, app) = app.with_platform(TEST_APP_ID)?;
+        let apis = ApiServer::start(&platform, keeps_store).await?;
+        Ok(Self {
+            app: apis.build(app).await?,
+            platform,
+            apis: Some(Arc::new(apis)),
         })
     }
 
@@ -479,14 +476,6 @@ impl HarnessCall {
 
     /// Sends the call through the app.
     pub async fn send(self) -> TestResponse {
-        self.send_boxed().await
-    }
-
-    fn send_boxed(self) -> BoxFuture<TestResponse> {
-        Box::pin(self.send_through_app())
-    }
-
-    async fn send_through_app(self) -> TestResponse {
         let mut router = self.app.router();
         let response = match router.call(self.call.into_request()).await {
             Ok(response) => response,

@@ -11,8 +11,8 @@ use super::builder::App;
 use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, Difference, Draft, ManifestError, ManifestFile, bindings, changes,
-    check_compared, compare, in_parallel, keys_left, render, stale_keys, to_yaml,
+    DesiredManifest, Difference, Draft, Left, ManifestError, ManifestFile, bindings, changes,
+    check_compared, compare, in_parallel, prune_problem, render, to_yaml,
 };
 
 /// The code's side of the comparison, which outlives the app.
@@ -117,14 +117,20 @@ impl Comparison {
                 text,
             };
         }
-        match file.merged_with(wanted, settings.new_manifest_id()) {
-            Ok(updated) => text.push_str(&unified_diff(file.text(), &updated)),
-            Err(error) => text.push_str(&format!("{error}\n")),
+        let differs = format!("\n{name} differs from the code: {problems}");
+        match file.merge(wanted, settings.new_manifest_id()) {
+            Ok(Some(updated)) => {
+                text.push_str(&unified_diff(file.text(), updated.text()));
+                text.push_str(&format!(
+                    "{differs}. Update it with `manifest --write` (with cargo: `cargo run -- manifest --write`)\n"
+                ));
+            }
+            Ok(None) => {
+                let left = Left::of(&compare(file.value(), wanted)).text();
+                text.push_str(&format!("{differs} that `manifest --write` leaves\n{left}"));
+            }
+            Err(error) => text.push_str(&format!("{error}\n{differs}\n")),
         }
-        text.push_str(&format!(
-        "\n{name} differs from the code: {problems}. Update it with `manifest --write` (with cargo: \
-         `cargo run -- manifest --write`)\n"
-    ));
         ManifestReport {
             agrees: false,
             findings,
@@ -167,34 +173,20 @@ impl Comparison {
         color: bool,
     ) -> Result<Updated, ManifestError> {
         let name = file.path().display();
-        let prunes = !prune.is_empty();
-        if prunes {
-            let stale = stale_keys(file, &self.wanted);
-            if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
-                return Ok(Updated {
-                    text: format!(
-                        "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
-                    ),
-                    end: UpdateEnd::Rejected,
-                });
-            }
-        }
         let mut wanted = Cow::Borrowed(&self.wanted);
-        if prunes {
+        if !prune.is_empty() {
+            if let Some(text) = prune_problem(file, &self.wanted, &prune) {
+                let end = UpdateEnd::Rejected;
+                return Ok(Updated { text, end });
+            }
             wanted.to_mut().removable.extend(prune);
         }
         let report = match file.draft(&wanted, self.settings.new_manifest_id())? {
-            Some(draft) => {
-                if prunes && let Some(text) = self.broken_by_prune(file, &draft.confirmed()?) {
-                    let end = UpdateEnd::Rejected;
-                    return Ok(Updated { text, end });
-                }
-                self.write(file, &draft, &wanted, color)?
-            }
+            Some(draft) => self.write(file, &draft, &wanted, color)?,
             None => {
                 let differences = compare(file.value(), &wanted);
                 let mut report = self.report_after(file, false, &differences, color);
-                let end = if report.left.is_empty() && report.mistakes == 0 {
+                let end = if report.left.len() == 0 && report.mistakes == 0 {
                     "matches the code; nothing was written"
                 } else {
                     "was not changed"
@@ -214,24 +206,15 @@ impl Comparison {
                 problems(mistakes)
             ));
         }
-        if left.is_empty() {
-            let end = match mistakes {
-                0 => UpdateEnd::Complete,
-                _ => UpdateEnd::Incomplete,
-            };
-            return Ok(Updated { text, end });
-        }
-        text.push_str(&format!(
-            "not removed, because they may be another service's: {}. Remove them with `--prune {}`, or list the \
-             endpoints in `App::foreign_endpoints`\n",
-            left.join(", "),
-            left.join(",")
-        ));
-        let end = UpdateEnd::Incomplete;
+        text.push_str(&left.text());
+        let end = match left.len() + mistakes {
+            0 => UpdateEnd::Complete,
+            _ => UpdateEnd::Incomplete,
+        };
         Ok(Updated { text, end })
     }
 
-    /// Returns the report about a file after an update, of which these are the differences from the code.
+    /// Returns the report on a file after an update, given its differences from the code.
     fn report_after(
         &self,
         file: &ManifestFile,
@@ -239,12 +222,12 @@ impl Comparison {
         differences: &[Difference],
         color: bool,
     ) -> Report {
-        let left = keys_left(differences);
+        let left = Left::of(differences);
         let mut findings = self.findings_of(file, differences);
         // An app that is not registered yet has no id.
         findings.retain(|one| one.code != "no-app-id");
         let mistakes = errors(&findings).count().saturating_sub(left.len());
-        let text = if is_new || !left.is_empty() || mistakes > 0 {
+        let text = if is_new || left.len() + mistakes > 0 {
             render(file, &findings, color)
         } else {
             String::new()
@@ -296,33 +279,10 @@ impl Comparison {
 /// What an update wrote, and left.
 struct Report {
     text: String,
-    /// The keys of the entries without a handler.
-    left: Vec<String>,
+    /// The entries without a handler.
+    left: Left,
     /// The number of other errors.
     mistakes: usize,
-}
-
-impl Comparison {
-    /// Returns why entries cannot be removed: the mistakes that `pruned` has and that an update without the removal
-    /// would not have.
-    fn broken_by_prune(&self, file: &ManifestFile, pruned: &ManifestFile) -> Option<String> {
-        let kept = file.merge(&self.wanted, self.settings.new_manifest_id());
-        // Without the removal, an update may be impossible.
-        let kept = kept.ok().flatten();
-        let before = self.findings(kept.as_ref().unwrap_or(file));
-        let known: BTreeSet<String> = errors(&before)
-            .map(|one| without_lines(&one.message))
-            .collect();
-        let after = self.findings(pruned);
-        let new = errors(&after).filter(|one| !known.contains(&without_lines(&one.message)));
-        let new: String = new.map(|one| format!("\n  {}", one.message)).collect();
-        (!new.is_empty()).then(|| {
-            format!(
-                "{} still uses what `--prune` would remove; nothing was written. Change or remove these parts first:{new}",
-                file.path().display()
-            )
-        })
-    }
 }
 
 /// Returns the findings that are errors.
@@ -330,13 +290,6 @@ fn errors(findings: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
     findings
         .iter()
         .filter(|one| one.severity == Severity::Error)
-}
-
-/// Returns a message without the numbers of lines, which a removal changes.
-fn without_lines(message: &str) -> String {
-    let parts = message.split(" line ");
-    let parts = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
-    parts.collect()
 }
 
 fn problems(count: usize) -> String {

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
+use serde_yaml::Value;
+
 use super::compare::{Difference, Mismatch, compare};
 use super::desired::DesiredManifest;
 use super::emit;
 use super::file::ManifestFile;
+use super::filled::FilledManifest;
 use super::items::key;
-use super::ownership::stale_items;
-use super::path::Step;
+use super::path::{ManifestPath, Step};
 use super::versions::{VersionLevel, is_app_managed, version_changes};
 
 /// Returns one line for each part that an update adds, changes or removes, and the version that deploying it
@@ -21,15 +23,29 @@ pub(crate) fn changes(
 ) -> String {
     let mut lines = String::new();
     let differences = compare(before.value(), wanted);
-    for one in differences.iter().filter(|one| !left.contains(one)) {
-        let Difference { path, mismatch, .. } = one;
+    let updated = FilledManifest::new(after.value());
+    for one in differences {
+        let Difference { path, mismatch, .. } = &one;
+        // A variable may be a part of the new value, which then still differs from the code's.
+        let new_value = part_at(&updated, path);
+        if let Mismatch::Different { manifest, .. } = mismatch {
+            if new_value == Some(manifest) {
+                continue;
+            }
+        } else if left
+            .iter()
+            .any(|one| one.path == *path && one.mismatch == *mismatch)
+        {
+            continue;
+        }
         let _ = match mismatch {
-            Mismatch::Missing { code } if is_scope(one) => {
+            Mismatch::Missing { code } if is_scope(&one) => {
                 write!(lines, "  added    {path}: {}", emit::inline(code))
             }
             Mismatch::Missing { .. } => write!(lines, "  added    {path}"),
             Mismatch::Different { manifest, code } => {
-                let (from, to) = (emit::inline(manifest), emit::inline(code));
+                let to = emit::inline(new_value.unwrap_or(code));
+                let from = emit::inline(manifest);
                 write!(lines, "  changed  {path}: {from} → {to}")
             }
             Mismatch::Stale { .. } => write!(lines, "  removed  {path}"),
@@ -60,30 +76,84 @@ fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
     lines
 }
 
-/// Returns the keys of the items that call this app's remotes and that the code does not declare.
-pub(crate) fn stale_keys(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<String> {
-    let file = file.with_defaults();
-    let stale = stale_items(file.value(), wanted);
-    stale
-        .into_iter()
-        .filter_map(|stale| key(stale.item).map(str::to_owned))
-        .collect()
+/// The entries without a handler that an update leaves.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// The keys of entries that may be another service's.
+    unproven: Vec<String>,
+    /// The keys of entries that other parts name.
+    used: Vec<String>,
 }
 
-/// Returns the keys of the items that call this app's remotes and that the code does not declare, of a manifest's
-/// differences.
-pub(crate) fn keys_left(differences: &[Difference]) -> Vec<String> {
-    let stale = differences
-        .iter()
-        .filter(|one| matches!(one.mismatch, Mismatch::Stale { .. }));
-    let keys = stale.filter_map(|one| match one.path.steps().last() {
-        // An item without a key cannot be named.
-        Some(Step::Item(key)) if !key.is_empty() => Some(key.clone()),
-        _ => None,
-    });
-    keys.collect()
+impl Left {
+    /// Returns the entries of an updated manifest's differences.
+    pub(crate) fn of(differences: &[Difference]) -> Self {
+        let mut left = Self::default();
+        for one in differences {
+            match (&one.mismatch, one.path.steps().last()) {
+                // An entry without a key cannot be named.
+                (Mismatch::Stale { .. }, Some(Step::Item(key))) if !key.is_empty() => {
+                    let keys = match one.kept_by.is_empty() {
+                        true => &mut left.unproven,
+                        false => &mut left.used,
+                    };
+                    keys.push(key.clone());
+                }
+                _ => {}
+            }
+        }
+        left
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.unproven.len() + self.used.len()
+    }
+
+    /// Returns the reasons why they are left; empty if there are none.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.unproven.is_empty() {
+            let _ = writeln!(
+                text,
+                "not removed, because they may be another service's: {}. Remove them with `--prune {}`, or list the \
+                 endpoints in `App::foreign_endpoints`",
+                self.unproven.join(", "),
+                self.unproven.join(",")
+            );
+        }
+        if !self.used.is_empty() {
+            let _ = writeln!(
+                text,
+                "not removed, because other parts name them: {}. Change these parts first",
+                self.used.join(", ")
+            );
+        }
+        text
+    }
 }
 
 fn is_scope(difference: &Difference) -> bool {
     difference.path.starts_with(&["permissions", "scopes"])
+}
+
+/// Returns a part of a manifest as it is written.
+fn part_at<'a>(filled: &'a FilledManifest<'_>, path: &ManifestPath) -> Option<&'a Value> {
+    let mut written = filled.written;
+    let mut value: &Value = &filled.value;
+    for step in path.steps() {
+        match step {
+            Step::Name(name) => {
+                written = written.get(name)?;
+                value = value.get(name)?;
+            }
+            Step::Item(of_key) => {
+                let items = value.as_sequence()?;
+                let at = items.iter().position(|item| key(item) == Some(of_key))?;
+                written = written.get(at)?;
+                value = items.get(at)?;
+            }
+            Step::Value(_) => return None,
+        }
+    }
+    Some(written)
 }

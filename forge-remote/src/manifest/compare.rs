@@ -9,9 +9,9 @@ use super::emit;
 use super::equivalent::{KeptVariables, wanted_of};
 use super::file::ManifestFile;
 use super::filled::{FilledManifest, FilledPart};
-use super::items::{allows_impersonation, granted, is_empty_auth, key, same};
+use super::items::{allows_impersonation, granted, is_empty_auth, same};
 use super::owned::OwnedProperties;
-use super::ownership::{Stale, stale_items};
+use super::ownership::stale_items;
 use super::path::{ManifestPath, Step};
 use super::values::scope_options;
 use super::variables::{Variables, has_reference};
@@ -28,6 +28,8 @@ pub(crate) struct Difference {
     pub(super) origins: Vec<Location>,
     /// The reasons why the code needs it, for scopes.
     pub(super) reasons: Vec<String>,
+    /// The items that name a stale one, and so keep it from being removed.
+    pub(super) kept_by: Vec<ManifestPath>,
 }
 
 /// The kind of a difference between a manifest and the code.
@@ -42,6 +44,16 @@ pub(super) enum Mismatch {
 }
 
 impl Difference {
+    fn new(path: ManifestPath, mismatch: Mismatch) -> Self {
+        Self {
+            path,
+            mismatch,
+            origins: Vec::new(),
+            reasons: Vec::new(),
+            kept_by: Vec::new(),
+        }
+    }
+
     /// Returns a description, on one line if the values are.
     pub(super) fn headline(&self) -> String {
         let place = &self.path;
@@ -123,20 +135,17 @@ pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Differe
             continue;
         };
         differences.push(Difference {
-            path: place,
-            mismatch: Mismatch::Missing { code },
-            origins: Vec::new(),
             reasons: scope.reasons,
+            ..Difference::new(place, Mismatch::Missing { code })
         });
     }
-    for Stale { path, item, .. } in stale_items(&filled.value, wanted) {
+    for stale in stale_items(&filled, wanted) {
+        let mismatch = Mismatch::Stale {
+            manifest: stale.item.clone(),
+        };
         differences.push(Difference {
-            path: ManifestPath::of(&path).item(key(item).unwrap_or_default()),
-            mismatch: Mismatch::Stale {
-                manifest: item.clone(),
-            },
-            origins: Vec::new(),
-            reasons: Vec::new(),
+            kept_by: stale.kept_by.clone(),
+            ..Difference::new(stale.manifest_path(), mismatch)
         });
     }
     differences
@@ -153,13 +162,12 @@ fn compare_list(
     for entry in wanted {
         let place = ManifestPath::of(path).item(entry.key());
         let Some(part) = found.get(entry.key()) else {
+            let mismatch = Mismatch::Missing {
+                code: Value::Mapping(entry.item.clone()),
+            };
             differences.push(Difference {
-                path: place,
-                mismatch: Mismatch::Missing {
-                    code: Value::Mapping(entry.item.clone()),
-                },
                 origins: entry.origins.clone(),
-                reasons: Vec::new(),
+                ..Difference::new(place, mismatch)
             });
             continue;
         };
@@ -251,12 +259,7 @@ fn compare_mapping(
 ) {
     let push = |name: &Value, mismatch: Mismatch, differences: &mut Vec<Difference>| {
         let place = place.clone().name(name.as_str().unwrap_or_default());
-        differences.push(Difference {
-            path: place,
-            mismatch,
-            origins: Vec::new(),
-            reasons: Vec::new(),
-        });
+        differences.push(Difference::new(place, mismatch));
     };
     for (name, code) in wanted {
         match found.get(name) {

@@ -108,6 +108,11 @@ pub struct DesiredManifest {
     pub foreign: BTreeSet<String>,
     /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
+    /// The keys that handlers' modules and endpoints have in older major versions (`also_key`), by the list that they are
+    /// in. An update may remove such entries.
+    pub former_keys: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The former keys of `pages`.
+    pub former_pages: BTreeSet<String>,
     /// The modules that handlers had before the app's clock called them: each key with its endpoint's. An update
     /// may remove them, with these endpoints.
     pub former_modules: BTreeMap<String, String>,

@@ -7,7 +7,7 @@ use super::desired::TOKEN_SCOPES;
 use super::emit::to_yaml;
 use super::file::ManifestFile;
 use super::items::granted;
-use super::path::Step;
+use super::path::{ManifestPath, Step};
 use super::values::{at, list};
 use super::variables::has_reference;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
@@ -40,8 +40,9 @@ const STALE: Rule = Rule::difference(
     binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
     (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`), or it is not \
     written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
-    only if `--prune KEY` names it or the endpoint that it calls, or if it calls a handler of this code that has become \
-    one of another kind, so that it does not delete the entries of another service.",
+    only if `--prune KEY` or `also_key` names it, if its key is the one that is generated from such an endpoint's, or if \
+    it calls a handler of this code that has become one of another kind, so that it does not delete the entries of \
+    another service; and not while a part that stays names it.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -57,6 +58,17 @@ const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
     it: Atlassian would not exchange the app's token for theirs. If one scope is written as `NAME: { \
     allowImpersonation: true }`, the others must be `NAME: {}`. `manifest --write` rewrites them all.",
 );
+
+/// Returns which items name another, with their positions: "`modules.action[search]` (manifest.yml:3:7) names it".
+pub(super) fn users(file: &ManifestFile, kept_by: &[ManifestPath]) -> String {
+    let name = file.path().display();
+    let users = kept_by.iter().map(|path| {
+        let at = file.position(path);
+        format!("`{path}` ({name}:{}:{})", at.line, at.column)
+    });
+    let verb = if kept_by.len() == 1 { "names" } else { "name" };
+    format!("{} {verb} it", users.collect::<Vec<_>>().join(" and "))
+}
 
 /// Returns a difference as a diagnostic.
 pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagnostic {
@@ -92,10 +104,17 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
             Some(Step::Item(key)) => key.as_str(),
             _ => "KEY",
         };
+        let removal = match difference.kept_by.as_slice() {
+            [] => format!("remove it with `manifest --write --prune {key}`"),
+            users => {
+                let users = self::users(file, users);
+                diagnostic = diagnostic.notes([format!("{users}, so `manifest --write` keeps it")]);
+                "change the parts that name it".to_owned()
+            }
+        };
         diagnostic = diagnostic.help(format!(
             "if the handler is in another crate, link that crate (`forge_remote::link!`); if another service serves \
-             it, list the endpoint in `App::foreign_endpoints`; if it is no longer served, remove it with `manifest \
-             --write --prune {key}`"
+             it, list the endpoint in `App::foreign_endpoints`; if it is no longer served, {removal}"
         ));
     }
     if rule == &MISSING_SCOPE

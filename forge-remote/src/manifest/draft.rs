@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
+use super::differences::users;
 use super::edit::{EditedText, Unsafe};
 use super::emit::to_yaml;
 use super::error::ManifestError;
 use super::file::ManifestFile;
+use super::ownership::Taken;
 use super::parallel::in_parallel;
 use super::plan::Plan;
-use super::read::without_mark;
+use super::text::without_mark;
 use super::tree;
 use crate::diagnostic::Position;
 use crate::fit::AppId;
@@ -92,6 +94,24 @@ fn applied(plan: &Plan<'_>, new: &Mapping, value: &Value) -> Value {
 }
 
 impl ManifestFile {
+    /// Returns the text, updated to the code's declarations; every other byte is preserved.
+    ///
+    /// `app_id` is used if the file does not exist or is empty. Without one, the new file has no `app.id`:
+    /// `forge register` writes it.
+    ///
+    /// # Errors
+    ///
+    /// A hand-written item has the key of a generated one, the edit is not safe, or the id of a new file is
+    /// not valid.
+    pub fn merged_with(
+        &self,
+        wanted: &DesiredManifest,
+        app_id: Option<&str>,
+    ) -> Result<String, ManifestError> {
+        let merged = self.merge(wanted, app_id)?;
+        Ok(merged.as_ref().unwrap_or(self).text().to_owned())
+    }
+
     /// Returns the file, updated to the code's declarations; `None` if it does not change.
     pub(crate) fn merge(
         &self,
@@ -115,12 +135,7 @@ impl ManifestFile {
                 section: section.scalar().unwrap_or_default().to_owned(),
             });
         }
-        let plan = Plan::new(self.value(), wanted).map_err(|taken| ManifestError::Taken {
-            path: self.path().to_owned(),
-            at: self.position(&taken.path),
-            key: taken.key,
-            place: taken.path.to_string(),
-        })?;
+        let plan = Plan::new(self.value(), wanted).map_err(|taken| self.taken(taken))?;
         // A file with only comments counts as empty; the comments are preserved.
         let new = match self.root() {
             Some(root) if !root.is_null() => Mapping::new(),
@@ -157,6 +172,28 @@ impl ManifestFile {
             plan,
             new,
         }))
+    }
+
+    fn taken(&self, taken: Taken) -> ManifestError {
+        let Taken {
+            path: place, key, ..
+        } = taken;
+        let filled = self.with_defaults();
+        let removal = if !taken.kept_by.is_empty() {
+            let users = users(&filled, &taken.kept_by);
+            format!("; {users}: change that first")
+        } else if taken.is_stale {
+            format!(". If it was this code's, `manifest --write --prune {key}` removes it")
+        } else {
+            String::new()
+        };
+        ManifestError::Taken {
+            path: self.path().to_owned(),
+            at: filled.position(&place),
+            key,
+            place: place.to_string(),
+            removal,
+        }
     }
 
     /// Returns the text with a plan's changes, with the line ends that it had.

@@ -32,13 +32,15 @@ pub enum ManifestError {
             path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
     #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written or another service's; give the \
-             handler another key with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module. If it was this code's, \
-             `manifest --write --prune {key}` removes it", path.display(), at.line, at.column)]
+             handler another key with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module{removal}",
+            path.display(), at.line, at.column)]
     Taken {
         path: PathBuf,
         at: Position,
         key: String,
         place: String,
+        /// How to remove the module, if a command can, or what prevents it.
+        removal: String,
     },
     #[error("{}:{}:{}: `{section}` belongs under `modules`, where Forge reads it; nothing was written: move it there \
              and run the command again", path.display(), at.line, at.column)]

@@ -11,7 +11,7 @@ use serde_yaml::{Mapping, Value};
 use super::desired::DesiredManifest;
 use super::error::ManifestError;
 use super::path::{ManifestPath, Step};
-use super::read::{parse_tree, read_text, without_mark};
+use super::text::{parse_tree, read_text, without_mark};
 use super::tree::Node;
 use super::variables::{Variables, has_reference};
 use crate::diagnostic::Position;
@@ -330,23 +330,5 @@ impl ManifestFile {
             value,
             indices: OnceLock::new(),
         }
-    }
-
-    /// Returns the text, updated to the code's declarations; every other byte is preserved.
-    ///
-    /// `app_id` is used if the file does not exist or is empty. Without one, the new file has no `app.id`:
-    /// `forge register` writes it.
-    ///
-    /// # Errors
-    ///
-    /// A hand-written item has the key of a generated one, the edit is not safe, or the id of a new file is
-    /// not valid.
-    pub fn merged_with(
-        &self,
-        wanted: &DesiredManifest,
-        app_id: Option<&str>,
-    ) -> Result<String, ManifestError> {
-        let merged = self.merge(wanted, app_id)?;
-        Ok(merged.as_ref().unwrap_or(self).text().to_owned())
     }
 }

@@ -60,18 +60,37 @@ pub(super) fn page_endpoints<'a>(module_type: &str, item: &'a Value) -> Vec<Page
     found
 }
 
+/// The lists of actions of modules, by the module type.
+pub(super) const ACTION_LISTS: [(&str, &[&str]); 4] = [
+    ("rovo:agent", &["actions"]),
+    ("rovo:skill", &["dependencies", "tools"]),
+    ("rovo:mcp", &["tools"]),
+    ("automation:actionProvider", &["actions"]),
+];
+
+/// Returns the keys of the actions that a module lists.
+pub(super) fn listed_actions<'a>(module_type: &str, item: &'a Value) -> &'a [Value] {
+    let mut lists = ACTION_LISTS.iter().filter(|(name, _)| *name == module_type);
+    let found = lists.next().and_then(|(_, path)| at(item, path));
+    found
+        .and_then(Value::as_sequence)
+        .map_or(&[], Vec::as_slice)
+}
+
 /// Calls `visit` with the place and the value of each `endpoint` of a module, at any depth.
 pub(super) fn named_endpoints<'a>(
     value: &'a Value,
     place: &mut Vec<&'a str>,
     visit: &mut impl FnMut(&[&'a str], &'a str),
 ) {
+    for item in value.as_sequence().into_iter().flatten() {
+        named_endpoints(item, place, visit);
+    }
     for (name, value) in value.as_mapping().into_iter().flatten() {
         place.push(name.as_str().unwrap_or_default());
         match value {
             Value::String(endpoint) if name.as_str() == Some("endpoint") => visit(place, endpoint),
-            Value::Mapping(_) => named_endpoints(value, place, visit),
-            _ => {}
+            _ => named_endpoints(value, place, visit),
         }
         place.pop();
     }

@@ -29,6 +29,8 @@ mod emit;
 mod equivalent;
 mod error;
 #[cfg(feature = "cli")]
+mod evidence;
+#[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
 mod filled;
@@ -52,12 +54,21 @@ mod path;
 #[cfg(feature = "cli")]
 mod plan;
 mod properties;
+#[cfg(feature = "cli")]
+mod prune;
 mod read;
 #[cfg(feature = "cli")]
 mod reconcile;
+#[cfg(feature = "cli")]
+mod reconciled;
 mod remote;
+#[cfg(feature = "cli")]
+mod stale;
+mod text;
 #[doc(hidden)]
 pub mod tree;
+#[cfg(feature = "cli")]
+mod uses;
 mod values;
 mod variables;
 #[cfg(feature = "cli")]
@@ -78,7 +89,7 @@ pub(crate) use base_url::path as base_path;
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
 #[cfg(feature = "cli")]
-pub(crate) use changes::{changes, keys_left, stale_keys};
+pub(crate) use changes::{Left, changes};
 #[cfg(feature = "cli")]
 pub(crate) use check::check_compared;
 #[cfg(feature = "cli")]
@@ -100,6 +111,8 @@ pub(crate) use parallel::in_parallel;
 #[cfg(feature = "cli")]
 pub use path::ManifestPath;
 pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
+#[cfg(feature = "cli")]
+pub(crate) use prune::prune_problem;
 #[cfg(not(feature = "cli"))]
 pub(crate) use read::ManifestFile;
 pub(crate) use read::ManifestReader;

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use forge_remote_schema::{KindSpec, kinds};
+use forge_remote_schema::kinds;
 use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
-use super::items::{endpoint_at, key, modules, text};
-use super::owned::OwnedProperties;
+use super::evidence::{Evidence, StaleModule, is_generated};
+use super::filled::FilledManifest;
+use super::items::{key, modules, text};
 use super::path::ManifestPath;
+use super::stale::Stale;
+use super::uses::keep_used;
 use super::values::list;
 
 /// A key that both the code and a hand-written item declare.
@@ -17,15 +20,10 @@ use super::values::list;
 pub(super) struct Taken {
     pub(super) path: ManifestPath,
     pub(super) key: String,
-}
-
-/// An item that calls this app's remotes and that the code does not declare.
-pub(super) struct Stale<'a> {
-    pub(super) path: [&'static str; 2],
-    pub(super) index: usize,
-    pub(super) item: &'a Value,
-    /// Whether it is proven to be of this code base, so that an update removes it.
-    pub(super) removable: bool,
+    /// Whether `--prune` can name the item.
+    pub(super) is_stale: bool,
+    /// The items that name the item and stay.
+    pub(super) kept_by: Vec<ManifestPath>,
 }
 
 /// Rejects a generated key that a hand-written item has: an edit would overwrite that item.
@@ -51,14 +49,15 @@ pub(super) fn check_taken(
             .map(|entry| (entry.key(), "endpoint")),
     );
 
-    // A stale item is removed, so its key is free: a handler may have become one of another kind.
-    let removed: BTreeSet<(&str, usize)> = stale
+    let stale: BTreeMap<(&str, usize), &Stale<'_>> = stale
         .iter()
-        .filter(|stale| stale.removable)
-        .map(|stale| (stale.path[1], stale.index))
+        .map(|stale| ((stale.path[1], stale.index), stale))
         .collect();
     for (module_type, index, item) in modules(manifest) {
-        let Some(key) = key(item).filter(|_| !removed.contains(&(module_type, index))) else {
+        let stale = stale.get(&(module_type, index));
+        // A removed item's key is free: a handler may have become one of another kind.
+        let is_removed = stale.is_some_and(|stale| stale.removable);
+        let Some(key) = key(item).filter(|_| !is_removed) else {
             continue;
         };
         let Some(wanted_type) = wanted_keys.get(key) else {
@@ -76,6 +75,8 @@ pub(super) fn check_taken(
             return Err(Taken {
                 path: ManifestPath::of(&["modules", module_type]).item(key),
                 key: key.to_owned(),
+                is_stale: stale.is_some(),
+                kept_by: stale.map_or_else(Vec::new, |stale| stale.kept_by.clone()),
             });
         }
     }
@@ -84,12 +85,15 @@ pub(super) fn check_taken(
 
 /// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
 /// remotes that are not foreign, and modules of a generated type that name such endpoints and no others.
-/// The manifest has the defaults of its variables.
 ///
 /// Such an item may be another service's, because a remote's key does not show who serves an endpoint, and a
 /// service may use a key that this code uses in another list. [`Evidence`] has the proofs that an item is of this
-/// code base, and so removable.
-pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> Vec<Stale<'a>> {
+/// code base. Such a proof is no proof of the items that name it: these stay, and so does what they name.
+pub(super) fn stale_items<'a>(
+    filled: &'a FilledManifest<'_>,
+    wanted: &DesiredManifest,
+) -> Vec<Stale<'a>> {
+    let manifest: &'a Value = &filled.value;
     let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
     let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
     let gone: BTreeMap<usize, &Value> = list(manifest, &["modules", "endpoint"])
@@ -120,181 +124,40 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
             .enumerate()
         {
             let not_wanted = key(item).is_some_and(|key| !wanted_keys.contains(key));
-            if not_wanted && is_generated(item, kind, &remotes, &endpoints, &wanted.pages) {
-                modules.push(StaleModule {
-                    kind,
-                    index,
-                    item,
-                    endpoints: endpoints_of(item, kind),
-                });
+            if not_wanted && is_generated(item, kind, &remotes, &endpoints, wanted) {
+                modules.push(StaleModule::new(kind, index, item));
             }
         }
     }
     let evidence = Evidence::new(wanted, kept);
-    let removed: BTreeSet<&str> = gone
-        .values()
-        .filter(|item| evidence.of_endpoint(item, &modules))
-        .filter_map(|item| key(item))
+    let is_ours = |item: &Value| evidence.of_endpoint(item, &modules);
+    let proven: BTreeMap<usize, bool> = gone
+        .iter()
+        .map(|(index, item)| (*index, is_ours(item)))
         .collect();
-    let mut stale = Vec::new();
-    for module in modules {
-        let names_removed = module.endpoints.iter().any(|one| removed.contains(one));
+    let removed = gone.iter().filter(|(index, _)| proven[index]);
+    let removed: BTreeSet<&str> = removed.filter_map(|(_, item)| key(item)).collect();
+    let mut stale: Vec<Stale<'a>> = Vec::new();
+    for module in &modules {
+        let is_proven = evidence.of_module(module);
+        let goes_with = module.generated_for().filter(|_| !is_proven);
         stale.push(Stale {
             path: ["modules", module.kind.module_type],
             index: module.index,
             item: module.item,
-            removable: names_removed || evidence.of_module(&module),
+            removable: is_proven || goes_with.is_some_and(|endpoint| removed.contains(endpoint)),
+            kept_by: Vec::new(),
+            goes_with,
         });
     }
     stale.extend(gone.into_iter().map(|(index, item)| Stale {
         path: ["modules", "endpoint"],
         index,
         item,
-        removable: key(item).is_some_and(|key| removed.contains(key)),
+        removable: proven[&index],
+        kept_by: Vec::new(),
+        goes_with: None,
     }));
+    keep_used(filled, wanted, &mut stale);
     stale
-}
-
-/// A module of a generated type that the code does not declare.
-struct StaleModule<'a> {
-    kind: &'static KindSpec,
-    index: usize,
-    item: &'a Value,
-    endpoints: Vec<&'a str>,
-}
-
-/// The proofs that an item is of this code base's past. A key alone proves nothing if the code has it in another
-/// list: the item must also call a handler of this code.
-struct Evidence<'a> {
-    wanted: &'a DesiredManifest,
-    /// The keys of the code's modules and endpoints.
-    declared: BTreeSet<&'a str>,
-    /// The keys of the code's endpoints.
-    endpoints: BTreeSet<&'a str>,
-}
-
-impl<'a> Evidence<'a> {
-    fn new(wanted: &'a DesiredManifest, endpoints: BTreeSet<&'a str>) -> Self {
-        let declared = wanted.modules.values().flatten().chain(&wanted.endpoints);
-        Self {
-            wanted,
-            declared: declared.map(Entry::key).collect(),
-            endpoints,
-        }
-    }
-
-    /// Returns whether a module was one of this code's: its key is [`DesiredManifest::removable`]; a handler had
-    /// it ([`DesiredManifest::former_modules`]); or its handler has become one of another kind, which has the key
-    /// in another list, and the module calls endpoints of this code only.
-    fn of_module(&self, module: &StaleModule<'_>) -> bool {
-        let key = key(module.item).unwrap_or_default();
-        let calls_ours = || {
-            let mut named = module.endpoints.iter();
-            !module.endpoints.is_empty() && named.all(|one| self.endpoints.contains(one))
-        };
-        self.wanted.removable.contains(key)
-            || self.was_handlers(module)
-            || (self.declared.contains(key) && calls_ours())
-    }
-
-    /// Returns whether an endpoint was one of this code's: its key is [`DesiredManifest::removable`]; a module that
-    /// a handler had names it; or its handler has become one of a kind with a module, which has the key now, and
-    /// is still called at the same path.
-    fn of_endpoint(&self, item: &Value, modules: &[StaleModule<'_>]) -> bool {
-        let Some(key) = key(item) else { return false };
-        let is_of_former_module = || {
-            let mut modules = modules.iter().filter(|one| self.was_handlers(one));
-            modules.any(|module| module.endpoints.contains(&key))
-        };
-        self.wanted.removable.contains(key) || is_of_former_module() || self.is_served(key, item)
-    }
-
-    fn was_handlers(&self, module: &StaleModule<'_>) -> bool {
-        let key = key(module.item).unwrap_or_default();
-        let endpoint = self.wanted.former_modules.get(key);
-        endpoint.is_some_and(|endpoint| module.endpoints == [endpoint.as_str()])
-    }
-
-    /// Returns whether a module of the code with this key is called at the endpoint's path and remote.
-    fn is_served(&self, of_key: &str, item: &Value) -> bool {
-        let address = |item: &Value| {
-            let path = endpoint_at(item, &["route", "path"]).map(str::to_owned);
-            text(item, "remote").map(str::to_owned).zip(path)
-        };
-        let Some(address_of_item) = address(item) else {
-            return false;
-        };
-        kinds::declared().any(|kind| {
-            let entries = self.wanted.modules.get(kind.module_type);
-            let mut entries = entries.into_iter().flatten();
-            let Some(module) = entries.find(|entry| entry.key() == of_key) else {
-                return false;
-            };
-            let module = Value::Mapping(module.item.clone());
-            let named = endpoints_of(&module, kind);
-            let mut endpoints = self.wanted.endpoints.iter();
-            endpoints.any(|endpoint| {
-                let item = Value::Mapping(endpoint.item.clone());
-                named.contains(&endpoint.key()) && address(&item).as_ref() == Some(&address_of_item)
-            })
-        })
-    }
-}
-
-/// Returns the endpoints that a module names where its kind names them.
-fn endpoints_of<'a>(item: &'a Value, kind: &KindSpec) -> Vec<&'a str> {
-    let places = kind.endpoint_places.iter();
-    places
-        .filter_map(|place| endpoint_at(item, place))
-        .collect()
-}
-
-/// Returns whether a module of a generated type was generated, as opposed to hand-written.
-fn is_generated(
-    item: &Value,
-    kind: &KindSpec,
-    remotes: &BTreeSet<&str>,
-    endpoints: &BTreeSet<&str>,
-    pages: &BTreeSet<String>,
-) -> bool {
-    if !kind.has_endpoint() {
-        // It names only a remote, as a hand-written module may, so its key decides.
-        return text(item, "remote").is_some_and(|remote| remotes.contains(remote))
-            && key(item) == kind.shared_key;
-    }
-    let named = endpoints_of(item, kind);
-    // A provider names several endpoints; if one of them is not the app's, it is hand-written.
-    !named.is_empty()
-        && named.into_iter().all(|endpoint| {
-            // A module, such as an action, that names an `#[endpoint]` is hand-written, unless it has
-            // a generated key.
-            let has_generated_key = || {
-                let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
-                rest.and_then(|rest| rest.strip_prefix('-')) == kind.key_suffix
-            };
-            endpoints.contains(endpoint) && (!pages.contains(endpoint) || has_generated_key())
-        })
-}
-
-impl OwnedProperties {
-    /// Returns whether the code decides a property even if it declares no value for it.
-    pub(crate) fn has(self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(&name),
-            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
-            Self::Present => false,
-        }
-    }
-
-    /// Returns the properties inside a property that the code decides.
-    pub(crate) fn inside(self, name: &str) -> Self {
-        match self {
-            Self::Parts(parts) => {
-                let found = parts.iter().find(|(part, _)| *part == name);
-                found.map_or(Self::All, |(_, inside)| *inside)
-            }
-            _ => Self::All,
-        }
-    }
 }

@@ -50,6 +50,14 @@ impl ManifestPath {
         self
     }
 
+    /// Returns the key of the item that the path ends with.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self.0.last() {
+            Some(Step::Item(key)) => Some(key),
+            _ => None,
+        }
+    }
+
     /// Returns whether the path starts with these names.
     pub(super) fn starts_with(&self, names: &[&str]) -> bool {
         let mut steps = self.0.iter();

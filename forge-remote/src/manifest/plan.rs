@@ -10,9 +10,11 @@ use super::desired::{DesiredManifest, Entry, Scope, scopes_value};
 use super::edit::{Edited, EditedText, Editor, Unsafe};
 use super::equivalent::{KeptVariables, wanted_of};
 use super::filled::{FilledManifest, FilledPart};
-use super::items::{granted, is_empty_auth, same};
+use super::items::granted;
 use super::owned::OwnedProperties;
-use super::ownership::{Stale, Taken, check_taken, stale_items};
+use super::ownership::{Taken, check_taken, stale_items};
+use super::reconciled::reconcile;
+use super::stale::Stale;
 use super::tree::Node;
 use super::values::{ALLOW_IMPERSONATION, scope_options};
 
@@ -84,7 +86,7 @@ impl<'a> Plan<'a> {
     /// Compares a manifest with the code; fails if a hand-written item has the key of a generated one.
     pub(super) fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Result<Self, Taken> {
         let filled = FilledManifest::new(manifest);
-        let stale = stale_items(&filled.value, wanted);
+        let stale = stale_items(&filled, wanted);
         check_taken(&filled.value, wanted, &stale)?;
         let mut removed_items: BTreeMap<[&'static str; 2], BTreeSet<usize>> = BTreeMap::new();
         for Stale { path, index, .. } in stale.iter().filter(|stale| stale.removable) {
@@ -408,31 +410,6 @@ impl ListPlan<'_> {
             return Ok(());
         }
         editor.edit_items(node, &gone, &new)
-    }
-}
-
-/// Reconciles values as `Editor::reconcile` does text.
-fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: OwnedProperties) {
-    found.retain(|name, value| {
-        wanted.contains_key(name)
-            || !owned.has(name.as_str().unwrap_or_default())
-            || is_empty_auth(name, value)
-    });
-    for (name, value) in wanted {
-        match found.get_mut(name) {
-            Some(old) if same(old, value) => {}
-            Some(Value::Mapping(old)) if !old.is_empty() && value.is_mapping() => {
-                reconcile(
-                    old,
-                    value.as_mapping().unwrap_or(&Mapping::new()),
-                    owned.inside(name.as_str().unwrap_or_default()),
-                );
-            }
-            Some(old) => *old = value.clone(),
-            None => {
-                found.insert(name.clone(), value.clone());
-            }
-        }
     }
 }
 

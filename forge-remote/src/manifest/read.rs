@@ -1,7 +1,5 @@
-//! Reading an app's manifest: the one parser of all commands and of the launch.
+//! Reading an app's manifest, for all commands and the launch.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 #[cfg(not(feature = "cli"))]
 use std::path::PathBuf;
@@ -13,36 +11,11 @@ use serde_yaml::Value;
 use super::error::ManifestError;
 #[cfg(feature = "cli")]
 use super::file::ManifestFile;
-use super::tree::{self, Node};
-
-/// The byte order mark.
-const MARK: char = '\u{feff}';
-
-/// Returns the text of a file; `None` if it does not exist.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, ManifestError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ManifestError::Read {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// Returns a text without its byte order mark.
-pub(super) fn without_mark(text: &str) -> &str {
-    text.strip_prefix(MARK).unwrap_or(text)
-}
-
-/// Parses the text of the manifest at a path.
-pub(super) fn parse_tree(path: &Path, text: &str) -> Result<Option<Node>, ManifestError> {
-    tree::parse(without_mark(text)).map_err(|error| ManifestError::Yaml {
-        path: path.to_owned(),
-        at: error.at,
-        reason: error.reason,
-    })
-}
+#[cfg(not(feature = "cli"))]
+use super::text::parse_tree;
+use super::text::read_text;
+#[cfg(not(feature = "cli"))]
+use super::tree::Node;
 
 /// Reads an app's manifest, which several steps of a launch need. It is parsed again only if the file's text has
 /// changed: parsing a large one takes long.

@@ -40,14 +40,38 @@ impl Registry {
         let cron = self.handlers().iter().filter(|handler| handler.is_cron());
         let former = cron.map(|one| (one.key().to_owned(), one.endpoint().to_owned()));
         desired.former_modules = former.collect();
-        // The attribute proves that such an entry is of this code's past.
-        let former = self.handlers().iter().flat_map(Handler::former_keys);
-        desired.removable.extend(former.cloned());
+        for handler in self.handlers() {
+            add_former_keys(&mut desired, handler);
+        }
         desired.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
         desired.remotes = remotes.iter().map(remote_entry).collect();
         desired.scopes = scopes(self);
         desired.alternatives = alternatives(self);
         desired
+    }
+}
+
+/// Adds the keys of a handler's `also_key`, which proves that their entries are of this code's past. Such a key is the
+/// endpoint's or the module's, and the module's may have been generated from it.
+fn add_former_keys(desired: &mut DesiredManifest, handler: &Handler) {
+    let record = handler.registration();
+    let former = &mut desired.former_keys;
+    let mut add = |list: &'static str, key: String| {
+        former.entry(list).or_default().insert(key);
+    };
+    for key in record.also_key {
+        add("endpoint", (*key).to_owned());
+        match record.kind.module_suffix() {
+            Some(suffix) if !record.dynamic => {
+                let module_type = record.kind.spec().module_type;
+                add(module_type, (*key).to_owned());
+                add(module_type, format!("{key}-{suffix}"));
+            }
+            Some(_) => {}
+            None => {
+                desired.former_pages.insert((*key).to_owned());
+            }
+        }
     }
 }
 

@@ -290,8 +290,7 @@ impl Failure {
 
 /// Tests a source that misbehaves from the start and then recovers.
 async fn misbehave_then_recover(response: JwksResponse) -> Result<(), Failure> {
-    let policy = response.key_policy();
-    let app = TestApp::with(response, |app| app.key_policy(policy)).await;
+    let app = TestApp::with(response, |app| app).await;
     let fit = app.fit();
     let started = Instant::now();
     let first = app.send(&app.tick(&fit.token())).await;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forge_remote::fit::JwksPolicy;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{SECOND_KID, key_set, published};
@@ -32,16 +31,7 @@ pub(crate) async fn app_with_keys() -> TestApp {
 }
 
 async fn app_with_keys_from(response: JwksResponse) -> TestApp {
-    fetched(TestApp::with(response, |app| app).await).await
-}
-
-/// Starts an app with this policy that has fetched its keys once.
-pub(crate) async fn app_with_policy(policy: JwksPolicy) -> TestApp {
-    let keys = JwksResponse::Keys(published());
-    fetched(TestApp::with(keys, |app| app.key_policy(policy)).await).await
-}
-
-async fn fetched(app: TestApp) -> TestApp {
+    let app = TestApp::with(response, |app| app).await;
     app.until_status(200).await.unwrap();
     assert_eq!(app.source.requests(), 1, "one fetch for the first keys");
     app
@@ -134,7 +124,7 @@ fn misbehaviour() -> Vec<(&'static str, JwksResponse)> {
 
 /// Tests a source that fails when a refresh is due, keeps failing past the expiry, and recovers.
 async fn fail_then_recover(response: JwksResponse) -> Result<(), String> {
-    let app = app_with_policy(response.key_policy()).await;
+    let app = app_with_keys().await;
     app.source.set_response(response);
 
     // The fetch for an unknown key fails without affecting other calls.

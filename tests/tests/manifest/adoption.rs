@@ -381,9 +381,11 @@ fn another_services_endpoint_is_not_removed() {
     assert_eq!(file.merged_with(&wanted, None).unwrap(), merged);
     assert_eq!(updated.differences(&wanted), [""; 0]);
 
-    // Removed by name, with its comment and the module that names it.
+    // Removed by name, with its comment: not while a module names it.
     wanted.foreign.clear();
     wanted.removable.insert("other-service".to_owned());
+    assert_eq!(updated.merged_with(&wanted, None).unwrap(), merged);
+    wanted.removable.insert("other-trigger".to_owned());
     let pruned = updated.merged_with(&wanted, None).unwrap();
     assert!(!pruned.contains("other"), "{pruned}");
     assert!(!pruned.contains("Node service"), "{pruned}");

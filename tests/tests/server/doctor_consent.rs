@@ -103,7 +103,7 @@ async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
     let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        stderr(&output).contains("manifest.yml cannot be read"),
+        stderr(&output).contains("manifest.yml does not exist"),
         "{}",
         stderr(&output)
     );

@@ -342,7 +342,7 @@ impl TokenStore for Hanging {
 }
 
 /// A custom store without a key check stops responding.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_hanging_store_costs_no_request_and_no_token() {
     let logged = LogCapture::default();
     let _listening = logged.start();

@@ -11,7 +11,6 @@ use crate::app::builder::App;
 use crate::app::launch::LaunchError;
 use crate::app::service::Service;
 use crate::error::Error;
-use crate::fit::BoxFuture;
 
 /// The reason why [`App::serve`] did not start, or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +66,7 @@ impl App {
     /// }
     /// ```
     pub async fn serve(self) -> Result<(), ServeError> {
-        serve_boxed(self).await
+        self.listen().await?.run().await
     }
 
     /// Checks and builds the app, and listens.
@@ -91,12 +90,6 @@ impl App {
             signals: StopSignals::listen(),
         })
     }
-}
-
-/// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
-/// app.
-fn serve_boxed(app: App) -> BoxFuture<Result<(), ServeError>> {
-    Box::pin(async move { app.listen().await?.run().await })
 }
 
 /// An app that listens but does not serve yet.

@@ -8,7 +8,9 @@ use forge_remote_schema::kinds::ENDPOINT;
 use super::findings::{Findings, Topic, text_of};
 use crate::diagnostic::Rule;
 use crate::manifest::desired::Entry;
-use crate::manifest::items::{PageEndpoint, key, modules, named_endpoints, page_endpoints};
+use crate::manifest::items::{
+    ACTION_LISTS, PageEndpoint, key, modules, named_endpoints, page_endpoints,
+};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::tree::Node;
 use crate::manifest::values::list;
@@ -77,14 +79,6 @@ const DANGLING_REFERENCE: Rule = Rule::lint(
     "A part of the manifest names a remote, function, resource, service or action that the manifest doesn't have; \
     `forge deploy` rejects it. Correct the key, or add the part.",
 );
-
-/// The lists of actions of modules, by the module type.
-const ACTION_LISTS: [(&str, &[&str]); 4] = [
-    ("rovo:agent", &["actions"]),
-    ("rovo:skill", &["dependencies", "tools"]),
-    ("rovo:mcp", &["tools"]),
-    ("automation:actionProvider", &["actions"]),
-];
 
 /// Returns the actions that a module lists, as nodes.
 pub(super) fn listed_actions<'a>(module_type: &str, item: &'a Node) -> &'a [Node] {
