@@ -247,6 +247,7 @@ struct FlakyState {
     before_get_returns: Mutex<Option<Meanwhile>>,
     server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
+    holds_gets: tokio::sync::watch::Sender<bool>,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
 }
@@ -295,6 +296,11 @@ impl FlakyStore {
     /// Makes writers wait, or lets them continue.
     pub fn hold_puts(&self, holds: bool) {
         self.0.holds_puts.send_replace(holds);
+    }
+
+    /// Makes readers of one record wait, or lets them continue.
+    pub fn hold_gets(&self, holds: bool) {
+        self.0.holds_gets.send_replace(holds);
     }
 
     fn store(&self) -> MemoryTokens {
@@ -371,7 +377,11 @@ impl TokenStore for FlakyStore {
         if let Some(meanwhile) = self.0.before_get_returns.lock().unwrap().take() {
             (meanwhile.0)(self.store());
         }
-        got
+        let mut holds = self.0.holds_gets.subscribe();
+        Box::pin(async move {
+            holds.wait_for(|holds| !holds).await.unwrap();
+            got.await
+        })
     }
 
     fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {

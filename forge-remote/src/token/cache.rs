@@ -145,6 +145,10 @@ pub(super) struct Memory {
     pub(super) removals: HashMap<String, Removal>,
     /// The removals that are not yet written to the store.
     pub(super) unremoved: BTreeSet<String>,
+    /// The installations whose first token was written and whose record is not yet read again.
+    pub(super) unread: BTreeSet<String>,
+    /// Whether a task is reading them.
+    pub(super) reading: bool,
     /// The store's own clock, if it has one, and the clock's `elapsed` when it was read.
     pub(super) server_time: Option<(SystemTime, Duration)>,
     pub(super) link: Link,

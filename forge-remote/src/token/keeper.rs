@@ -83,7 +83,7 @@ pub(super) struct Keeper {
     memory: Mutex<Memory>,
     /// Ends the pause after a failure, and the wait for more tokens, early.
     pub(super) hurry: Notify,
-    /// The number of rounds of writing, failed or not.
+    /// The number of rounds of writing and reading, failed or not.
     pub(super) rounds: watch::Sender<u64>,
     /// Whether the process is about to end, so that a store gets less time.
     pub(super) ending: watch::Sender<bool>,
@@ -133,6 +133,11 @@ impl Keeper {
     /// Has waiting rows written soon, off the caller's path.
     pub(super) fn wake_writer(self: &Arc<Self>) {
         (self.start_writer)(self);
+    }
+
+    /// Wakes the callers that wait for the end of a round.
+    pub(super) fn round_is_over(&self) {
+        self.rounds.send_modify(|rounds| *rounds += 1);
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {

@@ -136,6 +136,7 @@ mod callbacks;
 mod connecting;
 mod error;
 mod expiry_watch;
+mod first_reads;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handle;

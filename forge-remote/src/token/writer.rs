@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::cache::{Entry, Link, Memory};
 use super::connecting::connect;
 use super::error::OpenError;
+use super::first_reads::start_reading;
 use super::keeper::{Keeper, in_time};
 use super::removal::Removal;
 use super::seal::Keys;
@@ -40,7 +41,7 @@ pub(super) fn start_writing(keeper: &Arc<Keeper>) {
     };
     {
         let mut memory = keeper.memory();
-        if memory.gathering && memory.unwritten.len() >= BATCH {
+        if memory.gathering && keeper.has_gathered(&memory) {
             memory.gathering = false;
             keeper.hurry.notify_one();
         }
@@ -139,12 +140,7 @@ impl Keeper {
             self.in_write_time(self.store.put(records)).await?;
         }
         self.mark_written(rows);
-        // A record of a removal may have won, and has to be known here.
-        for first in rows.iter().filter_map(Row::first) {
-            if let Err(error) = self.look_up(first.id()).await {
-                tracing::debug!(%error, "a first token could not be read again");
-            }
-        }
+        start_reading(self);
         Ok(())
     }
 
@@ -240,6 +236,9 @@ impl Keeper {
         let mut memory = self.memory();
         for row in rows {
             memory.rejected.remove(row.id());
+            if row.is_first() {
+                memory.unread.insert(row.id().to_owned());
+            }
             match row {
                 Row::Removal(id, written) => {
                     let removal = memory.removals.get_mut(id);
@@ -270,10 +269,11 @@ impl Keeper {
         }
     }
 
-    /// Waits until no row waits to be written; the error is that of a failed round.
+    /// Waits until no row waits to be written, and first tokens are read again; the error is that of a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_rejected();
-        self.settle(Memory::waiting).await
+        self.settle(|memory| memory.waiting() + memory.unread.len())
+            .await
     }
 
     /// Flushes at the end of the process: failures are retried for this long.
@@ -282,7 +282,8 @@ impl Keeper {
         let mut failed = StoreError::new(format!("no response within {time:?}"));
         let flushing = async {
             loop {
-                match self.flush().await {
+                self.memory().retry_rejected();
+                match self.settle(Memory::waiting).await {
                     Ok(()) => return,
                     Err(error) => failed = error,
                 }
@@ -306,7 +307,8 @@ impl Keeper {
             let (waiting, failed) = {
                 let memory = self.memory();
                 // The remaining rows are set aside, because the store rejects them.
-                let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
+                let is_idle =
+                    !memory.writing && !memory.reading && !memory.has_work(self.clock.elapsed());
                 let failed = memory.failed_rounds > failed_before || is_idle;
                 (waiting(&memory), failed)
             };
@@ -326,8 +328,10 @@ impl Keeper {
         }
     }
 
-    fn round_is_over(&self) {
-        self.rounds.send_modify(|rounds| *rounds += 1);
+    /// Returns whether enough tokens wait for a round: a batch, or half of what memory holds. More could be dropped
+    /// while they wait.
+    fn has_gathered(&self, memory: &Memory) -> bool {
+        memory.unwritten.len() >= BATCH.min(self.limit / 2)
     }
 
     /// Runs a call of the store with the time limit of a write, which is shorter when the process is
@@ -382,12 +386,9 @@ impl Row {
         }
     }
 
-    /// Returns the token of an installation that was unknown before.
-    fn first(&self) -> Option<&Entry> {
-        match self {
-            Self::Token(entry) if entry.is_first => Some(entry),
-            _ => None,
-        }
+    /// Returns whether it has the token of an installation that was unknown before.
+    fn is_first(&self) -> bool {
+        matches!(self, Self::Token(entry) if entry.is_first)
     }
 }
 
@@ -442,7 +443,7 @@ impl Writing {
             let mut memory = keeper.memory();
             let wait = memory.next_round.saturating_sub(keeper.clock.elapsed());
             let is_urgent = *keeper.ending.borrow()
-                || memory.unwritten.len() >= BATCH
+                || keeper.has_gathered(&memory)
                 || !memory.unremoved.is_empty();
             memory.gathering = !is_urgent && !wait.is_zero();
             if !memory.gathering {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use forge_remote_tests::stores::FlakyStore;
 use forge_remote_tests::test_app::eventually;
-use forge_remote_tests::token_app::{HOUR, MINUTE, TokenApp, ari, start_on, yield_to_tasks};
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, TokenApp, ari, renewing_app, start_on, tokens_in, yield_to_tasks,
+};
 
 /// The longest wait for more tokens.
 const LONGEST: Duration = Duration::from_millis(20);
@@ -27,13 +29,18 @@ async fn deliver(app: &TokenApp, installations: std::ops::Range<usize>) {
 async fn after_a_write() -> (FlakyStore, TokenApp) {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
+    let app = after_a_write_of(app, &store).await;
+    (store, app)
+}
+
+async fn after_a_write_of(app: TokenApp, store: &FlakyStore) -> TokenApp {
     store.hold_puts(true);
     deliver(&app, 0..1).await;
     assert!(eventually(|| store.puts() == [1]).await, "the first waits");
     app.clock.advance(Duration::from_secs(1));
     store.hold_puts(false);
     assert!(eventually(|| app.tokens.stats().pending == 0).await);
-    (store, app)
+    app
 }
 
 #[tokio::test]
@@ -84,4 +91,53 @@ async fn a_flush_a_removal_and_the_end_of_the_app_do_not_wait() {
     // As the calls that are served until the end.
     deliver(&app, 2..3).await;
     assert!(eventually(|| store.puts() == [1, 1, 1]).await);
+}
+
+/// A record of a removal may have won over an installation's first token, so its record is read again.
+#[tokio::test]
+async fn reads_of_first_tokens_hold_up_no_write() {
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    store.hold_gets(true);
+    deliver(&app, 0..3).await;
+    assert!(eventually(|| store.gets() > 0).await, "nothing is read");
+    let written = store.puts().len();
+    deliver(&app, 3..4).await;
+    app.clock.advance(MINUTE);
+    app.tokens.remove(&ari(&uuid(0))).await.unwrap();
+    assert!(store.puts().len() > written);
+    // The end of the app does not wait for them either.
+    let (gets, began) = (store.gets(), std::time::Instant::now());
+    deliver(&app, 4..5).await;
+    app.harness.app().shutdown().await;
+    assert_eq!((app.tokens.stats().pending, store.gets()), (0, gets));
+    assert!(began.elapsed() < Duration::from_secs(2), "it waited");
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_the_reads_of_first_tokens() {
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    store.hold_gets(true);
+    deliver(&app, 0..3).await;
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    let mut flush = std::pin::pin!(app.tokens.flush());
+    let pending = tokio::time::timeout(Duration::ZERO, &mut flush).await;
+    assert!(pending.is_err(), "it does not wait");
+    store.hold_gets(false);
+    flush.await.unwrap();
+    assert_eq!(store.gets(), 3);
+}
+
+#[tokio::test]
+async fn a_small_memory_drops_no_token_that_waits_for_more() {
+    const LIMIT: usize = 50;
+    let store = FlakyStore::default();
+    let tokens = tokens_in(&store).memory_limit(LIMIT);
+    let app = after_a_write_of(TokenApp::new(renewing_app(), tokens).await, &store).await;
+    for at in 1..3 * LIMIT {
+        deliver(&app, at..at + 1).await;
+        yield_to_tasks().await;
+    }
+    assert_eq!(app.tokens.stats().dropped, 0);
 }
