@@ -1,7 +1,6 @@
 //! The worker of River's jobs: it passes calls to the app, and applies the verdicts.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +16,7 @@ use crate::ledger::{Ledger, Release, Store};
 use crate::quarantine::{LONGEST_TURN, Quarantine, alone_for};
 use crate::run_times::RunTimes;
 use crate::running::Running;
-use crate::shares::{self, Shares};
+use crate::shares::{self, Candidate, Shares};
 use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_report, write_report};
 
 /// How long River waits beyond a handler's own time limit.
@@ -26,8 +25,6 @@ pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
 /// How long a job that had no turn waits until the next try.
 const TURN_RETRY: Duration = Duration::from_secs(1);
-/// How long a job waits at least whose installation leaves room to others.
-const SHARE_RETRY: Duration = Duration::from_secs(1);
 /// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
 /// may have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
@@ -111,14 +108,13 @@ impl<S: Store> Dispatch<S> {
         policy: &JobPolicy,
     ) -> Result<shares::Run<'a>, Duration> {
         let call = &job.args.0;
-        // With a limit, the app has decided how many run.
-        let yields = policy.per_installation().is_some() || self.run_times.are_short(&call.handler);
-        let entered = self.shares.enter(&call.installation_id, yields);
-        entered.map_err(|rejected| {
-            let most = u32::try_from(self.shares.most()).unwrap_or(u32::MAX);
-            let run = self.run_times.of(&call.handler);
-            pause_behind(i64::from(rejected), most, run, job.row.id).max(SHARE_RETRY)
-        })
+        let candidate = Candidate {
+            installation: &call.installation_id,
+            handler: &call.handler,
+            is_limited: policy.per_installation().is_some(),
+            run: self.run_times.of(&call.handler),
+        };
+        self.shares.enter(candidate, Instant::now())
     }
 
     /// Decides whether a job may run; otherwise returns how long it waits.
@@ -266,7 +262,7 @@ impl<S: Store> Dispatch<S> {
             let share = self.share(job, &policy)?;
             self.admit(job, &policy).await.map(|()| (permit, share))
         };
-        let (mut permit, _share) = tokio::select! {
+        let (mut permit, share) = tokio::select! {
             turn = turn => match turn {
                 Ok(turn) => turn,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
@@ -280,23 +276,23 @@ impl<S: Store> Dispatch<S> {
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
         let past = PastAttempts::new(attempt.saturating_sub(1), read_report(&job.row.metadata));
         let started = Instant::now();
-        let mut run = Arc::clone(&self.runner).run(job.args.0.clone(), past);
-        let alone = alone_for(ended_processes, policy.timeout());
-        let mut was_alone = pin!(tokio::time::sleep(alone));
-        let verdict = loop {
-            tokio::select! {
-                verdict = &mut run => break verdict,
-                () = cancellation.cancelled() => {
-                    write_report(context, &Report::new(ReportCode::Interrupted, Vec::new()));
-                    self.hand_back(job).await;
-                    return Err(Failed::Cancelled(WorkCancelled));
-                }
-                () = &mut was_alone, if permit.is_alone() => permit.share(),
+        let run = Arc::clone(&self.runner).run(job.args.0.clone(), past);
+        let turn = alone_for(ended_processes, policy.timeout());
+        let verdict = tokio::select! {
+            verdict = run => verdict,
+            () = cancellation.cancelled() => {
+                write_report(context, &Report::new(ReportCode::Interrupted, Vec::new()));
+                self.hand_back(job).await;
+                return Err(Failed::Cancelled(WorkCancelled));
             }
+            never = permit.share_after(turn) => match never {},
         };
         // What waits for a token or for Atlassian has not done its work.
         if !matches!(verdict, Verdict::Later { .. }) {
-            self.run_times.note(&job.args.0.handler, started.elapsed());
+            let now = Instant::now();
+            let took = now.saturating_duration_since(started);
+            self.run_times.note(&job.args.0.handler, took);
+            share.note(took, now);
         }
         match verdict {
             Verdict::Done => {

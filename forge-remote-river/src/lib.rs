@@ -50,8 +50,8 @@
 //! - If the database's response to a claim is lost, the claimed jobs are released after 10 minutes.
 //! - The more jobs of an installation are waiting, the lower the priority of its next one, so a long queue hardly
 //!   delays other installations. A delayed or retried job gets its priority when it becomes due. The last quarter of a
-//!   process's workers is reserved for installations that use less than a quarter. Handlers whose runs take less than a
-//!   second, and handlers with `per_installation`, are exempt.
+//!   process's workers is reserved for installations that use less than a quarter. Handlers with `per_installation` are
+//!   exempt, and so is a handler while its runs for the installation take less than a second.
 //!
 //! # Transactions
 //!

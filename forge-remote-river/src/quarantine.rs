@@ -1,5 +1,6 @@
 //! The separation of jobs that may have ended their process.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit};
@@ -25,7 +26,7 @@ pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
 }
 
 /// Lets a suspect run alone in its process: a job that ran when a process died. Two suspects do not run at the same time
-/// before the first has run alone for its time.
+/// before the first has run for its time.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     permits: RwLock<()>,
@@ -67,12 +68,22 @@ impl Drop for WorkerPermit<'_> {
 }
 
 impl WorkerPermit<'_> {
-    pub(crate) fn is_alone(&self) -> bool {
+    #[cfg(test)]
+    fn is_alone(&self) -> bool {
         matches!(self.guard, Some(Guard::Alone(_)))
     }
 
+    /// Ends a suspect's turn after this time, whether it is alone or not. Never completes.
+    pub(crate) async fn share_after(&mut self, time: Duration) -> Infallible {
+        if self.turn.is_some() {
+            tokio::time::sleep(time).await;
+            self.share();
+        }
+        std::future::pending().await
+    }
+
     /// Lets others run at the same time, including the next suspect.
-    pub(crate) fn share(&mut self) {
+    fn share(&mut self) {
         self.turn = None;
         if let Some(Guard::Alone(guard)) = self.guard.take() {
             self.guard = Some(Guard::Shared(guard.downgrade()));
@@ -219,8 +230,15 @@ mod tests {
             let quarantine = Quarantine::default();
             let _running = now(&quarantine, false).await.unwrap();
             let suspect = quarantine.enter_within(true, Duration::ZERO).await;
-            assert!(!suspect.unwrap().is_alone());
+            let mut suspect = suspect.unwrap();
+            assert!(!suspect.is_alone());
             assert!(now(&quarantine, false).await.is_some());
+            // The next one begins after its time, not after its run.
+            let next = quarantine.enter_within(true, Duration::ZERO);
+            tokio::select! {
+                never = suspect.share_after(Duration::ZERO) => match never {},
+                next = next => assert!(next.is_some()),
+            }
         });
     }
 }

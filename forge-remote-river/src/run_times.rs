@@ -6,8 +6,6 @@ use std::time::Duration;
 
 /// The time of a handler's run, before one was measured.
 const FIRST_GUESS: Duration = Duration::from_millis(200);
-/// What other installations wait for without harm.
-const SHORT: Duration = Duration::from_secs(1);
 
 /// The time of a run by handler, averaged over the last ones.
 #[derive(Debug, Default)]
@@ -16,11 +14,6 @@ pub(crate) struct RunTimes(Mutex<HashMap<String, Duration>>);
 impl RunTimes {
     pub(crate) fn of(&self, handler: &str) -> Duration {
         self.averages().get(handler).copied().unwrap_or(FIRST_GUESS)
-    }
-
-    /// Returns whether the runs of a handler are known to be short.
-    pub(crate) fn are_short(&self, handler: &str) -> bool {
-        self.averages().get(handler).is_some_and(|run| *run < SHORT)
     }
 
     /// Records a run. The handlers are those of the app, so they are few.
@@ -52,7 +45,6 @@ mod tests {
         }
         assert_eq!(times.of("fast"), Duration::from_millis(8));
         assert_eq!(times.of("new"), FIRST_GUESS);
-        assert!(times.are_short("fast") && !times.are_short("slow") && !times.are_short("new"));
         times.note("fast", Duration::from_millis(16));
         assert_eq!(times.of("fast"), Duration::from_millis(9));
         assert!(times.of("slow") > Duration::from_secs(599));
