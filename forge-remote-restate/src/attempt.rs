@@ -12,7 +12,7 @@ use forge_remote::jobs::{Envelope, ReportCode, Verdict};
 use restate_sdk::context::RunClosure;
 use restate_sdk::prelude::*;
 use restate_sdk::serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::serving::{Serving, WorkerPermit, alone_for};
@@ -277,20 +277,11 @@ impl Attempt {
                 let wait = (paused_until - now).min(LONGEST_PAUSE);
                 return Ok(Json(Outcome::Paused { wait }));
             }
-            let mut run = Arc::clone(&serving.runner).run(call, past);
-            let outcome = loop {
-                let alone_until = permit.alone_until();
-                let was_alone = async {
-                    match alone_until {
-                        Some(until) => sleep_until(until).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    verdict = &mut run => break Outcome::of(verdict),
-                    () = serving.over.cancelled() => break Outcome::HandedBack,
-                    () = was_alone => permit.share(),
-                }
+            let run = Arc::clone(&serving.runner).run(call, past);
+            let outcome = tokio::select! {
+                verdict = run => Outcome::of(verdict),
+                () = serving.over.cancelled() => Outcome::HandedBack,
+                never = permit.share_after_turn() => match never {},
             };
             serving.forget(&id, step);
             if outcome.pauses() {

@@ -1,12 +1,13 @@
 //! The shared state of a process that runs jobs: the app's runner, the workers, the shutdown.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use forge_remote::jobs::JobRunner;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,8 +38,8 @@ pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
 pub(crate) struct WorkerPermit {
     /// All of them for a suspect that runs alone.
     permits: Option<OwnedSemaphorePermit>,
-    /// A suspect's, until it shares the process.
-    turn: Option<OwnedSemaphorePermit>,
+    /// A suspect's, and its end.
+    turn: Option<(OwnedSemaphorePermit, Instant)>,
     freed: Arc<Notify>,
     /// Until when nothing else runs in the process.
     alone_until: Option<Instant>,
@@ -49,8 +50,17 @@ impl WorkerPermit {
         self.alone_until
     }
 
+    /// Ends a suspect's turn after its time, whether it is alone or not. Never completes.
+    pub(crate) async fn share_after_turn(&mut self) -> Infallible {
+        if let Some((_, end)) = &self.turn {
+            sleep_until(*end).await;
+            self.share();
+        }
+        std::future::pending().await
+    }
+
     /// Lets others run at the same time, including the next suspect.
-    pub(crate) fn share(&mut self) {
+    fn share(&mut self) {
         self.turn = None;
         self.alone_until = None;
         if let Some(permits) = &mut self.permits {
@@ -82,7 +92,7 @@ pub(crate) struct Serving {
     freed: Arc<Notify>,
     workers: u32,
     /// The turn of a job that may have ended a process: two of them do not run at the same time before the first has run
-    /// alone for its time.
+    /// for its time.
     suspects: Arc<Semaphore>,
     /// The attempts that began in this process and whose end Restate may not have.
     begun: Mutex<HashSet<(String, u32)>>,
@@ -139,27 +149,33 @@ impl Serving {
     ) -> Result<WorkerPermit, Rejected> {
         self.check_running()?;
         tokio::select! {
-            permit = self.wait_for_permit(alone_for) => permit,
+            permit = self.wait_for_permit(alone_for, PLACE_WAIT) => permit,
             () = self.stopping.cancelled() => Err(Rejected::Stopping),
         }
     }
 
-    async fn wait_for_permit(&self, alone_for: Option<Duration>) -> Result<WorkerPermit, Rejected> {
+    async fn wait_for_permit(
+        &self,
+        alone_for: Option<Duration>,
+        place_wait: Duration,
+    ) -> Result<WorkerPermit, Rejected> {
         let mut turn = None;
         if let Some(time) = alone_for {
             let waiting = Arc::clone(&self.suspects).acquire_owned();
             let waited = timeout(SUSPECT_WAIT, waiting).await;
-            turn = Some(waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?);
+            let suspect = waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?;
             // Where long jobs overlap, the process is never empty: the suspect then runs together with them.
-            if let Ok(permits) = timeout(PLACE_WAIT, self.all_places()).await {
-                return Ok(self.new_place(permits, turn, Some(Instant::now() + time)));
+            let all = timeout(place_wait, self.all_places()).await;
+            let end = Instant::now() + time;
+            turn = Some((suspect, end));
+            if let Ok(permits) = all {
+                return Ok(self.new_place(permits, turn, Some(end)));
             }
         }
         let waiting = Arc::clone(&self.permits).acquire_owned();
-        let waited = timeout(PLACE_WAIT, waiting).await;
+        let waited = timeout(place_wait, waiting).await;
         let permits = waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?;
-        let alone_until = (self.workers == 1).then(|| Instant::now() + ALWAYS);
-        Ok(self.new_place(permits, turn, alone_until))
+        Ok(self.new_place(permits, turn, None))
     }
 
     /// Waits until nothing runs, without holding up what wants to run meanwhile: not in the semaphore's queue.
@@ -178,14 +194,15 @@ impl Serving {
     fn new_place(
         &self,
         permits: OwnedSemaphorePermit,
-        turn: Option<OwnedSemaphorePermit>,
+        turn: Option<(OwnedSemaphorePermit, Instant)>,
         alone_until: Option<Instant>,
     ) -> WorkerPermit {
+        let always = (self.workers == 1).then(|| Instant::now() + ALWAYS);
         WorkerPermit {
             permits: Some(permits),
             turn,
             freed: Arc::clone(&self.freed),
-            alone_until,
+            alone_until: always.or(alone_until),
         }
     }
 
@@ -230,10 +247,14 @@ mod tests {
     const WORKERS: u32 = 4;
 
     fn run(test: impl AsyncFnOnce(Serving)) {
+        run_with(WORKERS, test);
+    }
+
+    fn run_with(workers: u32, test: impl AsyncFnOnce(Serving)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build();
-        let serving = Serving::new(Arc::new(Nothing), "process".to_owned(), WORKERS);
+        let serving = Serving::new(Arc::new(Nothing), "process".to_owned(), workers);
         runtime.unwrap().block_on(test(serving));
     }
 
@@ -271,6 +292,32 @@ mod tests {
             assert!(now(&serving, None).await.is_none());
             drop((suspect, others));
             assert!(now(&serving, ALONE).await.unwrap().alone_until().is_some());
+        });
+    }
+
+    #[test]
+    fn a_suspect_runs_together_with_long_jobs_and_ends_its_turn_after_its_time() {
+        run(async |serving| {
+            let _running = now(&serving, None).await.unwrap();
+            let suspect = serving.wait_for_permit(Some(Duration::ZERO), Duration::ZERO);
+            let mut suspect = suspect.await.unwrap();
+            assert!(suspect.alone_until().is_none());
+            let next = serving.wait_for_permit(ALONE, Duration::ZERO);
+            tokio::select! {
+                never = suspect.share_after_turn() => match never {},
+                next = next => assert!(next.is_ok()),
+            }
+        });
+    }
+
+    #[test]
+    fn with_one_worker_every_job_is_always_alone() {
+        run_with(1, async |serving| {
+            for alone_for in [None, ALONE] {
+                let permit = now(&serving, alone_for).await.unwrap();
+                let until = permit.alone_until().unwrap();
+                assert!(until > Instant::now() + ALWAYS / 2, "{alone_for:?}");
+            }
         });
     }
 
