@@ -380,21 +380,56 @@ async fn rejected(served: &ServedApp, length: usize, status: u16) -> TcpStream {
 
 const BEGIN: &str = "begin";
 
-/// A connection that is closed before its peer has sent everything is reset, and a proxy turns the response into a 502.
-#[tokio::test]
-async fn the_rest_of_a_rejected_body_is_accepted() {
+/// Returns an app whose sockets do not hold a large body.
+async fn with_small_buffers() -> ServedApp {
     let app = App::empty().handler(handler!(held)).state(Gate::new());
-    // The sockets' buffers do not hold the body.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let served = ServedApp::start_on(socket.listen(16).unwrap(), app).await;
+    ServedApp::start_on(socket.listen(16).unwrap(), app).await
+}
+
+async fn send_rest(mut peer: TcpStream, length: usize) {
+    let rest = vec![b' '; length - BEGIN.len()];
+    peer.write_all(&rest).await.unwrap();
+    peer.shutdown().await.unwrap();
+}
+
+/// A connection that is closed before its peer has sent everything is reset, and a proxy turns the response into a 502.
+#[tokio::test]
+async fn the_rest_of_a_rejected_body_is_accepted() {
+    let served = with_small_buffers().await;
     for (length, status) in [(1_000_000, 401), (2_000_000, 413)] {
-        let mut peer = rejected(&served, length, status).await;
-        let rest = vec![b' '; length - BEGIN.len()];
-        peer.write_all(&rest).await.unwrap();
-        peer.shutdown().await.unwrap();
+        let peer = rejected(&served, length, status).await;
+        send_rest(peer, length).await;
     }
+}
+
+#[tokio::test]
+async fn the_rest_of_a_large_rejected_body_is_accepted() {
+    let (served, _) = served(|app| app.header_timeout(Duration::from_secs(60))).await;
+    let length = 20_000_000;
+    let peer = rejected(&served, length, 413).await;
+    send_rest(peer, length).await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_rejected_body_is_accepted_although_the_server_stops() {
+    let mut served = with_small_buffers().await;
+    let length = 1_000_000;
+    let peer = rejected(&served, length, 401).await;
+    served.stop_accepting().await;
+    send_rest(peer, length).await;
+    served.ended().await;
+}
+
+/// A peer that does not close its side.
+#[tokio::test]
+async fn the_rest_of_a_rejected_body_delays_the_end_only_briefly() {
+    let mut served = with_small_buffers().await;
+    let _peer = rejected(&served, 1_000_000, 401).await;
+    served.stop();
+    served.ended().await;
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub(super) struct Activity {
     bodies: AtomicU32,
     /// A body was dropped before its end, and the HTTP layer may not have seen it yet.
     is_body_left: AtomicBool,
+    /// The last request was not read to its end, so the peer may still send the rest.
+    is_unread: AtomicBool,
     /// The connection ends after its call, or at once without one.
     is_stopping: AtomicBool,
     /// The connection's task, once it has been polled.
@@ -97,6 +99,7 @@ impl Activity {
             rest_in_phase: AtomicU64::new(0),
             bodies: AtomicU32::new(0),
             is_body_left: AtomicBool::new(false),
+            is_unread: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             task: Mutex::new(None),
         }
@@ -161,15 +164,27 @@ impl Activity {
     }
 
     pub(super) fn add_body(&self) {
+        self.is_unread.store(false, Ordering::Relaxed);
         self.bodies.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Records that a body was read completely, or was dropped. Only once the HTTP layer can see the same.
     pub(super) fn remove_body(&self, is_read: bool) {
         if !is_read {
+            self.leave_unread();
             self.is_body_left.store(true, Ordering::Release);
         }
         self.bodies.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Records that a request is not read to its end.
+    pub(super) fn leave_unread(&self) {
+        self.is_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer may still send a part of its last request.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
     }
 
     /// Records that the HTTP layer runs now, and sees which bodies were dropped. For the connection's task alone.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::Router;
@@ -21,8 +22,8 @@ use super::activity::{Activity, Phase};
 use super::socket::Socket;
 use crate::response;
 
-/// How many bytes a closing connection discards at most.
-const MAX_DISCARDED: usize = 8 * 1024 * 1024;
+/// How many bytes a closing connection discards at most, if its request has announced no more.
+const MAX_DISCARDED: u64 = 8 * 1024 * 1024;
 
 /// The task that serves one connection.
 pub(super) struct Connection {
@@ -43,7 +44,8 @@ enum State {
     /// Source: RFC 9112, section 9.6
     Closing {
         socket: Socket,
-        discarded: usize,
+        /// How many bytes are still discarded.
+        left: u64,
     },
     Ended,
 }
@@ -59,6 +61,7 @@ impl Connection {
         let calls = Calls {
             router,
             activity: Arc::clone(&activity),
+            announced: AtomicU64::new(0),
         };
         Self {
             state: State::Resting(socket, calls),
@@ -111,14 +114,14 @@ impl Connection {
     fn close(&mut self, context: &mut Context<'_>) {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::Http(http) => {
-                let mut socket = http.into_parts().io.into_inner();
+                let parts = http.into_parts();
+                let mut socket = parts.io.into_inner();
                 // It fails if the peer has closed the connection, which the next read shows.
                 let _ = Pin::new(&mut socket).poll_shutdown(context);
                 self.activity.enter(Phase::Closing);
-                State::Closing {
-                    socket,
-                    discarded: 0,
-                }
+                let announced = parts.service.announced.into_inner();
+                let left = announced.max(MAX_DISCARDED);
+                State::Closing { socket, left }
             }
             other => other,
         };
@@ -136,15 +139,19 @@ impl Connection {
                 match ended {
                     // A request that cannot be parsed has got a response as well.
                     Err(error) if !error.is_parse() => self.state = State::Ended,
-                    _ => self.close(context),
+                    Err(_) => {
+                        self.activity.leave_unread();
+                        self.close(context);
+                    }
+                    Ok(()) => self.close(context),
                 }
             }
             State::Resting(socket, _) => {
                 ready!(socket.poll_readable(context));
                 self.resume();
             }
-            State::Closing { socket, discarded } => match ready!(socket.poll_discard(context)) {
-                Ok(read @ 1..) if *discarded < MAX_DISCARDED => *discarded += read,
+            State::Closing { socket, left } => match ready!(socket.poll_discard(context)) {
+                Ok(read @ 1..) if *left > 0 => *left = left.saturating_sub(read as u64),
                 _ => self.state = State::Ended,
             },
             State::Ended => {}
@@ -175,7 +182,13 @@ impl Future for Connection {
             }
             let phase = this.activity.phase();
             if this.activity.is_stopping() {
-                if !matches!(phase, Phase::Call | Phase::Flush) {
+                let continues = match phase {
+                    // Work that continues after the response may read the body.
+                    Phase::Call | Phase::Flush | Phase::Body => true,
+                    Phase::Closing => this.activity.is_unread(),
+                    Phase::Idle | Phase::Head => false,
+                };
+                if !continues {
                     return Poll::Ready(());
                 }
                 if let State::Http(http) = &mut this.state
@@ -203,6 +216,8 @@ impl Future for Connection {
 struct Calls {
     router: Router,
     activity: Arc<Activity>,
+    /// The length of the last request's body by its head; 0 without one.
+    announced: AtomicU64,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Calls {
@@ -212,6 +227,8 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
 
     fn call(&self, request: Request<Incoming>) -> Call {
         self.activity.enter(Phase::Call);
+        let announced = request.body().size_hint().exact().unwrap_or_default();
+        self.announced.store(announced, Ordering::Relaxed);
         let activity = &self.activity;
         let request = request.map(|body| RequestBody::new(body, activity));
         let routed = if has_host(&request) {

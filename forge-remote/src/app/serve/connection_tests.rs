@@ -254,3 +254,17 @@ async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     drop(peer);
     connection.await;
 }
+
+#[tokio::test]
+async fn a_body_that_work_reads_is_complete_although_the_server_stops() {
+    let (router, held) = holder();
+    let mut served = Served::new(router).await;
+    served.exchange(&format!("{REQUEST}tw"), "held").await;
+    served.activity.stop();
+    drive(&mut served.connection, tokio::task::yield_now()).await;
+    let body = held.lock().unwrap().take().unwrap();
+    served.peer.write_all(b"o bi").await.unwrap();
+    let read = axum::body::to_bytes(body, 5);
+    let (read, ()) = tokio::join!(read, served.connection);
+    assert_eq!(read.unwrap(), "two bi"[..5]);
+}

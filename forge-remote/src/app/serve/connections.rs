@@ -28,7 +28,7 @@ const MIN_REST_AFTER: Duration = Duration::from_millis(50);
 const MANY: usize = 1_000;
 /// How long a peer may not read before its connection can be closed to make room.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
-/// How long a peer may not read once the server stops.
+/// How long a peer may not read, or may send a rejected body, once the server stops.
 const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections that a server has accepted. One task owns them, so there is no lock.
@@ -160,8 +160,8 @@ impl Connections {
         }
     }
 
-    /// Ends every connection: at once without a call, else after its response. A connection that is
-    /// accepted later has 100 ms to send its request.
+    /// Ends every connection: at once without a call, else after its response and the body that work still reads. A
+    /// connection that is accepted later has 100 ms to send its request.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
         for known in self.known.values() {
@@ -216,6 +216,7 @@ impl Limits {
             _ if state.is_blocked() && is_stopping => self.write.min(SHUTDOWN_WRITE_TIMEOUT),
             _ if state.is_blocked() => self.write,
             Phase::Idle | Phase::Body => self.keep_alive,
+            Phase::Closing if is_stopping => self.header.min(SHUTDOWN_WRITE_TIMEOUT),
             Phase::Head | Phase::Closing => self.header,
             // A handler has its own time limit; a response that isn't flushed counts as blocked.
             Phase::Call | Phase::Flush => Duration::MAX,
