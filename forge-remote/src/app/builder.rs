@@ -445,8 +445,12 @@ impl App {
     }
 
     /// Declares that another service serves these endpoints of the manifest, although they name one of this app's
-    /// remotes. Neither they nor the modules that name them are compared or changed, and no handler accepts their
-    /// calls.
+    /// remotes. Neither they nor the modules that name them are compared or changed.
+    ///
+    /// No handler of Forge's own calls accepts a FIT that names one of these keys, or a module of the manifest that
+    /// names only these endpoints. Where the app has no manifest to read or lacks the feature `cli`, list the keys of
+    /// these modules as well. A page's FIT names the page's module and no endpoint, so an
+    /// [`endpoint`](crate::endpoint) handler accepts it, unless its option `pages` leaves out that module.
     ///
     /// ```
     /// use forge_remote::prelude::*;

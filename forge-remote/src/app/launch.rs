@@ -254,6 +254,21 @@ const FOREIGN_HANDLER: Rule = Rule::launch(
 );
 
 impl App {
+    /// Returns the keys of other services: of the listed endpoints, and of the modules of the manifest that name no
+    /// others. Without the feature `cli` or the file, the listed ones.
+    pub(super) fn keys_of_others(&self) -> BTreeSet<String> {
+        let keys = self.foreign_endpoints.clone();
+        #[cfg(feature = "cli")]
+        if !keys.is_empty()
+            && let Ok(file) = self.settings().read_manifest()
+        {
+            // A file that cannot be read was reported by the comparison.
+            let modules = crate::manifest::modules_of(file.with_defaults().value(), &keys);
+            return keys.into_iter().chain(modules).collect();
+        }
+        keys
+    }
+
     fn check_foreign_endpoints(&self, problems: &mut Vec<Diagnostic>) {
         for handler in self.registry.handlers() {
             let endpoint = handler.endpoint();

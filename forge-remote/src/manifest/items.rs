@@ -107,6 +107,20 @@ pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, usize, &V
     })
 }
 
+/// Returns the keys of the modules that name some of these endpoints and no others. The manifest has the defaults of its
+/// variables.
+pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> Vec<String> {
+    let modules = modules(manifest).filter(|(_, _, item)| {
+        let mut named = Vec::new();
+        named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
+            named.push(endpoint)
+        });
+        !named.is_empty() && named.into_iter().all(|one| endpoints.contains(one))
+    });
+    let keys = modules.filter_map(|(_, _, item)| key(item));
+    keys.map(str::to_owned).collect()
+}
+
 /// Returns the scopes of `permissions.scopes`, which is a list or a mapping.
 pub(super) fn granted(manifest: &Value) -> impl Iterator<Item = &str> {
     let scopes = at(manifest, &["permissions", "scopes"]);

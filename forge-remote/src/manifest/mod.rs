@@ -105,6 +105,8 @@ pub use error::CheckError;
 pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
+#[cfg(feature = "cli")]
+pub(crate) use items::modules_of;
 pub use owned::OwnedProperties;
 #[cfg(feature = "cli")]
 pub(crate) use parallel::in_parallel;

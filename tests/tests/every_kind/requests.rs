@@ -1,5 +1,7 @@
 //! Requests to handlers: bodies, retries, tokens.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use forge_remote::testing::Harness;
@@ -203,23 +205,37 @@ async fn a_users_token_is_accepted_only_in_platform_calls_for_a_user() {
 
 #[tokio::test]
 async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
-    let harness = Harness::new(app().foreign_endpoints(["other-service"])).unwrap();
+    let manifest = Path::new(env!("CARGO_TARGET_TMPDIR")).join("every_kind.yml");
+    let text = "modules:
+  trigger:
+    - key: other-trigger
+      endpoint: other-service
+  rovo:agentConnector:
+    - key: shared
+      protocols: { one: { endpoint: other-service }, two: { endpoint: render } }
+  endpoint:
+    - key: other-service
+";
+    std::fs::write(&manifest, text).unwrap();
+    let app = app().foreign_endpoints(["other-service"]);
+    let harness = Harness::new(app.manifest_path(manifest)).unwrap();
     let call = |key: &str, module: &str| {
         let call = harness.call(key).json(&json!({}));
         call.fit(|fit| fit.module("core:endpoint", module)).send()
     };
     for key in ["render", "widget", "overview"] {
         // The endpoint's own token, and the token of a page that only the manifest knows.
-        for module in [key, "notes", "numbers"] {
+        for module in [key, "notes", "numbers", "shared"] {
             assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
         }
-        // Another handler's endpoint, another's module, another service's endpoint, or neither.
+        // Another handler's endpoint, another's module, another service's endpoint, its module, or none of these.
         for module in [
             "follow",
             "follow-trigger",
             "data-residency",
             "triage",
             "other-service",
+            "other-trigger",
             "",
         ] {
             assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");

@@ -67,7 +67,7 @@ impl Service {
         let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
         let mut keys = app.registry.keys();
         // Other services serve these: a handler with a hand-written module does not accept their calls.
-        keys.extend(app.foreign_endpoints.iter().cloned());
+        keys.extend(app.keys_of_others());
         let keys = Arc::new(keys);
         let routes = HandlerRoutes {
             app: &app,
