@@ -56,3 +56,46 @@ impl fmt::Display for Api {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The APIs, as the documentation names them.
+    const NAMES: [(Api, &str); 7] = [
+        (Api::Jira, "Jira"),
+        (Api::Confluence, "Confluence"),
+        (Api::Bitbucket, "Bitbucket"),
+        (Api::Compass, "Compass"),
+        (Api::GraphQl, "GraphQL"),
+        (Api::Storage, "Forge storage"),
+        (Api::Platform, "Forge's own APIs"),
+    ];
+
+    #[test]
+    fn the_documentation_names_the_apis_that_need_a_proof() {
+        const BY_TOKEN: &str = "identify the installation only by the system token";
+        let tokens = include_str!("../credentials/tokens.rs");
+        for (text, part, is_user) in [
+            (include_str!("../docs/security.md"), BY_TOKEN, false),
+            (tokens, BY_TOKEN, false),
+            (tokens, "are called only once Atlassian has confirmed", true),
+        ] {
+            let words: Vec<&str> = text
+                .split_whitespace()
+                .filter(|word| *word != "///")
+                .collect();
+            let text = words.join(" ");
+            let before = text.split(part).next().unwrap();
+            let subject = before.rsplit(". ").next().unwrap();
+            for (api, name) in NAMES {
+                let is_named = subject.contains(name);
+                assert_eq!(
+                    is_named,
+                    api.knows_installation_by_token(is_user),
+                    "{name}: {subject}"
+                );
+            }
+        }
+    }
+}

@@ -125,10 +125,11 @@ token! {
     ///
     /// OAuth headers are not signed. A page's user can send a token of another app or another site
     /// ([`Provenance`](crate::fit::Provenance)). So where the app keeps tokens
-    /// ([`App::token_store`](crate::App::token_store)), a page's call gets the stored token, regardless of
-    /// its header. Without a kept one, the header's token works for Jira and Confluence, whose URLs name the
-    /// site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the installation by the token
-    /// alone: they are called once Atlassian's installation-details API has accepted the token for this app
+    /// ([`App::token_store`](crate::App::token_store)), a page's call gets the stored token instead of its
+    /// header's, if there is one and [`Tokens::accept_from_pages`](crate::Tokens::accept_from_pages) is off.
+    /// Otherwise the header's token works for Jira and Confluence, whose URLs name the site. Bitbucket,
+    /// Compass, Forge storage, GraphQL and Forge's own APIs identify the installation only by the system
+    /// token: they are called once Atlassian's installation-details API has accepted the token for this app
     /// and installation, which is checked once per token. Otherwise the call fails with
     /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same applies to web
     /// triggers and agents. [`expose_secret`](Self::expose_secret) returns the token without this check.
@@ -152,10 +153,10 @@ token! {
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
     ///
     /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
-    /// and Bitbucket reject it where that app is not installed. GraphQL is called only once Atlassian
-    /// has confirmed that the token's account is the call's [`principal`](crate::fit::Claims::principal),
-    /// with one request per token to the installation's Jira (`read:jira-user`), its Confluence
-    /// (`read:confluence-user`) or GraphQL itself (`read:me`). Otherwise the call fails with
-    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
+    /// and Bitbucket reject it where that app is not installed. Compass, Forge storage, GraphQL and Forge's
+    /// own APIs are called only once Atlassian has confirmed that the token's account is the call's
+    /// [`principal`](crate::fit::Claims::principal), with one request per token to the installation's Jira
+    /// (`read:jira-user`), its Confluence (`read:confluence-user`) or GraphQL itself (`read:me`). Otherwise
+    /// the call fails with [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
     UserToken
 }

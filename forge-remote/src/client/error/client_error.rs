@@ -73,14 +73,14 @@ pub enum ClientError {
         reason: &'static str,
     },
 
-    /// The token is not proven to belong to this installation, and the API identifies the installation
-    /// by the token alone.
+    /// The token is not proven to belong to this installation or, for a user's token, to the call's user,
+    /// and the API identifies the installation or the user by the token alone.
     ///
     /// The token came with the call of a page, a web trigger or an agent. Nothing was sent with it. See
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[error(
-        "{api}: nothing was sent, because the system token is not proven to belong to this installation (its header \
-         may be forged): {reason}. {fix}"
+        "{api}: nothing was sent, because the token is not proven to belong to this call's installation or user (its \
+         header may be forged): {reason}. {fix}"
     )]
     UnprovenToken {
         /// The requested API.
