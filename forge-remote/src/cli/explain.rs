@@ -36,10 +36,19 @@ pub(super) fn print_explanation(code: Option<&String>) -> i32 {
 /// The kinds of rules, in the order of the list.
 const HEADINGS: [(RuleKind, &str); 5] = [
     (RuleKind::Launch, "problems that keep the app from starting"),
-    (RuleKind::Difference, "differences between the manifest and the code"),
+    (
+        RuleKind::Difference,
+        "differences between the manifest and the code",
+    ),
     (RuleKind::Lint, "mistakes in the manifest"),
-    (RuleKind::Version, "changes by which Forge chooses a version"),
-    (RuleKind::Deployment, "faults of a deployment (`doctor --url`)"),
+    (
+        RuleKind::Version,
+        "changes by which Forge chooses a version",
+    ),
+    (
+        RuleKind::Deployment,
+        "faults of a deployment (`doctor --url`)",
+    ),
 ];
 
 /// Returns every rule: the manifest's, the handlers' and the app's.
@@ -111,8 +120,14 @@ mod tests {
             }
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             // The rules about versions are rows of a macro.
-            let patterns = [concat!(": Rule", " = Rule::"), concat!(" = ", "major("), concat!(" = ", "minor(")];
-            let found = patterns.iter().flat_map(|pattern| text.match_indices(pattern));
+            let patterns = [
+                concat!(": Rule", " = Rule::"),
+                concat!(" = ", "major("),
+                concat!(" = ", "minor("),
+            ];
+            let found = patterns
+                .iter()
+                .flat_map(|pattern| text.match_indices(pattern));
             for (at, pattern) in found {
                 let code = text[at + pattern.len()..].split('"').nth(1).unwrap();
                 codes.insert(code.to_owned());

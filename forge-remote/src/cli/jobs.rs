@@ -52,7 +52,12 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("show")
                 .about("Show one job with the error of its last run, which may contain user data")
-                .arg(Arg::new("id").value_name("ID").help("The id of the job, from `jobs list`").required(true))
+                .arg(
+                    Arg::new("id")
+                        .value_name("ID")
+                        .help("The id of the job, from `jobs list`")
+                        .required(true),
+                )
                 .arg(flag("json", "Print JSON, for machines")),
         )
         .subcommand(
@@ -75,7 +80,9 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     };
     let Some(inspector) = jobs.engine.inspector() else {
         let name = jobs.engine.name();
-        print_error(&format!("error: the engine of the app ({name}) does not show its jobs"));
+        print_error(&format!(
+            "error: the engine of the app ({name}) does not show its jobs"
+        ));
         return NEGATIVE;
     };
     let seal = app.job_seal().ok().flatten();
@@ -83,7 +90,9 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     let done = match options.subcommand() {
         Some(("show", options)) => show(seal.as_ref(), &*inspector, options).await,
         Some(("retry", options)) => each(options, |id| inspector.retry(id), "runs again").await,
-        Some(("discard", options)) => each(options, |id| inspector.discard(id), "is discarded").await,
+        Some(("discard", options)) => {
+            each(options, |id| inspector.discard(id), "is discarded").await
+        }
         Some((_, options)) => list(&*inspector, options).await,
         None => Ok(FAILED),
     };
@@ -105,7 +114,10 @@ async fn list(inspector: &dyn JobInspector, options: &ArgMatches) -> Result<i32,
     let jobs = inspector.list(states, handler, limit).await?;
     if options.get_flag("json") {
         let rows: Vec<Row<'_>> = jobs.iter().map(|job| Row::new(job, None)).collect();
-        print(&format!("{}\n", serde_json::to_string_pretty(&rows).unwrap_or_default()));
+        print(&format!(
+            "{}\n",
+            serde_json::to_string_pretty(&rows).unwrap_or_default()
+        ));
         return Ok(OK);
     }
     if jobs.is_empty() {
@@ -136,13 +148,18 @@ async fn show(
 ) -> Result<i32, EngineError> {
     let id = options.get_one::<String>("id").cloned().unwrap_or_default();
     let Some(job) = inspector.find(id.clone()).await? else {
-        print_error(&format!("error: no job has the id {id}; `jobs list` shows the ids"));
+        print_error(&format!(
+            "error: no job has the id {id}; `jobs list` shows the ids"
+        ));
         return Ok(NEGATIVE);
     };
     let error = job.last_error(seal);
     if options.get_flag("json") {
         let row = Row::new(&job, error.as_deref());
-        print(&format!("{}\n", serde_json::to_string_pretty(&row).unwrap_or_default()));
+        print(&format!(
+            "{}\n",
+            serde_json::to_string_pretty(&row).unwrap_or_default()
+        ));
         return Ok(OK);
     }
     let mut text = format!(
@@ -162,7 +179,10 @@ async fn show(
         text += &format!("last run      {}\n", report.code.as_str());
     }
     if let Some(error) = error {
-        text += &format!("error         {}\n", error.replace('\n', "\n              "));
+        text += &format!(
+            "error         {}\n",
+            error.replace('\n', "\n              ")
+        );
     }
     print(&text);
     Ok(OK)
@@ -182,7 +202,9 @@ where
         if act(id.clone()).await? {
             print(&format!("job {id} {done}\n"));
         } else {
-            print_error(&format!("error: no job with the id {id} can be changed: `jobs list` shows the ids"));
+            print_error(&format!(
+                "error: no job with the id {id} can be changed: `jobs list` shows the ids"
+            ));
             status = NEGATIVE;
         }
     }
@@ -210,7 +232,11 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn new(job: &'a JobRecord, last_error: Option<&'a str>) -> Self {
-        let millis = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let millis = |time: SystemTime| {
+            time.duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis()
+        };
         Self {
             id: &job.id,
             state: job.state.as_str(),

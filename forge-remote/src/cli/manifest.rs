@@ -112,13 +112,8 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
             true => app.setup_problems(&app.settings()),
             false => Vec::new(),
         };
-        show(&comparison, file, options.get_flag("json"), setup).map(|same| {
-            if same || !is_check {
-                OK
-            } else {
-                NEGATIVE
-            }
-        })
+        show(&comparison, file, options.get_flag("json"), setup)
+            .map(|same| if same || !is_check { OK } else { NEGATIVE })
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error}"));
@@ -156,7 +151,11 @@ fn write(
         return Ok(FAILED);
     }
     print_report(&text);
-    Ok(if end == UpdateEnd::Complete { OK } else { NEGATIVE })
+    Ok(if end == UpdateEnd::Complete {
+        OK
+    } else {
+        NEGATIVE
+    })
 }
 
 /// Prints the comparison and what keeps the app from starting, and returns whether there is no problem.
@@ -230,8 +229,10 @@ pub(super) fn check_manifest(app: &App) -> Result<(), CheckError> {
     match texts.is_empty() {
         true => Ok(()),
         false => Err(CheckError::Findings {
-            report: texts.join("
-"),
+            report: texts.join(
+                "
+",
+            ),
             findings,
         }),
     }

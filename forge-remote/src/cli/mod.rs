@@ -1,7 +1,7 @@
 //! The commands of an app's binary.
 //!
 //! A command is a file with `command()`, its arguments, and `run()`, which returns the exit status,
-//! and a line in [`commands!`].
+//! its `mod`, and a line in [`commands!`].
 
 mod adopt;
 mod against;
@@ -9,10 +9,20 @@ mod against;
 mod call_printer;
 mod color;
 mod deployed;
+#[cfg(feature = "dev")]
+mod dev;
+mod doctor;
+mod explain;
+#[cfg(feature = "dev")]
+mod invoke;
+mod jobs;
 mod log_fields;
 mod log_writer;
 mod logging;
+mod manifest;
 mod output;
+mod routes;
+mod serve;
 mod table;
 
 use std::ffi::OsString;
@@ -34,11 +44,6 @@ struct Entry {
 
 macro_rules! commands {
     ($($(#[$cfg:meta])? $name:ident)*) => {
-        $(
-            $(#[$cfg])?
-            mod $name;
-        )*
-
         const COMMANDS: &[Entry] = &[$(
             $(#[$cfg])?
             Entry {
@@ -63,9 +68,8 @@ commands! {
 }
 
 impl App {
-    /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
-    /// `explain`, `routes`, `jobs`, `doctor`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
-    /// process with the command's exit status.
+    /// Runs the command that the program's arguments name, by default `serve`; `--help` lists the commands. A failure
+    /// is printed and ends the process with the command's exit status.
     ///
     /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless
     /// the app has set a panic hook.

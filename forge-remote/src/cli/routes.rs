@@ -65,7 +65,12 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(handler: &'a Handler, base_paths: &BasePaths, body_limit: usize, now: SystemTime) -> Self {
+    fn new(
+        handler: &'a Handler,
+        base_paths: &BasePaths,
+        body_limit: usize,
+        now: SystemTime,
+    ) -> Self {
         let record = handler.registration();
         let is_called = !handler.is_cron();
         Self {
@@ -154,7 +159,10 @@ fn occasion(handler: &Handler, now: SystemTime) -> Option<String> {
     }) = Cron::of(handler, now)
     {
         let next = next.map(|next| format!(", next at {next}"));
-        return Some(format!("cron: {expression} in {tz}{}", next.unwrap_or_default()));
+        return Some(format!(
+            "cron: {expression} in {tz}{}",
+            next.unwrap_or_default()
+        ));
     }
     interval(handler).map(|interval| format!("interval: {interval}"))
 }
@@ -172,7 +180,10 @@ fn json(app: &App) -> String {
     let handlers = app.registry().handlers().iter();
     let (limit, now) = (app.limits.body, app.clock.now());
     let handlers = handlers.map(|handler| Row::new(handler, &base_paths, limit, now));
-    let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
+    let own = app
+        .own_paths()
+        .into_iter()
+        .map(|path| OwnRow { kind: OWN, path });
     let rows = handlers.map(serde_json::to_value);
     let jobs = app.registry().jobs().iter().map(JobRow::new);
     let rows = rows.chain(jobs.map(serde_json::to_value));

@@ -44,7 +44,9 @@ impl Session {
         for (handler, simulation) in calls {
             let changes = CallChanges::default();
             let before = self.caller.app.work().spawned();
-            let calling = self.caller.call(handler, simulation, &changes, Origin::Once);
+            let calling = self
+                .caller
+                .call(handler, simulation, &changes, Origin::Once);
             let (id, outcome) = calling.await;
             if let Some(record) = self.caller.journal.find(id) {
                 self.printer.print(&record, Time::Hidden);
@@ -54,7 +56,10 @@ impl Session {
             for run in &runs {
                 self.printer.print_run(run);
             }
-            failed += runs.iter().filter(|run| run.verdict == Verdict::Failed).count();
+            failed += runs
+                .iter()
+                .filter(|run| run.verdict == Verdict::Failed)
+                .count();
         }
         self.end().await;
         i32::from(failed > 0)
@@ -105,7 +110,9 @@ impl Session {
             let running = (after.started - after.ended).saturating_sub(seen.abandoned);
             seen.abandoned += running;
             let mut run = Run::spawned(&outcome.key, running, Verdict::Failed, "running");
-            run.notes.push(format!("it still runs after {grace:?}; it is cancelled at the end"));
+            run.notes.push(format!(
+                "it still runs after {grace:?}; it is cancelled at the end"
+            ));
             runs.push(run);
         }
         if !has_all_jobs && let Some(last) = runs.last_mut() {
@@ -118,7 +125,11 @@ impl Session {
 
     /// Returns the runs of the jobs that are new, the oldest first. Jobs that were not waited for are left out.
     fn job_runs(&self, outcome: &Outcome, has_all_jobs: bool, seen: &mut Seen) -> Vec<Run> {
-        let records = self.jobs.as_ref().map(|jobs| jobs.records()).unwrap_or_default();
+        let records = self
+            .jobs
+            .as_ref()
+            .map(|jobs| jobs.records())
+            .unwrap_or_default();
         let id = |record: &JobRecord| record.id.parse::<u64>().unwrap_or_default();
         let is_new = |record: &JobRecord| id(record) > seen.job;
         let new: Vec<JobRecord> = records.into_iter().rev().filter(is_new).collect();
@@ -139,13 +150,15 @@ impl Session {
     /// Returns the first run of a job; `None` if it waits for a later time, or was ended with its installation.
     fn job_run(&self, job: &JobRecord, error: Option<String>, outcome: &Outcome) -> Option<Run> {
         let now = self.clock.now();
-        let was_due = job.attempts > 0 || job.last.is_some() || job.due.is_none_or(|due| due <= now);
+        let was_due =
+            job.attempts > 0 || job.last.is_some() || job.due.is_none_or(|due| due <= now);
         let (verdict, status) = match job.state {
             JobState::Discarded => return None,
             JobState::Waiting if !was_due => return None,
             JobState::Done if job.attempts <= 1 => (Verdict::Passed, "done"),
             _ => {
-                let is_rejected = |error: &String| REJECTED.iter().any(|text| error.starts_with(text));
+                let is_rejected =
+                    |error: &String| REJECTED.iter().any(|text| error.starts_with(text));
                 match error.as_ref().is_some_and(is_rejected) && outcome.is_guess {
                     true => (Verdict::NeedsSample, "failed"),
                     false => (Verdict::Failed, "failed"),
@@ -161,15 +174,23 @@ impl Session {
                 notes.push(format!("it succeeded at attempt {}", job.attempts));
             }
             JobState::Waiting => {
-                let pause = job.due.and_then(|due| due.duration_since(now).ok()).unwrap_or_default();
-                notes.push(format!("its next attempt would be in {} s", pause.as_secs().max(1)));
+                let pause = job
+                    .due
+                    .and_then(|due| due.duration_since(now).ok())
+                    .unwrap_or_default();
+                notes.push(format!(
+                    "its next attempt would be in {} s",
+                    pause.as_secs().max(1)
+                ));
             }
             JobState::Dead => notes.push("it is not retried".to_owned()),
             _ => {}
         }
         if verdict == Verdict::NeedsSample {
             let key = &outcome.key;
-            notes.push(format!("it needs a body: set one with `App::sample_body(\"{key}\", json)`"));
+            notes.push(format!(
+                "it needs a body: set one with `App::sample_body(\"{key}\", json)`"
+            ));
         }
         Some(Run::job(job, verdict, status, notes))
     }

@@ -142,7 +142,9 @@ impl Session {
         let key_set = format!("{origin}/.well-known/jwks.json");
         let (jobs, clock) = (app.jobs_in_memory(), Arc::clone(&app.clock));
         let inspector = app.jobs.as_ref().and_then(|jobs| jobs.engine.inspector());
-        let built = app.key_source(HttpKeySource::new(&key_set)?).build_compared()?;
+        let built = app
+            .key_source(HttpKeySource::new(&key_set)?)
+            .build_compared()?;
         let caller = Arc::new(PlatformClient {
             platform,
             app: built.clone(),
@@ -248,7 +250,9 @@ async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
-                print_error(&format!("note: {missed} call updates were not printed, because the output is too slow"));
+                print_error(&format!(
+                    "note: {missed} call updates were not printed, because the output is too slow"
+                ));
             }
             Err(RecvError::Closed) => return,
         }
@@ -260,8 +264,10 @@ async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
 async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
-        let message = format!("cannot listen on {address} ({setting}): stop the other program that \
-                               uses the port, probably another `dev`");
+        let message = format!(
+            "cannot listen on {address} ({setting}): stop the other program that \
+                               uses the port, probably another `dev`"
+        );
         Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(error)
     })
 }

@@ -63,10 +63,16 @@ impl KeySets {
         let url = app.settings().jwks_url;
         let url = url.unwrap_or_else(|| PRODUCTION_KEYS.to_owned());
         let commercial = app.key_source.take().map_or(Origin::Url(url), Origin::Own);
-        let mut sets = vec![KeySet { cloud: String::new(), origin: commercial }];
+        let mut sets = vec![KeySet {
+            cloud: String::new(),
+            origin: commercial,
+        }];
         if app.staging {
             let origin = Origin::Url(STAGING_KEYS.to_owned());
-            sets.push(KeySet { cloud: "the staging cloud: ".to_owned(), origin });
+            sets.push(KeySet {
+                cloud: "the staging cloud: ".to_owned(),
+                origin,
+            });
         }
         sets.extend(app.isolated.iter().map(|(label, cloud)| KeySet {
             cloud: format!("the isolated cloud `{label}`: "),
@@ -191,10 +197,16 @@ impl KeySet {
             return self.passed(usable, &url, fetched.took);
         }
         let detail = format!("{cloud}{url} responded with {status} and {usable} usable keys");
-        Line::failed("keys", detail, match cloud.is_empty() {
-            true => "correct FORGE_REMOTE_JWKS_URL or `App::jwks_url`; without it, Atlassian's key set is used",
-            false => "correct the URL that the cloud is configured with",
-        })
+        Line::failed(
+            "keys",
+            detail,
+            match cloud.is_empty() {
+                true => {
+                    "correct FORGE_REMOTE_JWKS_URL or `App::jwks_url`; without it, Atlassian's key set is used"
+                }
+                false => "correct the URL that the cloud is configured with",
+            },
+        )
     }
 
     fn passed(&self, usable: usize, origin: &str, took: Duration) -> Line {
@@ -206,14 +218,22 @@ impl KeySet {
         }
         let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors \
                    Atlassian's set: every holder of a private key of it can act as any installation";
-        Line::warning("keys", format!("{detail}, which is not Atlassian's set"), fix)
+        Line::warning(
+            "keys",
+            format!("{detail}, which is not Atlassian's set"),
+            fix,
+        )
     }
 
     fn unfetched(&self, detail: &str) -> Line {
         let fix = match self.cloud.is_empty() {
-            true => "allow the connection (a firewall, a proxy: HTTPS_PROXY, CA certificates), or correct \
-                     FORGE_REMOTE_JWKS_URL",
-            false => "allow the connection (a firewall, a proxy: HTTPS_PROXY, CA certificates), or correct the URL",
+            true => {
+                "allow the connection (a firewall, a proxy: HTTPS_PROXY, CA certificates), or correct \
+                     FORGE_REMOTE_JWKS_URL"
+            }
+            false => {
+                "allow the connection (a firewall, a proxy: HTTPS_PROXY, CA certificates), or correct the URL"
+            }
         };
         Line::failed("keys", format!("{}{detail}", self.cloud), fix)
     }
@@ -232,10 +252,19 @@ impl Fetched {
 async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
-        format!("{} cannot be fetched: {error}{}", without_secrets(url), chain(&error))
+        format!(
+            "{} cannot be fetched: {error}{}",
+            without_secrets(url),
+            chain(&error)
+        )
     };
-    let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", without_secrets(url)))?;
-    let client = Network::of(&parsed).client().timeout(timeout).build().map_err(failed)?;
+    let parsed = reqwest::Url::parse(url)
+        .map_err(|error| format!("`{}` is not a URL: {error}", without_secrets(url)))?;
+    let client = Network::of(&parsed)
+        .client()
+        .timeout(timeout)
+        .build()
+        .map_err(failed)?;
     let started = Instant::now();
     let mut response = client.get(parsed).send().await.map_err(failed)?;
     let at = SystemTime::now();
@@ -250,7 +279,13 @@ async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
         }
     }
     let took = started.elapsed();
-    Ok(Fetched { status, date, at, body, took })
+    Ok(Fetched {
+        status,
+        date,
+        at,
+        body,
+        took,
+    })
 }
 
 /// Returns the time of the host that sent these headers.
@@ -258,7 +293,9 @@ pub(super) fn host_time(headers: &HeaderMap) -> Option<SystemTime> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
     // A cache keeps the date of its source (RFC 9111, section 5.1).
-    let age = text(header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or_default();
+    let age = text(header::AGE)
+        .and_then(|age| age.trim().parse().ok())
+        .unwrap_or_default();
     date.checked_add(Duration::from_secs(age))
 }
 
@@ -293,7 +330,8 @@ fn clock(cloud: &str, theirs: SystemTime, ours: SystemTime) -> Option<Line> {
         return None;
     }
     let seconds = by.as_secs();
-    let detail = format!("{cloud}this machine's clock is {seconds} s {word} that of the key set's host");
+    let detail =
+        format!("{cloud}this machine's clock is {seconds} s {word} that of the key set's host");
     let fix = "synchronize the clock (NTP): Forge's tokens are valid for 25 seconds";
     Some(match by > most {
         true => Line::failed("clock", detail, fix),
@@ -308,12 +346,21 @@ mod tests {
     #[test]
     fn a_key_set_is_named_without_secrets() {
         let shown = "https://keys.internal/jwks";
-        for url in [shown, "https://mirror:s3cret@keys.internal/jwks?token=s3cret#s3cret"] {
+        for url in [
+            shown,
+            "https://mirror:s3cret@keys.internal/jwks?token=s3cret#s3cret",
+        ] {
             assert_eq!(without_secrets(url), shown);
         }
         let invalid = [
-            ("https://mirror:s3cret@keys.internal:99999/jwks?token=s3cret", "https://keys.internal:99999/jwks"),
-            ("https://mirror:s3/c@ret@keys internal/jwks", "https://keys internal/jwks"),
+            (
+                "https://mirror:s3cret@keys.internal:99999/jwks?token=s3cret",
+                "https://keys.internal:99999/jwks",
+            ),
+            (
+                "https://mirror:s3/c@ret@keys internal/jwks",
+                "https://keys internal/jwks",
+            ),
             ("mirror:s3cret@keys.internal", "keys.internal"),
             ("https://", "https://"),
             ("my own keys", "my own keys"),

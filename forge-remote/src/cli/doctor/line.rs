@@ -151,7 +151,10 @@ pub(super) fn report(lines: &[Line], as_json: bool) -> i32 {
         let _ = match (failed, warnings) {
             (0, 0) if unknown > 0 => {
                 let passed = lines.len() - unknown;
-                writeln!(text, "\nsound: {passed} checks passed, {unknown} not possible from here")
+                writeln!(
+                    text,
+                    "\nsound: {passed} checks passed, {unknown} not possible from here"
+                )
             }
             (0, 0) => writeln!(text, "\nsound: {} checks passed", lines.len()),
             (0, some) => writeln!(text, "\nsound, with {some} warning{}", plural(some)),

@@ -30,17 +30,31 @@ fn code(app: &App) -> Line {
         let count = app.registry().handlers().len();
         return Line::passed("handlers", counted(count, "handler", "handlers"));
     };
-    let detail = format!("{} (and {} more problems)", first.message, problems.len() - 1);
+    let detail = format!(
+        "{} (and {} more problems)",
+        first.message,
+        problems.len() - 1
+    );
     let detail = detail.replace(" (and 0 more problems)", "");
-    Line::failed("handlers", detail, "`routes` lists every problem with its position")
+    Line::failed(
+        "handlers",
+        detail,
+        "`routes` lists every problem with its position",
+    )
 }
 
 fn manifest(app: &App) -> Line {
     let comparison = app.comparison();
     let path = comparison.path().display().to_string();
     if app.settings().lacks_named_manifest() {
-        let detail = format!("{path} does not exist, and FORGE_REMOTE_MANIFEST names it: the app does not start");
-        return Line::failed("manifest", detail, "correct FORGE_REMOTE_MANIFEST, or remove it");
+        let detail = format!(
+            "{path} does not exist, and FORGE_REMOTE_MANIFEST names it: the app does not start"
+        );
+        return Line::failed(
+            "manifest",
+            detail,
+            "correct FORGE_REMOTE_MANIFEST, or remove it",
+        );
     }
     if !comparison.path().exists() {
         let detail = format!("{path} does not exist, so it is not compared with the code");
@@ -51,7 +65,11 @@ fn manifest(app: &App) -> Line {
         Ok(report) if report.agrees => Line::passed("manifest", format!("{path} matches the code")),
         Ok(_) => {
             let detail = format!("{path} differs from the code, or has errors");
-            Line::failed("manifest", detail, "`manifest --check` shows each one with its fix")
+            Line::failed(
+                "manifest",
+                detail,
+                "`manifest --check` shows each one with its fix",
+            )
         }
         Err(error) => Line::failed("manifest", error.to_string(), "correct the file"),
     }
@@ -78,7 +96,9 @@ fn files() -> Line {
         Some(limit) if limit >= FEW_FILES => Line::passed("open files", limit.to_string()),
         Some(limit) => {
             let detail = format!("the process may open {limit} files, and each connection is one");
-            let fix = format!("raise the hard limit to {FEW_FILES} or more (`ulimit -Hn`, `LimitNOFILE=` of systemd)");
+            let fix = format!(
+                "raise the hard limit to {FEW_FILES} or more (`ulimit -Hn`, `LimitNOFILE=` of systemd)"
+            );
             Line::warning("open files", detail, fix)
         }
     }

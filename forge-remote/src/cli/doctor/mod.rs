@@ -44,12 +44,17 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     if let Some(url) = options.get_one::<String>("url") {
         return url::run(app, url, timeout, options).await;
     }
-    line::report(&local::checked(app, timeout).await, options.get_flag("json"))
+    line::report(
+        &local::checked(app, timeout).await,
+        options.get_flag("json"),
+    )
 }
 
 /// Reads a time limit.
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse::<f64>().ok();
     let seconds = seconds.filter(|seconds| (0.001..=600.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or("expected seconds, at most 600, as in `--timeout 30`")
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or("expected seconds, at most 600, as in `--timeout 30`")
 }

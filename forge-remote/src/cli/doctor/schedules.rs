@@ -38,7 +38,10 @@ pub(super) struct Seen {
 impl Schedules {
     pub(super) fn of(app: &App) -> Self {
         let handlers = app.registry().handlers();
-        let bringing = handlers.iter().filter(|one| one.registration().auth.system).count();
+        let bringing = handlers
+            .iter()
+            .filter(|one| one.registration().auth.system)
+            .count();
         let has_engine = app.jobs.is_some();
         let schedules = handlers.iter().filter_map(|handler| {
             let record = handler.registration();
@@ -81,7 +84,9 @@ impl Schedule {
         const FIX: &str = "check that the manifest with it is deployed, that the app is installed, and that Forge's calls reach \
             the app: `doctor --url`";
         let key = &self.key;
-        if self.is_stored && let Some(accepted) = &seen.accepted {
+        if self.is_stored
+            && let Some(accepted) = &seen.accepted
+        {
             let Some(last) = accepted.get(key) else {
                 // A call of a rarer schedule may be forgotten.
                 self.interval.filter(|interval| *interval < REMEMBERED)?;

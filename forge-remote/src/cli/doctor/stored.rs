@@ -127,15 +127,25 @@ async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Ve
 
 /// Returns the line of the stored tokens.
 fn describe(survey: &Survey, now: SystemTime) -> Line {
-    let Survey { installations, expired, rejected, shut, .. } = survey;
+    let Survey {
+        installations,
+        expired,
+        rejected,
+        shut,
+        ..
+    } = survey;
     if *installations == 0 {
-        let fix = "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
+        let fix =
+            "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
         return Line::warning("tokens", "no installation has a token", fix);
     }
     let plural = if *installations == 1 { "" } else { "s" };
     let mut detail = format!("{installations} installation{plural}");
     if let Some((oldest, _)) = survey.issued {
-        detail += &format!("; the oldest valid token is {} old", Minutes::since(oldest, now));
+        detail += &format!(
+            "; the oldest valid token is {} old",
+            Minutes::since(oldest, now)
+        );
     } else if survey.next_expiry.is_some() {
         detail += "; the tokens do not say how old they are";
     }
@@ -230,11 +240,20 @@ async fn listed(engine: &dyn JobEngine) -> Result<Option<Counted>, EngineError> 
     };
     let unfinished = vec![JobState::Waiting, JobState::Running];
     let unfinished = inspector.list(unfinished, None, MAX_LISTED).await?;
-    let dead = inspector.list(vec![JobState::Dead], None, MAX_LISTED).await?;
-    let is_cut = [&unfinished, &dead].iter().any(|jobs| jobs.len() >= MAX_LISTED as usize);
+    let dead = inspector
+        .list(vec![JobState::Dead], None, MAX_LISTED)
+        .await?;
+    let is_cut = [&unfinished, &dead]
+        .iter()
+        .any(|jobs| jobs.len() >= MAX_LISTED as usize);
     let oldest = unfinished.iter().filter_map(|job| job.due).min();
     let at_least = if is_cut { "at least " } else { "" };
-    Ok(Some((unfinished.len() as u64, dead.len() as u64, oldest, at_least)))
+    Ok(Some((
+        unfinished.len() as u64,
+        dead.len() as u64,
+        oldest,
+        at_least,
+    )))
 }
 
 /// The first installations of a group.

@@ -68,7 +68,11 @@ fn date(text: &str) -> Option<SystemTime> {
     let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
     let time = number(8, 10)? * 3600 + number(10, 12)? * 60 + number(12, 14)?;
     // Days since 1970, with years that start in March.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let leap_days = year / 4 - year / 100 + year / 400;
     let days = year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468;
     let seconds = u64::try_from(days * 86_400 + time).ok()?;
@@ -147,14 +151,22 @@ mod tests {
         let days = |days: u64| Duration::from_secs(days * 24 * 3600);
         for (whole, late) in [(398, 14), (90, 14), (60, 10), (6, 1)] {
             let from = SystemTime::UNIX_EPOCH;
-            let validity = Validity { from, until: from + days(whole) };
+            let validity = Validity {
+                from,
+                until: from + days(whole),
+            };
             assert_eq!(validity.late_renewal(), days(late), "{whole}");
         }
     }
 
     #[test]
     fn anything_else_is_not_a_certificate() {
-        for der in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x02\x30\x00"] {
+        for der in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x02\x30\x00",
+        ] {
             assert_eq!(validity(der), None);
         }
     }

@@ -40,7 +40,12 @@ pub(super) fn trouble(
 /// A check whose request got no response.
 pub(super) fn not_sent(check: &'static str, error: &ProbeError) -> Line {
     if matches!(error, ProbeError::Late) {
-        return trouble(check, &SLOW_RESPONSES, format!("not checked: {error}"), FASTER);
+        return trouble(
+            check,
+            &SLOW_RESPONSES,
+            format!("not checked: {error}"),
+            FASTER,
+        );
     }
     let fix = "start the deployment, and check its name, port and firewall";
     trouble(check, &UNREACHABLE, format!("no response: {error}"), fix)
@@ -105,23 +110,40 @@ pub(super) async fn reach(session: &mut Session, plan: &Plan) -> Reach {
     let is_own = match plan.has_fallback {
         true => answer.status == StatusCode::OK && answer.body == b"ok\n",
         false => {
-            answer.status == StatusCode::NOT_FOUND
-                && answer.code().as_deref() == Some("not_found")
+            answer.status == StatusCode::NOT_FOUND && answer.code().as_deref() == Some("not_found")
         }
     };
     if is_own {
         lines.push(Line::passed(check, "the app responds, without a redirect"));
-        return Reach { lines, is_reachable: true, doubt: None, own: Some(answer) };
+        return Reach {
+            lines,
+            is_reachable: true,
+            doubt: None,
+            own: Some(answer),
+        };
     }
     let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
-    let detail = format!("a path without a handler got {} instead of the app's 404", answer.status);
+    let detail = format!(
+        "a path without a handler got {} instead of the app's 404",
+        answer.status
+    );
     let line = trouble(check, rule, detail, fix);
     if answer.status.is_client_error() {
-        return Reach { lines, is_reachable: true, doubt: Some(line), own: None };
+        return Reach {
+            lines,
+            is_reachable: true,
+            doubt: Some(line),
+            own: None,
+        };
     }
     lines.push(line);
     // A redirect, or a gateway's error, is the same for every other request.
-    Reach { lines, is_reachable: answer.status.is_success(), doubt: None, own: None }
+    Reach {
+        lines,
+        is_reachable: answer.status.is_success(),
+        doubt: None,
+        own: None,
+    }
 }
 
 impl Reach {
@@ -129,7 +151,10 @@ impl Reach {
     pub(super) fn other_paths(&mut self, do_reach: bool) -> Option<Line> {
         let doubt = self.doubt.take()?;
         Some(match do_reach {
-            true => Line::passed("address", "only the handlers' paths are forwarded to the app"),
+            true => Line::passed(
+                "address",
+                "only the handlers' paths are forwarded to the app",
+            ),
             false => doubt,
         })
     }
@@ -139,13 +164,20 @@ impl Reach {
 fn unreached(check: &'static str, error: &ProbeError) -> Line {
     let text = error.to_string();
     if text.contains("certificate") {
-        let fix = "install a certificate of a public authority for this host, with its intermediates";
+        let fix =
+            "install a certificate of a public authority for this host, with its intermediates";
         return trouble(check, &CERTIFICATE, text, fix);
     }
     // In the words of rustls.
-    let signs = ["fatal alert", "corrupt message", "peer is incompatible", "tls handshake"];
+    let signs = [
+        "fatal alert",
+        "corrupt message",
+        "peer is incompatible",
+        "tls handshake",
+    ];
     if signs.iter().any(|sign| text.contains(sign)) {
-        let fix = "serve TLS 1.2 or newer on the port of the base URL, with a certificate for its name";
+        let fix =
+            "serve TLS 1.2 or newer on the port of the base URL, with a certificate for its name";
         return trouble(check, &TLS, text, fix);
     }
     not_sent(check, error)
@@ -153,13 +185,19 @@ fn unreached(check: &'static str, error: &ProbeError) -> Line {
 
 fn certificate(validity: &Validity) -> Line {
     let check = "tls";
-    let left = validity.until.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = validity
+        .until
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
     let time = match left.as_secs() / 3600 {
         hours @ 0..48 => format!("{hours} hours"),
         hours => format!("{} days", hours / 24),
     };
     if left >= validity.late_renewal() {
-        return Line::passed(check, format!("the certificate is valid for another {time}"));
+        return Line::passed(
+            check,
+            format!("the certificate is valid for another {time}"),
+        );
     }
     let detail = format!("the certificate expires in {time}, which is late for a renewal");
     Line::warning(check, detail, "renew it, and repair the automatic renewal").code(&CERTIFICATE)
@@ -175,7 +213,10 @@ pub(super) struct Routes {
 /// Checks that each handler is there and rejects a call without a FIT.
 pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
     let check = "routes";
-    let failed = |line| Routes { lines: vec![line], has_stranger: false };
+    let failed = |line| Routes {
+        lines: vec![line],
+        has_stranger: false,
+    };
     let (mut has_challenge, mut has_stranger) = (true, false);
     for route in &plan.routes {
         let answer = match session.get(route.method.clone(), &route.path).await {
@@ -202,7 +243,10 @@ pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Routes {
         let fix = "let the proxy forward it, if a caller needs it: Forge does not";
         lines.push(Line::warning(check, detail, fix).code(&LOST_CHALLENGE));
     }
-    Routes { lines, has_stranger }
+    Routes {
+        lines,
+        has_stranger,
+    }
 }
 
 fn not_rejected(check: &'static str, route: &Route, answer: &Answer) -> Line {
@@ -214,7 +258,11 @@ fn not_rejected(check: &'static str, route: &Route, answer: &Answer) -> Line {
     }
     // A handler's own response may look like anything.
     if answer.status.is_success() {
-        let rule = if answer.is_cached() { &CACHED_RESPONSE } else { &UNVERIFIED_CALL };
+        let rule = if answer.is_cached() {
+            &CACHED_RESPONSE
+        } else {
+            &UNVERIFIED_CALL
+        };
         let fix = match answer.is_cached() {
             true => "turn caching off for the paths of the app",
             false => "forward calls and their `Authorization` header unchanged to the app",
@@ -238,7 +286,9 @@ pub(super) async fn header_limit(session: &mut Session, plan: &Plan) -> Line {
         session.send(request).await
     };
     match sent.await {
-        Ok(answer) if answer.is_of_token() => Line::passed(check, "a header of 16 KB reaches the app"),
+        Ok(answer) if answer.is_of_token() => {
+            Line::passed(check, "a header of 16 KB reaches the app")
+        }
         Ok(answer) if answer.is_without_token() => {
             let detail = "a header of 16 KB was removed on its way to the app";
             trouble(check, &HEADER_LIMIT, detail, RAISE_LIMIT)
@@ -262,7 +312,9 @@ pub(super) async fn body_limit(session: &mut Session, plan: &Plan) -> Line {
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(header::CONNECTION, close);
             if !is_chunked {
-                request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+                request
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, HeaderValue::from(size));
             }
             *request.body_mut() = Some(in_two_parts(&vec![b' '; size]));
             session.send(request).await
@@ -281,7 +333,10 @@ pub(super) async fn body_limit(session: &mut Session, plan: &Plan) -> Line {
             }
         }
     }
-    Line::passed(check, format!("{size} bytes reach the app, in one piece and in chunks"))
+    Line::passed(
+        check,
+        format!("{size} bytes reach the app, in one piece and in chunks"),
+    )
 }
 
 fn limited(
@@ -309,12 +364,18 @@ pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
     };
     let status = answer.status;
     if answer.is_rejection() {
-        let detail = format!("`{path}` got {status} from `{}`: a proxy decoded the path", route.path);
+        let detail = format!(
+            "`{path}` got {status} from `{}`: a proxy decoded the path",
+            route.path
+        );
         let fix = "let the proxy forward the path as it came, undecoded";
         return trouble(check, &REWRITTEN_PATH, detail, fix);
     }
     if answer.code().as_deref() == Some("not_found") {
-        return Line::passed(check, "`%2F` in a path is not decoded on its way to the app");
+        return Line::passed(
+            check,
+            "`%2F` in a path is not decoded on its way to the app",
+        );
     }
     if plan.has_fallback {
         let detail = "`%2F` in a path does not reach a handler; it is unknown whether it is forwarded, because the \
@@ -351,7 +412,10 @@ pub(super) async fn methods(session: &mut Session, plan: &Plan) -> Line {
         Ok(answer)
             if answer.status.is_client_error() || answer.status == StatusCode::NOT_IMPLEMENTED =>
         {
-            Line::passed(check, format!("an unknown method is rejected with {}", answer.status))
+            Line::passed(
+                check,
+                format!("an unknown method is rejected with {}", answer.status),
+            )
         }
         Ok(answer) => {
             let detail = format!("an unknown method got {}", answer.status);
@@ -387,7 +451,13 @@ const EXPOSURES: [Exposure; 5] = [
 pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
     let check = "exposure";
     let mut lines = Vec::new();
-    for Exposure { path, rule, is_it, fix } in EXPOSURES {
+    for Exposure {
+        path,
+        rule,
+        is_it,
+        fix,
+    } in EXPOSURES
+    {
         let answer = match session.get(Method::GET, path).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -410,7 +480,9 @@ pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
 
 /// Returns whether it is the text format of Prometheus.
 fn are_metrics(answer: &Answer) -> bool {
-    has_line(answer, |line| line.starts_with("# TYPE ") || line.starts_with("# HELP "))
+    has_line(answer, |line| {
+        line.starts_with("# TYPE ") || line.starts_with("# HELP ")
+    })
 }
 
 fn is_console(answer: &Answer) -> bool {
@@ -437,7 +509,9 @@ fn are_settings(answer: &Answer) -> bool {
 }
 
 fn is_manifest(answer: &Answer) -> bool {
-    has_line(answer, |line| line.starts_with("app:") || line.starts_with("modules:"))
+    has_line(answer, |line| {
+        line.starts_with("app:") || line.starts_with("modules:")
+    })
 }
 
 /// Returns whether it is text, not a page, with such a line.
@@ -456,7 +530,10 @@ pub(super) fn time(session: &Session) -> Line {
     if p95 < MAX_P95 {
         return Line::passed(check, "19 of 20 responses took less than 1 s");
     }
-    let detail = format!("one of 20 responses took {:.1} s or longer", p95.as_secs_f32());
+    let detail = format!(
+        "one of 20 responses took {:.1} s or longer",
+        p95.as_secs_f32()
+    );
     trouble(check, &SLOW_RESPONSES, detail, FASTER)
 }
 
@@ -467,20 +544,30 @@ pub(super) fn build(plan: &Plan, own: Option<&Answer>) -> Line {
     let fix = "deploy this build, or run `doctor --url` from the deployed one";
     let Some(own) = own else {
         let fix = "run `routes` of both builds and compare them";
-        return Line::unknown(check, "the digest of the routes is in the app's 404 response, which something in front \
-                                     of the app replaces", fix);
+        return Line::unknown(
+            check,
+            "the digest of the routes is in the app's 404 response, which something in front \
+                                     of the app replaces",
+            fix,
+        );
     };
-    match own.headers.get(ROUTE_DIGEST_HEADER).map(HeaderValue::as_bytes) {
-        Some(deployed) if deployed == local.as_bytes() => {
-            Line::passed(check, format!("the deployed routes are this build's ({local})"))
-        }
+    match own
+        .headers
+        .get(ROUTE_DIGEST_HEADER)
+        .map(HeaderValue::as_bytes)
+    {
+        Some(deployed) if deployed == local.as_bytes() => Line::passed(
+            check,
+            format!("the deployed routes are this build's ({local})"),
+        ),
         Some(deployed) => {
             let deployed: String = String::from_utf8_lossy(deployed).chars().take(32).collect();
             let detail = format!("the deployed routes are {deployed:?}, this build's are {local}");
             trouble(check, &OTHER_BUILD, detail, fix)
         }
         None => {
-            let detail = format!("the deployment names no digest of its routes, this build's is {local}");
+            let detail =
+                format!("the deployment names no digest of its routes, this build's is {local}");
             trouble(check, &OTHER_BUILD, detail, fix)
         }
     }

@@ -7,7 +7,8 @@ use forge_remote_attacks::{CLASSES, Request, Verdict};
 use super::checks::{fault, not_sent, trouble};
 use super::plan::Plan;
 use super::rules::{
-    FOREIGN_RESPONSE, FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, OWN_KEYS, PUBLIC_KEY, UNFETCHED_KEYS,
+    FOREIGN_RESPONSE, FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, OWN_KEYS, PUBLIC_KEY,
+    UNFETCHED_KEYS,
 };
 use super::session::{Answer, ProbeError, Session};
 use crate::cli::doctor::line::Line;
@@ -32,7 +33,10 @@ pub(super) struct Arrival {
 /// names a published key, because the app remembers for a minute which ids it has looked for.
 pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bool) -> Arrival {
     let check = "arrival";
-    let arrived = |lines| Arrival { lines, do_arrive: true };
+    let arrived = |lines| Arrival {
+        lines,
+        do_arrive: true,
+    };
     let (mut rejected, mut without_key) = (0, 0);
     for _ in 0..INVENTED_KEYS {
         let kid = format!("forge/invocation-token/doctor-{}", unique_id());
@@ -57,7 +61,10 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     };
     let mut lines = Vec::new();
     if plan.has_own_keys() {
-        let detail = format!("this build is configured with the keys of {}, not with Atlassian's", plan.key_set);
+        let detail = format!(
+            "this build is configured with the keys of {}, not with Atlassian's",
+            plan.key_set
+        );
         let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors Atlassian's set";
         lines.push(Line::warning(check, detail, fix).code(&OWN_KEYS));
     }
@@ -80,7 +87,10 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
         // Each of several instances may have got only one of these FITs.
         Some(true) if without_key == 0 => Line::unknown(
             check,
-            format!("FITs reach the app; it is unknown whether it has the keys of {}", plan.key_set),
+            format!(
+                "FITs reach the app; it is unknown whether it has the keys of {}",
+                plan.key_set
+            ),
             "run `doctor` where the app runs",
         ),
         None | Some(true) => Line::passed(check, "FITs reach the app"),
@@ -90,7 +100,9 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
 
 /// A proxy does this to the header with the FIT.
 fn lost(check: &'static str, does: &str) -> Arrival {
-    let detail = format!("no token reaches the app: something in front of it {does} the `Authorization` header");
+    let detail = format!(
+        "no token reaches the app: something in front of it {does} the `Authorization` header"
+    );
     let fix = "forward the `Authorization` header unchanged to the app, which verifies it";
     Arrival {
         lines: vec![trouble(check, &NO_TOKEN_ARRIVES, detail, fix)],
@@ -150,15 +162,24 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
         }
     }
     let Some((about, answer)) = wrong.first() else {
-        return Line::passed(CHECK, format!("{sent} classes of forged FITs are rejected alike"));
+        return Line::passed(
+            CHECK,
+            format!("{sent} classes of forged FITs are rejected alike"),
+        );
     };
     let (status, others) = (answer.status, wrong.len() - 1);
     let detail = match others {
         0 => format!("a forged FIT ({about}) got {status}"),
-        _ => format!("a forged FIT ({about}) got {status}, and {others} of {} others were not rejected either", sent - 1),
+        _ => format!(
+            "a forged FIT ({about}) got {status}, and {others} of {} others were not rejected either",
+            sent - 1
+        ),
     };
     let (rule, fix) = match answer.status.is_success() {
-        true => (&FORGED_TOKEN, "let the app alone verify: forward calls and headers unchanged"),
+        true => (
+            &FORGED_TOKEN,
+            "let the app alone verify: forward calls and headers unchanged",
+        ),
         false => fault(answer, &FORGED_TOKEN),
     };
     trouble(CHECK, rule, detail, fix)
@@ -170,12 +191,16 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     let request = Request::post("/tick").bearer(&plan.public_token(session.now()));
     match send(session, plan, &request).await {
         Err(error) => not_sent(check, &error),
-        Ok(answer) if answer.is_rejection() || answer.is_without_key() => {
-            Line::passed(check, "a FIT signed with a published private key is rejected")
-        }
+        Ok(answer) if answer.is_rejection() || answer.is_without_key() => Line::passed(
+            check,
+            "a FIT signed with a published private key is rejected",
+        ),
         // A gateway's own rejection shows nothing of the keys.
         Ok(answer) if answer.code().is_none() && [401, 403].contains(&answer.status.as_u16()) => {
-            let detail = format!("a FIT got {} from something in front of the app", answer.status);
+            let detail = format!(
+                "a FIT got {} from something in front of the app",
+                answer.status
+            );
             let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
             trouble(check, rule, detail, fix)
         }
@@ -192,11 +217,7 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
 }
 
 /// Sends a request of the table to the target, which stands for its `/tick` and `/ui`.
-async fn send(
-    session: &mut Session,
-    plan: &Plan,
-    request: &Request,
-) -> Result<Answer, ProbeError> {
+async fn send(session: &mut Session, plan: &Plan, request: &Request) -> Result<Answer, ProbeError> {
     let target = &plan.target;
     let rest = request.target.trim_start_matches('/');
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());

@@ -28,15 +28,10 @@ use session::{MAX_REQUESTS, Session};
 
 pub(super) fn with_arguments(command: Command) -> Command {
     command
-        .arg(
-            Arg::new("url")
-                .long("url")
-                .value_name("URL")
-                .help("Attack the deployment at this base URL of the manifest, with 60 requests at most"),
-        )
-        .arg(
-            flag("yes", "Don't ask before the first request, for CI").requires("url"),
-        )
+        .arg(Arg::new("url").long("url").value_name("URL").help(
+            "Attack the deployment at this base URL of the manifest, with 60 requests at most",
+        ))
+        .arg(flag("yes", "Don't ask before the first request, for CI").requires("url"))
 }
 
 /// Attacks the deployment, and returns the exit status. `timeout` is that of each response.
@@ -60,7 +55,10 @@ pub(super) async fn run(mut app: App, url: &str, timeout: Duration, options: &Ar
         }
     }
     let keys = KeySets::of(&mut app);
-    let published = keys.commercial(timeout).await.and_then(|set| PublishedKey::first(&set));
+    let published = keys
+        .commercial(timeout)
+        .await
+        .and_then(|set| PublishedKey::first(&set));
     let plan = match Plan::new(&app, keys.name(), published) {
         Ok(plan) => plan,
         Err(error) => return reject(&error),

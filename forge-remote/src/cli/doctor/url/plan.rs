@@ -68,12 +68,16 @@ impl Plan {
         let handlers = app.registry.handlers().iter();
         let callable: Vec<&Handler> = handlers.filter(|handler| !handler.is_cron()).collect();
         let first = callable.first().ok_or(PlanError::NoHandler)?;
-        let with_body = callable.iter().find(|handler| Route::of(handler).has_body());
+        let with_body = callable
+            .iter()
+            .find(|handler| Route::of(handler).has_body());
         let target = with_body.unwrap_or(first);
         let mut routes: Vec<Route> = Vec::new();
         let current = callable.iter().map(|handler| Route::of(handler));
         // Older major versions of the app call these.
-        let former = callable.iter().flat_map(|handler| Route::all(handler).skip(1));
+        let former = callable
+            .iter()
+            .flat_map(|handler| Route::all(handler).skip(1));
         for route in current.chain(former) {
             if routes.iter().all(|other| other.path != route.path) {
                 routes.push(route);
@@ -156,7 +160,9 @@ impl Plan {
                 Fit::backend(now, &self.endpoint)
             }
         };
-        let fit = fit.claim("/aud", &*self.app_id).claim("/app/id", &*self.app_id);
+        let fit = fit
+            .claim("/aud", &*self.app_id)
+            .claim("/app/id", &*self.app_id);
         fit.claims
     }
 }

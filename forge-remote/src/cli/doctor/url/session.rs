@@ -232,9 +232,14 @@ impl Answer {
             value.is_some_and(|value| value.to_ascii_lowercase().contains("hit"))
         };
         self.headers.contains_key(header::AGE)
-            || ["x-cache", "cf-cache-status", "cache-status", "x-cache-status"]
-                .iter()
-                .any(|name| is_hit(name))
+            || [
+                "x-cache",
+                "cf-cache-status",
+                "cache-status",
+                "x-cache-status",
+            ]
+            .iter()
+            .any(|name| is_hit(name))
     }
 }
 

@@ -49,17 +49,23 @@ pub(super) fn find(url: &str, manifest: &Path) -> Result<Url, TargetError> {
     let own = all.iter().filter(|one| one.is_of_endpoint);
     let list = |is_set: bool| {
         let urls = own.clone().filter(|one| one.is_set == is_set);
-        urls.map(|one| one.url.as_str()).collect::<Vec<_>>().join(", ")
+        urls.map(|one| one.url.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let (known, unset) = (list(true), list(false));
     let known = match (found.clone().next(), known.is_empty(), unset.is_empty()) {
         (Some(other), ..) => {
-            format!("no endpoint has the remote `{}`: name it as the `remote` of one", other.remote)
+            format!(
+                "no endpoint has the remote `{}`: name it as the `remote` of one",
+                other.remote
+            )
         }
         (None, false, _) => format!("its base URLs are {known}"),
         (None, true, false) => format!("set the variable of its base URL: {unset}"),
         (None, true, true) => {
-            "add a remote with this `baseUrl`, and name it as the `remote` of an endpoint".to_owned()
+            "add a remote with this `baseUrl`, and name it as the `remote` of an endpoint"
+                .to_owned()
         }
     };
     Err(TargetError::Unknown {
@@ -70,8 +76,8 @@ pub(super) fn find(url: &str, manifest: &Path) -> Result<Url, TargetError> {
 }
 
 fn parse(url: &str) -> Result<Url, TargetError> {
-    let mut parsed = Url::parse(url)
-        .map_err(|error| TargetError::Invalid(url.to_owned(), error.to_string()))?;
+    let mut parsed =
+        Url::parse(url).map_err(|error| TargetError::Invalid(url.to_owned(), error.to_string()))?;
     if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(&parsed)) {
         return Err(TargetError::NotHttps(url.to_owned()));
     }
@@ -93,12 +99,17 @@ struct BaseUrl<'a> {
 /// Returns the base URLs of a manifest's remotes.
 fn base_urls(manifest: &Value) -> Vec<BaseUrl<'_>> {
     let variables = Variables::of(manifest);
-    let endpoints = manifest.get("modules").and_then(|modules| modules.get("endpoint"));
+    let endpoints = manifest
+        .get("modules")
+        .and_then(|modules| modules.get("endpoint"));
     let endpoints = endpoints.and_then(Value::as_sequence);
     let mut found = Vec::new();
     let remotes = manifest.get("remotes").and_then(Value::as_sequence);
     for remote in remotes.into_iter().flatten() {
-        let key = remote.get("key").and_then(Value::as_str).unwrap_or_default();
+        let key = remote
+            .get("key")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let has_it = |endpoint: &Value| endpoint.get("remote").and_then(Value::as_str) == Some(key);
         let url = remote.get("baseUrl");
         let regions = url.and_then(Value::as_mapping).into_iter().flatten();
