@@ -469,66 +469,6 @@ fn the_security_page_has_the_code_of_every_rejection() {
     assert_eq!(listed, codes);
 }
 
-/// The hand-written lists of commands.
-#[test]
-fn every_command_is_listed() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_terminal_app"))
-        .arg("--help")
-        .output()
-        .expect("it runs");
-    let help = String::from_utf8(output.stdout).expect("text");
-    let (_, commands) = help
-        .split_once("Commands:\n")
-        .expect("the list of commands");
-    let commands: BTreeSet<&str> = commands
-        .lines()
-        .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    assert!(
-        commands.contains("serve") && commands.len() > 5,
-        "{commands:?}"
-    );
-    let read = |name: &str| fs::read_to_string(crate::repository().join(name)).expect("a file");
-    let between = |name: &str, from: &str, to: &str| {
-        let text = read(name);
-        let (_, text) = text
-            .split_once(from)
-            .unwrap_or_else(|| panic!("{name} lacks {from}"));
-        text.split_once(to).unwrap_or((text, "")).0.to_owned()
-    };
-    let places = [
-        ("README.md", "| command | effect |", "## What next"),
-        (
-            "forge-remote/Cargo.toml",
-            "# The commands of `App::run`",
-            "cron =",
-        ),
-        (
-            "forge-remote/src/cli/mod.rs",
-            "/// Runs the command that the program's arguments",
-            "pub async fn run",
-        ),
-    ];
-    for (name, from, to) in places {
-        let text = between(name, from, to);
-        for command in &commands {
-            let is_listed = [
-                format!("`{command}`"),
-                format!("cargo run -- {command}`"),
-                "`cargo run`".to_owned(),
-            ];
-            let is_serve = *command == "serve";
-            let mut forms = is_listed.iter().take(if is_serve { 3 } else { 2 });
-            assert!(
-                forms.any(|form| text.contains(form)),
-                "{name} does not list `{command}`"
-            );
-        }
-    }
-}
-
 /// A row of the benchmarks' figures that is marked as missed has a row with the reason, in the same order.
 #[test]
 fn every_missed_target_has_its_reason() {
