@@ -1,7 +1,7 @@
 //! Stage 2: the options by name, each known and written once, and readers for their shapes.
 
 use forge_remote_schema::options::OptionSet;
-use forge_remote_schema::{KindSpec, nearest, one_of};
+use forge_remote_schema::{KindSpec, did_you_mean_or, nearest, one_of};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::LitStr;
@@ -85,13 +85,9 @@ impl Options {
             let name = option.name.to_string();
             if !known.contains(&name.as_str()) {
                 let all = format!("{owner} takes {}", one_of(known.iter().copied()));
-                let help = match nearest(&name, known.iter().copied()) {
-                    Some(near) => {
-                        misspelled.push(near);
-                        format!("did you mean `{near}`? {all}")
-                    }
-                    None => all,
-                };
+                let near = nearest(&name, known.iter().copied());
+                misspelled.extend(near);
+                let help = did_you_mean_or(near, '`', &all);
                 errors.help(option.name.span(), format!("unknown option `{name}`"), help);
             } else if kept.iter().any(|other| other.name == option.name) {
                 errors.help(

@@ -2,7 +2,7 @@
 
 use forge_remote_schema::lists::{ListItem, ListRules, second_filter};
 use forge_remote_schema::options::{OptionSet, OptionSpec, Presence, Shape, Variants};
-use forge_remote_schema::{nearest, one_of};
+use forge_remote_schema::{did_you_mean_or, nearest, one_of};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::LitStr;
@@ -331,10 +331,8 @@ impl Reader<'_> {
         let synonym = synonyms.iter().find(|(word, _)| *word == folded);
         let meant = synonym.map(|(_, meant)| *meant);
         let all = format!("`{name}` takes {}{remark}", one_of(known.iter().copied()));
-        let help = match meant.or_else(|| nearest(&written, known.iter().copied())) {
-            Some(near) => format!("did you mean \"{near}\"? {all}"),
-            None => all,
-        };
+        let near = meant.or_else(|| nearest(&written, known.iter().copied()));
+        let help = did_you_mean_or(near, '"', &all);
         let message = format!("`{written}` is not a valid value of `{name}`");
         self.errors.help(text.span(), message, help);
     }

@@ -1,6 +1,6 @@
 //! Stage 2c: the options `auth` and `method`, whose values are words.
 
-use forge_remote_schema::{KindSpec, nearest, one_of};
+use forge_remote_schema::{KindSpec, did_you_mean_or, nearest, one_of};
 use proc_macro2::Ident;
 
 use crate::diag::Errors;
@@ -106,10 +106,8 @@ fn unknown_auth(kind: &KindSpec, word: &Ident, written: &str, errors: &mut Error
         .find(|(word, _)| *word == written)
         .map(|(_, meant)| *meant)
         .filter(|meant| known.contains(meant));
-    let help = match synonym.or_else(|| nearest(written, known.iter().copied())) {
-        Some(near) => format!("did you mean `{near}`? {all}"),
-        None => all,
-    };
+    let near = synonym.or_else(|| nearest(written, known.iter().copied()));
+    let help = did_you_mean_or(near, '`', &all);
     errors.help(word.span(), format!("unknown `auth`: `{written}`"), help);
 }
 
@@ -148,10 +146,7 @@ pub(crate) fn method(options: &mut Options, errors: &mut Errors) -> &'static str
     }
     let names = || METHODS.iter().map(|(name, _)| *name);
     let all = format!("Forge calls remotes with {}", one_of(names()));
-    let help = match nearest(&upper, names()) {
-        Some(near) => format!("did you mean `{near}`? {all}"),
-        None => all,
-    };
+    let help = did_you_mean_or(nearest(&upper, names()), '`', &all);
     errors.help(
         span,
         format!("Forge does not call remotes with `{written}`"),

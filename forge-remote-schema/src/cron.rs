@@ -1,7 +1,7 @@
 //! Compile-time checks of a cron schedule's syntax. The app checks the meaning at launch.
 
 use crate::durable::seconds;
-use crate::{Mistake, nearest, one_of};
+use crate::{Mistake, did_you_mean_or, nearest, one_of};
 
 /// The names of common expressions.
 pub const NICKNAMES: [&str; 6] = [
@@ -51,10 +51,7 @@ pub fn check_expression(text: &str) -> Result<(), Mistake> {
             return Ok(());
         }
         let all = format!("the nicknames are {}", one_of(NICKNAMES));
-        let help = match nearest(text, NICKNAMES) {
-            Some(near) => format!("did you mean `{near}`? {all}"),
-            None => all,
-        };
+        let help = did_you_mean_or(nearest(text, NICKNAMES), '`', &all);
         return Err(Mistake::new(
             format!("`{text}` is not a cron expression"),
             help,

@@ -5,7 +5,7 @@
 
 use crate::atlassian::EVENTS;
 pub use crate::event::{Event, ScopeSet};
-use crate::{Mistake, nearest};
+use crate::{Mistake, did_you_mean_or, nearest};
 
 const fn documented(name: &'static str, scopes: &'static [ScopeSet]) -> Event {
     Event {
@@ -129,7 +129,7 @@ pub(crate) fn check(name: &str) -> Result<(), Mistake> {
         "for an event that forge-remote does not know yet, write `unknown_events = [\"{name}\"]`"
     );
     let help = match nearest(name, all().map(|event| event.name)) {
-        Some(near) => format!("did you mean \"{near}\"? {}", capitalised(&new)),
+        Some(near) => did_you_mean_or(Some(near), '"', &capitalised(&new)),
         None => {
             format!("see https://developer.atlassian.com/platform/forge/events-reference/; {new}")
         }

@@ -23,6 +23,6 @@ pub mod structure;
 
 pub use kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 pub use mistake::Mistake;
-pub use nearest::{did_you_mean, nearest, one_of};
+pub use nearest::{did_you_mean, did_you_mean_or, nearest, one_of};
 pub use owned_names::owned_names;
 pub use place::Place;

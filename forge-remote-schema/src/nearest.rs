@@ -52,7 +52,31 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// );
 /// ```
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(name, known).map(|near| format!("did you mean `{near}`?"))
+    nearest(name, known).map(|near| suggestion(near, '`'))
+}
+
+/// Returns `did you mean …?` before a sentence about all names, or that sentence alone if no name is similar. `quote`
+/// surrounds the name: a back-tick, or `"` if the code has the name as a text.
+///
+/// ```
+/// use forge_remote_schema::did_you_mean_or;
+///
+/// let all = "the intervals are `hour` and `day`";
+/// assert_eq!(
+///     did_you_mean_or(Some("hour"), '"', all),
+///     r#"did you mean "hour"? the intervals are `hour` and `day`"#,
+/// );
+/// assert_eq!(did_you_mean_or(None, '"', all), all);
+/// ```
+pub fn did_you_mean_or(near: Option<&str>, quote: char, all: &str) -> String {
+    match near {
+        Some(near) => format!("{} {all}", suggestion(near, quote)),
+        None => all.to_owned(),
+    }
+}
+
+fn suggestion(near: &str, quote: char) -> String {
+    format!("did you mean {quote}{near}{quote}?")
 }
 
 #[cfg(test)]
