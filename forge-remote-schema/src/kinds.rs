@@ -9,6 +9,7 @@ use crate::kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 use crate::lists;
 use crate::options::{Combination, Form, OptionSet, OptionSpec, Shape, TextRule, Variants};
 use crate::place::Place;
+use crate::values;
 
 /// The place where a page's module names the endpoint of its calls.
 pub const RESOLVER: Place = &["resolver", "endpoint"];
@@ -112,7 +113,7 @@ macro_rules! for_each_kind {
                     .at(&["request", "authentication"])
                     .form(Form::Text("hmacSharedSecret"))
                     .or_by_hand(),
-                OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").at(&["urlFormat"]),
+                OptionSpec::choice("url_format", values::URL_FORMATS, "\"v2\"").at(&["urlFormat"]),
             ],
             other_places: &[&["response", "type"]],
             // If Forge forwards the request itself, its headers are the caller's.
@@ -126,7 +127,7 @@ macro_rules! for_each_kind {
             module_type: "action",
             key_suffix: Some("action"),
             options: &[
-                OptionSpec::choice("verb", &["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"], "\"GET\"")
+                OptionSpec::choice("verb", values::ACTION_VERBS, "\"GET\"")
                     .required()
                     .at(&["actionVerb"]),
                 OptionSpec::text("name", 255, "\"Log time\"").optional().at(&["name"]).or_by_hand(),
@@ -152,8 +153,8 @@ macro_rules! for_each_kind {
                 OptionSpec::texts("arguments", &lists::ARGUMENTS, "[\"text\", \"limit?\"]")
                     .at(&["arguments"])
                     .form(Form::Arguments),
-                OptionSpec::choices("types", JQL_TYPES, "[\"issue\"]").required().at(&["types"]),
-                OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required().at(&["operators"]),
+                OptionSpec::choices("types", values::JQL_TYPES, "[\"issue\"]").required().at(&["types"]),
+                OptionSpec::choices("operators", values::JQL_OPERATORS, "[\"in\", \"not in\"]").required().at(&["operators"]),
             ],
             caller: AllowedCaller::PlatformForUser,
             may_be_dynamic: true,
@@ -166,7 +167,7 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::text("name", 255, "\"Notify the team\"").at(&["name"]),
                 OptionSpec::text("description", 1000, "\"Notifies the team of the transition\"").or_docs().at(&["description"]),
-                OptionSpec::choices("project_types", &["company-managed", "team-managed"], "[\"company-managed\"]")
+                OptionSpec::choices("project_types", values::PROJECT_TYPES, "[\"company-managed\"]")
                     .at(&["projectTypes"]),
             ],
             caller: AllowedCaller::PlatformForUser,
@@ -181,13 +182,7 @@ macro_rules! for_each_kind {
             key_suffix: Some("merge-check"),
             options: &[
                 OptionSpec::text("name", 255, "\"Not after five\"").at(&["name"]),
-                OptionSpec::choices(
-                    "triggers",
-                    &["on-merge", "on-code-pushed", "on-reviewer-status-changed"],
-                    "[\"on-merge\"]",
-                )
-                .required()
-                .at(&["triggers"]),
+                OptionSpec::choices("triggers", values::MERGE_TRIGGERS, "[\"on-merge\"]").required().at(&["triggers"]),
                 OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").docs_or_none().at(&["description"]),
             ],
             scopes: &[&["read:pullrequest:bitbucket"]],
@@ -318,12 +313,12 @@ macro_rules! for_each_kind {
             ],
             options: &[
                 OptionSpec::text("name", 30, "\"Triage\"").at(&["name"]),
-                OptionSpec::choices("products", &["jira", "confluence"], "[\"jira\"]").required().at(&["productContexts"]),
+                OptionSpec::choices("products", values::AGENT_PRODUCTS, "[\"jira\"]").required().at(&["productContexts"]),
                 OptionSpec::text("description", 255, "\"Sorts new work items\"").docs_or_none().at(&["description"]),
                 OptionSpec::text("icon", 255, "\"resource:main;icon.svg\"").optional().at(&["icon"]),
                 OptionSpec::texts("conversation_starters", &lists::STARTERS, "[\"Sort my inbox\"]")
                     .at(&["conversationStarters"]),
-                OptionSpec::choice("version", &["1.0", "0.3"], "\"1.0\"").at(&["protocols", "agent2Agent", "version"]),
+                OptionSpec::choice("version", values::AGENT_VERSIONS, "\"1.0\"").at(&["protocols", "agent2Agent", "version"]),
                 OptionSpec::flag("streaming").at(&["protocols", "agent2Agent", "jsonRpcTransport", "streaming"]),
             ],
             caller: AllowedCaller::PlatformForUser,
@@ -389,12 +384,7 @@ for_each_kind!(table);
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 const INTERVALS: Variants = Variants {
     runtime: "Interval",
-    values: &[
-        ("fiveMinute", "FiveMinute"),
-        ("hour", "Hour"),
-        ("day", "Day"),
-        ("week", "Week"),
-    ],
+    values: &values::INTERVALS,
     synonyms: &[
         ("fiveminutes", "fiveMinute"),
         ("5m", "fiveMinute"),
@@ -429,12 +419,8 @@ const CONDITIONS: OptionSet = OptionSet::of(
         )
         .optional()
         .at(&["filter", "expression"]),
-        OptionSpec::choice(
-            "on_error",
-            &["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
-            "\"RECEIVE_AND_LOG\"",
-        )
-        .at(&["filter", "onError"]),
+        OptionSpec::choice("on_error", values::ON_ERROR, "\"RECEIVE_AND_LOG\"")
+            .at(&["filter", "onError"]),
         OptionSpec::flag("ignore_self").at(&["filter", "ignoreSelf"]),
         OptionSpec::flag("licensed_only").at(&["filter", "appIsLicensed"]),
         OptionSpec::texts(
@@ -491,7 +477,7 @@ const INPUT: OptionSet = OptionSet::of(
         OptionSpec::text("title", 255, "\"Work item\"")
             .optional()
             .at(&["title"]),
-        OptionSpec::choice("type", lists::INPUT_TYPES, "\"string\"")
+        OptionSpec::choice("type", values::ACTION_VALUE_TYPES, "\"string\"")
             .required()
             .at(&["type"]),
         OptionSpec::text("description", 10_000, "\"The work item's key\"").at(&["description"]),
@@ -500,20 +486,6 @@ const INPUT: OptionSet = OptionSet::of(
             .form(Form::Negated),
     ],
 );
-
-/// Source: the schema of `@forge/manifest`.
-#[rustfmt::skip]
-const JQL_TYPES: &[&str] = &[
-    "issue", "project", "project_category", "project_type", "hierarchy_level", "version", "component", "user",
-    "group", "team", "project_role", "priority", "resolution", "issue_type", "status", "status_category",
-    "cascading_option", "option", "saved_filter", "issue_security_level", "issue_restriction", "label",
-    "attachment", "issue_list", "issue_link_type", "date", "text", "number", "duration", "url",
-];
-
-/// Source: the schema of `@forge/manifest`.
-const JQL_OPERATORS: &[&str] = &[
-    "=", "!=", ">", ">=", "<", "<=", "in", "not in", "~", "!~", "is", "is not",
-];
 
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/#run-post-function-event>
 const POST_FUNCTION_GRANULAR: ScopeSet = &[

@@ -20,6 +20,7 @@ pub mod rules;
 pub mod scopes;
 pub mod sizes;
 pub mod structure;
+mod values;
 
 pub use kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 pub use mistake::Mistake;

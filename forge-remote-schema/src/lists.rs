@@ -3,7 +3,7 @@
 //! The macros check literals at compile time; the launch checks the values of constants as well.
 
 use crate::rules::is_key_char;
-use crate::{Mistake, events};
+use crate::{Mistake, events, values};
 
 /// An item of a list.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct ListRules {
     /// The part of a text that no other item may have.
     identity: fn(&str) -> &str,
     /// The largest number of items, by Forge's schema.
-    max: Option<usize>,
+    pub(crate) max: Option<usize>,
 }
 
 const fn list(check: fn(&str) -> Result<(), Mistake>) -> ListRules {
@@ -324,9 +324,6 @@ fn rest_of_output(more: &str) -> String {
     parts
 }
 
-/// The types of an action's inputs.
-pub const INPUT_TYPES: &[&str] = &["string", "integer", "number", "boolean"];
-
 /// Checks an input: `NAME: TYPE - DESCRIPTION`, with `NAME?` for an optional one.
 fn input(text: &str) -> Result<(), Mistake> {
     let help = "write `NAME: TYPE - DESCRIPTION`, with `NAME?` for an optional input, and a TYPE of string, integer, number or boolean: \"issueKey: string - The work item's key\"";
@@ -341,7 +338,7 @@ fn input(text: &str) -> Result<(), Mistake> {
     match parsed {
         Some((name, ty, description)) if !name.is_empty() && !description.is_empty() => {
             check_input_name(name)?;
-            if !INPUT_TYPES.contains(&ty) {
+            if !values::ACTION_VALUE_TYPES.contains(&ty) {
                 return Err(Mistake::new(format!("an input has no type `{ty}`"), help));
             }
             Ok(())

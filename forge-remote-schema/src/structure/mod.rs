@@ -9,6 +9,8 @@
 mod addresses;
 mod document;
 mod modules;
+#[cfg(test)]
+mod option_tests;
 mod shape;
 
 pub use addresses::{ANY_ADDRESS, has_path};

@@ -5,6 +5,7 @@ use super::shape::{
     UNLIMITED, list, optional, required, set, text,
 };
 use crate::atlassian::{MODULE_TYPES, PAGE_MODULES, PAGE_PROPERTIES};
+use crate::values;
 
 /// Returns every module type of Forge, sorted.
 pub fn module_types() -> impl Iterator<Item = &'static str> + Clone {
@@ -118,10 +119,7 @@ const SCHEDULED_TRIGGER: MappingShape = called(closed(&[
     required("key", KEY),
     optional("function", REFERENCE),
     optional("endpoint", REFERENCE),
-    required(
-        "interval",
-        Shape::Choice(&["fiveMinute", "hour", "day", "week"]),
-    ),
+    required("interval", Shape::Choice(&values::INTERVAL_NAMES)),
     optional(
         "filter",
         Shape::Mapping(&closed(&[required("appIsLicensed", Shape::Flag)])),
@@ -132,10 +130,7 @@ const FILTER: Shape = Shape::Mapping(&MappingShape {
     properties: &[
         optional("ignoreSelf", Shape::Flag),
         optional("expression", TEXT),
-        optional(
-            "onError",
-            Shape::Choice(&["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"]),
-        ),
+        optional("onError", Shape::Choice(values::ON_ERROR)),
         optional("appIsLicensed", Shape::Flag),
     ],
     at_least_one: &["ignoreSelf", "expression", "appIsLicensed"],
@@ -245,7 +240,7 @@ const WEB_TRIGGER: MappingShape = called(open(&[
             ),
         ])),
     ),
-    optional("urlFormat", Shape::Choice(&["v1", "v2"])),
+    optional("urlFormat", Shape::Choice(values::URL_FORMATS)),
 ]));
 
 const PRE_UNINSTALL: MappingShape = called(closed(&[
@@ -254,7 +249,7 @@ const PRE_UNINSTALL: MappingShape = called(closed(&[
     optional("endpoint", REFERENCE),
 ]));
 
-const VALUE_TYPE: Shape = Shape::Choice(&["boolean", "integer", "number", "string"]);
+const VALUE_TYPE: Shape = Shape::Choice(values::ACTION_VALUE_TYPES);
 const ACTION: MappingShape = MappingShape {
     exactly_one: &[&["actionVerb", "actionType"]],
     // Atlassian's validation accepts both; another rule reports that.
@@ -265,10 +260,7 @@ const ACTION: MappingShape = MappingShape {
         required("description", SUBJECT),
         optional("function", REFERENCE),
         optional("endpoint", REFERENCE),
-        optional(
-            "actionVerb",
-            Shape::Choice(&["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"]),
-        ),
+        optional("actionVerb", Shape::Choice(values::ACTION_VERBS)),
         optional("actionType", text(1, 255, TextForm::ActionType)),
         optional("icon", TEXT),
         optional(
@@ -326,16 +318,6 @@ const DATA_RESIDENCY: MappingShape = closed(&[
     ),
 ]);
 
-#[rustfmt::skip]
-const JQL_TYPES: &[&str] = &[
-    "issue", "project", "project_category", "project_type", "hierarchy_level", "version", "component", "user", "group",
-    "team", "project_role", "priority", "resolution", "issue_type", "status", "status_category", "cascading_option",
-    "option", "saved_filter", "issue_security_level", "issue_restriction", "label", "attachment", "issue_list",
-    "issue_link_type", "date", "text", "number", "duration", "url",
-];
-const JQL_OPERATORS: &[&str] = &[
-    "=", "!=", ">", ">=", "<", "<=", "in", "not in", "~", "!~", "is", "is not",
-];
 const JQL_FUNCTION: MappingShape = called(open(&[
     required("key", KEY),
     optional("function", PRODUCT_REFERENCE),
@@ -352,10 +334,13 @@ const JQL_FUNCTION: MappingShape = called(open(&[
             UNLIMITED,
         ),
     ),
-    required("types", list(&Shape::Choice(JQL_TYPES), 0, UNLIMITED)),
+    required(
+        "types",
+        list(&Shape::Choice(values::JQL_TYPES), 0, UNLIMITED),
+    ),
     required(
         "operators",
-        list(&Shape::Choice(JQL_OPERATORS), 0, UNLIMITED),
+        list(&Shape::Choice(values::JQL_OPERATORS), 0, UNLIMITED),
     ),
 ]));
 
@@ -375,11 +360,7 @@ const POST_FUNCTION: MappingShape = called(open(&[
     optional("create", VIEW),
     optional(
         "projectTypes",
-        list(
-            &Shape::Choice(&["team-managed", "company-managed"]),
-            0,
-            UNLIMITED,
-        ),
+        list(&Shape::Choice(values::PROJECT_TYPES), 0, UNLIMITED),
     ),
 ]));
 
@@ -391,11 +372,7 @@ const MERGE_CHECK: MappingShape = called(open(&[
     optional("description", BITBUCKET_NAME),
     required(
         "triggers",
-        list(
-            &Shape::Choice(&["on-merge", "on-code-pushed", "on-reviewer-status-changed"]),
-            1,
-            UNLIMITED,
-        ),
+        list(&Shape::Choice(values::MERGE_TRIGGERS), 1, UNLIMITED),
     ),
     optional("function", PRODUCT_REFERENCE),
     optional("endpoint", PRODUCT_REFERENCE),
@@ -444,7 +421,7 @@ const AGENT_CONNECTOR: MappingShape = closed(&[
     optional("icon", SUBJECT),
     required(
         "productContexts",
-        set(&Shape::Choice(&["jira", "confluence"]), 1, UNLIMITED),
+        set(&Shape::Choice(values::AGENT_PRODUCTS), 1, UNLIMITED),
     ),
     optional("conversationStarters", list(&Shape::Any, 0, 3)),
     required(
@@ -453,7 +430,7 @@ const AGENT_CONNECTOR: MappingShape = closed(&[
     ),
 ]);
 const AGENT_TO_AGENT: Shape = Shape::Mapping(&closed(&[
-    required("version", Shape::Choice(&["0.3", "1.0"])),
+    required("version", Shape::Choice(values::AGENT_VERSIONS)),
     optional("pushNotifications", Shape::Flag),
     optional(
         "extensions",
