@@ -35,6 +35,7 @@ impl Seen {
             "principal": call.principal(),
             "moduleKey": call.module_key(),
             "moduleType": call.module_type(),
+            "environmentId": call.environment_id(),
             "environmentType": call.environment_type(),
             "apiBaseUrl": call.api_base_url(),
             "context": call.context(),

@@ -412,6 +412,7 @@ pub fn expected(fit: &Fit) -> Value {
         "principal": claim("/principal"),
         "moduleKey": claim("/app/module/key"),
         "moduleType": claim("/app/module/type"),
+        "environmentId": claim("/app/environment/id"),
         "environmentType": claim("/app/environment/type"),
         "apiBaseUrl": claim("/app/apiBaseUrl"),
         "context": claim("/context"),

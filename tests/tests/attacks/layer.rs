@@ -170,6 +170,45 @@ async fn a_page_that_is_not_listed_is_rejected_with_403() {
 }
 
 #[tokio::test]
+async fn a_target_of_the_platform_for_a_user_accepts_calls_with_and_without_one() {
+    let test = Test::start(JwksResponse::Keys(published())).await;
+    let inner =
+        service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+    let now = test.clock.now();
+    let with_user = || Fit::backend(now, "tick").claim("/principal", "712020:user");
+    for (name, target, fit, status) in [
+        (
+            "no user",
+            EndpointTarget::platform_for_user("tick"),
+            Fit::backend(now, "tick"),
+            200,
+        ),
+        (
+            "a user",
+            EndpointTarget::platform_for_user("tick"),
+            with_user(),
+            200,
+        ),
+        (
+            "a page",
+            EndpointTarget::platform_for_user("tick"),
+            Fit::page(now),
+            401,
+        ),
+        (
+            "a user, without a need",
+            EndpointTarget::platform("tick"),
+            with_user(),
+            401,
+        ),
+    ] {
+        let service = test.layer(target).layer(inner);
+        let response = service.oneshot(call(&fit.token(), ())).await.unwrap();
+        assert_eq!(response.status(), status, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_route_without_the_layer_gets_500() {
     async fn whoami(claims: Claims) -> String {
         claims.installation_id().to_owned()

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use axum::response::IntoResponse as _;
+use forge_remote::kinds::{ResidencyFailure, ResidencyStatus};
 use serde_json::{Value, json};
 
 use crate::handlers::{harness, response};
@@ -13,6 +15,39 @@ async fn a_handler_decides_whether_forge_retries() {
     assert_eq!(status, 500);
     let (status, body) = response(&harness, "unheard-of", json!({ "hopeless": true })).await;
     assert_eq!((status, body), (204, Value::Null));
+}
+
+/// Source: <https://developer.atlassian.com/platform/forge/remote/remote-realm-migration/>
+#[tokio::test]
+async fn a_move_has_a_status_or_a_code() {
+    let written = |status: ResidencyStatus| serde_json::to_value(status).unwrap();
+    assert_eq!(
+        written(ResidencyStatus::ready()),
+        json!({ "status": "ready-to-commit" })
+    );
+    assert_eq!(
+        written(ResidencyStatus::in_progress()),
+        json!({ "status": "in-progress" })
+    );
+    for (failure, code) in [
+        (ResidencyFailure::NOT_SCHEDULED, "E0001"),
+        (ResidencyFailure::REGION, "E0002"),
+        (ResidencyFailure::UNSUPPORTED, "E0003"),
+        (ResidencyFailure::TOO_MANY, "E0004"),
+        (ResidencyFailure::OTHER, "E9999"),
+    ] {
+        assert_eq!(
+            written(ResidencyStatus::failed(failure)),
+            json!({ "status": "failed", "errorResponseCode": code })
+        );
+        let response = failure.into_response();
+        assert_eq!(response.status(), 409);
+        let body = axum::body::to_bytes(response.into_body(), 1024)
+            .await
+            .unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, json!({ "errorResponseCode": code }));
+    }
 }
 
 #[tokio::test]

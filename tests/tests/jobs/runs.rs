@@ -1,7 +1,7 @@
 //! Stored calls run, again after a failure, and once for all deliveries of an event.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use forge_remote::jobs::{Attempt, MemoryJobs};
 use forge_remote::prelude::*;
@@ -39,6 +39,11 @@ async fn fails(log: State<Log>, attempt: Attempt, Event(event): Event<Value>) ->
     log.write(format!("{} after {last}", attempt.number()));
     match event["how"].as_str() {
         Some("panic") => panic!("in the handler"),
+        Some("dated") => {
+            let seen = attempt.first_seen().duration_since(UNIX_EPOCH)?;
+            log.write(format!("seen at {}", seen.as_secs()));
+            Err("broken".into())
+        }
         Some("permanent") => Err(Error::permanent("gone")),
         Some("later") => Err(Error::retry_after(Duration::from_secs(500), "closed")),
         Some("hangs") => std::future::pending().await,
@@ -210,6 +215,21 @@ async fn a_failure_is_retried_after_the_backoff_until_the_attempts_are_spent() {
         fixture.settle().await;
         assert_eq!(fixture.log.lines().len(), 3);
     }
+}
+
+/// The first line of each attempt is its number.
+#[tokio::test]
+async fn every_attempt_has_the_time_of_the_call() {
+    let fixture = fixture(true);
+    let called = fixture.clock.now().duration_since(UNIX_EPOCH).unwrap();
+    let body = json!({ "eventType": "avi:jira:updated:issue", "how": "dated" });
+    fixture.harness.call("fails").json(&body).send().await;
+    fixture.log.wait_for(2).await;
+    fixture.settle().await;
+    fixture.clock.advance(Duration::from_secs(15));
+    let lines = fixture.log.wait_for(4).await;
+    let seen = format!("seen at {}", called.as_secs());
+    assert_eq!((&lines[1], &lines[3]), (&seen, &seen));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forge_remote::fit::JwksPolicy;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{SECOND_KID, key_set, published};
@@ -243,6 +244,25 @@ async fn keys_outlive_a_source_that_is_down_for_a_day() {
         app.send(&Call::new("GET", "/readyz")).await.unwrap().status,
         200
     );
+}
+
+/// Keys that were withdrawn while the source is down are trusted for no longer than the app configures.
+#[tokio::test]
+async fn keys_end_at_the_configured_limits() {
+    let policy = JwksPolicy::default().time_to_live(HOUR / 6).max_stale(HOUR);
+    let keys = JwksResponse::Keys(published());
+    let app = TestApp::with(keys, |app| app.key_policy(policy)).await;
+    app.until_status(200).await.unwrap();
+    app.clock.advance(Duration::from_secs(60 * 7));
+    pause().await;
+    assert_eq!(app.source.requests(), 1, "at 70 % of ten minutes");
+    app.clock.advance(Duration::from_secs(90));
+    app.until_requests(2).await.unwrap();
+    app.source.down().await;
+    app.clock.advance(HOUR - Duration::from_secs(60));
+    known_key_works(&app).await.unwrap();
+    app.clock.advance(Duration::from_secs(120));
+    assert_eq!(app.status(&app.fit().token()).await, 503, "after an hour");
 }
 
 /// Calls with known keys are served under any load while a fetch hangs.

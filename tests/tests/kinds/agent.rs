@@ -393,10 +393,16 @@ fn errors_have_their_details_in_data() {
         json!({ "code": -32004, "message": "not while it runs",
             "data": [info("UNSUPPORTED_OPERATION", json!({})), { "retry": false }] })
     );
-    assert_eq!(
-        written(AgentError::METHOD_NOT_FOUND),
-        json!({ "code": -32601, "message": "Method not found" })
-    );
+    // JSON-RPC's own.
+    for (error, code, message) in [
+        (AgentError::PARSE_ERROR, -32700, "Parse error"),
+        (AgentError::INVALID_REQUEST, -32600, "Invalid Request"),
+        (AgentError::METHOD_NOT_FOUND, -32601, "Method not found"),
+        (AgentError::INVALID_PARAMS, -32602, "Invalid params"),
+        (AgentError::INTERNAL_ERROR, -32603, "Internal error"),
+    ] {
+        assert_eq!(written(error), json!({ "code": code, "message": message }));
+    }
     assert_eq!(
         written(AgentError::new(
             -32050,
