@@ -8,3 +8,23 @@ pub use crate::client::fuzzing::{dates, pages, paths, retry_after};
 pub use crate::kinds::fuzzing::{payloads, web_trigger};
 pub use crate::token::fuzzing::sealed;
 pub use forge_remote_fit::fuzzing::{key_set, verifier};
+
+/// The manifest's YAML, for the properties of its updates. Its types are of a crate that apps do not see.
+#[cfg(feature = "cli")]
+pub mod yaml {
+    use serde_yaml::{Mapping, Value};
+
+    use crate::manifest::{Entry, ManifestFile};
+
+    pub use crate::manifest::tree::{Entry as NodeEntry, Node, parse};
+
+    /// Returns a file's value.
+    pub fn value(file: &ManifestFile) -> &Value {
+        file.value()
+    }
+
+    /// Returns the item of an entry.
+    pub fn item(entry: &Entry) -> &Mapping {
+        &entry.item
+    }
+}

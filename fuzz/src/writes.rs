@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use forge_remote::manifest::tree::{self, Node};
+use forge_remote::fuzzing::yaml::{self, Node, NodeEntry, value};
 use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile};
 use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
@@ -29,7 +29,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     };
     // Everything that the code does not declare may be removed.
     let mut wanted = wanted.clone();
-    wanted.removable = keys(file.value());
+    wanted.removable = keys(value(&file));
     let wanted = &wanted;
     let updated = file.merged_with(wanted, Some(APP_ID));
     if file.text() != text {
@@ -54,9 +54,9 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
         return Ok(Outcome::Written(new));
     }
 
-    let before = by_hand(file.value(), wanted);
-    let mut after = by_hand(again.value(), wanted);
-    if let (true, Some(after)) = (is_empty(file.value()), after.as_mapping_mut()) {
+    let before = by_hand(value(&file), wanted);
+    let mut after = by_hand(value(&again), wanted);
+    if let (true, Some(after)) = (is_empty(value(&file)), after.as_mapping_mut()) {
         // An empty file got its `app`.
         after.shift_remove("app");
     }
@@ -89,7 +89,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
 /// whole.
 fn lost_comment(text: &str, new: &str) -> Option<String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let Ok(Some(root)) = tree::parse(text) else {
+    let Ok(Some(root)) = yaml::parse(text) else {
         return None;
     };
     let scopes = root.get("permissions")?.get("scopes")?;
@@ -266,7 +266,7 @@ impl<'a> Owners<'a> {
         let wanted = entries
             .iter()
             .find(|entry| Some(entry.key()) == key(item, "key"));
-        wanted.is_some_and(|entry| *item == Value::Mapping(entry.item.clone()))
+        wanted.is_some_and(|entry| *item == Value::Mapping(yaml::item(entry).clone()))
     }
 }
 
@@ -359,7 +359,7 @@ fn drop_empty(parent: &mut Mapping, name: &str) {
 fn lost_line(text: &str, new: &str, wanted: &DesiredManifest) -> Option<String> {
     let mark = |text: &str| text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     let (text, new) = (mark(text), mark(new));
-    let Ok(Some(root)) = tree::parse(&text) else {
+    let Ok(Some(root)) = yaml::parse(&text) else {
         return None;
     };
     let touchable = touchable(&text, &root, wanted);
@@ -403,13 +403,13 @@ fn touchable(text: &str, root: &Node, wanted: &DesiredManifest) -> Vec<Range<usi
     }
     let manifest = root.to_value();
     let owners = Owners::new(&manifest, wanted);
-    let whole = |entry: &tree::Entry| {
+    let whole = |entry: &NodeEntry| {
         let end = entry.value.span.end.max(entry.key.span.end);
         entry.key.span.start..end.max(entry.key.span.start + 1)
     };
     let open = |node: &Node| node.is_flow() || is_empty(&node.to_value());
     if let Some(modules) = root.entry("modules") {
-        let gone = |entry: &tree::Entry| {
+        let gone = |entry: &NodeEntry| {
             let name = entry.key.scalar().unwrap_or_default();
             let stale = |item: &Node| owners.of(name, &item.to_value()) == Owner::Stale;
             let items = entry.value.items();
@@ -453,7 +453,7 @@ fn touchable(text: &str, root: &Node, wanted: &DesiredManifest) -> Vec<Range<usi
 }
 
 /// Returns the spans of a list's generated items that are out of date, from the dash to the end.
-fn items(text: &str, entry: &tree::Entry, owners: &Owners<'_>) -> Vec<Range<usize>> {
+fn items(text: &str, entry: &NodeEntry, owners: &Owners<'_>) -> Vec<Range<usize>> {
     let list = entry.key.scalar().unwrap_or_default();
     let mut before = entry.key.span.end;
     let mut spans = Vec::new();

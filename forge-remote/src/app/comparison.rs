@@ -12,7 +12,7 @@ use super::config::AppSettings;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
     DesiredManifest, Difference, Draft, Left, ManifestError, ManifestFile, bindings, changes,
-    check_compared, compare, in_parallel, prune_problem, render, to_yaml,
+    check_compared, compare, in_parallel, prune_problem, render,
 };
 
 /// The code's side of the comparison, which outlives the app.
@@ -86,7 +86,7 @@ impl Comparison {
         let name = file.path().display();
         let findings = self.findings(file);
         if !file.exists() {
-            let sections = to_yaml(&wanted.to_value());
+            let sections = wanted.to_yaml();
             let text =
                 format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
             return ManifestReport {
@@ -146,7 +146,7 @@ impl Comparison {
     /// Returns the same, for a file whose differences from the code are known.
     fn findings_of(&self, file: &ManifestFile, differences: &[Difference]) -> Vec<Diagnostic> {
         let mut findings = check_compared(file, &self.wanted, &self.allowed, differences);
-        // What would end the launch is a finding too.
+        // A problem that would end the launch is a finding too.
         self.settings.add_app_id_finding(file, &mut findings);
         findings
     }
@@ -157,7 +157,7 @@ impl Comparison {
     pub(crate) fn diff(&self) -> Result<String, ManifestError> {
         let file = self.read()?;
         if !file.exists() {
-            let sections = to_yaml(&self.wanted.to_value());
+            let sections = self.wanted.to_yaml();
             return Ok(unified_diff("", &sections));
         }
         let updated = file.merged_with(&self.wanted, self.settings.new_manifest_id());

@@ -10,7 +10,7 @@ use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error, print
 use super::{adopt, against};
 use crate::app::{App, Comparison, LaunchError, ManifestReport, UpdateEnd, Updated};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{CheckError, ManifestError, ManifestFile, in_parallel, to_yaml};
+use crate::manifest::{CheckError, ManifestError, ManifestFile, in_parallel};
 
 pub(super) fn command() -> Command {
     Command::new("manifest")
@@ -100,7 +100,7 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         return FAILED;
     }
     if options.get_flag("stdout") {
-        print(&to_yaml(&comparison.wanted().to_value()));
+        print(&comparison.wanted().to_yaml());
         return OK;
     }
     let result = if options.get_flag("write") {

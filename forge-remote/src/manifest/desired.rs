@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use forge_remote_schema::events::{self, ScopeSet};
 use serde_yaml::{Mapping, Value};
 
+#[cfg(feature = "cli")]
+use super::emit::to_yaml;
 use super::owned::OwnedProperties;
 use super::values::{mapping, scope_options};
 use crate::diagnostic::Location;
@@ -17,8 +19,7 @@ pub(crate) const TOKEN_SCOPES: [&str; 2] = ["read:app-system-token", "read:app-u
 #[non_exhaustive]
 pub struct Entry {
     /// The item; its first property is `key`.
-    #[doc(hidden)]
-    pub item: Mapping,
+    pub(crate) item: Mapping,
     /// The properties the code decides.
     pub owned: OwnedProperties,
     /// The handlers' positions; empty for an item that the app itself declares.
@@ -34,6 +35,12 @@ impl Entry {
             owned,
             origins: vec![origin],
         })
+    }
+
+    /// Returns the item as JSON.
+    #[doc(hidden)]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.item).unwrap_or_default()
     }
 
     /// Returns the item's key; empty if it has none.
@@ -216,8 +223,7 @@ impl DesiredManifest {
     }
 
     /// Returns the declared sections as a document.
-    #[doc(hidden)]
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         let list = |entries: &[Entry]| {
             Value::Sequence(
                 entries
@@ -248,6 +254,13 @@ impl DesiredManifest {
             document.insert("remotes".into(), list(&self.remotes));
         }
         Value::Mapping(document)
+    }
+
+    /// Returns the sections as YAML.
+    #[cfg(feature = "cli")]
+    #[doc(hidden)]
+    pub fn to_yaml(&self) -> String {
+        to_yaml(&self.to_value())
     }
 
     /// Returns the sections as JSON.

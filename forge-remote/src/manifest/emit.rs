@@ -10,14 +10,7 @@ use serde_yaml::Value;
 use super::layout::Layout;
 
 /// Returns a value as a document in block style.
-///
-/// ```
-/// let value: serde_json::Value = serde_json::json!({ "scopes": ["read:jira-work", "on"] });
-/// let value = serde_yaml::to_value(value).unwrap();
-/// assert_eq!(forge_remote::manifest::to_yaml(&value), "scopes:\n  - read:jira-work\n  - 'on'\n");
-/// ```
-#[doc(hidden)]
-pub fn to_yaml(value: &Value) -> String {
+pub(super) fn to_yaml(value: &Value) -> String {
     if is_block(value) {
         block(value, 0, Layout::default())
     } else {

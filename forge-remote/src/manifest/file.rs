@@ -169,8 +169,7 @@ impl ManifestFile {
     }
 
     /// Returns the value.
-    #[doc(hidden)]
-    pub fn value(&self) -> &Value {
+    pub(crate) fn value(&self) -> &Value {
         &self.value
     }
 

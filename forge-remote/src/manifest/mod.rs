@@ -65,8 +65,7 @@ mod remote;
 #[cfg(feature = "cli")]
 mod stale;
 mod text;
-#[doc(hidden)]
-pub mod tree;
+pub(crate) mod tree;
 #[cfg(feature = "cli")]
 mod uses;
 mod values;
@@ -98,8 +97,6 @@ pub(crate) use desired::TOKEN_SCOPES;
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
 #[cfg(feature = "cli")]
 pub(crate) use draft::Draft;
-#[cfg(feature = "cli")]
-pub use emit::to_yaml;
 #[cfg(feature = "cli")]
 pub use error::CheckError;
 pub use error::ManifestError;

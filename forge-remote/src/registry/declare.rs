@@ -15,14 +15,13 @@ impl Registry {
     /// Returns the manifest that these handlers need. The first remote is the default.
     ///
     /// ```
-    /// use forge_remote::manifest::to_yaml;
     /// use forge_remote::registry::Registry;
     /// use forge_remote::Remote;
     ///
     /// let remote = Remote::new("backend").base_url("https://backend.example.com");
     /// let desired = Registry::default().desired_manifest(&[remote]);
     /// assert_eq!(
-    ///     to_yaml(&desired.to_value()),
+    ///     desired.to_yaml(),
     ///     "remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n"
     /// );
     /// ```

@@ -181,10 +181,17 @@ pub struct Module {
     /// The list it belongs to, e.g. `scheduledTrigger`.
     pub module_type: &'static str,
     /// The item; its `key` comes first.
-    #[doc(hidden)]
-    pub item: Mapping,
+    pub(crate) item: Mapping,
     /// The properties the code decides; the item's others (its page, its icon) are the user's.
     pub owned: OwnedProperties,
+}
+
+impl Module {
+    /// Returns the item as JSON.
+    #[doc(hidden)]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.item).unwrap_or_default()
+    }
 }
 
 /// The content of a simulated call of a kind.

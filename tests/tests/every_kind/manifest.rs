@@ -149,7 +149,7 @@ fn equivalent_events_in_the_other_form_are_preserved() {
         let golden = ManifestFile::parse(golden.clone(), Some(fs::read_to_string(golden).unwrap()));
         let updated = file.merged_with(&wanted, None).unwrap();
         let updated = ManifestFile::parse("manifest.yml", Some(updated)).unwrap();
-        let triggers = |file: &ManifestFile| file.value()["modules"]["trigger"].clone();
+        let triggers = |file: &ManifestFile| file.to_json()["modules"]["trigger"].clone();
         assert_eq!(triggers(&updated), triggers(&golden.unwrap()), "{new}");
     }
 }

@@ -143,7 +143,7 @@ fn every_row_of_the_table_matches_its_kind() {
             assert_eq!(module.module_type, spec.module_type);
             let owns_item = module.owned == OwnedProperties::All;
             assert_eq!(owns_item, spec.owns_item, "{}", spec.attribute);
-            let item = serde_yaml::Value::Mapping(module.item);
+            let item = module.to_json();
             let named = spec.endpoint_places.iter().filter(|place| {
                 let found = place.iter().try_fold(&item, |value, name| value.get(name));
                 found.and_then(|found| found.as_str()) == Some(handler.endpoint())
@@ -222,7 +222,7 @@ fn options_that_are_properties_of_the_module_are_named_by_their_row() {
     };
     for (kind, names) in handlers.chain(WITH_RARE_OPTIONS.iter().map(|kind| (*kind, names()))) {
         for module in kind.modules(&names) {
-            let item = serde_yaml::Value::Mapping(module.item);
+            let item = module.to_json();
             for option in options(kind.spec()) {
                 let mut place = option.place.iter();
                 if place

@@ -5,7 +5,6 @@
 
 use forge_remote::handler;
 use forge_remote::kinds::{JqlFunctionResponse, WebTriggerRequest, WebTriggerResponse};
-use forge_remote::manifest::to_yaml;
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use forge_remote::testing::{Fit, Harness};
@@ -144,7 +143,7 @@ async fn calls_of_both_versions_are_served_and_verified() {
 fn the_manifest_has_the_current_names_only() {
     let remote = [Remote::new("backend").base_url("https://backend.example.com")];
     let registry = Registry::of([handler!(follow), handler!(settings)]);
-    let text = to_yaml(&registry.desired_manifest(&remote).to_value());
+    let text = registry.desired_manifest(&remote).to_yaml();
     for former in ["old", "settings-v"] {
         assert!(!text.contains(former), "{text}");
     }
@@ -224,7 +223,7 @@ async fn a_dynamic_handler_accepts_generated_keys() {
         harness.call(handler).fit(fit).send().await.status()
     };
     assert_eq!(send("chosen", |fit| fit.module(PLATFORM, UUID)).await, 200);
-    // What the local platform sends.
+    // As the local platform sends it.
     assert_eq!(send("chosen", |fit| fit).await, 200);
     assert_eq!(
         send("chosen", |fit| fit.module(PLATFORM, "chosen")).await,
@@ -266,7 +265,7 @@ fn a_dynamic_handler_has_an_endpoint_but_no_module() {
     let remote = [Remote::new("backend").base_url("https://backend.example.com")];
     let registry = Registry::of([handler!(chosen)]);
     assert!(registry.problems().is_empty(), "{:?}", registry.problems());
-    let text = to_yaml(&registry.desired_manifest(&remote).to_value());
+    let text = registry.desired_manifest(&remote).to_yaml();
     assert!(text.contains("endpoint:\n    - key: chosen\n"), "{text}");
     assert!(!text.contains("trigger"), "{text}");
 }

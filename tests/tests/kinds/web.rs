@@ -57,8 +57,7 @@ fn harness() -> Harness {
 fn outputs_follow_from_their_parts() {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
     let wanted = Registry::of([handler!(chosen)]).desired_manifest(&[backend]);
-    let item = &wanted.modules["webtrigger"][0].item;
-    let response = serde_json::to_value(&item["response"]).unwrap();
+    let response = &wanted.modules["webtrigger"][0].to_json()["response"];
     let outputs = json!([
         { "key": "accepted", "statusCode": 202 },
         { "key": "a = b", "statusCode": 200, "contentType": "text/html; charset=utf-8", "body": "<p>a = b</p>" },

@@ -10,7 +10,7 @@ use forge_remote::manifest::{
 };
 use forge_remote::registry::Location;
 use forge_remote_fuzz::writes;
-use serde_yaml::Value;
+use serde_json::Value;
 
 /// A SplitMix64 generator, which is small and the same on every machine.
 struct Random(u64);
@@ -365,7 +365,8 @@ fn modules(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
                     field("auth", "{appSystemToken: {enabled: false}}"),
                 ],
                 _ => {
-                    let endpoint = entry.item.get("endpoint").and_then(Value::as_str).unwrap();
+                    let item = entry.to_json();
+                    let endpoint = item["endpoint"].as_str().unwrap();
                     vec![
                         field("key", key),
                         field("interval", "week"),
@@ -507,7 +508,7 @@ fn round(
             value
                 .get(path[0])
                 .and_then(|one| one.get(path[1]))
-                .and_then(Value::as_sequence)
+                .and_then(Value::as_array)
                 .cloned()
         };
         ["macro", "function", "endpoint", "scheduledTrigger"]
@@ -518,7 +519,7 @@ fn round(
             .filter(|key| ["ui", "resolver", "theirs", "their-schedule"].contains(&key.as_str()))
             .collect()
     };
-    if keys(file.value()) != keys(again.value()) {
+    if keys(&file.to_json()) != keys(&again.to_json()) {
         return Err(show("a hand-written module is missing"));
     }
 

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::time::SystemTime;
 
 use forge_remote::fit::AppId;
-use forge_remote::manifest::{ManifestFile, Severity, check, render, to_yaml};
+use forge_remote::manifest::{ManifestFile, Severity, check, render};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
@@ -394,7 +394,7 @@ async fn a_trigger_that_is_registered_at_run_time() {
     assert_eq!(call(true).send().await.status(), 401);
 
     let wanted = Registry::of(handlers()).desired_manifest(&[backend()]);
-    let text = to_yaml(&wanted.to_value());
+    let text = wanted.to_yaml();
     assert!(text.contains("    - key: follow\n"), "{text}");
     assert!(!text.contains("trigger"), "{text}");
 

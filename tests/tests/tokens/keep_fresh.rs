@@ -44,9 +44,7 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
         let tokens = Tokens::new(MemoryTokens::new());
         let app = builder().token_store(tokens.clone());
         let harness = Harness::new(app.keep_tokens_fresh_by(key)).unwrap();
-        let yaml = |harness: &Harness| {
-            forge_remote::manifest::to_yaml(&harness.app().desired_manifest().to_value())
-        };
+        let yaml = |harness: &Harness| harness.app().desired_manifest().to_yaml();
         let without = Harness::new(with_tokens()).unwrap();
         assert_eq!(yaml(&harness), yaml(&without), "no new entry");
         let response = harness.call("token-sync").send().await;
@@ -107,7 +105,7 @@ async fn keep_tokens_fresh_receives_tokens_and_removes_them_with_the_installatio
         .token_store(tokens.clone())
         .keep_tokens_fresh();
     let harness = Harness::new(builder).unwrap();
-    let yaml = forge_remote::manifest::to_yaml(&harness.app().desired_manifest().to_value());
+    let yaml = harness.app().desired_manifest().to_yaml();
     for part in [
         "interval: hour",
         "avi:forge:installed:app",
