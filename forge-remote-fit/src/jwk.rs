@@ -99,7 +99,7 @@ fn usable(entry: &RawValue) -> Option<(Box<str>, Key)> {
     }
     let modulus = unsigned(&numbers.n)?;
     let exponent = unsigned(&numbers.e)?;
-    // 2048 to 8192 bits is what aws-lc takes for RS256; an even modulus or exponent is no RSA key.
+    // 2048 to 8192 bits is what aws-lc takes for RS256; an even modulus or exponent is not a valid RSA key.
     let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
     if !(2048..=8192).contains(&bits) || !odd(&modulus) || !odd(&exponent) {

@@ -303,7 +303,7 @@ impl Verifier {
         let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
         let may_have_user = match target.caller {
             AllowedCaller::Page => true,
-            // What a browser holds names a page's module.
+            // A token in a browser names a page's module.
             AllowedCaller::PlatformForUser => from_platform,
             AllowedCaller::Platform => false,
         };

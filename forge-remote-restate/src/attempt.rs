@@ -178,7 +178,7 @@ impl Outcome {
 pub(crate) struct Attempt {
     serving: Arc<Serving>,
     id: String,
-    /// Tells the attempts of an invocation apart.
+    /// Distinguishes the attempts of an invocation.
     step: u32,
     call: Envelope,
     attempts: StoredAttempts,

@@ -287,7 +287,7 @@ impl<S: Store> Dispatch<S> {
             }
             never = permit.share_after(turn) => match never {},
         };
-        // What waits for a token or for Atlassian has not done its work.
+        // A job that waits for a token or for Atlassian has not done its work.
         if !matches!(verdict, Verdict::Later { .. }) {
             let now = Instant::now();
             let took = now.saturating_duration_since(started);

@@ -13,7 +13,7 @@ pub(crate) const INTERVALS: [(&str, &str); 4] = [
 /// The names of [`INTERVALS`].
 pub(crate) const INTERVAL_NAMES: [&str; INTERVALS.len()] = names(&INTERVALS);
 
-/// What a trigger does if its filter's expression fails.
+/// The behaviours of a trigger whose filter's expression fails.
 pub(crate) const ON_ERROR: &[&str] = &["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"];
 
 /// The forms of a web trigger's URL.

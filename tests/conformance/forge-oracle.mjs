@@ -16,7 +16,7 @@
 // endpoints). The packages are Atlassian's and under Atlassian's developer terms: install them
 // from npm, do not vendor them.
 //
-// What `forge lint` (= the gate of `forge deploy`) does, and what is done here:
+// The steps of `forge lint` (= the gate of `forge deploy`), and those done here:
 //   1. precondition: BASIC validation of manifest.yml                     -> done
 //   2. manifest linters, client side: FULL, PRODUCT_TRIGGER, AGENT_PRODUCT_CONTEXT,
 //      DEPRECATED_CSP_METHOD, DEPRECATED_EGRESS_PERMISSIONS               -> done

@@ -92,7 +92,7 @@ impl Judge {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            // What a server receives: blanks around a value are not part of it.
+            // As a server receives it: blanks around a value are not part of it.
             let value = HeaderValue::from_bytes(value.trim_ascii()).ok()?;
             headers.append(name, value);
         }

@@ -91,7 +91,7 @@ impl DevProcess {
     ///
     /// # Panics
     ///
-    /// If Linux does not tell it.
+    /// If Linux does not report it.
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn memory(&self) -> u64 {

@@ -156,7 +156,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// The member names of one object: a second of the same name is an error (RFC 7519 §4).
 pub(crate) struct Names<'a>(Vec<Text<'a>>);
 
-/// More members than this in one object is no FIT.
+/// More members than this in one object is not a FIT.
 const MAX_MEMBERS: usize = 64;
 /// A FIT has about a dozen.
 const USUAL_MEMBERS: usize = 16;

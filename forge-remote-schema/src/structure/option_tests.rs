@@ -1,4 +1,4 @@
-//! What the options of the attributes accept is what the structure of the manifest accepts.
+//! The options of the attributes accept the same values as the structure of the manifest.
 
 use super::module;
 use super::shape::{MappingShape, Shape, UNLIMITED};

@@ -33,7 +33,7 @@ pub(super) fn read<T: Versioned>(bytes: &[u8]) -> Result<T, UnreadableContents> 
     }
     match serde_json::from_slice::<T>(bytes) {
         Ok(contents) if contents.version() == T::VERSION => Ok(contents),
-        // What another version wrote may have other fields.
+        // Contents of another version may have other fields.
         _ => match serde_json::from_slice::<Version>(bytes) {
             Ok(found) if found.version > u64::from(T::VERSION) => Err(UnreadableContents::Newer),
             _ => Err(UnreadableContents::Damaged),

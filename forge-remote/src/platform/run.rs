@@ -9,7 +9,7 @@ use crate::log::Foreign;
 pub(crate) struct Run {
     /// The handler's key.
     pub(crate) key: String,
-    /// What ran: `job 7`, `spawned work`.
+    /// The work that ran: `job 7`, `spawned work`.
     pub(crate) run: String,
     #[serde(rename = "outcome")]
     pub(crate) verdict: Verdict,

@@ -215,7 +215,7 @@ impl Tokens {
     /// only for apps without a schedule or event, whose users are all trusted with the app's
     /// permissions.
     ///
-    /// With this setting, a stored token is no proof for the token of a page's call: the handler gets the
+    /// With this setting, a stored token does not prove the token of a page's call: the handler gets the
     /// header's token, which is proven as described at
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[must_use]

@@ -13,7 +13,7 @@ const REQUESTS: usize = 1_000;
 const WARM_UP: usize = 200;
 /// The process fails above this ratio to the hand-written server.
 const MAX_RATIO: f64 = 0.83;
-/// What metrics and traces may cost, switched off and on.
+/// The allowed costs of metrics and traces, switched off and on.
 const MAX_OFF: f64 = 1.03;
 const MAX_ON: f64 = 1.08;
 /// Their highest cost in addition to the JSON lines of `tracing-subscriber`, which writes each span's fields for

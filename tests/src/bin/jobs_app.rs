@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 
-/// What `release` ends the waiting of.
+/// The gate that `release` opens.
 static RELEASED: Notify = Notify::const_new();
 
 #[derive(Deserialize)]

@@ -86,7 +86,7 @@ async fn the_verifier_agrees_with_each_vector() {
     assert_eq!(vectors::disagreements(&file).await, Vec::<String>::new());
 }
 
-/// What `jose` alone cannot know is in the script, as in a remote of one's own.
+/// The checks that `jose` alone cannot do are in the script, as in a hand-written remote.
 #[tokio::test]
 async fn jose_agrees_with_each_vector() {
     let path = vectors::path();

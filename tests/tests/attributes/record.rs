@@ -44,7 +44,7 @@ mod inner {
 /** A block. */
 async fn block() {}
 
-/// What stands in this file where the record says that the function stands.
+/// The text of this file at the position that the record has for the function.
 fn source(record: &Registration) -> &'static str {
     let line = include_str!("record.rs")
         .lines()

@@ -30,7 +30,7 @@
     variant_size_differences
 )]
 
-/// What it offers.
+/// The offer.
 pub mod handlers {
     use forge_remote::prelude::*;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-/// What the handlers did, and what they may do.
+/// A log of the handlers' work, and the permits that they wait for.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) lines: Arc<watch::Sender<Vec<String>>>,

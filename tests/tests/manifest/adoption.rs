@@ -109,7 +109,7 @@ async fn sorter() -> Result<()> {
 fn an_agent_may_lack_its_description() {
     let sections = "modules:\n  rovo:agentConnector:\n    - key: triage\n      name: Triage\n      productContexts: [jira]\n      protocols:\n        agent2Agent:\n          version: \"1.0\"\n          jsonRpcTransport:\n            endpoint: triage-calls\n  endpoint:\n    - key: triage-calls\n      remote: backend\n      route:\n        path: /triage\npermissions:\n  scopes: [read:jira-work]\n";
     adopts(sections, [handler!(triage)]);
-    // What the code says about the agent is written.
+    // The properties of the agent that the code has are written.
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
     let wanted = Registry::of([handler!(sorter)]).desired_manifest(&[Remote::new("backend")]);
     let merged = file.merged_with(&wanted, None).unwrap();

@@ -176,7 +176,7 @@ fn atlassians_validator_has_the_verdicts_of_the_table() {
     }
     let output = oracle.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // What it reports in each directory, without positions, which move.
+    // The report in each directory, without positions, which move.
     let mut said: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut current = String::new();
     for line in text.lines() {

@@ -178,7 +178,7 @@ async fn an_app_without_a_manifest_needs_only_its_id() {
     assert!(!folder.file("manifest.yml").exists());
 }
 
-/// What `check` accepts starts, and what does not start is found by `check`.
+/// An app that `check` accepts starts, and one that does not start is found by `check`.
 #[tokio::test]
 async fn an_app_id_without_a_value_fails_check_and_launch_alike() {
     let folder = Folder::default();

@@ -337,7 +337,7 @@ async fn a_call_is_made_again_byte_for_byte_and_as_a_retry() {
     assert_eq!((status, error["error"].is_string()), (404, true));
 }
 
-/// What Forge would do next is said only where something follows.
+/// The console shows what Forge would do next only if something follows.
 #[tokio::test]
 async fn a_failed_call_has_its_error_and_what_forge_does_next() {
     let folder = Folder::default();

@@ -166,7 +166,7 @@ fn events_app() -> DevProcess {
     DevProcess::start(command.env("FORGE_REMOTE_MANIFEST", "none/manifest.yml"))
 }
 
-/// What Forge does after a delivery of an event that fails, and after each of its retries.
+/// Forge's next step after a delivery of an event that fails, and after each of its retries.
 const VERDICTS: [&str; 5] = [
     "Forge would retry in 60 s, up to 4 times",
     "Forge would retry in 60 s, up to 3 times",

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-/// What a proxy does instead of forwarding a request.
+/// The response of a proxy that does not forward a request.
 pub(crate) type Fault = fn(&mut Parts, &Bytes) -> Option<Response<Body>>;
 
 /// A proxy in front of a deployment, which counts the requests.

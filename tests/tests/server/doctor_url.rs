@@ -214,7 +214,7 @@ async fn a_doubt_about_a_deployment_is_a_warning() {
     }
 }
 
-/// What a front end may do without harm: Forge calls only the handlers' paths, and with a body.
+/// Differences of a front end that do no harm: Forge calls only the handlers' paths, and with a body.
 #[tokio::test]
 async fn a_sound_deployment_behind_a_strict_front_end_has_no_fault() {
     type Case = (

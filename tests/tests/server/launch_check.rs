@@ -461,7 +461,7 @@ fn the_command_reports_what_the_manifest_does_not_show() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
-    // What the manifest is made from is sound.
+    // The source of the manifest is sound.
     let (status, text) = run(&["manifest", "--write"]);
     assert_eq!(status, Some(0), "{text}");
     let (status, text) = run(&["manifest", "--check"]);

@@ -336,7 +336,7 @@ const LIBRARY_SOURCES: &[(&str, &str, &[&str])] = &[
     ("rustls-native-certs", "src/lib.rs", &[]),
 ];
 
-/// What the libraries' own sources read is in the list above.
+/// The variables that the libraries' own sources read are in the list above.
 #[test]
 fn the_list_has_the_variables_that_libraries_read() {
     let metadata = crate::cargo_metadata(&["--offline"]);

@@ -99,7 +99,7 @@ fn words(expression: &str) -> Vec<&str> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-/// What PromQL itself and Prometheus define.
+/// Names that PromQL itself and Prometheus define.
 const PROMQL: &[&str] = &[
     "and",
     "avg",

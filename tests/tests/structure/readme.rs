@@ -95,7 +95,7 @@ fn steady(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What a reader of the page does after its program is there, in one folder.
+/// The steps of a reader of the page after its program is there, in one folder.
 #[test]
 fn the_commands_of_getting_started_work_in_their_order() {
     let page = getting_started();

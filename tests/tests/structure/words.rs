@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Phrases that are not used, each with a better one. An underscore separates words too.
 const PHRASES: &[(&str, &str)] = &[
+    ("tell", "report, show, distinguish"),
+    ("tells", "reports, shows, distinguishes"),
     ("told", "logged, notified, reported, configured"),
     ("tells of", "reports"),
     ("hears", "receives"),
@@ -14,6 +16,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("goes on", "continues"),
     ("taken up", "resumed"),
     ("by itself", "automatically, or alone"),
+    ("is no fit", "is not a valid FIT"),
+    ("is no key", "is not a valid key"),
+    ("is no proof", "does not prove"),
+    ("is no request", "is not a valid request"),
     ("is none", "is invalid, is missing"),
     ("unless told otherwise", "default: …"),
     ("those that", "the noun"),
@@ -168,6 +174,14 @@ impl Words {
     }
 }
 
+/// Whether a line is a comment that begins with a clause instead of a noun.
+fn is_clause(line: &str) -> bool {
+    let line = line.trim();
+    let comment = line.strip_prefix("//").unwrap_or_default();
+    let comment = comment.trim_start_matches(['/', '!', ' ']);
+    comment.starts_with("What ") && !line.ends_with('?')
+}
+
 #[test]
 fn phrases_that_are_not_used_are_absent() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -181,8 +195,10 @@ fn phrases_that_are_not_used_are_absent() {
     for file in found {
         let text = fs::read_to_string(&file).expect("a readable file");
         let words = Words::read(&text);
+        let name = file.strip_prefix(&root).unwrap_or(&file).display();
+        let clauses = text.lines().enumerate().filter(|(_, line)| is_clause(line));
+        lines.extend(clauses.map(|(at, _)| format!("{name}:{}: `What …`: the noun", at + 1)));
         for (phrase, better) in PHRASES {
-            let name = file.strip_prefix(&root).unwrap_or(&file).display();
             let found = words.lines_with(phrase);
             lines.extend(found.map(|line| format!("{name}:{line}: `{phrase}`: {better}")));
         }
@@ -208,4 +224,6 @@ fn phrases_are_found_as_words_in_each_paragraph() {
     assert_eq!(lines(comment, "of its own"), [2]);
     assert!(lines("of\n///\n/// its own", "of its own").is_empty());
     assert_eq!(lines("\"of \\\n    its own\"", "of its own"), [1]);
+    assert!(is_clause("    //! What it holds: one."));
+    assert!(!is_clause("/// Whatever"));
 }

@@ -22,7 +22,7 @@ async fn until_accepted(app: &App, id: &str) {
     panic!("no event is accepted after the database is back");
 }
 
-/// What the lanes of deliveries share.
+/// The state that the lanes of deliveries share.
 #[derive(Default)]
 struct Deliveries {
     accepted: AtomicUsize,

@@ -28,7 +28,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// What the processes of a test share.
+/// The state that the processes of a test share.
 struct Fixture {
     keys: JwksServer,
     folder: Folder,

@@ -240,7 +240,7 @@ async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     // The HTTP layer's end of the body wakes the connection.
     drop(held.lock().unwrap().take());
     assert!(woken.is_body_held.load(Ordering::Relaxed));
-    // The rest of the body is missing: the connection ends, and what the peer still sends is no request.
+    // The rest of the body is missing: the connection ends, and what the peer still sends is not a request.
     drive(&mut served.connection, tokio::task::yield_now()).await;
     assert_eq!(served.activity.phase(), Phase::Closing);
     served.peer.write_all(REQUEST.as_bytes()).await.unwrap();

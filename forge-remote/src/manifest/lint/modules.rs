@@ -120,7 +120,7 @@ fn web_triggers(findings: &mut Findings<'_>) {
 
 const TWO_CALLEES: Rule = Rule::lint(
     "two-callees",
-    "An action names an `endpoint` and a `function`. Atlassian's validation accepts both, and no page tells which of them \
+    "An action names an `endpoint` and a `function`. Atlassian's validation accepts both, and no page states which of them \
     Forge calls. Remove one of them.",
 );
 

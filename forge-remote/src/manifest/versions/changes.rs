@@ -46,7 +46,7 @@ pub struct VersionChange {
     span: Range<usize>,
 }
 
-/// What an older major version calls and the new manifest no longer has.
+/// The endpoints that an older major version calls and the new manifest no longer has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Former {
     #[default]

@@ -314,7 +314,7 @@ fn occurrences_of_a_paused_schedule_are_skipped() {
     assert_eq!(daily.skipped(at, "ari:1", at), None);
 }
 
-/// What a developer fires after an occurrence's time, and before an installation's turn, is that occurrence.
+/// A call that a developer fires after an occurrence's time, and before an installation's turn, is that occurrence.
 #[cfg(feature = "dev")]
 #[test]
 fn the_next_occurrence_is_the_one_that_is_not_due_yet() {

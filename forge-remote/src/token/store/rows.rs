@@ -1,4 +1,4 @@
-//! What every store on a server or in a file needs: rows that cannot be read, and checks for `doctor`.
+//! Parts of every store on a server or in a file: rows that cannot be read, and checks for `doctor`.
 
 use super::interface::{SealedToken, StoreError};
 use crate::diagnostic::Check;

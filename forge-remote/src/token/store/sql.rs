@@ -1,4 +1,4 @@
-//! What the SQL stores share: the records of one statement, pages of rows, and the schema's migration.
+//! Shared parts of the SQL stores: the records of one statement, pages of rows, and the schema's migration.
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ pub(super) struct Restored {
     pub(super) is_fired: bool,
 }
 
-/// Why a stored call or job is no request of this version of the app.
+/// Why a stored call or job is not a valid request of this version of the app.
 pub(super) enum NotRestored {
     Unreadable(UnreadableContents),
     /// The app would not accept the call, for this reason.

@@ -92,7 +92,7 @@ pub(super) const NO_KEYS: Rule = Rule::deployment(
 pub(super) const FORGED_TOKEN: Rule = Rule::deployment(
     "forged-token",
     "A forged Forge Invocation Token was not rejected with 401 and the same body as other invalid FITs. If it was \
-    accepted, anyone can act as any installation. If only the response differs, it tells an attacker which check \
+    accepted, anyone can act as any installation. If only the response differs, it shows an attacker which check \
     failed. Remove anything that verifies tokens, rewrites requests or responds in front of the app.",
 );
 
