@@ -34,7 +34,7 @@ const takes = (node, names, seen = new Set()) => {
 };
 const modules = follow(schema.properties.modules).properties;
 // The required properties of a page's module, whichever of its forms it has. Modules that have further uses of
-// endpoints are described by hand, in structure/modules.rs.
+// endpoints are described by hand, in structure/modules.rs and kinds.rs.
 const described = ['action', 'dashboards:widget', 'jira:workflowPostFunction', 'macro'];
 const required = (type) => {
   const item = follow(follow(modules[type]).items);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use forge_remote_schema::options::Shape;
+use forge_remote_schema::options::ValueShape;
 use forge_remote_schema::{AllowedCaller, Place};
 use serde_yaml::Value;
 
@@ -126,7 +126,7 @@ impl Manifest {
         for option in kind.options {
             let is_text = matches!(
                 option.shape,
-                Shape::Text { .. } | Shape::Choice(_) | Shape::Variant(_)
+                ValueShape::Text { .. } | ValueShape::Choice(_) | ValueShape::Variant(_)
             );
             if let Some(code) = handler.option(option.name)
                 && is_text

@@ -1,7 +1,7 @@
 //! Stage 3a: reads the options of a set into the runtime's value.
 
 use forge_remote_schema::lists::{ListItem, ListRules, second_filter};
-use forge_remote_schema::options::{OptionSet, OptionSpec, Presence, Shape, Variants};
+use forge_remote_schema::options::{OptionSet, OptionSpec, Presence, ValueShape, Variants};
 use forge_remote_schema::{did_you_mean_or, nearest, one_of};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
@@ -63,33 +63,33 @@ impl Reader<'_> {
             );
         }
         match option.shape {
-            Shape::Flag => {
+            ValueShape::Flag => {
                 let on = options.flag(name, self.errors);
                 quote!(#on)
             }
-            Shape::HalfHours { max } => {
+            ValueShape::HalfHours { max } => {
                 let private = self.private;
                 let halves = options.half_hours(name, max, example, self.errors);
                 let hours = halves.map(|halves| quote!(#private::kinds::HalfHours(#halves)));
                 self.optional(hours)
             }
-            Shape::Status => {
+            ValueShape::Status => {
                 let status = options.status(name, example, self.errors);
                 quote!(#status)
             }
-            Shape::Text { max, .. } => self.text(option, max, options),
-            Shape::Texts(rules) => self.texts(option, rules, options),
-            Shape::Choice(values) => {
+            ValueShape::Text { max, .. } => self.text(option, max, options),
+            ValueShape::Texts(rules) => self.texts(option, rules, options),
+            ValueShape::Choice(values) => {
                 let chosen = options.text(name, example, self.errors);
                 if let Some(text) = &chosen {
                     self.check_choice(name, text, values, &[], "");
                 }
                 self.presence(option, chosen)
             }
-            Shape::Choices(values) => self.choices(option, values, options),
-            Shape::Variant(variants) => self.variant(option, variants, options),
-            Shape::Groups(set) => self.groups(option, *set, options),
-            Shape::Entries {
+            ValueShape::Choices(values) => self.choices(option, values, options),
+            ValueShape::Variant(variants) => self.variant(option, variants, options),
+            ValueShape::Groups(set) => self.groups(option, *set, options),
+            ValueShape::Entries {
                 list,
                 group,
                 identity,
@@ -339,10 +339,12 @@ impl Reader<'_> {
 }
 
 /// Returns the values of a choice, for the error that it is missing.
-fn known_values(name: &str, shape: Shape) -> String {
+fn known_values(name: &str, shape: ValueShape) -> String {
     let (all, remark) = match shape {
-        Shape::Choice(values) | Shape::Choices(values) => (one_of(values.iter().copied()), ""),
-        Shape::Variant(variants) => {
+        ValueShape::Choice(values) | ValueShape::Choices(values) => {
+            (one_of(values.iter().copied()), "")
+        }
+        ValueShape::Variant(variants) => {
             let names = variants.values.iter().map(|(name, _)| *name);
             (one_of(names), variants.remark)
         }

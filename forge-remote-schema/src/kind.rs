@@ -3,6 +3,7 @@
 use crate::event::ScopeSet;
 use crate::options::{COMMON, Combination, OptionSet, OptionSpec};
 use crate::place::Place;
+use crate::structure::shape::MappingShape;
 
 /// A kind of invocation: an attribute, and the module it declares.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub struct KindSpec {
     /// The places of properties without an option that an update preserves or derives from the options,
     /// inside a property that the code decides.
     pub other_places: &'static [Place],
+    /// The structure of the module's item, for a kind whose module is generated.
+    pub item: Option<&'static MappingShape>,
     /// Whether the code decides every property of the module's item.
     pub owns_item: bool,
     /// The option whose value is the property that names the endpoint, if there are several.
@@ -71,6 +74,10 @@ pub struct KindSpec {
     pub delivery_id: &'static [&'static str],
     /// Alternative sets of scopes, one of which Forge requires for the module.
     pub scopes: &'static [ScopeSet],
+    /// The payload types in `forge_remote::kinds`, as Markdown for the documentation.
+    pub payload: &'static str,
+    /// The response types, likewise.
+    pub response: &'static str,
     /// How Forge makes the call, for messages: "when …".
     pub when: &'static str,
 }
@@ -125,6 +132,7 @@ impl KindSpec {
         singleton: false,
         endpoint_places: &[&["endpoint"]],
         other_places: &[],
+        item: None,
         owns_item: false,
         part_option: None,
         path_option: None,
@@ -140,6 +148,8 @@ impl KindSpec {
         durable: Durability::NotAllowed("Forge uses its response"),
         delivery_id: &[],
         scopes: &[],
+        payload: "none",
+        response: "none",
         when: "",
     };
 

@@ -2,13 +2,22 @@
 //!
 //! A row is the documentation of the attribute, its constant here, its name, the runtime's type in
 //! `forge_remote::kinds`, and the differences from [`KindSpec::DEFAULT`]. The attribute, its re-export,
-//! the manifest's rules and the build script are made from it.
+//! the manifest's rules and the build script are made from it. Below the rows are the parts that they name: sets of
+//! options, and the structure of the module's item.
 
 use crate::event::ScopeSet;
 use crate::kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 use crate::lists;
-use crate::options::{Combination, Form, OptionSet, OptionSpec, Shape, TextRule, Variants};
+use crate::options::{Combination, Form, OptionSet, OptionSpec, TextRule, ValueShape, Variants};
 use crate::place::Place;
+use crate::structure::parts::{
+    CALLED, DESCRIPTION, PRODUCT_REFERENCE, REFERENCE, RENDER, RESOLVER as PAGE_RESOLVER, RESOURCE,
+    SUBJECT, TITLE, TRANSLATED, called, closed, open,
+};
+use crate::structure::shape::{
+    KEY, ListShape, MappingShape, NamesShape, NumberRange, Shape, TEXT, TextForm, UNLIMITED, list,
+    optional, required, set, text,
+};
 use crate::values;
 
 /// The place where a page's module names the endpoint of its calls.
@@ -38,9 +47,10 @@ macro_rules! for_each_kind {
         /// Calls the function at an interval or by a cron expression, once for each installation.
         SCHEDULED_TRIGGER = scheduled_trigger as ScheduledTrigger {
             module_type: "scheduledTrigger",
+            item: Some(&SCHEDULED_TRIGGER_ITEM),
             key_suffix: Some("trigger"),
             options: &[
-                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").at(&["interval"]),
+                OptionSpec::shaped("interval", ValueShape::Variant(&INTERVALS), "\"hour\"").at(&["interval"]),
                 OptionSpec::flag("licensed_only").at(&["filter", "appIsLicensed"]),
                 OptionSpec::text("cron", 255, "\"30 2 * * 1-5\"").optional().rule(TextRule::Cron),
                 OptionSpec::text("tz", 64, "\"Europe/Berlin\"").optional().rule(TextRule::TimeZone),
@@ -52,18 +62,20 @@ macro_rules! for_each_kind {
             owns_item: true,
             body_optional: true,
             durable: Durability::Allowed,
+            payload: "none, or [`ScheduledEvent`]",
             when: "when a schedule fires",
         }
         /// Calls the function when a product event or an event of the app's lifecycle happens.
         TRIGGER = trigger as Trigger {
             module_type: "trigger",
+            item: Some(&TRIGGER_ITEM),
             key_suffix: Some("trigger"),
             options: &[
                 OptionSpec::texts("events", &lists::EVENTS, "[\"avi:jira:created:issue\"]").at(EVENTS),
                 OptionSpec::texts("unknown_events", &lists::UNKNOWN_EVENTS, "[\"avi:jira:invented:thing\"]").at(EVENTS),
                 OptionSpec::shaped(
                     "filtered_events",
-                    Shape::Groups(&FILTERED_EVENT),
+                    ValueShape::Groups(&FILTERED_EVENT),
                     "[(event = \"avi:jira:updated:issue\", ignore_self)]",
                 )
                 .at(EVENTS),
@@ -73,21 +85,25 @@ macro_rules! for_each_kind {
             owns_item: true,
             may_be_dynamic: true,
             durable: Durability::Allowed,
+            payload: "[`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or your own type",
             when: "when an event happens",
         }
         /// Calls the function before the app is uninstalled.
         PRE_UNINSTALL = pre_uninstall as PreUninstall {
             module_type: "preUninstall",
+            item: Some(&PRE_UNINSTALL_ITEM),
             key_suffix: Some("pre-uninstall"),
             owns_item: true,
             ends_installation: true,
             durable: Durability::NotAllowed("the installation ends with its response"),
             body_optional: true,
+            payload: "[`UninstallEvent`]",
             when: "before the app is uninstalled",
         }
         /// Calls the function for each event of an async event queue.
         CONSUMER = consumer as Consumer {
             module_type: "consumer",
+            item: Some(&CONSUMER_ITEM),
             key_suffix: Some("consumer"),
             options: &[
                 OptionSpec::text("queue", 36, "\"imports\"").rule(TextRule::QueueName).at(&["queue"]),
@@ -96,16 +112,18 @@ macro_rules! for_each_kind {
             owns_item: true,
             durable: Durability::Allowed,
             delivery_id: &["/eventId"],
+            payload: "[`QueueEvent<T>`]",
             when: "when a queue has an event",
         }
         /// Calls the function when the URL of a web trigger is requested.
         WEB_TRIGGER = web_trigger as WebTrigger {
             module_type: "webtrigger",
+            item: Some(&WEB_TRIGGER_ITEM),
             key_suffix: Some("webtrigger"),
             options: &[
                 OptionSpec::shaped(
                     "outputs",
-                    Shape::Entries { list: &lists::OUTPUTS, group: &OUTPUT, identity: "key" },
+                    ValueShape::Entries { list: &lists::OUTPUTS, group: &OUTPUT, identity: "key" },
                     "[\"accepted=202\", (key = \"wrong\", status = 400, content_type = \"text/plain\", body = \"What?\")]",
                 )
                 .at(&["response", "outputs"]),
@@ -120,11 +138,14 @@ macro_rules! for_each_kind {
             forwards_caller_headers: true,
             routes: RouteScope::Subpath,
             checks_responses: true,
+            payload: "[`WebTriggerRequest`]",
+            response: "[`WebTriggerResponse`], [`WebTriggerOutput`]",
             when: "when its URL is requested",
         }
         /// Makes the function an action of Rovo agents and automation.
         ACTION = action as Action {
             module_type: "action",
+            item: Some(&ACTION_ITEM),
             key_suffix: Some("action"),
             options: &[
                 OptionSpec::choice("verb", values::ACTION_VERBS, "\"GET\"")
@@ -134,7 +155,7 @@ macro_rules! for_each_kind {
                 OptionSpec::text("description", 255, "\"Logs time spent on a work item\"").or_docs().at(&["description"]),
                 OptionSpec::shaped(
                     "inputs",
-                    Shape::Entries { list: &lists::INPUTS, group: &INPUT, identity: "name" },
+                    ValueShape::Entries { list: &lists::INPUTS, group: &INPUT, identity: "name" },
                     "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
                 )
                 .at(&["inputs"])
@@ -142,11 +163,14 @@ macro_rules! for_each_kind {
             ],
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
+            payload: "[`ActionRequest<T>`]",
+            response: "JSON",
             when: "when an agent acts",
         }
         /// Makes the function a JQL function.
         JQL_FUNCTION = jql_function as JqlFunction {
             module_type: "jira:jqlFunction",
+            item: Some(&JQL_FUNCTION_ITEM),
             key_suffix: Some("jql"),
             options: &[
                 OptionSpec::text("name", 255, "\"issuesWithText\"").at(&["name"]),
@@ -158,11 +182,14 @@ macro_rules! for_each_kind {
             ],
             caller: AllowedCaller::PlatformForUser,
             may_be_dynamic: true,
+            payload: "[`JqlFunctionRequest`]",
+            response: "[`JqlFunctionResponse`]",
             when: "when a query is computed",
         }
         /// Calls the function after a workflow transition.
         WORKFLOW_POST_FUNCTION = workflow_post_function as WorkflowPostFunction {
             module_type: "jira:workflowPostFunction",
+            item: Some(&WORKFLOW_POST_FUNCTION_ITEM),
             key_suffix: Some("post-function"),
             options: &[
                 OptionSpec::text("name", 255, "\"Notify the team\"").at(&["name"]),
@@ -174,11 +201,13 @@ macro_rules! for_each_kind {
             scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
             durable: Durability::Allowed,
             delivery_id: &["/transition/executionId", "/postFunction/id"],
+            payload: "[`PostFunctionRequest`]",
             when: "after a transition",
         }
         /// Calls the function to decide whether a pull request may be merged.
         MERGE_CHECK = merge_check as MergeCheck {
             module_type: "bitbucket:mergeCheck",
+            item: Some(&MERGE_CHECK_ITEM),
             key_suffix: Some("merge-check"),
             options: &[
                 OptionSpec::text("name", 255, "\"Not after five\"").at(&["name"]),
@@ -186,22 +215,28 @@ macro_rules! for_each_kind {
                 OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").docs_or_none().at(&["description"]),
             ],
             scopes: &[&["read:pullrequest:bitbucket"]],
+            payload: "[`MergeCheckRequest`]",
+            response: "[`MergeCheckResponse`]",
             when: "when a merge is checked",
         }
         /// Lets the function change a Bitbucket pipeline before it runs.
         DYNAMIC_PIPELINES_PROVIDER = dynamic_pipelines_provider as DynamicPipelinesProvider {
             module_type: "bitbucket:dynamicPipelinesProvider",
+            item: Some(&DYNAMIC_PIPELINES_PROVIDER_ITEM),
             key_suffix: Some("pipelines"),
             options: &[
                 OptionSpec::text("name", 255, "\"Common steps\"").at(&["name"]),
                 OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").docs_or_none().at(&["description"]),
                 OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional().at(&["icon"]).or_by_hand(),
             ],
+            payload: "[`PipelinesRequest`]",
+            response: "[`PipelinesResponse`]",
             when: "when a pipeline is prepared",
         }
         /// Makes the function one of the functions of a design information provider.
         DESIGN_INFO_PROVIDER = design_info_provider as DesignInfoProvider {
             module_type: "devops:designInfoProvider",
+            item: Some(&DESIGN_INFO_PROVIDER_ITEM),
             key_suffix: Some("designs"),
             shared_key: Some("design-info-provider"),
             shared_parts: &[
@@ -239,11 +274,14 @@ macro_rules! for_each_kind {
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
+            payload: "[`DesignRequest`]",
+            response: "JSON",
             when: "when a design is linked",
         }
         /// Makes the function one of the functions of a security information provider.
         SECURITY_INFO_PROVIDER = security_info_provider as SecurityInfoProvider {
             module_type: "devops:securityInfoProvider",
+            item: Some(&SECURITY_INFO_PROVIDER_ITEM),
             key_suffix: Some("security"),
             shared_key: Some("security-info-provider"),
             shared_parts: &["name", "homeUrl", "fetchWorkspaces", "fetchContainers", "searchContainers"],
@@ -283,6 +321,8 @@ macro_rules! for_each_kind {
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
+            payload: "[`SecurityRequest`]",
+            response: "[`SecurityResponse`]",
             when: "when security information is shown",
         }
         /// Renders a Confluence macro where its page cannot run.
@@ -291,6 +331,8 @@ macro_rules! for_each_kind {
             endpoint_places: &[&["static", "endpoint"]],
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
+            payload: "[`MacrosRequest`]",
+            response: "[`RenderedMacros`]",
             when: "when a page with the macro is rendered",
         }
         /// Returns the context of a dashboard's widget to an agent.
@@ -300,11 +342,14 @@ macro_rules! for_each_kind {
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
             body_optional: true,
+            payload: "JSON",
+            response: "JSON",
             when: "when the context of a dashboard's widget is requested",
         }
         /// Responds for a remote agent, by Agent2Agent over JSON-RPC.
         AGENT_CONNECTOR = agent_connector as AgentConnector {
             module_type: "rovo:agentConnector",
+            item: Some(&AGENT_CONNECTOR_ITEM),
             key_suffix: Some("agent"),
             endpoint_places: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
             other_places: &[
@@ -325,11 +370,14 @@ macro_rules! for_each_kind {
             has_user: true,
             // Unknown: Atlassian does not document which headers of a caller arrive.
             forwards_caller_headers: true,
+            payload: "[`AgentRequest`]",
+            response: "[`AgentResponse`], [`AgentStream`]",
             when: "when a user writes to an agent",
         }
         /// Makes the function one of the hooks of a move to another region.
         DATA_RESIDENCY = data_residency as DataResidency {
             module_type: "migration:dataResidency",
+            item: Some(&DATA_RESIDENCY_ITEM),
             key_suffix: Some("residency"),
             shared_key: Some("data-residency"),
             shared_parts: &["schedule", "start", "status", "commit", "rollback"],
@@ -339,10 +387,12 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::choice("hook", &["schedule", "start", "status", "commit", "rollback"], "\"schedule\"")
                     .required(),
-                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2")
+                OptionSpec::shaped("max_hours", ValueShape::HalfHours { max: 48 }, "2")
                     .at(&["maxMigrationDurationHours"])
                     .or_by_hand(),
             ],
+            payload: "[`ResidencyRequest`]",
+            response: "[`ResidencyStatus`]",
             when: "when data moves to another region",
         }
         /// Serves a page's `invokeRemote` and `requestRemote`.
@@ -456,7 +506,7 @@ const OUTPUT: OptionSet = OptionSet::of(
     "StaticOutput::Full",
     &[
         OptionSpec::text("key", 255, "\"wrong\"").at(&["key"]),
-        OptionSpec::shaped("status", Shape::Status, "400")
+        OptionSpec::shaped("status", ValueShape::Status, "400")
             .required()
             .at(&["statusCode"]),
         OptionSpec::text("content_type", 255, "\"text/plain\"")
@@ -509,6 +559,357 @@ const POST_FUNCTION_GRANULAR: ScopeSet = &[
     "read:webhook:jira",
     "read:workflow:jira",
 ];
+
+const SCHEDULED_TRIGGER_ITEM: MappingShape = called(closed(&[
+    required("key", KEY),
+    optional("function", REFERENCE),
+    optional("endpoint", REFERENCE),
+    required("interval", Shape::Choice(&values::INTERVAL_NAMES)),
+    optional(
+        "filter",
+        Shape::Mapping(&closed(&[required("appIsLicensed", Shape::Flag)])),
+    ),
+]));
+
+const FILTER: Shape = Shape::Mapping(&MappingShape {
+    properties: &[
+        optional("ignoreSelf", Shape::Flag),
+        optional("expression", TEXT),
+        optional("onError", Shape::Choice(values::ON_ERROR)),
+        optional("appIsLicensed", Shape::Flag),
+    ],
+    at_least_one: &["ignoreSelf", "expression", "appIsLicensed"],
+    ..MappingShape::EMPTY
+});
+
+const SOME_TEXTS: Shape = list(&text(1, UNLIMITED, TextForm::Any), 1, UNLIMITED);
+
+const PAYLOAD: Shape = Shape::Mapping(&closed(&[required(
+    "include",
+    Shape::Mapping(&MappingShape {
+        properties: &[
+            optional("propertyPaths", SOME_TEXTS),
+            optional("fields", SOME_TEXTS),
+        ],
+        at_least_one: &["propertyPaths", "fields"],
+        ..MappingShape::EMPTY
+    }),
+)]));
+
+const TRIGGER_ITEM: MappingShape = called(closed(&[
+    required("key", KEY),
+    optional("function", REFERENCE),
+    optional("endpoint", REFERENCE),
+    required(
+        "events",
+        Shape::List(ListShape {
+            item: &Shape::Either(&[
+                TEXT,
+                Shape::Mapping(&open(&[
+                    required("eventType", TEXT),
+                    required("filter", FILTER),
+                    optional("payload", PAYLOAD),
+                ])),
+            ]),
+            // An empty list is reported by another rule.
+            min: 0,
+            max: UNLIMITED,
+            unique: false,
+            uniform: true,
+        }),
+    ),
+    optional("filter", FILTER),
+    optional("payload", PAYLOAD),
+]));
+
+const CONSUMER_ITEM: MappingShape = MappingShape {
+    properties: &[
+        required("key", KEY),
+        required("queue", text(1, 36, TextForm::Key)),
+        optional("crossVersion", Shape::Flag),
+        optional("function", REFERENCE),
+        optional("endpoint", REFERENCE),
+        optional(
+            "resolver",
+            Shape::Mapping(&MappingShape {
+                properties: &[
+                    optional("function", REFERENCE),
+                    optional("method", text(1, 255, TextForm::Key)),
+                    optional("workflow", SUBJECT),
+                ],
+                exactly_one: &[&["function", "workflow"], &["method", "workflow"]],
+                ..MappingShape::EMPTY
+            }),
+        ),
+    ],
+    exactly_one: &[&["function", "endpoint", "resolver"]],
+    ..MappingShape::EMPTY
+};
+
+const ANY_NUMBER: NumberRange = NumberRange {
+    min: f64::MIN,
+    max: f64::MAX,
+    step: 0.0,
+};
+
+const WEB_TRIGGER_ITEM: MappingShape = called(open(&[
+    required("key", KEY),
+    optional("function", REFERENCE),
+    optional("endpoint", REFERENCE),
+    optional(
+        "request",
+        Shape::Mapping(&closed(&[optional(
+            "authentication",
+            Shape::Choice(&["hmacSharedSecret", "none"]),
+        )])),
+    ),
+    optional(
+        "response",
+        Shape::Mapping(&closed(&[
+            required("type", Shape::Choice(&["static", "dynamic"])),
+            optional(
+                "outputs",
+                list(
+                    &Shape::Mapping(&closed(&[
+                        required("key", text(0, 255, TextForm::Any)),
+                        required(
+                            "statusCode",
+                            Shape::Number(NumberRange {
+                                step: 1.0,
+                                ..ANY_NUMBER
+                            }),
+                        ),
+                        optional("body", text(0, 1024, TextForm::Any)),
+                        optional("contentType", text(0, 255, TextForm::Any)),
+                    ])),
+                    0,
+                    20,
+                ),
+            ),
+        ])),
+    ),
+    optional("urlFormat", Shape::Choice(values::URL_FORMATS)),
+]));
+
+const PRE_UNINSTALL_ITEM: MappingShape = called(closed(&[
+    required("key", KEY),
+    optional("function", REFERENCE),
+    optional("endpoint", REFERENCE),
+]));
+
+const VALUE_TYPE: Shape = Shape::Choice(values::ACTION_VALUE_TYPES);
+
+const ACTION_ITEM: MappingShape = MappingShape {
+    exactly_one: &[&["actionVerb", "actionType"]],
+    // Atlassian's validation accepts both; another rule reports that.
+    at_least_one: CALLED,
+    ..open(&[
+        required("key", KEY),
+        optional("name", text(0, 255, TextForm::Any)),
+        required("description", SUBJECT),
+        optional("function", REFERENCE),
+        optional("endpoint", REFERENCE),
+        optional("actionVerb", Shape::Choice(values::ACTION_VERBS)),
+        optional("actionType", text(1, 255, TextForm::ActionType)),
+        optional("icon", TEXT),
+        optional(
+            "inputs",
+            Shape::Names(NamesShape {
+                value: &Shape::Mapping(&open(&[
+                    required("title", TEXT),
+                    required("description", TEXT),
+                    required("type", VALUE_TYPE),
+                ])),
+                max: 10,
+            }),
+        ),
+        optional(
+            "outputs",
+            Shape::Names(NamesShape {
+                value: &Shape::Mapping(&open(&[
+                    required("description", TEXT),
+                    required("nullable", Shape::Flag),
+                    required("type", VALUE_TYPE),
+                ])),
+                max: 10,
+            }),
+        ),
+        optional(
+            "outputContext",
+            Shape::Mapping(&closed(&[
+                required("entityName", text(1, 12, TextForm::Any)),
+                required("outputType", Shape::Choice(&["OBJECT", "LIST"])),
+                required("outputDomain", text(1, 12, TextForm::Domain)),
+            ])),
+        ),
+        optional(
+            "config",
+            Shape::Mapping(&closed(&[
+                optional("resource", RESOURCE),
+                optional("render", RENDER),
+            ])),
+        ),
+        optional("resolver", PAGE_RESOLVER),
+    ])
+};
+
+const DATA_RESIDENCY_ITEM: MappingShape = closed(&[
+    required("key", KEY),
+    required("remote", text(1, 255, TextForm::Key)),
+    optional("path", text(1, 500, TextForm::Any)),
+    optional(
+        "maxMigrationDurationHours",
+        Shape::Number(NumberRange {
+            min: 0.5,
+            max: 24.0,
+            step: 0.5,
+        }),
+    ),
+]);
+
+const JQL_FUNCTION_ITEM: MappingShape = called(open(&[
+    required("key", KEY),
+    optional("function", PRODUCT_REFERENCE),
+    optional("endpoint", PRODUCT_REFERENCE),
+    required("name", SUBJECT),
+    required(
+        "arguments",
+        list(
+            &Shape::Mapping(&open(&[
+                required("name", SUBJECT),
+                required("required", Shape::Flag),
+            ])),
+            0,
+            UNLIMITED,
+        ),
+    ),
+    required(
+        "types",
+        list(&Shape::Choice(values::JQL_TYPES), 0, UNLIMITED),
+    ),
+    required(
+        "operators",
+        list(&Shape::Choice(values::JQL_OPERATORS), 0, UNLIMITED),
+    ),
+]));
+
+const VIEW: Shape = Shape::Mapping(&open(&[
+    required("resource", RESOURCE),
+    optional("render", RENDER),
+]));
+
+const WORKFLOW_POST_FUNCTION_ITEM: MappingShape = called(open(&[
+    required("key", KEY),
+    required("name", TITLE),
+    required("description", DESCRIPTION),
+    optional("function", PRODUCT_REFERENCE),
+    optional("endpoint", PRODUCT_REFERENCE),
+    optional("resolver", PAGE_RESOLVER),
+    optional("view", VIEW),
+    optional("edit", VIEW),
+    optional("create", VIEW),
+    optional(
+        "projectTypes",
+        list(&Shape::Choice(values::PROJECT_TYPES), 0, UNLIMITED),
+    ),
+]));
+
+/// A name of Bitbucket's modules. Its length and translation depend on the form of the module.
+const BITBUCKET_NAME: Shape = Shape::Either(&[TEXT, TRANSLATED]);
+
+const MERGE_CHECK_ITEM: MappingShape = called(open(&[
+    required("key", KEY),
+    required("name", BITBUCKET_NAME),
+    optional("description", BITBUCKET_NAME),
+    required(
+        "triggers",
+        list(&Shape::Choice(values::MERGE_TRIGGERS), 1, UNLIMITED),
+    ),
+    optional("function", PRODUCT_REFERENCE),
+    optional("endpoint", PRODUCT_REFERENCE),
+]));
+
+const DYNAMIC_PIPELINES_PROVIDER_ITEM: MappingShape = called(open(&[
+    required("key", KEY),
+    required("name", BITBUCKET_NAME),
+    optional("description", BITBUCKET_NAME),
+    optional("icon", TEXT),
+    optional("function", PRODUCT_REFERENCE),
+    optional("endpoint", PRODUCT_REFERENCE),
+]));
+
+const PROVIDER_NAME: Shape = Shape::Mapping(&open(&[required("value", SUBJECT)]));
+
+const PAGE_URL: Shape = text(1, 255, TextForm::Url);
+
+const PART: Shape = Shape::Mapping(&closed(&[required("endpoint", PRODUCT_REFERENCE)]));
+
+const DESIGN_INFO_PROVIDER_ITEM: MappingShape = open(&[
+    required("key", KEY),
+    required("name", PROVIDER_NAME),
+    required("homeUrl", PAGE_URL),
+    optional("logoUrl", SUBJECT),
+    optional("handledDomainName", SUBJECT),
+    optional("documentationUrl", PAGE_URL),
+    required("checkAuth", PART),
+    required("getEntityByUrl", PART),
+    required("onEntityAssociated", PART),
+    required("onEntityDisassociated", PART),
+]);
+
+const SECURITY_INFO_PROVIDER_ITEM: MappingShape = open(&[
+    required("key", KEY),
+    required("name", PROVIDER_NAME),
+    required("homeUrl", PAGE_URL),
+    optional("logoUrl", SUBJECT),
+    optional("documentationUrl", PAGE_URL),
+    required("fetchWorkspaces", PART),
+    required("fetchContainers", PART),
+    required("searchContainers", PART),
+    optional("onEntityAssociated", PART),
+    optional("onEntityDisassociated", PART),
+]);
+
+const AGENT_CONNECTOR_ITEM: MappingShape = closed(&[
+    required("key", KEY),
+    required("name", text(1, 30, TextForm::Any)),
+    optional("description", SUBJECT),
+    optional("icon", SUBJECT),
+    required(
+        "productContexts",
+        set(&Shape::Choice(values::AGENT_PRODUCTS), 1, UNLIMITED),
+    ),
+    optional("conversationStarters", list(&Shape::Any, 0, 3)),
+    required(
+        "protocols",
+        Shape::Mapping(&closed(&[required("agent2Agent", AGENT_TO_AGENT)])),
+    ),
+]);
+
+const AGENT_TO_AGENT: Shape = Shape::Mapping(&closed(&[
+    required("version", Shape::Choice(values::AGENT_VERSIONS)),
+    optional("pushNotifications", Shape::Flag),
+    optional(
+        "extensions",
+        list(
+            &Shape::Mapping(&closed(&[
+                optional("uri", TEXT),
+                optional("description", TEXT),
+                optional("required", Shape::Flag),
+                optional("params", Shape::Any),
+            ])),
+            0,
+            UNLIMITED,
+        ),
+    ),
+    required(
+        "jsonRpcTransport",
+        Shape::Mapping(&closed(&[
+            required("endpoint", REFERENCE),
+            optional("streaming", Shape::Flag),
+        ])),
+    ),
+]));
 
 /// Returns the kind of this attribute.
 ///

@@ -78,7 +78,7 @@ pub struct OptionSpec {
     /// The name, in the attribute and in the runtime.
     pub name: &'static str,
     /// The values that the option takes.
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// Whether it can be left out.
     pub presence: Presence,
     /// A valid value, for messages.
@@ -122,7 +122,7 @@ pub enum Presence {
 
 /// The values of an option, and the type of the runtime's field.
 #[derive(Clone, Copy, Debug)]
-pub enum Shape {
+pub enum ValueShape {
     /// `name = "text"`: `&str`, or `Option<&str>` if it is optional.
     Text {
         /// The limit, in characters.
@@ -198,7 +198,7 @@ pub enum TextRule {
 }
 
 impl OptionSpec {
-    const fn new(name: &'static str, shape: Shape, example: &'static str) -> Self {
+    const fn new(name: &'static str, shape: ValueShape, example: &'static str) -> Self {
         Self {
             name,
             shape,
@@ -212,11 +212,11 @@ impl OptionSpec {
 
     pub(crate) const fn text(name: &'static str, max: usize, example: &'static str) -> Self {
         let rule = TextRule::Any;
-        Self::new(name, Shape::Text { max, rule }, example).required()
+        Self::new(name, ValueShape::Text { max, rule }, example).required()
     }
 
     pub(crate) const fn flag(name: &'static str) -> Self {
-        Self::new(name, Shape::Flag, "true")
+        Self::new(name, ValueShape::Flag, "true")
     }
 
     pub(crate) const fn texts(
@@ -224,7 +224,7 @@ impl OptionSpec {
         list: &'static ListRules,
         example: &'static str,
     ) -> Self {
-        Self::new(name, Shape::Texts(list), example)
+        Self::new(name, ValueShape::Texts(list), example)
     }
 
     pub(crate) const fn choice(
@@ -232,7 +232,7 @@ impl OptionSpec {
         values: &'static [&'static str],
         example: &'static str,
     ) -> Self {
-        Self::new(name, Shape::Choice(values), example)
+        Self::new(name, ValueShape::Choice(values), example)
     }
 
     pub(crate) const fn choices(
@@ -240,10 +240,14 @@ impl OptionSpec {
         values: &'static [&'static str],
         example: &'static str,
     ) -> Self {
-        Self::new(name, Shape::Choices(values), example)
+        Self::new(name, ValueShape::Choices(values), example)
     }
 
-    pub(crate) const fn shaped(name: &'static str, shape: Shape, example: &'static str) -> Self {
+    pub(crate) const fn shaped(
+        name: &'static str,
+        shape: ValueShape,
+        example: &'static str,
+    ) -> Self {
         Self::new(name, shape, example)
     }
 
@@ -268,8 +272,8 @@ impl OptionSpec {
     }
 
     pub(crate) const fn rule(mut self, rule: TextRule) -> Self {
-        if let Shape::Text { max, .. } = self.shape {
-            self.shape = Shape::Text { max, rule };
+        if let ValueShape::Text { max, .. } = self.shape {
+            self.shape = ValueShape::Text { max, rule };
         }
         self
     }
@@ -295,7 +299,7 @@ impl OptionSpec {
     ///
     /// A text that is blank, too long, or breaks the rule; texts of other shapes pass.
     pub fn check_text(&self, text: &str) -> Result<(), Mistake> {
-        let Shape::Text { max, rule } = self.shape else {
+        let ValueShape::Text { max, rule } = self.shape else {
             return Ok(());
         };
         let Self { name, example, .. } = self;

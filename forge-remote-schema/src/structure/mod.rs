@@ -11,11 +11,13 @@ mod document;
 mod modules;
 #[cfg(test)]
 mod option_tests;
-mod shape;
+pub(crate) mod parts;
+pub(crate) mod shape;
 
 pub use addresses::{ANY_ADDRESS, has_path};
 pub use document::{BELOW_ROOT, DOCUMENT};
-pub use modules::{RESOLVER, is_module_type, module, module_types, required_of_page};
+pub use modules::{is_module_type, module, module_types, required_of_page};
+pub use parts::RESOLVER;
 pub use shape::{
     ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TextForm, TextShape,
 };

@@ -3,7 +3,7 @@
 use super::module;
 use super::shape::{MappingShape, Shape, UNLIMITED};
 use crate::kinds::KINDS;
-use crate::options::{Form, OptionSpec, Presence, Shape as Values};
+use crate::options::{Form, OptionSpec, Presence, ValueShape as Values};
 use crate::place::Place;
 
 /// Returns the shape of the property at a place; `None` below an open mapping that does not describe it.

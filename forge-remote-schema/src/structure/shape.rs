@@ -132,7 +132,7 @@ pub struct Property {
 }
 
 impl MappingShape {
-    pub(super) const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         properties: &[],
         open: false,
         exactly_one: &[],
@@ -256,7 +256,7 @@ impl TextForm {
     }
 }
 
-pub(super) const fn required(name: &'static str, shape: Shape) -> Property {
+pub(crate) const fn required(name: &'static str, shape: Shape) -> Property {
     Property {
         name,
         shape,
@@ -264,7 +264,7 @@ pub(super) const fn required(name: &'static str, shape: Shape) -> Property {
     }
 }
 
-pub(super) const fn optional(name: &'static str, shape: Shape) -> Property {
+pub(crate) const fn optional(name: &'static str, shape: Shape) -> Property {
     Property {
         name,
         shape,
@@ -272,11 +272,11 @@ pub(super) const fn optional(name: &'static str, shape: Shape) -> Property {
     }
 }
 
-pub(super) const fn text(min: usize, max: usize, form: TextForm) -> Shape {
+pub(crate) const fn text(min: usize, max: usize, form: TextForm) -> Shape {
     Shape::Text(TextShape { min, max, form })
 }
 
-pub(super) const fn list(item: &'static Shape, min: usize, max: usize) -> Shape {
+pub(crate) const fn list(item: &'static Shape, min: usize, max: usize) -> Shape {
     Shape::List(ListShape {
         item,
         min,
@@ -286,7 +286,7 @@ pub(super) const fn list(item: &'static Shape, min: usize, max: usize) -> Shape 
     })
 }
 
-pub(super) const fn set(item: &'static Shape, min: usize, max: usize) -> Shape {
+pub(crate) const fn set(item: &'static Shape, min: usize, max: usize) -> Shape {
     Shape::List(ListShape {
         item,
         min,
@@ -297,10 +297,10 @@ pub(super) const fn set(item: &'static Shape, min: usize, max: usize) -> Shape {
 }
 
 /// No limit in Atlassian's schema.
-pub(super) const UNLIMITED: usize = usize::MAX;
-pub(super) const TEXT: Shape = text(0, UNLIMITED, TextForm::Any);
+pub(crate) const UNLIMITED: usize = usize::MAX;
+pub(crate) const TEXT: Shape = text(0, UNLIMITED, TextForm::Any);
 /// A key. Another rule reports its length.
-pub(super) const KEY: Shape = text(1, UNLIMITED, TextForm::Key);
+pub(crate) const KEY: Shape = text(1, UNLIMITED, TextForm::Key);
 
 /// A token that an endpoint or a remote requests.
 const TOKEN: Shape = Shape::Mapping(&MappingShape {
@@ -309,7 +309,7 @@ const TOKEN: Shape = Shape::Mapping(&MappingShape {
 });
 
 /// The tokens of an endpoint or a remote.
-pub(super) const AUTH: Shape = Shape::Mapping(&MappingShape {
+pub(crate) const AUTH: Shape = Shape::Mapping(&MappingShape {
     properties: &[
         optional("appSystemToken", TOKEN),
         optional("appUserToken", TOKEN),

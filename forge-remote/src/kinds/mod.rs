@@ -62,27 +62,29 @@
 //!
 #![doc = include_str!("pages.md")]
 
-mod action;
 mod agent_bodies;
-mod agent_connector;
 mod agent_reply;
 mod agent_stream;
-mod consumer;
-mod data_residency;
-mod design_info_provider;
 mod devops;
-mod dynamic_pipelines_provider;
-mod endpoint;
 mod events;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod items;
-mod jql_function;
-mod merge_check;
 mod payloads;
-mod pre_uninstall;
 mod rest;
 mod samples;
+
+// generated: a module for each row of the table of kinds
+mod action;
+mod agent_connector;
+mod consumer;
+mod data_residency;
+mod design_info_provider;
+mod dynamic_pipelines_provider;
+mod endpoint;
+mod jql_function;
+mod merge_check;
+mod pre_uninstall;
 mod scheduled_trigger;
 mod security_info_provider;
 mod static_macro;
@@ -90,37 +92,40 @@ mod trigger;
 mod web_trigger;
 mod widget_context;
 mod workflow_post_function;
+// end of the generated part
 
-pub use action::{Action, ActionContext, ActionInput, ActionRequest};
 pub use agent_bodies::{AgentError, AgentRequest, AgentResponse};
-pub use agent_connector::AgentConnector;
 pub use agent_reply::{AgentRejection, AgentReply};
 pub use agent_stream::{AgentStream, AgentStreamSender, AgentUpdate, StreamClosed};
-pub use consumer::{Consumer, QueueEvent};
-pub use data_residency::{
-    DataResidency, HalfHours, ResidencyFailure, ResidencyRequest, ResidencyStatus,
-};
-pub use design_info_provider::{DesignInfoProvider, DesignRequest};
 pub use devops::EntityAssociation;
-pub use dynamic_pipelines_provider::{
-    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesRequest,
-    PipelinesResponse, TriggerContext,
-};
-pub use endpoint::Endpoint;
 #[doc(hidden)]
 pub use endpoint::endpoint_places;
 pub use events::{
     EventContent, EventIssue, EventSpace, IssueEvent, LifecycleApp, LifecycleEnvironment,
     LifecycleEvent, LifecyclePermissions, PageEvent, WithProperties,
 };
+#[cfg(feature = "dev")]
+pub(crate) use samples::event_sample;
+
+// generated: their public types
+pub use action::{Action, ActionContext, ActionInput, ActionRequest};
+pub use agent_connector::AgentConnector;
+pub use consumer::{Consumer, QueueEvent};
+pub use data_residency::{
+    DataResidency, HalfHours, ResidencyFailure, ResidencyRequest, ResidencyStatus,
+};
+pub use design_info_provider::{DesignInfoProvider, DesignRequest};
+pub use dynamic_pipelines_provider::{
+    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesRequest,
+    PipelinesResponse, TriggerContext,
+};
+pub use endpoint::Endpoint;
 pub use jql_function::{JqlClause, JqlFunction, JqlFunctionRequest, JqlFunctionResponse};
 pub use merge_check::{
     MergeCheck, MergeCheckRequest, MergeCheckResponse, MergeProperties, MergeTrigger, PullRequest,
     UuidRef,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
-#[cfg(feature = "dev")]
-pub(crate) use samples::event_sample;
 pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
 pub use security_info_provider::{
     Container, SecurityInfoProvider, SecurityRequest, SecurityResponse, Workspace,
@@ -134,6 +139,7 @@ pub use web_trigger::{
 };
 pub use widget_context::WidgetContext;
 pub use workflow_post_function::{IdRef, PostFunctionRequest, WorkflowPostFunction};
+// end of the generated part
 
 pub use crate::extract::Event;
 pub use crate::registry::Kind;

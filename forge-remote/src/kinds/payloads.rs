@@ -11,6 +11,11 @@ macro_rules! for_each_payload {
     ($then:ident) => {
         $then!(
             $crate::kinds::ActionRequest,
+            $crate::kinds::QueueEvent<Option<Value>>,
+            $crate::kinds::WithProperties<$crate::kinds::IssueEvent>,
+            $crate::kinds::WithProperties<$crate::kinds::PageEvent>,
+            $crate::kinds::WithProperties<$crate::kinds::Rest>,
+            // generated: the types of `payload!` that are whole payloads
             $crate::kinds::DesignRequest,
             $crate::kinds::IssueEvent,
             $crate::kinds::JqlFunctionRequest,
@@ -21,14 +26,11 @@ macro_rules! for_each_payload {
             $crate::kinds::PageEvent,
             $crate::kinds::PipelinesRequest,
             $crate::kinds::PostFunctionRequest,
-            $crate::kinds::QueueEvent<Option<Value>>,
             $crate::kinds::ResidencyRequest,
             $crate::kinds::ScheduledEvent,
             $crate::kinds::SecurityRequest,
             $crate::kinds::UninstallEvent,
-            $crate::kinds::WithProperties<$crate::kinds::IssueEvent>,
-            $crate::kinds::WithProperties<$crate::kinds::PageEvent>,
-            $crate::kinds::WithProperties<$crate::kinds::Rest>,
+            // end of the generated part
         )
     };
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use forge_remote_schema::options::{Form, Shape};
+use forge_remote_schema::options::{Form, ValueShape};
 use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
 
@@ -73,7 +73,7 @@ pub(super) fn wanted_of<'a>(
 fn keep_disabled_flags(kind: &KindSpec, found: &Value, wanted: &mut Cow<'_, Mapping>) {
     let nested = kind.nested.map_or(&[][..], |(_, set)| set.options);
     for option in kind.options.iter().chain(nested) {
-        let is_flag = matches!(option.shape, Shape::Flag) && option.form == Form::Same;
+        let is_flag = matches!(option.shape, ValueShape::Flag) && option.form == Form::Same;
         if is_flag && at(found, option.place) == Some(&Value::Bool(false)) {
             insert_absent(wanted.to_mut(), option.place, false.into());
         }

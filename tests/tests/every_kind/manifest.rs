@@ -7,7 +7,7 @@ use forge_remote::manifest::{DesiredManifest, ManifestFile};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 
-use crate::handlers::app;
+use crate::harness::app;
 
 /// `UPDATE_GOLDEN=1` rewrites the result. `.ci/conformance` runs Atlassian's validation on it.
 #[test]

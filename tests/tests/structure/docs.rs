@@ -11,8 +11,9 @@ use forge_remote_schema::KindSpec;
 use forge_remote_schema::durable::OPTIONS;
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::names::{Names, WrittenNames};
-use forge_remote_schema::options::{COMMON, OptionSpec, Presence, Shape};
+use forge_remote_schema::options::{COMMON, OptionSpec, Presence, ValueShape};
 
+use crate::generated::{Part, check_parts};
 use crate::modules::rust_files;
 
 fn docs(name: &str) -> String {
@@ -162,7 +163,7 @@ fn options_of_attributes() -> String {
     let row = |kind: &KindSpec| {
         let options = own_options(kind).map(|option| {
             let text = match option.shape {
-                Shape::Flag => format!("`{}`", option.name),
+                ValueShape::Flag => format!("`{}`", option.name),
                 _ => format!("`{} = {}`", option.name, option.example),
             };
             match option.presence {
@@ -207,24 +208,11 @@ fn the_options_page_has_the_tables_of_the_code() {
 
 /// Checks the tables below these heads, or writes them.
 fn check_tables(page: &str, tables: &[(&str, String)]) {
-    let text = docs(page);
-    let mut updated = text.clone();
-    for (head, expected) in tables {
-        let (before, rest) = updated.split_once(head).expect(head);
-        let end = rest.find("\n\n").map_or(rest.len(), |end| end + 1);
-        // An empty table ends at once.
-        let end = if rest.starts_with('\n') { 0 } else { end };
-        updated = format!("{before}{head}{expected}{}", &rest[end..]);
-    }
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        let path = crate::repository().join("forge-remote/src/docs").join(page);
-        fs::write(path, updated).expect("a writable page");
-        return;
-    }
-    assert!(
-        text == updated,
-        "run this test with UPDATE_DOCS=1 to write the tables of {page}:\n{updated}"
-    );
+    let parts: Vec<Part> = tables
+        .iter()
+        .map(|(head, text)| Part::new(head, "", text.clone()))
+        .collect();
+    check_parts(&format!("forge-remote/src/docs/{page}"), &parts);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod dependencies;
 mod docs;
 mod field;
 mod files;
+mod generated;
 mod layers;
 mod links;
 mod metrics;

@@ -1,7 +1,9 @@
 //! The options of an attribute, read from a module's item by the table of kinds.
 
 use forge_remote_schema::lists::{self, ListRules};
-use forge_remote_schema::options::{Combination, Form, OptionSet, OptionSpec, Presence, Shape};
+use forge_remote_schema::options::{
+    Combination, Form, OptionSet, OptionSpec, Presence, ValueShape,
+};
 use serde_yaml::{Mapping, Value};
 
 use super::literal::{Literal, Setting};
@@ -178,14 +180,14 @@ fn is_required(option: &OptionSpec) -> bool {
 fn take(option: &OptionSpec, value: &Value) -> Taken {
     let unlike = || Taken::Nothing(format!("`{}` takes another value", option.name));
     match option.shape {
-        Shape::Text { .. } => match text_of(value) {
+        ValueShape::Text { .. } => match text_of(value) {
             Some(text) => match option.check_text(text) {
                 Ok(()) => Taken::Whole(Literal::Text(text.to_owned())),
                 Err(mistake) => Taken::Nothing(mistake.message),
             },
             None => unlike(),
         },
-        Shape::Flag => match (option.form, value) {
+        ValueShape::Flag => match (option.form, value) {
             (Form::Text(on), Value::String(text)) if text == on => Taken::Whole(Literal::Flag),
             (Form::Text(_), _) => Taken::Default,
             (Form::Negated, Value::Bool(false)) => Taken::Whole(Literal::Flag),
@@ -194,7 +196,7 @@ fn take(option: &OptionSpec, value: &Value) -> Taken {
             (_, Value::Bool(false)) => Taken::Default,
             _ => unlike(),
         },
-        Shape::HalfHours { max } => {
+        ValueShape::HalfHours { max } => {
             let hours = value.as_f64();
             let halves = (1..=max).find(|halves| hours == Some(f64::from(*halves) / 2.0));
             match halves {
@@ -202,16 +204,16 @@ fn take(option: &OptionSpec, value: &Value) -> Taken {
                 None => unlike(),
             }
         }
-        Shape::Status => match value.as_u64() {
+        ValueShape::Status => match value.as_u64() {
             Some(status @ 100..600) => Taken::Whole(Literal::Word(status.to_string())),
             _ => unlike(),
         },
-        Shape::Choice(values) => choice(value, values).map_or_else(unlike, Taken::Whole),
-        Shape::Variant(variants) => {
+        ValueShape::Choice(values) => choice(value, values).map_or_else(unlike, Taken::Whole),
+        ValueShape::Variant(variants) => {
             let values: Vec<&str> = variants.values.iter().map(|(name, _)| *name).collect();
             choice(value, &values).map_or_else(unlike, Taken::Whole)
         }
-        Shape::Choices(values) => {
+        ValueShape::Choices(values) => {
             let items = value.as_sequence().map_or(&[][..], Vec::as_slice);
             let chosen: Option<Vec<Literal>> =
                 items.iter().map(|one| choice(one, values)).collect();
@@ -220,9 +222,9 @@ fn take(option: &OptionSpec, value: &Value) -> Taken {
                 _ => unlike(),
             }
         }
-        Shape::Texts(rules) => texts(option, rules, value),
-        Shape::Groups(set) => groups(value, *set),
-        Shape::Entries { group, list, .. } => entries(option, *group, list, value),
+        ValueShape::Texts(rules) => texts(option, rules, value),
+        ValueShape::Groups(set) => groups(value, *set),
+        ValueShape::Entries { group, list, .. } => entries(option, *group, list, value),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use forge_remote_schema::kinds;
-use forge_remote_schema::options::{Form, Shape};
+use forge_remote_schema::options::{Form, ValueShape};
 use serde_yaml::{Mapping, Value};
 
 use crate::manifest::equivalent::meaning;
@@ -47,7 +47,7 @@ fn of_module(module_type: &str, item: &Value) -> Value {
     if let Some(kind) = kinds::declared().find(|kind| kind.module_type == module_type) {
         let nested = kind.nested.map_or(&[][..], |(_, set)| set.options);
         for option in kind.options.iter().chain(nested) {
-            if matches!(option.shape, Shape::Flag) && option.form == Form::Same {
+            if matches!(option.shape, ValueShape::Flag) && option.form == Form::Same {
                 remove_default(properties, option.place, &Value::Bool(false));
             }
         }

@@ -1,10 +1,43 @@
-//! Methods and paths: web triggers, and the functions of a provider.
+//! Web triggers: requests as Forge describes them or forwards them, and chosen outputs.
 
-use forge_remote::testing::Harness;
-use serde_json::{Value, json};
+use forge_remote::kinds::*;
+use forge_remote::prelude::*;
+use serde_json::json;
 use tower::ServiceExt as _;
 
-use crate::handlers::{harness, response};
+use crate::harness::{elsewhere, harness, response};
+
+#[web_trigger(
+    outputs = [
+        "accepted=202",
+        (key = "wrong", status = 400, content_type = "text/plain", body = "What do you mean?"),
+    ],
+    hmac,
+    url_format = "v2"
+)]
+async fn hook(request: WebTriggerRequest) -> Json<WebTriggerOutput> {
+    let right = request.header("x-kind") == Some("right");
+    Json(WebTriggerOutput::new(if right {
+        "accepted"
+    } else {
+        "wrong"
+    }))
+}
+
+#[web_trigger]
+async fn echo(request: WebTriggerRequest) -> WebTriggerResponse {
+    let query = request
+        .query_parameters
+        .get("q")
+        .and_then(|all| all.first());
+    let body = match request.text() {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{:02x?}", &request.body[..]),
+    };
+    let path = &request.user_path;
+    let text = format!("{} {body} {query:?} {path}", request.method);
+    WebTriggerResponse::new(200, text).header("Content-Type", "text/plain")
+}
 
 #[tokio::test]
 async fn a_web_trigger_reads_the_request_and_its_description() {
@@ -36,28 +69,6 @@ async fn a_web_trigger_reads_the_request_and_its_description() {
         .await
         .json();
     assert_eq!(passed_on["body"], "POST raw Some(\"2\") ");
-}
-
-/// Sends a handler's call with another method and path.
-async fn elsewhere(
-    harness: &Harness,
-    key: &str,
-    method: &str,
-    path: &str,
-    body: &'static [u8],
-) -> (u16, Value) {
-    let handler = harness.app().registry().find(key).next().unwrap();
-    let call = harness.platform().call(handler).body(body);
-    let mut request = call.into_request();
-    *request.method_mut() = method.parse().unwrap();
-    *request.uri_mut() = path.parse().unwrap();
-    let response = harness.app().router().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    let body = forge_remote::axum::body::to_bytes(response.into_body(), usize::MAX).await;
-    (
-        status,
-        serde_json::from_slice(&body.unwrap()).unwrap_or(Value::Null),
-    )
 }
 
 #[tokio::test]
@@ -105,19 +116,4 @@ async fn a_web_trigger_serves_every_method_on_its_path_and_below() {
         .await
         .unwrap();
     assert_eq!(response.status(), 401);
-}
-
-#[tokio::test]
-async fn a_providers_functions_serve_any_method() {
-    let harness = harness();
-    for method in ["GET", "POST", "PUT"] {
-        let path = "/check-auth?userId=1";
-        assert_eq!(
-            elsewhere(&harness, "check-auth", method, path, b"").await.0,
-            200
-        );
-    }
-    let linked = br#"{"associatedWith":{"id":"1"}}"#;
-    let response = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
-    assert_eq!(response, (200, json!("1")));
 }

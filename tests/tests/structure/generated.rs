@@ -1,0 +1,193 @@
+//! Parts of files that follow from the table of kinds and from files. `UPDATE_DOCS=1` writes them, so that a new kind or
+//! token store is a file and a row.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use forge_remote_schema::KindSpec;
+use forge_remote_schema::kinds::KINDS;
+
+use crate::modules::rust_files;
+
+/// The line after a generated part of a Rust file.
+const END: &str = "// end of the generated part";
+
+/// A generated part of a file.
+pub(crate) struct Part {
+    /// The text before it.
+    begin: String,
+    /// The start of the first line after it; empty for a blank line.
+    end: &'static str,
+    /// The lines.
+    text: String,
+}
+
+impl Part {
+    pub(crate) fn new(begin: &str, end: &'static str, text: String) -> Self {
+        let begin = begin.to_owned();
+        Self { begin, end, text }
+    }
+
+    /// Returns the text with this part in it.
+    fn written_to(&self, file: &str) -> String {
+        let (before, rest) = file
+            .split_once(&self.begin)
+            .unwrap_or_else(|| panic!("a part begins with {}", self.begin));
+        let mut kept = rest.split_inclusive('\n').skip_while(|line| {
+            let line = line.trim();
+            match self.end {
+                "" => !line.is_empty(),
+                end => !line.starts_with(end),
+            }
+        });
+        let kept: String = kept.by_ref().collect();
+        format!("{before}{}{}{kept}", self.begin, self.text)
+    }
+}
+
+/// Checks parts of a file of the repository, or writes them. The format of Rust is rustfmt's.
+pub(crate) fn check_parts(name: &str, parts: &[Part]) {
+    let path = crate::repository().join(name);
+    let text = fs::read_to_string(&path).expect("a file");
+    let updated = parts
+        .iter()
+        .fold(text.clone(), |text, part| part.written_to(&text));
+    let is_rust = name.ends_with(".rs");
+    if tokens(&text, is_rust) == tokens(&updated, is_rust) {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE_DOCS").is_some(),
+        "run the tests `structure` with UPDATE_DOCS=1 to write {name}:\n{updated}"
+    );
+    fs::write(&path, updated).expect("a writable file");
+    if is_rust {
+        let status = Command::new("rustfmt")
+            .args(["--edition", "2024"])
+            .arg(&path)
+            .status();
+        assert!(status.expect("rustfmt runs").success());
+    }
+}
+
+/// Returns a text without its layout.
+fn tokens(text: &str, is_rust: bool) -> String {
+    if !is_rust {
+        return text.to_owned();
+    }
+    let text: String = text.split_whitespace().collect();
+    text.replace(",}", "}")
+}
+
+fn source(name: &str) -> String {
+    let file = crate::repository().join(name);
+    fs::read_to_string(file).expect("a source file")
+}
+
+/// Returns the names of the public types of a file.
+fn public_types(text: &str) -> BTreeSet<&str> {
+    let items = text.lines().filter_map(|line| {
+        let item = line.strip_prefix("pub ")?;
+        ["struct ", "enum ", "trait ", "type "]
+            .iter()
+            .find_map(|kind| item.strip_prefix(kind))
+    });
+    items
+        .filter_map(|item| item.split(|char: char| !char.is_alphanumeric()).next())
+        .collect()
+}
+
+/// Returns the row of a kind in the table of `forge_remote::kinds`.
+fn row(kind: &KindSpec) -> String {
+    let KindSpec {
+        attribute,
+        module_type,
+        payload,
+        response,
+        ..
+    } = kind;
+    let place = match kind.has_module() {
+        true => String::new(),
+        false => format!(" (`{}`)", kind.endpoint_places[0].join(".")),
+    };
+    let part = kind.part_option.or(kind.path_option);
+    let each = part.map(|part| format!(", one per {part}"));
+    format!(
+        "//! | `{module_type}`{place} | [`{attribute}`](macro@crate::{attribute}){} | {payload} | {response} |\n",
+        each.unwrap_or_default()
+    )
+}
+
+#[test]
+fn every_kind_has_its_module_its_types_and_its_row() {
+    let mut attributes: Vec<&str> = KINDS.iter().map(|kind| kind.attribute).collect();
+    attributes.sort_unstable();
+    let modules = attributes.iter().map(|name| format!("mod {name};\n"));
+    let types = attributes.iter().map(|name| {
+        let text = source(&format!("forge-remote/src/kinds/{name}.rs"));
+        let types: Vec<&str> = public_types(&text).into_iter().collect();
+        match types[..] {
+            [one] => format!("pub use {name}::{one};\n"),
+            _ => format!("pub use {name}::{{{}}};\n", types.join(", ")),
+        }
+    });
+    let tests = Part::new(
+        "// generated: a file for each row of the table of kinds\n",
+        END,
+        modules.clone().collect(),
+    );
+    check_parts("tests/tests/every_kind/main.rs", &[tests]);
+    // A page's kind has a row for all modules of pages.
+    let of_pages = |kind: &&KindSpec| kind.attribute != "endpoint";
+    check_parts(
+        "forge-remote/src/kinds/mod.rs",
+        &[
+            Part::new(
+                "//! | module | attribute | payload | response |\n//! | --- | --- | --- | --- |\n",
+                "//! | a page's module",
+                KINDS.iter().filter(of_pages).map(row).collect(),
+            ),
+            Part::new(
+                "// generated: a module for each row of the table of kinds\n",
+                END,
+                modules.collect(),
+            ),
+            Part::new("// generated: their public types\n", END, types.collect()),
+        ],
+    );
+}
+
+/// A payload that is missing in the list is read by no fuzz target and by no test of odd bodies.
+#[test]
+fn every_payload_is_in_the_list_of_payloads() {
+    let kinds = crate::repository().join("forge-remote/src/kinds");
+    let mut files = Vec::new();
+    rust_files(&kinds, &mut files);
+    let mut payloads = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a readable file");
+        for (_, after) in text
+            .match_indices("\npayload!(")
+            .map(|(at, start)| text.split_at(at + start.len()))
+        {
+            let name = after.split(|char: char| !char.is_alphanumeric()).next();
+            payloads.insert(name.unwrap_or_default().to_owned());
+        }
+    }
+    // The others are parts of these. An agent's request has a response of its kind to any body.
+    payloads.retain(|name| name.ends_with("Request") || name.ends_with("Event"));
+    payloads.retain(|name| !["PullRequest", "AgentRequest"].contains(&name.as_str()));
+    assert!(payloads.len() > 10, "{payloads:?}");
+    let lines = payloads
+        .iter()
+        .map(|name| format!("            $crate::kinds::{name},\n"));
+    check_parts(
+        "forge-remote/src/kinds/payloads.rs",
+        &[Part::new(
+            "// generated: the types of `payload!` that are whole payloads\n",
+            END,
+            lines.collect(),
+        )],
+    );
+}
