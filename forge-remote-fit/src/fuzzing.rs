@@ -130,7 +130,7 @@ impl Rig {
         target.module = Some("tick-trigger".to_owned());
         if target.caller == AllowedCaller::Page {
             // Any module's key.
-            target.named = AllowedModuleKey::Anything;
+            target.module_keys = AllowedModuleKey::Any;
         }
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
         let verified = self.verifier.verify(&headers, &target);

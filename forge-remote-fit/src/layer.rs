@@ -128,7 +128,7 @@ where
             hide_secrets(request.headers_mut());
             match verifier.verify(request.headers(), target).await {
                 Ok(claims) => {
-                    let provenance = Provenance::of(&claims, target);
+                    let provenance = Provenance::from_claims(&claims, target);
                     request.extensions_mut().insert(claims);
                     request.extensions_mut().insert(provenance);
                     inner.call(request).await

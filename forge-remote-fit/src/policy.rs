@@ -152,7 +152,7 @@ pub struct EndpointTarget {
     /// The type of that module, as the manifest has it: `trigger`, `macro`, …
     pub module_type: &'static str,
     /// The accepted values of `app.module.key` in FITs with the module type `core:endpoint`.
-    pub named: AllowedModuleKey,
+    pub module_keys: AllowedModuleKey,
     /// The accepted callers.
     pub caller: AllowedCaller,
     /// Whether Forge may forward its caller's headers.
@@ -176,7 +176,7 @@ impl EndpointTarget {
             module: None,
             former_keys: Vec::new(),
             module_type,
-            named: AllowedModuleKey::Own,
+            module_keys: AllowedModuleKey::Own,
             caller,
             forwards_headers: false,
             ends_installation: false,
@@ -218,7 +218,7 @@ pub enum AllowedModuleKey {
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
     OwnOrGenerated(Arc<BTreeSet<String>>),
     /// Any key. For calls without an endpoint, whose FITs are not documented.
-    Anything,
+    Any,
 }
 
 impl AllowedModuleKey {
@@ -228,7 +228,7 @@ impl AllowedModuleKey {
             Self::Own => false,
             Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
             Self::OwnOrGenerated(others) => is_uuid(key) && !others.contains(key),
-            Self::Anything => true,
+            Self::Any => true,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 ///
 /// /// Returns whether Forge has set the OAuth headers of a call with these claims.
 /// fn may_keep_token(claims: &Claims, target: &EndpointTarget) -> bool {
-///     Provenance::of(claims, target) == Provenance::Platform
+///     Provenance::from_claims(claims, target) == Provenance::Platform
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub enum Provenance {
 
 impl Provenance {
     /// Determines the provenance of a call whose claims were verified for this target.
-    pub fn of(claims: &Claims, target: &EndpointTarget) -> Self {
+    pub fn from_claims(claims: &Claims, target: &EndpointTarget) -> Self {
         if target.forwards_headers {
             return Self::Forwarded;
         }

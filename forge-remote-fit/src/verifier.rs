@@ -335,9 +335,9 @@ impl Verifier {
             key == target.endpoint
                 || target.module.as_deref() == Some(key)
                 || target.former_keys.iter().any(|former| former == key)
-                || target.named.takes(key)
+                || target.module_keys.takes(key)
         };
-        let named = target.named != AllowedModuleKey::Anything;
+        let named = target.module_keys != AllowedModuleKey::Any;
         if (from_platform || is_own) && named && !claims.module_key().is_some_and(ours) {
             return Err(TokenRejection::WrongEndpoint);
         }
@@ -385,7 +385,7 @@ fn accepts_type(
         EndpointBinding::Strict => false,
         // The FITs of calls without an endpoint in the manifest are not documented.
         EndpointBinding::Key => {
-            is_own || (module_type.is_none() && target.named == AllowedModuleKey::Anything)
+            is_own || (module_type.is_none() && target.module_keys == AllowedModuleKey::Any)
         }
         EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(is_token_module_type),
         EndpointBinding::PrincipalOnly => true,
@@ -395,7 +395,7 @@ fn accepts_type(
 /// Checks that the page may call the handler, if the handler names its pages.
 fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
     let is_open = target.pages.is_empty() || target.caller != AllowedCaller::Page;
-    if is_open || Provenance::of(claims, target) != Provenance::Page {
+    if is_open || Provenance::from_claims(claims, target) != Provenance::Page {
         return Ok(());
     }
     let may = |key: &str| target.pages.iter().any(|page| page == key);

@@ -345,7 +345,7 @@ impl Harness {
     #[allow(clippy::panic)]
     pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
         let mut found = self.app.registry().find(key);
-        let Some(handler) = found.find(|handler| handler.answers(method)) else {
+        let Some(handler) = found.find(|handler| handler.accepts(method)) else {
             panic!("no handler with the key `{key}` has the method {method}");
         };
         HarnessCall {

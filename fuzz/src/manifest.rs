@@ -74,7 +74,7 @@ fn wanted(handlers: u8, remotes: u8) -> DesiredManifest {
     if remotes & 4 != 0 || handlers & 64 != 0 {
         declared.push(Remote::new("other").base_url("https://other.example.com"));
     }
-    let mut sections = Registry::of(chosen).desired_manifest(&declared);
+    let mut sections = Registry::from_registrations(chosen).desired_manifest(&declared);
     for scope in &mut sections.scopes {
         scope.impersonation = remotes & 8 != 0 && scope.name.ends_with("jira-work");
     }

@@ -161,6 +161,6 @@ impl ServedPath {
     fn reaches(&self, handler: &Handler, route: &str) -> bool {
         let rest = route.strip_prefix(self.path.trim_end_matches('/'));
         let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        route == self.path || handler.reach() == RouteScope::Subpath && is_below
+        route == self.path || handler.route_scope() == RouteScope::Subpath && is_below
     }
 }

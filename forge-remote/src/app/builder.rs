@@ -74,7 +74,7 @@ pub struct App {
     pub(crate) key_source: Option<Box<dyn KeySource>>,
     pub(crate) staging: bool,
     pub(crate) isolated: BTreeMap<String, IsolatedCloud>,
-    pub(crate) key_policy: JwksPolicy,
+    pub(crate) jwks_policy: JwksPolicy,
     pub(crate) verification: VerificationPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
@@ -130,7 +130,7 @@ impl App {
             key_source: None,
             staging: false,
             isolated: BTreeMap::new(),
-            key_policy: JwksPolicy::default(),
+            jwks_policy: JwksPolicy::default(),
             verification: VerificationPolicy::default(),
             clock: Arc::new(SystemClock::default()),
             limits: Limits::default(),
@@ -384,8 +384,8 @@ impl App {
     }
 
     /// Sets how key sets are cached and refreshed.
-    pub fn key_policy(mut self, policy: JwksPolicy) -> Self {
-        self.key_policy = policy;
+    pub fn jwks_policy(mut self, policy: JwksPolicy) -> Self {
+        self.jwks_policy = policy;
         self
     }
 

@@ -27,7 +27,7 @@ impl RouteDigest {
             let paths: Vec<&str> = handler.paths().collect();
             lines.push(format!(
                 "{} {} {} {} {} {} {}",
-                record.kind.name(),
+                record.kind.module_type(),
                 handler.key(),
                 handler.endpoint(),
                 handler.methods(),

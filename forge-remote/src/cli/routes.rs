@@ -74,7 +74,7 @@ impl<'a> Row<'a> {
         let record = handler.registration();
         let is_called = !handler.is_cron();
         Self {
-            kind: record.kind.name(),
+            kind: record.kind.module_type(),
             key: handler.key(),
             endpoint: is_called.then(|| handler.endpoint()),
             method: is_called.then(|| handler.methods()),
@@ -231,7 +231,7 @@ pub(super) fn table(app: &App, details: bool) -> String {
     let mut rows = Vec::new();
     for handler in registry.handlers() {
         let record = handler.registration();
-        let (method, path) = match handler.reach() {
+        let (method, path) = match handler.route_scope() {
             _ if handler.is_cron() => ("-", "-".to_owned()),
             RouteScope::Subpath => {
                 let path = handler.path().trim_end_matches('/');
@@ -240,7 +240,13 @@ pub(super) fn table(app: &App, details: bool) -> String {
             _ => (handler.methods(), handler.path().to_owned()),
         };
         let tokens = record.auth.to_string();
-        let cells = [record.kind.name(), handler.key(), method, &path, &tokens];
+        let cells = [
+            record.kind.module_type(),
+            handler.key(),
+            method,
+            &path,
+            &tokens,
+        ];
         rows.push(TableRow {
             cells: cells.map(str::to_owned),
             details: details(vec![

@@ -169,10 +169,10 @@ impl Console {
         let registry = self.caller.app.registry();
         let handler = registry.find_named(name, changes.method);
         let handler = handler.ok_or_else(|| ApiError::not_found(unknown_key(name, registry)))?;
-        let (simulation, changes) = self.caller.with_event(handler, changes);
+        let (sample_call, changes) = self.caller.with_event(handler, changes);
         let (id, _) = self
             .caller
-            .call(handler, simulation, &changes, Origin::Console)
+            .call(handler, sample_call, &changes, Origin::Console)
             .await;
         Ok(id)
     }

@@ -74,9 +74,9 @@ async fn invoke_on_request(
             format!("`{key}` isn't called for events: leave out `--event {event}`"),
         );
     }
-    let (simulation, changes) = caller.with_event(handler, changes);
+    let (sample_call, changes) = caller.with_event(handler, changes);
     let (id, outcome) = caller
-        .call(handler, simulation, &changes, Origin::Invoke)
+        .call(handler, sample_call, &changes, Origin::Invoke)
         .await;
     // The command prints it where it runs, which may not be a terminal.
     let problems = caller.journal.view(id, Record::problems);
@@ -90,8 +90,8 @@ async fn invoke_on_request(
 }
 
 fn is_for_events(handler: &Handler) -> bool {
-    let simulations = handler.registration().kind.simulations();
-    simulations.iter().any(|one| one.event.is_some())
+    let sample_calls = handler.registration().kind.sample_calls();
+    sample_calls.iter().any(|one| one.event.is_some())
 }
 
 pub(super) fn unknown_key(key: &str, registry: &Registry) -> String {

@@ -43,7 +43,7 @@ pub(super) fn rust_test(record: &Record, console: &Console) -> Result<String, &'
     let key = key.into_iter().find(|key| *key == sent.handler);
     let key = key.unwrap_or(handler.key());
     let method = Method::named(sent.method).unwrap_or(handler.method());
-    let called = registry.find(key).find(|one| one.answers(method));
+    let called = registry.find(key).find(|one| one.accepts(method));
     let path = called.filter(|called| called.path() != handler.path());
     let link = |name: &str, value: Option<&str>| value.map(|value| format!("{name}({value:?})"));
     let mut links = vec![format!(

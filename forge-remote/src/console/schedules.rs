@@ -73,10 +73,10 @@ impl Schedules {
         loop {
             ticks.tick().await;
             if self.begin_tick(handler.key()) {
-                let simulation = caller.simulation(&handler, None);
+                let sample_call = caller.sample_call(&handler, None);
                 let changes = CallChanges::default();
                 caller
-                    .call(&handler, simulation, &changes, Origin::Schedule)
+                    .call(&handler, sample_call, &changes, Origin::Schedule)
                     .await;
             }
             caller.journal.announce(Change::Schedules);

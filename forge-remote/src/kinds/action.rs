@@ -146,7 +146,7 @@ impl Kind for Action {
         item_mistakes("inputs", &lists::INPUTS, items)
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let mut body = serde_json::json!({ "context": { "cloudId": SampleCall::CLOUD, "moduleKey": "local" } });
         for input in self.inputs {
             let Parts { name, ty, .. } = input.parts();
@@ -159,7 +159,7 @@ impl Kind for Action {
         }
         SampleCall {
             timeout: Duration::from_secs(55),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

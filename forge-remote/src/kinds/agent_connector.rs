@@ -158,10 +158,10 @@ impl Kind for AgentConnector {
     }
 
     fn documented_timeout(&self) -> Option<Duration> {
-        Some(self.simulation().timeout)
+        Some(self.sample_call().timeout)
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         // Atlassian's examples use the spelling with a slash, except for streams.
         let method = match (self.streaming, self.version) {
             (false, _) => "message/send",
@@ -177,7 +177,7 @@ impl Kind for AgentConnector {
         });
         SampleCall {
             timeout: Duration::from_secs(if self.streaming { 900 } else { 55 }),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

@@ -64,8 +64,8 @@ impl Kind for Consumer {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(serde_json::json!({
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(serde_json::json!({
             "queueName": self.queue, "jobId": "local-job", "eventId": "local-event", "body": {},
         }))
     }

@@ -95,7 +95,7 @@ impl Kind for DataResidency {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let body = match self.hook {
             "schedule" | "start" => serde_json::json!({
                 "startTime": "2026-12-26T00:00:00.000Z", "endTime": "2026-12-26T02:00:00.000Z",
@@ -104,12 +104,12 @@ impl Kind for DataResidency {
             "status" => {
                 return SampleCall {
                     body: None,
-                    ..SampleCall::of_platform(serde_json::Value::Null)
+                    ..SampleCall::from_platform(serde_json::Value::Null)
                 };
             }
             _ => serde_json::json!({ "migrationId": 57500 }),
         };
-        SampleCall::of_platform(body)
+        SampleCall::from_platform(body)
     }
 }
 

@@ -57,8 +57,8 @@ impl Kind for DesignInfoProvider {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(match self.function {
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(match self.function {
             "getEntityByUrl" => serde_json::json!({
                 "entity": { "url": "https://sketches.example.com/1" }, "user": { "id": "557058:local" },
             }),

@@ -24,7 +24,7 @@ use crate::registry::{Kind, Module, SampleCall};
 /// /// Leaves every pipeline as it is.
 /// #[dynamic_pipelines_provider(name = "Nothing")]
 /// async fn unchanged_pipeline(Event(call): Event<PipelinesRequest>) -> Result<Json<PipelinesResponse>> {
-///     Ok(Json(PipelinesResponse::of(call.pipelines_configuration)))
+///     Ok(Json(PipelinesResponse::new(call.pipelines_configuration)))
 /// }
 /// ```
 ///
@@ -52,8 +52,8 @@ impl Kind for DynamicPipelinesProvider {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(serde_json::json!({
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(serde_json::json!({
             "workspace": "{00000000-0000-4000-a000-000000000006}",
             "repository": "{00000000-0000-4000-a000-000000000004}",
             "creator": "{00000000-0000-4000-a000-000000000008}",
@@ -235,7 +235,7 @@ impl PipelinesResponse {
     /// Creates a response with a configuration.
     ///
     /// `null`, which a call without a configuration has, becomes an empty configuration.
-    pub fn of(pipelines_configuration: Value) -> Self {
+    pub fn new(pipelines_configuration: Value) -> Self {
         let pipelines_configuration = match pipelines_configuration {
             Value::Null => Value::Object(Rest::new()),
             configuration => configuration,

@@ -56,12 +56,12 @@ impl Kind for Endpoint {
         Some(Duration::from_secs(25))
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         SampleCall {
             module_type: "xen:macro",
             body: None,
             timeout: Duration::from_secs(25),
-            ..SampleCall::of_platform(serde_json::Value::Null)
+            ..SampleCall::from_platform(serde_json::Value::Null)
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn module(kind: &KindSpec, item: Mapping) -> Vec<Module> {
         item,
         owned: match kind.owns_item {
             true => OwnedProperties::All,
-            false => OwnedProperties::Named(owned_names(kind)),
+            false => OwnedProperties::Only(owned_names(kind)),
         },
     }]
 }

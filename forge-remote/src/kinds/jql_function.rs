@@ -68,7 +68,7 @@ impl Kind for JqlFunction {
         list_mistakes(&[("arguments", &lists::ARGUMENTS, self.arguments)])
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let arguments: Vec<&str> = self.arguments.iter().map(|_| "text").collect();
         let body = serde_json::json!({
             "precomputationId": "00000000-0000-4000-a000-000000000007",
@@ -79,7 +79,7 @@ impl Kind for JqlFunction {
         });
         SampleCall {
             timeout: Duration::from_secs(25),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

@@ -51,7 +51,7 @@ impl Kind for MergeCheck {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let trigger = self.triggers.first().copied().unwrap_or("on-merge");
         let mut body = serde_json::json!({
             "workspace": { "uuid": "{00000000-0000-4000-a000-000000000006}" },
@@ -65,7 +65,7 @@ impl Kind for MergeCheck {
                 "mergeStrategy": "merge_commit", "closeSourceBranch": true,
             });
         }
-        SampleCall::of_platform(body)
+        SampleCall::from_platform(body)
     }
 }
 

@@ -43,11 +43,11 @@ impl Kind for PreUninstall {
         Some(Duration::from_secs(55))
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let body = serde_json::json!({ "context": { "cloudId": SampleCall::CLOUD, "moduleKey": "local" } });
         SampleCall {
             timeout: Duration::from_secs(55),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

@@ -37,11 +37,11 @@ static SAMPLES: LazyLock<BTreeMap<String, ProductSamples>> =
     LazyLock::new(|| serde_json::from_str(include_str!("samples.json")).unwrap_or_default());
 
 /// Returns the sample call of an event.
-pub(super) fn simulation(event: &'static str) -> SampleCall {
+pub(super) fn sample_call(event: &'static str) -> SampleCall {
     SampleCall {
         event: Some(event),
         is_guess: body(event).is_none(),
-        ..SampleCall::of_platform(event_sample(event))
+        ..SampleCall::from_platform(event_sample(event))
     }
 }
 

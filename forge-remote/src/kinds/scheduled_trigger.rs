@@ -146,9 +146,9 @@ impl Kind for ScheduledTrigger {
         Some(Duration::from_secs(5))
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         // Atlassian documents no body for a remote.
-        SampleCall::of_platform(serde_json::json!({}))
+        SampleCall::from_platform(serde_json::json!({}))
     }
 }
 

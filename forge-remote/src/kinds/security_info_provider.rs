@@ -60,8 +60,8 @@ impl Kind for SecurityInfoProvider {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(match self.function {
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(match self.function {
             "fetchWorkspaces" | "fetchContainers" => serde_json::json!({ "ids": ["local"] }),
             "searchContainers" => serde_json::json!({
                 "cloudId": SampleCall::CLOUD, "workspaceId": "local", "searchQuery": "",

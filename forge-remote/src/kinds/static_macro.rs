@@ -34,7 +34,7 @@ impl Kind for StaticMacro {
         &kinds::STATIC_MACRO
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let body = serde_json::json!({ "macros": [{
             "localId": "local-macro",
             "context": {
@@ -46,7 +46,7 @@ impl Kind for StaticMacro {
         }] });
         SampleCall {
             timeout: Duration::from_secs(25),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

@@ -139,12 +139,12 @@ impl Kind for Trigger {
         Some(Duration::from_secs(5))
     }
 
-    fn simulation(&self) -> SampleCall {
-        samples::simulation(self.all_events().next().unwrap_or_default())
+    fn sample_call(&self) -> SampleCall {
+        samples::sample_call(self.all_events().next().unwrap_or_default())
     }
 
-    fn simulations(&self) -> Vec<SampleCall> {
-        self.all_events().map(samples::simulation).collect()
+    fn sample_calls(&self) -> Vec<SampleCall> {
+        self.all_events().map(samples::sample_call).collect()
     }
 }
 

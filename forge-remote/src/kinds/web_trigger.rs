@@ -141,14 +141,14 @@ impl Kind for WebTrigger {
         }
     }
 
-    fn simulation(&self) -> SampleCall {
+    fn sample_call(&self) -> SampleCall {
         let body = serde_json::json!({
             "method": "POST", "headers": { "Content-Type": ["application/json"] }, "body": "{}",
             "path": "/x1/local", "userPath": "", "queryParameters": {},
         });
         SampleCall {
             timeout: Duration::from_secs(55),
-            ..SampleCall::of_platform(body)
+            ..SampleCall::from_platform(body)
         }
     }
 }

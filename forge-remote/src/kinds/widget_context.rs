@@ -25,7 +25,7 @@ impl Kind for WidgetContext {
         &kinds::WIDGET_CONTEXT
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(serde_json::json!({}))
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(serde_json::json!({}))
     }
 }

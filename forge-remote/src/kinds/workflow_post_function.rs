@@ -58,8 +58,8 @@ impl Kind for WorkflowPostFunction {
         module(self.spec(), item)
     }
 
-    fn simulation(&self) -> SampleCall {
-        SampleCall::of_platform(serde_json::json!({
+    fn sample_call(&self) -> SampleCall {
+        SampleCall::from_platform(serde_json::json!({
             "issue": { "id": "10000", "key": "DEV-1" },
             "transition": {
                 "id": "11", "executionId": "local-execution", "from": { "id": "1" }, "to": { "id": "3" },

@@ -6,7 +6,7 @@ pub enum OwnedProperties {
     /// Every property.
     All,
     /// These properties, each with its whole value.
-    Named(&'static [&'static str]),
+    Only(&'static [&'static str]),
     /// These properties, and of each the properties that are listed for it.
     Parts(&'static [(&'static str, OwnedProperties)]),
     /// The properties that the code's item has.

@@ -35,7 +35,7 @@ impl OwnedProperties {
     pub(crate) fn has(self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Named(names) => names.contains(&name),
+            Self::Only(names) => names.contains(&name),
             Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
             Self::Present => false,
         }

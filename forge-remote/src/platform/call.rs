@@ -52,11 +52,11 @@ impl Platform {
     /// Returns the call that Forge would make to this handler; for the first of its events if it has
     /// several.
     pub fn call(&self, handler: &Handler) -> Call {
-        self.call_as(handler, handler.registration().kind.simulation())
+        self.call_as(handler, handler.registration().kind.sample_call())
     }
 
     /// Returns the call of a handler for one of its kind's sample calls.
-    pub(crate) fn call_as(&self, handler: &Handler, simulation: SampleCall) -> Call {
+    pub(crate) fn call_as(&self, handler: &Handler, sample_call: SampleCall) -> Call {
         let record = handler.registration();
         let mut fit = self.fit();
         // Forge generates the key of a module that was registered at run time.
@@ -69,15 +69,15 @@ impl Platform {
             // A page's FIT names its UI module, whose key the code may not know.
             AllowedCaller::Page => {
                 let page = record.kind.pages().first().copied();
-                fit.module(simulation.module_type, page.unwrap_or("local-page"))
+                fit.module(sample_call.module_type, page.unwrap_or("local-page"))
                     .as_user(USER)
             }
             AllowedCaller::PlatformForUser => fit
-                .module(simulation.module_type, &key)
+                .module(sample_call.module_type, &key)
                 .set("/principal", USER.into()),
-            AllowedCaller::Platform => fit.module(simulation.module_type, &key),
+            AllowedCaller::Platform => fit.module(sample_call.module_type, &key),
         };
-        let body = self.sample_body(&simulation, handler);
+        let body = self.sample_body(&sample_call, handler);
         Call {
             platform: self.clone(),
             fit,
@@ -87,7 +87,7 @@ impl Platform {
             body: body.map(|body| body.to_string().into_bytes()),
             declared: record.auth,
             tokens: SentTokens::AsDeclared,
-            timeout: simulation.timeout,
+            timeout: sample_call.timeout,
         }
     }
 }

@@ -37,17 +37,17 @@ impl PlatformClient {
     /// Returns the sample calls of a handler: its kind's, with the app's own sample bodies where it
     /// has any. Each event has one call for each body that names it; otherwise one for each body that names no
     /// event; otherwise its kind's.
-    pub(crate) fn simulations(&self, handler: &Handler) -> Vec<SampleCall> {
+    pub(crate) fn sample_calls(&self, handler: &Handler) -> Vec<SampleCall> {
         let kind = handler.registration().kind;
-        let mut simulations = kind.simulations();
-        if simulations.is_empty() {
-            simulations.push(kind.simulation());
+        let mut sample_calls = kind.sample_calls();
+        if sample_calls.is_empty() {
+            sample_calls.push(kind.sample_call());
         }
         if !has_body(handler.method()) {
-            return simulations;
+            return sample_calls;
         }
         let samples = self.samples_of(handler);
-        let declared: Vec<&str> = simulations.iter().filter_map(|one| one.event).collect();
+        let declared: Vec<&str> = sample_calls.iter().filter_map(|one| one.event).collect();
         let of = |event: Option<&str>| -> Vec<&serde_json::Value> {
             let bodies = samples.iter().copied();
             bodies
@@ -63,7 +63,7 @@ impl PlatformClient {
             .iter()
             .filter(is_undeclared)
             .filter_map(|body| {
-                let first = simulations.first()?.clone();
+                let first = sample_calls.first()?.clone();
                 let call = with_body(first, body);
                 Some(SampleCall {
                     event: None,
@@ -71,21 +71,21 @@ impl PlatformClient {
                 })
             })
             .collect();
-        let with_samples = |simulation: &SampleCall| -> Vec<SampleCall> {
-            let own = simulation
+        let with_samples = |sample_call: &SampleCall| -> Vec<SampleCall> {
+            let own = sample_call
                 .event
                 .map(|event| of(Some(event)))
                 .unwrap_or_default();
             let bodies = if own.is_empty() { &general } else { &own };
             match bodies.is_empty() {
-                true => vec![simulation.clone()],
+                true => vec![sample_call.clone()],
                 false => bodies
                     .iter()
-                    .map(|body| with_body(simulation.clone(), body))
+                    .map(|body| with_body(sample_call.clone(), body))
                     .collect(),
             }
         };
-        let declared_calls = simulations.iter().flat_map(with_samples);
+        let declared_calls = sample_calls.iter().flat_map(with_samples);
         declared_calls.chain(undeclared).collect()
     }
 
@@ -99,7 +99,7 @@ impl PlatformClient {
 
     /// Returns the sample calls of a handler with the bodies that are sent.
     pub(crate) fn shown_samples(&self, handler: &Handler) -> Vec<SampleCall> {
-        let mut samples = self.simulations(handler);
+        let mut samples = self.sample_calls(handler);
         for sample in &mut samples {
             sample.body = self.platform.sample_body(sample, handler);
         }
@@ -107,8 +107,8 @@ impl PlatformClient {
     }
 
     /// Returns the sample call for this event, or the first one if the handler has none for it.
-    pub(crate) fn simulation(&self, handler: &Handler, event: Option<&str>) -> SampleCall {
-        let mut all = self.simulations(handler);
+    pub(crate) fn sample_call(&self, handler: &Handler, event: Option<&str>) -> SampleCall {
+        let mut all = self.sample_calls(handler);
         let named = all
             .iter()
             .position(|one| event.is_some() && one.event == event);
@@ -122,33 +122,33 @@ impl PlatformClient {
         handler: &Handler,
         mut changes: CallChanges,
     ) -> (SampleCall, CallChanges) {
-        let simulation = self.simulation(handler, changes.event.as_deref());
+        let sample_call = self.sample_call(handler, changes.event.as_deref());
         if let Some(event) = &changes.event
-            && simulation.event != Some(event.as_str())
+            && sample_call.event != Some(event.as_str())
             && !changes.has_body()
         {
             changes.body = Some(event_sample(event));
         }
-        (simulation, changes)
+        (sample_call, changes)
     }
 
     /// Signs one call, sends it and records it. Returns its id in the journal, and its outcome.
     pub(crate) async fn call(
         &self,
         handler: &Handler,
-        simulation: SampleCall,
+        sample_call: SampleCall,
         changes: &CallChanges,
         origin: Origin,
     ) -> (u64, Arc<Outcome>) {
         let kind = handler.registration().kind;
-        let is_guess = simulation.is_guess;
-        let sample_event = simulation.event.filter(|_| !changes.has_body());
+        let is_guess = sample_call.is_guess;
+        let sample_event = sample_call.event.filter(|_| !changes.has_body());
         let event = changes.event.clone().or(sample_event.map(str::to_owned));
-        let declared = kind.simulations();
+        let declared = kind.sample_calls();
         let is_declared = |event: &str| declared.iter().any(|one| one.event == Some(event));
-        let has_body = changes.has_body() || simulation.body.is_some();
+        let has_body = changes.has_body() || sample_call.body.is_some();
         let method = changes.method.unwrap_or(handler.method());
-        let call = self.platform.call_as(handler, simulation);
+        let call = self.platform.call_as(handler, sample_call);
         let call = changed(call.method(method), changes);
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
@@ -259,11 +259,11 @@ fn named_event<'a>(sample: &'a serde_json::Value, declared: &[&str]) -> Option<&
 }
 
 /// Returns a call with one of the app's own sample bodies.
-fn with_body(simulation: SampleCall, body: &serde_json::Value) -> SampleCall {
+fn with_body(sample_call: SampleCall, body: &serde_json::Value) -> SampleCall {
     SampleCall {
         body: Some(body.clone()),
         is_guess: false,
-        ..simulation
+        ..sample_call
     }
 }
 

@@ -93,7 +93,7 @@ impl Registry {
         for handler in self.handlers() {
             let kind = handler.registration().kind;
             if kind.shared_key().is_some() {
-                let key = (kind.name(), handler.key());
+                let key = (kind.module_type(), handler.key());
                 modules.entry(key).or_default().push(handler);
             }
         }
@@ -101,7 +101,10 @@ impl Registry {
         for handlers in modules.values() {
             let kind = handlers[0].registration().kind;
             if kind.singleton() {
-                alone.entry(kind.name()).or_default().push(handlers[0]);
+                alone
+                    .entry(kind.module_type())
+                    .or_default()
+                    .push(handlers[0]);
             }
         }
         for (name, handlers) in alone.iter().filter(|(_, all)| all.len() > 1) {
@@ -339,7 +342,7 @@ impl Registry {
         for handler in self.handlers() {
             let kind = handler.registration().kind;
             if let Some(name) = kind.unique_name() {
-                let same = (kind.name(), name.to_lowercase());
+                let same = (kind.module_type(), name.to_lowercase());
                 names.entry(same).or_default().push(handler);
             }
         }
@@ -384,7 +387,9 @@ impl Registry {
         for (path, handlers) in &paths {
             let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
             // A handler of any method must be the only one on its path.
-            let any = handlers.iter().any(|one| one.reach() != RouteScope::Exact);
+            let any = handlers
+                .iter()
+                .any(|one| one.route_scope() != RouteScope::Exact);
             for handler in handlers {
                 let method = if any { "any" } else { handler.methods() };
                 methods.entry(method).or_default().push(handler);
@@ -413,7 +418,7 @@ impl Registry {
         for above in self
             .handlers()
             .iter()
-            .filter(|one| one.reach() == RouteScope::Subpath)
+            .filter(|one| one.route_scope() == RouteScope::Subpath)
         {
             let below = paths.iter().filter(|(path, _)| above.covers(path));
             for (path, handlers) in below {
@@ -424,7 +429,7 @@ impl Registry {
                 let message = format!(
                     "`{path}` is below `{}`, where a {} serves every path",
                     above.path(),
-                    above.registration().kind.name()
+                    above.registration().kind.module_type()
                 );
                 problems.push(Diagnostic::error(&COVERED_PATH, message, HELP).at(all));
             }

@@ -110,21 +110,21 @@ impl Handler {
     }
 
     /// Returns the requests that are routed to it.
-    pub fn reach(&self) -> RouteScope {
-        self.registration.kind.reach()
+    pub fn route_scope(&self) -> RouteScope {
+        self.registration.kind.route_scope()
     }
 
     /// Returns the methods that it accepts, as text: `POST`, `any`.
     pub fn methods(&self) -> &'static str {
-        match self.reach() {
+        match self.route_scope() {
             RouteScope::Exact => self.method.as_str(),
             RouteScope::AnyMethod | RouteScope::Subpath => "any",
         }
     }
 
     /// Returns whether it accepts this method.
-    pub fn answers(&self, method: Method) -> bool {
-        self.reach() != RouteScope::Exact || self.method == method
+    pub fn accepts(&self, method: Method) -> bool {
+        self.route_scope() != RouteScope::Exact || self.method == method
     }
 
     /// Returns whether a path is below this handler's own, and so is routed to it.
@@ -133,7 +133,7 @@ impl Handler {
             let rest = path.strip_prefix(base.trim_end_matches('/'));
             rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
         };
-        self.reach() == RouteScope::Subpath && self.paths().any(is_below)
+        self.route_scope() == RouteScope::Subpath && self.paths().any(is_below)
     }
 
     /// Returns whether both are attributes of one function.
@@ -206,7 +206,7 @@ impl Registry {
     }
 
     /// Returns a registry of these handlers only, each with all attributes of its function.
-    pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Self {
+    pub fn from_registrations(registrations: impl IntoIterator<Item = Registration>) -> Self {
         let mut handlers: Vec<Handler> = all_attributes(registrations).collect();
         // The linker's order differs between builds, and an attribute may be registered twice.
         handlers.sort_by(|a, b| order(a).cmp(&order(b)));
@@ -266,7 +266,7 @@ impl Registry {
     #[cfg(feature = "dev")]
     pub(crate) fn find_named(&self, name: &str, method: Option<Method>) -> Option<&Handler> {
         let all = self.handlers.iter();
-        let mut accepting = all.filter(|one| method.is_none_or(|method| one.answers(method)));
+        let mut accepting = all.filter(|one| method.is_none_or(|method| one.accepts(method)));
         let named = accepting.clone().find(|one| self.label(one) == name);
         named.or_else(|| accepting.find(|one| one.key() == name || one.endpoint() == name))
     }
@@ -308,7 +308,7 @@ fn insert(handlers: &mut Vec<Handler>, added: Handler) {
 fn order(handler: &Handler) -> (&str, &str, &str, Location) {
     let record = &handler.registration;
     (
-        record.kind.name(),
+        record.kind.module_type(),
         handler.key(),
         handler.path(),
         record.location,

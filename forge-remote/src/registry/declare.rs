@@ -263,7 +263,7 @@ fn alternatives(registry: &Registry) -> Vec<ScopeAlternatives> {
 }
 
 fn needed_by(handler: &Handler) -> String {
-    let kind = handler.registration().kind.name();
+    let kind = handler.registration().kind.module_type();
     format!("{} is a {kind}, which needs it", named(handler))
 }
 

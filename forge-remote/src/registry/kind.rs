@@ -96,18 +96,18 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the call that a local platform makes.
-    fn simulation(&self) -> SampleCall;
+    fn sample_call(&self) -> SampleCall;
 
     /// Returns all different calls that a local platform makes: one for each event.
-    fn simulations(&self) -> Vec<SampleCall> {
-        vec![self.simulation()]
+    fn sample_calls(&self) -> Vec<SampleCall> {
+        vec![self.sample_call()]
     }
 }
 
 /// The columns of the kind's row in the table.
 impl dyn Kind {
     /// Returns the module type in `manifest.yml`, such as `scheduledTrigger`.
-    pub fn name(&self) -> &'static str {
+    pub fn module_type(&self) -> &'static str {
         self.spec().module_type
     }
 
@@ -156,7 +156,7 @@ impl dyn Kind {
     }
 
     /// Returns the requests that are routed to the handler.
-    pub fn reach(&self) -> RouteScope {
+    pub fn route_scope(&self) -> RouteScope {
         self.spec().routes
     }
 
@@ -225,7 +225,7 @@ impl SampleCall {
     pub(crate) const ENVIRONMENT: &str = "00000000-0000-4000-a000-000000000003";
 
     /// Creates a call of the platform with this body and a timeout of 5 seconds.
-    pub fn of_platform(body: serde_json::Value) -> Self {
+    pub fn from_platform(body: serde_json::Value) -> Self {
         Self {
             module_type: "core:endpoint",
             body: Some(body),

@@ -9,7 +9,7 @@ use crate::harness::{harness, response};
 /// Leaves every pipeline as it is.
 #[dynamic_pipelines_provider(name = "Nothing")]
 async fn pipelines(Event(call): Event<PipelinesRequest>) -> Json<PipelinesResponse> {
-    Json(PipelinesResponse::of(call.pipelines_configuration))
+    Json(PipelinesResponse::new(call.pipelines_configuration))
 }
 
 #[tokio::test]

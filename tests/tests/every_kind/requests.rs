@@ -224,7 +224,7 @@ fn odd_values_in_the_body_of_any_kind_are_read() {
     let harness = harness();
     let mut read = 0;
     for handler in harness.app().registry().handlers() {
-        for call in handler.registration().kind.simulations() {
+        for call in handler.registration().kind.sample_calls() {
             let body = call.body.unwrap_or_default();
             for odd in [
                 json!(null),

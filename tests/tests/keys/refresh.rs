@@ -251,7 +251,7 @@ async fn keys_outlive_a_source_that_is_down_for_a_day() {
 async fn keys_end_at_the_configured_limits() {
     let policy = JwksPolicy::default().time_to_live(HOUR / 6).max_stale(HOUR);
     let keys = JwksResponse::Keys(published());
-    let app = TestApp::with(keys, |app| app.key_policy(policy)).await;
+    let app = TestApp::with(keys, |app| app.jwks_policy(policy)).await;
     app.until_status(200).await.unwrap();
     app.clock.advance(Duration::from_secs(60 * 7));
     pause().await;

@@ -44,7 +44,7 @@ async fn mine() -> Json<JqlFunctionResponse> {
 
 fn sections(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
-    Registry::of(handlers).desired_manifest(&[backend])
+    Registry::from_registrations(handlers).desired_manifest(&[backend])
 }
 
 fn scopes(sections: &DesiredManifest, granted: &[&str]) -> Vec<String> {

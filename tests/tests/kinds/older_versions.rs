@@ -142,7 +142,7 @@ async fn calls_of_both_versions_are_served_and_verified() {
 #[test]
 fn the_manifest_has_the_current_names_only() {
     let remote = [Remote::new("backend").base_url("https://backend.example.com")];
-    let registry = Registry::of([handler!(follow), handler!(settings)]);
+    let registry = Registry::from_registrations([handler!(follow), handler!(settings)]);
     let text = registry.desired_manifest(&remote).to_yaml();
     for former in ["old", "settings-v"] {
         assert!(!text.contains(former), "{text}");
@@ -205,7 +205,7 @@ async fn intruder() -> Result<()> {
 #[test]
 fn former_names_of_another_handler_are_launch_problems() {
     let codes = |handlers: [Registration; 2]| -> Vec<&'static str> {
-        let problems = Registry::of(handlers).problems();
+        let problems = Registry::from_registrations(handlers).problems();
         problems.iter().map(|problem| problem.code).collect()
     };
     assert_eq!(codes([handler!(follow), handler!(greedy)]), ["former-key"]);
@@ -263,7 +263,7 @@ async fn a_dynamic_handler_accepts_generated_keys() {
 #[test]
 fn a_dynamic_handler_has_an_endpoint_but_no_module() {
     let remote = [Remote::new("backend").base_url("https://backend.example.com")];
-    let registry = Registry::of([handler!(chosen)]);
+    let registry = Registry::from_registrations([handler!(chosen)]);
     assert!(registry.problems().is_empty(), "{:?}", registry.problems());
     let text = registry.desired_manifest(&remote).to_yaml();
     assert!(text.contains("endpoint:\n    - key: chosen\n"), "{text}");

@@ -46,7 +46,7 @@ async fn pipeline(Event(call): Event<PipelinesRequest>) -> Json<Value> {
             hash(target.destination_commit), target.pullrequest.and_then(|one| one.id),
             target.selector.and_then(|selector| selector.get("pattern").cloned())],
         "rest": call.rest,
-        "answer": PipelinesResponse::of(call.pipelines_configuration),
+        "answer": PipelinesResponse::new(call.pipelines_configuration),
     }))
 }
 

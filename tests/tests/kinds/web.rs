@@ -56,7 +56,7 @@ fn harness() -> Harness {
 #[test]
 fn outputs_follow_from_their_parts() {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
-    let wanted = Registry::of([handler!(chosen)]).desired_manifest(&[backend]);
+    let wanted = Registry::from_registrations([handler!(chosen)]).desired_manifest(&[backend]);
     let response = &wanted.modules["webtrigger"][0].to_json()["response"];
     let outputs = json!([
         { "key": "accepted", "statusCode": 202 },

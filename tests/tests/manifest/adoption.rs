@@ -18,7 +18,7 @@ const HEAD: &str = "app:\n  runtime:\n    name: nodejs22.x\n  id: ari:cloud:ecos
 fn adopts(sections: &str, handlers: impl IntoIterator<Item = Registration>) {
     let text = format!("{HEAD}{sections}");
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let registry = Registry::of(handlers);
+    let registry = Registry::from_registrations(handlers);
     assert_eq!(registry.problems(), []);
     let wanted = registry.desired_manifest(&[remote]);
     let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
@@ -64,7 +64,8 @@ fn a_pages_endpoint_may_lack_its_route() {
         "manifest.yml",
         Some(format!("{HEAD}{}", with_route.replace("/qr", "/other"))),
     );
-    let wanted = Registry::of([handler!(qr_code)]).desired_manifest(&[Remote::new("backend")]);
+    let wanted = Registry::from_registrations([handler!(qr_code)])
+        .desired_manifest(&[Remote::new("backend")]);
     assert_eq!(other.unwrap().differences(&wanted).len(), 1);
 }
 
@@ -73,7 +74,7 @@ fn long_endpoint_keys_of_a_deployed_app_are_accepted() {
     let sections = "modules:\n  jira:issuePanel:\n    - key: panel\n      title: Panel\n      icon: https://example.com/icon.svg\n      resource: main\n      resolver:\n        endpoint: an-endpoint-of-thirty-three-chars\n  trigger:\n    - key: follow\n      endpoint: an-endpoint-of-thirty-four-chars-x\n      events:\n        - avi:forge:installed:app\n  endpoint:\n    - key: an-endpoint-of-thirty-three-chars\n      remote: backend\n    - key: an-endpoint-of-thirty-four-chars-x\n      remote: backend\n      route:\n        path: /follow\nresources:\n  - key: main\n    path: static\n";
     adopts(sections, [handler!(long), handler!(follow)]);
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
-    let wanted = Registry::of([handler!(long), handler!(follow)])
+    let wanted = Registry::from_registrations([handler!(long), handler!(follow)])
         .desired_manifest(&[Remote::new("backend")]);
     let findings = check(&file, &wanted, &BTreeSet::new());
     let long = findings.iter().filter(|one| one.code == "key-too-long");
@@ -111,7 +112,8 @@ fn an_agent_may_lack_its_description() {
     adopts(sections, [handler!(triage)]);
     // The properties of the agent that the code has are written.
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
-    let wanted = Registry::of([handler!(sorter)]).desired_manifest(&[Remote::new("backend")]);
+    let wanted = Registry::from_registrations([handler!(sorter)])
+        .desired_manifest(&[Remote::new("backend")]);
     let merged = file.merged_with(&wanted, None).unwrap();
     assert!(merged.contains("      description: Sorts.\n"), "{merged}");
 }
@@ -286,7 +288,7 @@ mod profile {
 #[test]
 fn an_endpoint_is_shared_only_by_attributes_that_agree() {
     let codes = |handlers: Vec<Registration>| -> Vec<&'static str> {
-        let problems = Registry::of(handlers).problems();
+        let problems = Registry::from_registrations(handlers).problems();
         problems.iter().map(|problem| problem.code).collect()
     };
     assert_eq!(codes(vec![handler!(other_auth)]), ["duplicate-key"]);
@@ -343,9 +345,15 @@ async fn takes_a_key() -> Result<()> {
 
 #[test]
 fn a_former_key_may_be_the_handlers_own() {
-    assert_eq!(Registry::of([handler!(renamed)]).problems(), []);
-    assert_eq!(Registry::of([handler!(shared_and_renamed)]).problems(), []);
-    let taken = Registry::of([handler!(takes_a_key), handler!(tick)]).problems();
+    assert_eq!(
+        Registry::from_registrations([handler!(renamed)]).problems(),
+        []
+    );
+    assert_eq!(
+        Registry::from_registrations([handler!(shared_and_renamed)]).problems(),
+        []
+    );
+    let taken = Registry::from_registrations([handler!(takes_a_key), handler!(tick)]).problems();
     let codes: Vec<&str> = taken.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["former-key"]);
 }
@@ -362,7 +370,7 @@ fn another_services_endpoint_is_not_removed() {
     let text = format!("{HEAD}{theirs}{scopes}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let mut wanted = Registry::of([handler!(tick)]).desired_manifest(&[remote]);
+    let mut wanted = Registry::from_registrations([handler!(tick)]).desired_manifest(&[remote]);
 
     // Unless it is declared as foreign, it is reported, with what to do, and kept.
     let merged = file.merged_with(&wanted, None).unwrap();

@@ -66,7 +66,8 @@ fn an_endpoint_at_the_root_belongs_under_modules() {
     );
 
     let remotes = [Remote::new("backend")];
-    let wanted = Registry::of([forge_remote::handler!(page_created)]).desired_manifest(&remotes);
+    let wanted = Registry::from_registrations([forge_remote::handler!(page_created)])
+        .desired_manifest(&remotes);
     let error = file.merged_with(&wanted, None).unwrap_err();
     assert!(matches!(error, ManifestError::Misplaced { .. }), "{error}");
     assert!(
@@ -95,7 +96,7 @@ modules:
       route: {path: /page-created}
 ";
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
-    let wanted = Registry::of([forge_remote::handler!(page_created)])
+    let wanted = Registry::from_registrations([forge_remote::handler!(page_created)])
         .desired_manifest(&[Remote::new("backend").base_url("https://backend.example.com")]);
     let findings = check(&file, &wanted, &BTreeSet::new());
     let auth = findings
@@ -196,7 +197,7 @@ remotes:
   baseUrl: https://backend.example.com
 ";
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
-    let wanted = Registry::of([forge_remote::handler!(pasted)])
+    let wanted = Registry::from_registrations([forge_remote::handler!(pasted)])
         .desired_manifest(&[Remote::new("backend").base_url("https://backend.example.com")]);
     let findings = check(&file, &wanted, &BTreeSet::new());
     let scope = findings.iter().find(|one| one.code == "unknown-scope");

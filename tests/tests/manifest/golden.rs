@@ -30,7 +30,7 @@ async fn lookup(_user: UserToken) -> Result<()> {
 /// `UPDATE_GOLDEN=1` rewrites the results: review the difference before you commit it.
 #[test]
 fn realistic_manifests_match_their_golden_results() {
-    let registry = Registry::of([
+    let registry = Registry::from_registrations([
         forge_remote::handler!(refresh_index),
         forge_remote::handler!(sweep),
         forge_remote::handler!(lookup),

@@ -33,7 +33,7 @@ fn updated(
     handlers: impl IntoIterator<Item = Registration>,
 ) -> Result<String, String> {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let wanted = Registry::of(handlers).desired_manifest(&[remote]);
+    let wanted = Registry::from_registrations(handlers).desired_manifest(&[remote]);
     let text = format!("{HEAD}modules:\n{modules}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let merged = file.merged_with(&wanted, None);
@@ -199,7 +199,7 @@ fn an_entry_with_an_empty_key_is_a_mistake() {
 #[test]
 fn a_removable_entry_is_a_difference_until_it_is_removed() {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let wanted = Registry::of([handler!(hook)]).desired_manifest(&[remote]);
+    let wanted = Registry::from_registrations([handler!(hook)]).desired_manifest(&[remote]);
     let page = "modules:\n  endpoint:\n    - key: hook\n      remote: backend\n      route:\n        path: /hook\n";
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{page}"))).unwrap();
     let differences = file.differences(&wanted);

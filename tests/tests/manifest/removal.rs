@@ -91,7 +91,8 @@ fn the_comment_of_the_property_below_the_dash_stays() {
     let text = format!("modules:\n  endpoint:{before}{REMOTES}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote]);
+    let wanted =
+        Registry::from_registrations([forge_remote::handler!(page)]).desired_manifest(&[remote]);
     let merged = file.merged_with(&wanted, None).unwrap();
     assert_eq!(merged, format!("modules:\n  endpoint:{after}{REMOTES}"));
 }
@@ -107,7 +108,7 @@ fn a_comment_in_an_empty_list_is_not_overwritten() {
     #[scheduled_trigger(interval = "hour")]
     async fn tick() {}
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let registry = Registry::of([forge_remote::handler!(tick)]);
+    let registry = Registry::from_registrations([forge_remote::handler!(tick)]);
     let wanted = registry.desired_manifest(&[remote]);
     let text = format!("modules:\n  endpoint: [\n    # none yet\n  ]\n{REMOTES}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
@@ -130,7 +131,7 @@ async fn life() -> Result<()> {
 /// Returns the trigger after an update to the events of [`life`], or the error.
 fn with_events(trigger: &str) -> Result<String, String> {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let registry = Registry::of([forge_remote::handler!(life)]);
+    let registry = Registry::from_registrations([forge_remote::handler!(life)]);
     let wanted = registry.desired_manifest(&[remote]);
     let rest = format!(
         "  endpoint:\n    - key: life-calls\n      remote: backend\n      route:\n        path: /life-calls\n{REMOTES}"
@@ -256,7 +257,8 @@ fn the_comments_of_a_list_stay_when_all_its_items_go() {
     let text = format!("modules:\n  endpoint: {before}{REMOTES}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    let mut wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote]);
+    let mut wanted =
+        Registry::from_registrations([forge_remote::handler!(page)]).desired_manifest(&[remote]);
     wanted.removable = BTreeSet::from(["gone".to_owned(), "old".to_owned()]);
     let merged = file.merged_with(&wanted, None).unwrap();
     assert_eq!(
@@ -420,7 +422,8 @@ fn comments_of_items_in_block_style_stay_with_them() {
 /// An edit inside of a part that another one repeats would change both.
 #[test]
 fn an_edit_inside_of_an_anchor_is_rejected_with_its_position() {
-    let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote()]);
+    let wanted =
+        Registry::from_registrations([forge_remote::handler!(page)]).desired_manifest(&[remote()]);
     let page = "      key: page\n      remote: backend\n      route:\n        path: /tack\n";
     let text = |item: &str, more: &str| {
         format!("modules:\n  endpoint:\n    - {item}\n{page}{more}{REMOTES}")

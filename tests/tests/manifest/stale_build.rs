@@ -393,7 +393,7 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     fs::copy(root().join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
 
     // The key that the runtime derives.
-    let long = Registry::of([forge_remote::handler!(
+    let long = Registry::from_registrations([forge_remote::handler!(
         rebuild_the_search_index_of_everything
     )]);
     let long = long.handlers()[0].endpoint();

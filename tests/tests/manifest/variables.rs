@@ -157,7 +157,7 @@ fn of_handlers() -> DesiredManifest {
         forge_remote::handler!(handlers::tick),
         forge_remote::handler!(handlers::on),
     ];
-    Registry::of(handlers).desired_manifest(&[remote])
+    Registry::from_registrations(handlers).desired_manifest(&[remote])
 }
 
 /// Forge replaces variables everywhere, so a default counts as the value.

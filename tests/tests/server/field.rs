@@ -123,7 +123,10 @@ async fn an_app_id_from_a_variable() {
         given!("01-app-id-from-variable/claims-default.json"),
         given!("01-app-id-from-variable/claims-env.json"),
     );
-    assert_eq!(errors(&manifest(text), &Registry::of(one::all())), "");
+    assert_eq!(
+        errors(&manifest(text), &Registry::from_registrations(one::all())),
+        ""
+    );
     let (folder, keys) = (Folder::default(), keys().await);
     let process = PlainProcess::start_as_configured(plain(&folder, text), &keys).await;
     assert_eq!(status(&process, by_default).await, 200);
@@ -305,7 +308,7 @@ async fn a_major_or_a_minor_version() {
 #[tokio::test]
 async fn one_endpoint_of_two_modules() {
     let text = given!("10-one-endpoint-two-modules/manifest.yml");
-    let registry = Registry::of(ten::all());
+    let registry = Registry::from_registrations(ten::all());
     let file = manifest(text);
     let wanted = registry.desired_manifest(&[backend()]);
     assert_eq!(file.differences(&wanted), [""; 0]);
@@ -393,7 +396,7 @@ async fn a_trigger_that_is_registered_at_run_time() {
     assert_eq!(call(false).send().await.status(), 200);
     assert_eq!(call(true).send().await.status(), 401);
 
-    let wanted = Registry::of(handlers()).desired_manifest(&[backend()]);
+    let wanted = Registry::from_registrations(handlers()).desired_manifest(&[backend()]);
     let text = wanted.to_yaml();
     assert!(text.contains("    - key: follow\n"), "{text}");
     assert!(!text.contains("trigger"), "{text}");
@@ -455,7 +458,7 @@ async fn a_base_url_with_a_path() {
 fn two_services_behind_one_remote() {
     let text = given!("32-two-services-one-remote/manifest.yml");
     let file = manifest(text);
-    let mut wanted = Registry::of(thirty_two::all()).desired_manifest(&[backend()]);
+    let mut wanted = Registry::from_registrations(thirty_two::all()).desired_manifest(&[backend()]);
     let without = file.merged_with(&wanted, None).unwrap();
     let findings = check(&manifest(&without), &wanted, &BTreeSet::new());
     let report = render(&manifest(&without), &findings, false);

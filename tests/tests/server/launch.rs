@@ -224,7 +224,7 @@ async fn state_can_come_from_one_future_only() {
 
 #[test]
 fn one_option_sets_a_handler_apart_from_its_namesake() {
-    let registry = Registry::of([
+    let registry = Registry::from_registrations([
         handler!(elsewhere::sweep),
         handler!(elsewhere::with_another_key),
         // A function registered twice counts once.
@@ -256,7 +256,7 @@ fn functions_that_make_one_module_must_agree_and_be_whole() {
         #[security_info_provider(key = "lone", function = "fetchWorkspaces", name = "B")]
         pub(super) async fn two() {}
     }
-    let registry = Registry::of([
+    let registry = Registry::from_registrations([
         forge_remote::handler!(lone::one),
         forge_remote::handler!(lone::two),
     ]);

@@ -103,7 +103,7 @@ fn mount(
             Arc::clone(&mounted).serve(request)
         }
     };
-    match handler.reach() {
+    match handler.route_scope() {
         RouteScope::Exact => router.route(path, on(handler.method().filter(), serve)),
         RouteScope::AnyMethod => router.route(path, any(serve)),
         RouteScope::Subpath => {

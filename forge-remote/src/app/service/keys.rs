@@ -66,7 +66,7 @@ impl App {
 /// Returns the configured key sets; `None` if they have [problems](App::key_problems).
 pub(super) fn key_ring(app: &mut App, jwks_url: Option<&str>) -> Option<KeyRing> {
     let set = |source: Box<dyn KeySource>| {
-        Jwks::new(source, app.key_policy.clone(), Arc::clone(&app.clock))
+        Jwks::new(source, app.jwks_policy.clone(), Arc::clone(&app.clock))
     };
     let http = |url: &str| Some(set(Box::new(HttpKeySource::new(url).ok()?)));
     let mut ring = KeyRing::new(match app.key_source.take() {

@@ -88,7 +88,7 @@ impl Mounted {
             calling: None,
             last_call: None,
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
-            forge_timeout: registration.kind.simulation().timeout,
+            forge_timeout: registration.kind.sample_call().timeout,
             response_time: limits.response.unwrap_or_else(|| {
                 let documented = registration.kind.documented_timeout();
                 documented.unwrap_or(DEFAULT_RESPONSE_TIMEOUT)
@@ -161,7 +161,7 @@ impl Mounted {
         if let Some(last_call) = &attribute.last_call {
             last_call.note();
         }
-        let provenance = Provenance::of(&claims, &attribute.target);
+        let provenance = Provenance::from_claims(&claims, &attribute.target);
         if attribute.takes_system_token
             && let Some(tokens) = &self.context.tokens
         {
@@ -249,7 +249,7 @@ impl Mounted {
             // A call that changes the stored token is checked against the store, which other
             // instances write too.
             let brings_token = self.takes_system_token
-                && Provenance::of(claims, &self.target) == Provenance::Platform;
+                && Provenance::from_claims(claims, &self.target) == Provenance::Platform;
             let ask_store = brings_token || self.target.ends_installation;
             if tokens.is_of_another_cloud(claims, ask_store).await {
                 verified = Err(TokenRejection::OtherCloud.into());

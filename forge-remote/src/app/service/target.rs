@@ -16,11 +16,11 @@ pub(super) fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Endpoin
         true => handler.key(),
         false => handler.endpoint(),
     };
-    let mut target = EndpointTarget::new(endpoint, kind.name(), kind.caller());
+    let mut target = EndpointTarget::new(endpoint, kind.module_type(), kind.caller());
     target.module = handler.module_key().map(str::to_owned);
     target.former_keys = handler.former_keys().to_vec();
-    target.named = if !kind.has_endpoint() {
-        AllowedModuleKey::Anything
+    target.module_keys = if !kind.has_endpoint() {
+        AllowedModuleKey::Any
     } else if handler.registration().dynamic {
         AllowedModuleKey::OwnOrGenerated(Arc::clone(keys))
     } else if handler.module_key().is_some() {

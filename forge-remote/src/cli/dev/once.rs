@@ -33,20 +33,20 @@ impl Session {
         let mut failed = 0_usize;
         let mut calls = Vec::new();
         for handler in self.caller.app.registry().handlers() {
-            let simulations = self.caller.simulations(handler).into_iter();
-            calls.extend(simulations.map(|simulation| (handler, simulation)));
+            let sample_calls = self.caller.sample_calls(handler).into_iter();
+            calls.extend(sample_calls.map(|sample_call| (handler, sample_call)));
         }
-        calls.sort_by_key(|(handler, simulation)| {
+        calls.sort_by_key(|(handler, sample_call)| {
             let ends = handler.registration().kind.ends_installation();
-            Phase::of(simulation.event, ends)
+            Phase::of(sample_call.event, ends)
         });
         let mut seen = Seen::default();
-        for (handler, simulation) in calls {
+        for (handler, sample_call) in calls {
             let changes = CallChanges::default();
             let before = self.caller.app.work().spawned();
             let calling = self
                 .caller
-                .call(handler, simulation, &changes, Origin::Once);
+                .call(handler, sample_call, &changes, Origin::Once);
             let (id, outcome) = calling.await;
             if let Some(record) = self.caller.journal.find(id) {
                 self.printer.print(&record, Time::Hidden);

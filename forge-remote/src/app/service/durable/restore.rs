@@ -58,7 +58,7 @@ pub(super) fn restored_call(
         .map_err(rejected)?;
     let app_id = claims.app_id().to_owned();
     let mut request = contents.request()?;
-    let provenance = Provenance::of(&claims, target);
+    let provenance = Provenance::from_claims(&claims, target);
     let endpoint = Arc::clone(&handler.endpoint);
     let verified = verified(
         context,
@@ -119,7 +119,7 @@ pub(super) fn restored_job(
         JobSender::Call(call) => {
             let claims = call.claims(&context.verifier).map_err(rejected)?;
             // Its tokens are not those of the call, so nobody else wrote them.
-            let provenance = Provenance::of(
+            let provenance = Provenance::from_claims(
                 &claims,
                 &EndpointTarget::new(&*call.endpoint, "core:endpoint", AllowedCaller::Page),
             );
