@@ -9,6 +9,7 @@ use forge_remote::token::{
     MemoryTokens, PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreError,
     StoreFuture, TokenPage, TokenStore, Tokens,
 };
+use futures_util::future::BoxFuture;
 
 use crate::encoding::b64;
 use crate::jws::{seconds, unique_id};
@@ -101,14 +102,6 @@ fn memory() -> TestStore {
     }
 }
 
-fn sqlite() -> TestStore {
-    let folder = Folder::default();
-    TestStore {
-        name: "SQLite",
-        connect: Box::new(move || Box::new(SqliteTokens::new(folder.file("tokens.db")))),
-    }
-}
-
 /// Runs a statement in a PostgreSQL database.
 pub async fn execute_postgres(url: &str, statement: &'static str) {
     let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url)
@@ -178,39 +171,99 @@ pub fn server_variable(name: &str) -> Option<String> {
     value
 }
 
-/// Returns the store that the environment names: `SQLITE` (a path), `POSTGRES` or `REDIS` (URLs,
-/// the latter with `REDIS_PREFIX`), or memory.
-pub fn from_environment() -> Box<dyn TokenStore> {
-    let value = |name| std::env::var(name).ok();
-    match (
-        value("SQLITE"),
-        value("POSTGRES"),
-        value("REDIS"),
-        value("REDIS_PREFIX"),
-    ) {
-        (Some(path), ..) => Box::new(SqliteTokens::new(path)),
-        (_, Some(url), ..) => Box::new(PostgresTokens::new(url)),
-        (.., Some(url), prefix) => {
-            Box::new(RedisTokens::new(url).prefix(&prefix.unwrap_or_default()))
+/// A token store with a driver, as the tests use it.
+#[derive(Clone, Copy)]
+pub struct StoreRow {
+    /// The name in messages.
+    pub name: &'static str,
+    /// The variable that names such a store to a program of the tests.
+    pub variable: &'static str,
+    /// Makes an empty store; `None` without a server.
+    empty: fn() -> BoxFuture<'static, Option<EmptyStore>>,
+    /// Returns a store for a value of the variable.
+    connect: fn(&str) -> Box<dyn TokenStore>,
+}
+
+/// The place of an empty store.
+struct EmptyStore {
+    /// The value of the variable.
+    value: String,
+    /// The directory of its file, if it has one.
+    _folder: Option<Folder>,
+}
+
+impl EmptyStore {
+    fn on_server(value: String) -> Self {
+        Self {
+            value,
+            _folder: None,
         }
-        _ => Box::new(MemoryTokens::new()),
     }
+
+    fn in_file() -> Self {
+        let folder = Folder::default();
+        let value = folder.file("tokens.db").to_string_lossy().into_owned();
+        Self {
+            value,
+            _folder: Some(folder),
+        }
+    }
+}
+
+impl std::fmt::Debug for StoreRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The token stores with a driver.
+pub const STORES: &[StoreRow] = &[
+    StoreRow {
+        name: "SQLite",
+        variable: "SQLITE",
+        empty: || Box::pin(async { Some(EmptyStore::in_file()) }),
+        connect: |path| Box::new(SqliteTokens::new(path)),
+    },
+    StoreRow {
+        name: "PostgreSQL",
+        variable: "POSTGRES",
+        empty: || Box::pin(async { postgres_url().await.map(EmptyStore::on_server) }),
+        connect: |url| Box::new(PostgresTokens::new(url)),
+    },
+    StoreRow {
+        name: "Redis",
+        variable: "REDIS",
+        empty: || {
+            Box::pin(async {
+                let (url, prefix) = redis_url()?;
+                Some(EmptyStore::on_server(format!("{url}#{prefix}")))
+            })
+        },
+        connect: |url| {
+            let (url, prefix) = url.split_once('#').unwrap_or((url, ""));
+            Box::new(RedisTokens::new(url).prefix(prefix))
+        },
+    },
+];
+
+/// Returns the store that a variable of [`STORES`] names, or memory.
+pub fn from_environment() -> Box<dyn TokenStore> {
+    let named = STORES
+        .iter()
+        .find_map(|row| Some((row.connect)(&std::env::var(row.variable).ok()?)));
+    named.unwrap_or_else(|| Box::new(MemoryTokens::new()))
 }
 
 /// Returns every kind of store that is available on this machine.
 pub async fn test_stores() -> Vec<TestStore> {
-    let mut test_stores = vec![memory(), sqlite()];
-    if let Some(url) = postgres_url().await {
-        test_stores.push(TestStore {
-            name: "PostgreSQL",
-            connect: Box::new(move || Box::new(PostgresTokens::new(&url))),
-        });
-    }
-    if let Some((url, prefix)) = redis_url() {
-        test_stores.push(TestStore {
-            name: "Redis",
-            connect: Box::new(move || Box::new(RedisTokens::new(&url).prefix(&prefix))),
-        });
+    let mut test_stores = vec![memory()];
+    for row in STORES {
+        if let Some(empty) = (row.empty)().await {
+            test_stores.push(TestStore {
+                name: row.name,
+                connect: Box::new(move || (row.connect)(&empty.value)),
+            });
+        }
     }
     test_stores
 }

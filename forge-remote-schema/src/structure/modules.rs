@@ -1,8 +1,8 @@
 //! The items of modules. Those of the kinds are in the table of kinds; here are those of hand-written modules.
 
 use super::parts::{
-    DESCRIPTION, FUNCTION_RESOLVER, PRODUCT_REFERENCE, REFERENCE, RENDER, RESOLVER, RESOURCE,
-    SUBJECT, TITLE, called, closed, open,
+    FUNCTION_RESOLVER, PRODUCT_REFERENCE, REFERENCE, RENDER, RESOLVER, RESOURCE, SUBJECT, TITLE,
+    called, closed, open,
 };
 use super::shape::{
     AUTH, KEY, MappingShape, NumberRange, Shape, TEXT, TextForm, UNLIMITED, list, optional,

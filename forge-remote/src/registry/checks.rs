@@ -254,7 +254,7 @@ fn shared_module_key(key: &str, handlers: &[&Handler]) -> Option<Diagnostic> {
     let (first, rest) = handlers.split_first()?;
     let together = |one: &&Handler| {
         let (first, one) = (first.registration().kind, one.registration().kind);
-        one.shared_key().is_some() && one.name() == first.name()
+        one.shared_key().is_some() && one.module_type() == first.module_type()
     };
     if rest.is_empty() || handlers.iter().all(together) {
         return None;

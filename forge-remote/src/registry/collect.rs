@@ -172,7 +172,7 @@ impl Registry {
     /// [`link!`](crate::link) in `main.rs`.
     pub fn linked() -> Self {
         let mut registry =
-            Self::of(inventory::iter::<Submission>().map(|submission| submission.0()));
+            Self::from_registrations(inventory::iter::<Submission>().map(|submission| submission.0()));
         for submission in inventory::iter::<JobSubmission>() {
             registry.add(submission.0().into());
         }

@@ -108,12 +108,12 @@
 //!
 //! # Stores
 //!
-//! | store | for | feature |
+//! | type | store | feature |
 //! | --- | --- | --- |
-//! | [`MemoryTokens`] | tests, and apps that need no tokens after a restart | |
-//! | `SqliteTokens` | one machine, with a file | `sqlite` |
-//! | `PostgresTokens` | several instances | `postgres` |
-//! | `RedisTokens` | several instances | `redis` |
+//! | [`MemoryTokens`] | memory, for tests and apps that need no tokens after a restart | |
+//! | `PostgresTokens` | PostgreSQL, for several instances | `postgres` |
+//! | `RedisTokens` | Redis, for several instances | `redis` |
+//! | `SqliteTokens` | an SQLite file, for apps on one machine | `sqlite` |
 //!
 //! Implement [`TokenStore`] for another one. Each backend needs a separate store. A backend
 //! that serves several apps ([`App::app_ids`](crate::App::app_ids)) uses one store for all of them: each
@@ -179,14 +179,17 @@ pub use seal::InvalidKeys;
 pub use site::Site;
 #[cfg(feature = "dev")]
 pub(crate) use sources::TokenSource;
+pub use store::{
+    MemoryTokens, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
+};
+#[cfg(feature = "cli")]
+pub(crate) use survey::{Group, Survey, SurveyError};
+
+// generated: the stores with a driver
 #[cfg(feature = "postgres")]
 pub use store::PostgresTokens;
 #[cfg(feature = "redis")]
 pub use store::RedisTokens;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteTokens;
-pub use store::{
-    MemoryTokens, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
-};
-#[cfg(feature = "cli")]
-pub(crate) use survey::{Group, Survey, SurveyError};
+// end of the generated part

@@ -124,9 +124,9 @@ async fn main() -> Result<()> {
         app = app.handler(handler!(tick));
     }
     app = app.remote(Remote::new("backend").base_url(url));
-    if ["SQLITE", "POSTGRES", "REDIS"]
-        .into_iter()
-        .any(|name| std::env::var_os(name).is_some())
+    if stores::STORES
+        .iter()
+        .any(|row| std::env::var_os(row.variable).is_some())
     {
         app = app.token_store(Tokens::new(stores::from_environment()));
     }

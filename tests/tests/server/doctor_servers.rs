@@ -237,7 +237,8 @@ async fn redis_is_checked() {
     let Some((url, prefix)) = redis_url() else {
         return;
     };
-    let environment = [("REDIS", url.as_str()), ("REDIS_PREFIX", prefix.as_str())];
+    let url = format!("{url}#{prefix}");
+    let environment = [("REDIS", url.as_str())];
     let folder = deployed(&environment).await;
     let (status, text) = doctor(&folder, &environment).await;
     let (line, _) = lines(&text, "durability");

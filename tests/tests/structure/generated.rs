@@ -191,3 +191,124 @@ fn every_payload_is_in_the_list_of_payloads() {
         )],
     );
 }
+
+/// A token store with a driver.
+struct Store {
+    /// The name of its file, and of its feature.
+    feature: String,
+    /// The type.
+    name: String,
+    /// Its place and purpose, from the documentation of the type: "A token store in PLACE, for APPS."
+    place: String,
+}
+
+/// Returns the token stores, except the one in memory, which every app has.
+fn stores() -> Vec<Store> {
+    let folder = crate::repository().join("forge-remote/src/token/store");
+    let mut stores = Vec::new();
+    for entry in fs::read_dir(&folder).expect("the stores") {
+        let path = entry.expect("an entry").path();
+        let file = match path.is_dir() {
+            true => path.join("mod.rs"),
+            false => path.clone(),
+        };
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let names = text.lines().filter_map(|line| {
+            let name = line.strip_prefix("impl TokenStore for ")?;
+            name.strip_suffix(" {")
+        });
+        for name in names.filter(|name| *name != "MemoryTokens" && name.ends_with("Tokens")) {
+            let (before, _) = text
+                .split_once(&format!("pub struct {name}"))
+                .expect("its type");
+            let docs = before.rsplit("\n\n").next().unwrap_or_default();
+            let docs: Vec<&str> = docs
+                .lines()
+                .filter_map(|line| line.strip_prefix("/// "))
+                .collect();
+            let docs = docs.join(" ");
+            let sentence = docs.split(". ").next().unwrap_or_default();
+            let sentence = sentence.split(" (feature").next().unwrap_or_default();
+            let place = sentence
+                .trim_end_matches('.')
+                .strip_prefix("A token store in ")
+                .unwrap_or_else(|| {
+                    panic!("{name} is documented as \"A token store in …\": {docs}")
+                });
+            stores.push(Store {
+                feature: path
+                    .file_stem()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned(),
+                name: name.to_owned(),
+                place: place.to_owned(),
+            });
+        }
+    }
+    stores.sort_by(|a, b| a.feature.cmp(&b.feature));
+    assert!(stores.len() > 2, "the files of the stores");
+    stores
+}
+
+#[test]
+fn every_token_store_has_its_module_its_feature_and_its_rows() {
+    let stores = stores();
+    let manifest: toml::Table = source("forge-remote/Cargo.toml").parse().expect("TOML");
+    let features = &manifest["features"];
+    let every = features["_every_store"].as_array().expect("a list");
+    let listed: BTreeSet<&str> = every.iter().filter_map(toml::Value::as_str).collect();
+    let named: BTreeSet<&str> = stores.iter().map(|store| store.feature.as_str()).collect();
+    assert_eq!(listed, named, "`_every_store` and the files of token/store");
+    let cfg = |store: &Store| format!("#[cfg(feature = \"{}\")]\n", store.feature);
+    let lines = |line: &dyn Fn(&Store) -> String| -> String { stores.iter().map(line).collect() };
+    check_parts(
+        "forge-remote/src/token/store/mod.rs",
+        &[
+            Part::new(
+                "// generated: the stores with a driver, each behind the feature of its name\n",
+                END,
+                lines(&|store| format!("{}mod {};\n", cfg(store), store.feature)),
+            ),
+            Part::new(
+                "// generated: their types\n",
+                END,
+                lines(&|store| {
+                    format!("{}pub use {}::{};\n", cfg(store), store.feature, store.name)
+                }),
+            ),
+        ],
+    );
+    let in_memory = "//! | [`MemoryTokens`] | memory, for tests and apps that need no tokens after a restart | |\n";
+    check_parts(
+        "forge-remote/src/token/mod.rs",
+        &[
+            Part::new(
+                in_memory,
+                "//! Implement [`TokenStore`]",
+                lines(&|store| {
+                    format!(
+                        "//! | `{}` | {} | `{}` |\n",
+                        store.name, store.place, store.feature
+                    )
+                }) + "//!\n",
+            ),
+            Part::new(
+                "// generated: the stores with a driver\n",
+                END,
+                lines(&|store| format!("{}pub use store::{};\n", cfg(store), store.name)),
+            ),
+        ],
+    );
+    let names: Vec<String> = named.iter().map(|name| format!("`{name}`")).collect();
+    let row = format!(
+        "| {} | off | the store of that name in [`token`](crate::token) | the store's driver |",
+        names.join(", ")
+    );
+    let metrics =
+        "| `metrics` | off | [`metrics`](crate::metrics) through the crate of that name | 2 |\n";
+    check_parts(
+        "forge-remote/src/docs/configuration.md",
+        &[Part::new(metrics, "", format!("{row}\n"))],
+    );
+}

@@ -228,7 +228,7 @@ async fn no_token_is_logged_at_trace() {
     }
     if let Some((url, _)) = redis_url() {
         let prefix = format!("trace-{}:", std::process::id());
-        stores.push(vec![("REDIS", url), ("REDIS_PREFIX", prefix)]);
+        stores.push(vec![("REDIS", format!("{url}#{prefix}"))]);
     }
     for (at, store) in stores.iter().enumerate() {
         let store: Vec<(&str, &str)> = store
@@ -338,7 +338,7 @@ async fn two_instances_share_one_postgresql() {
 #[tokio::test]
 async fn two_instances_share_one_redis() {
     if let Some((url, prefix)) = redis_url() {
-        two_instances(&[("REDIS", &url), ("REDIS_PREFIX", &prefix)]).await;
+        two_instances(&[("REDIS", &format!("{url}#{prefix}"))]).await;
     }
 }
 
@@ -580,7 +580,8 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_postgresq
 async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_redis() {
     if let Some((url, prefix)) = redis_url() {
         let connect = async || opened(RedisTokens::new(&url).prefix(&prefix)).await;
-        let variables = [("REDIS", url.as_str()), ("REDIS_PREFIX", &prefix)];
+        let url = format!("{url}#{prefix}");
+        let variables = [("REDIS", url.as_str())];
         killed_at_any_moment(connect, &variables).await;
     }
 }
