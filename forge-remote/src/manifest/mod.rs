@@ -65,6 +65,15 @@ mod remote;
 #[cfg(feature = "cli")]
 mod stale;
 mod text;
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "public for the fuzz targets alone"
+)]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) mod tree;
+#[cfg(feature = "cli")]
+mod uses;
 pub(crate) mod tree;
 #[cfg(feature = "cli")]
 mod uses;

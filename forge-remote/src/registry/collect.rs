@@ -171,8 +171,9 @@ impl Registry {
     /// A crate that the binary never names is not linked: name it with
     /// [`link!`](crate::link) in `main.rs`.
     pub fn linked() -> Self {
-        let mut registry =
-            Self::from_registrations(inventory::iter::<Submission>().map(|submission| submission.0()));
+        let mut registry = Self::from_registrations(
+            inventory::iter::<Submission>().map(|submission| submission.0()),
+        );
         for submission in inventory::iter::<JobSubmission>() {
             registry.add(submission.0().into());
         }

@@ -193,14 +193,14 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
 
 /// Returns the body with one value at each of its places replaced by `odd`.
 fn variants(body: &Value, odd: &Value) -> Vec<Value> {
-    let mut variants = vec![odd.clone()];
+    let mut all = vec![odd.clone()];
     match body {
         Value::Object(members) => {
             for (name, value) in members {
                 for below in variants(value, odd) {
                     let mut changed = members.clone();
                     changed.insert(name.clone(), below);
-                    variants.push(Value::Object(changed));
+                    all.push(Value::Object(changed));
                 }
             }
         }
@@ -209,13 +209,13 @@ fn variants(body: &Value, odd: &Value) -> Vec<Value> {
                 for below in variants(value, odd) {
                     let mut changed = items.clone();
                     changed[at] = below;
-                    variants.push(Value::Array(changed));
+                    all.push(Value::Array(changed));
                 }
             }
         }
         _ => {}
     }
-    variants
+    all
 }
 
 /// The bodies are those of the local platform, so a new kind is tested without a line here.
