@@ -12,29 +12,32 @@ const TABLES: &[&str] = &[
     "forge-remote-schema/src/atlassian.rs",
     "forge-remote-schema/src/kinds.rs",
 ];
-/// Where the sources of the crates are.
-const SOURCES: &[&str] = &[
-    "forge-remote/src",
-    "forge-remote-attacks/src",
-    "forge-remote-build/src",
-    "forge-remote-fit/src",
-    "forge-remote-macros/src",
-    "forge-remote-restate/src",
-    "forge-remote-river/src",
-    "forge-remote-schema/src",
-    "fuzz/src",
-    "tests/src",
-];
+/// Where the sources of the libraries are: `forge-remote/src`.
+fn sources() -> Vec<String> {
+    let members = crate::members().into_iter();
+    let libraries =
+        members.filter(|name| crate::repository().join(name).join("src/lib.rs").exists());
+    libraries.map(|name| format!("{name}/src")).collect()
+}
 
 /// Where integration tests, benchmarks and examples are.
-const TESTS: &[&str] = &[
-    "examples",
-    "fuzz/fuzz_targets",
-    "fuzz/tests",
-    "tests/api/src",
-    "tests/bench/src",
-    "tests/tests",
-];
+fn tests() -> Vec<String> {
+    let mut folders = Vec::new();
+    for name in crate::members() {
+        let has_library = crate::repository().join(&name).join("src/lib.rs").exists();
+        let program = (!has_library).then_some("src");
+        for folder in ["benches", "examples", "fuzz_targets", "tests"]
+            .into_iter()
+            .chain(program)
+        {
+            let folder = format!("{name}/{folder}");
+            if crate::repository().join(&folder).is_dir() {
+                folders.push(folder);
+            }
+        }
+    }
+    folders
+}
 
 /// Where files of JavaScript are.
 const SCRIPTS: &[&str] = &[
@@ -49,8 +52,8 @@ const SCRIPTS: &[&str] = &[
 #[test]
 fn no_source_file_is_longer_than_600_lines() {
     let mut long = Vec::new();
-    for folder in SOURCES {
-        let sources = Crate::read(&crate::repository().join(folder));
+    for folder in sources() {
+        let sources = Crate::read(&crate::repository().join(&folder));
         for module in sources.modules.values() {
             let name = format!("{folder}/{}", module.file);
             if module.lines > MAX_LINES && !TABLES.contains(&name.as_str()) {
@@ -64,14 +67,15 @@ fn no_source_file_is_longer_than_600_lines() {
 #[test]
 fn no_file_of_tests_is_longer_than_600_lines() {
     let root = crate::repository();
-    let files_below = |folder: &&str| {
+    let files_below = |folder: &String| {
         let mut files = Vec::new();
         all_rust_files(&root.join(folder), &mut files);
         files
     };
-    let unit_tests = SOURCES.iter().flat_map(files_below);
+    let (sources, tests) = (sources(), tests());
+    let unit_tests = sources.iter().flat_map(files_below);
     let unit_tests = unit_tests.filter(|file| is_test_file(file));
-    let files = unit_tests.chain(TESTS.iter().flat_map(files_below));
+    let files = unit_tests.chain(tests.iter().flat_map(files_below));
     let mut long = Vec::new();
     for file in files {
         let lines = std::fs::read_to_string(&file).expect("a readable file");
@@ -141,7 +145,7 @@ fn every_kind_has_its_file() {
 #[test]
 fn a_module_with_children_is_a_mod_file() {
     let mut files = Vec::new();
-    for folder in SOURCES.iter().chain(&["tests/tests"]) {
+    for folder in sources().into_iter().chain(tests()) {
         rust_files(&crate::repository().join(folder), &mut files);
     }
     let duplicates: BTreeSet<_> = files

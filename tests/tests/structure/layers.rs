@@ -92,31 +92,10 @@ fn architecture_lists_the_layers() {
     assert_eq!(described, layers, "the table");
 }
 
-/// Every directory of sources that this repository has.
-const CRATES: &[&str] = &[
-    "forge-remote",
-    "forge-remote-attacks",
-    "forge-remote-build",
-    "forge-remote-fit",
-    "forge-remote-macros",
-    "forge-remote-restate",
-    "forge-remote-river",
-    "forge-remote-schema",
-    "fuzz",
-    "tests",
-    "tests/api",
-    "tests/bench",
-];
-
-/// The crates, and the examples.
+/// The packages of the workspace, by directory.
 fn sources() -> impl Iterator<Item = (String, Crate)> {
-    let examples = std::fs::read_dir(crate::repository().join("examples"));
-    let examples = examples.expect("the examples");
-    let examples = examples.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let examples = examples.map(|name| format!("examples/{name}"));
-    let crates = CRATES.iter().map(|name| (*name).to_owned());
-    let crates = crates.chain(examples).filter(|name| source(name).is_dir());
-    crates.map(|name| {
+    let members = crate::members().into_iter();
+    members.filter(|name| source(name).is_dir()).map(|name| {
         let read = Crate::read(&source(&name));
         (name, read)
     })

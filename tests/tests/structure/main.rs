@@ -41,6 +41,24 @@ fn cargo_metadata(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// The directories of the workspace's packages, below the top: `forge-remote`, `examples/quickstart`.
+fn members() -> BTreeSet<String> {
+    let metadata = cargo_metadata(&["--no-deps", "--offline"]);
+    let top = repository().canonicalize().expect("the top");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    let folders = packages.map(|package| {
+        let manifest = Path::new(package["manifest_path"].as_str().expect("a path"));
+        let folder = manifest
+            .parent()
+            .and_then(|one| one.strip_prefix(&top).ok());
+        folder
+            .expect("below the top")
+            .to_string_lossy()
+            .replace('\\', "/")
+    });
+    folders.collect()
+}
+
 /// The crates that a package needs on Linux with these features, itself included, as `name version`.
 fn needed(package: &str, edges: &str, features: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
