@@ -157,6 +157,11 @@ pub enum VerifyError {
     KeysUnavailable(#[from] KeysUnavailable),
 }
 
+/// Returns an error with its causes, as `it: this: that`.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    format!("{error}{}", chain(error))
+}
+
 /// Returns the causes of an error, as `: this: that`.
 pub fn chain(error: &dyn std::error::Error) -> String {
     causes(error).map(|cause| format!(": {cause}")).collect()
@@ -179,4 +184,27 @@ pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error whose text has its cause's, as sqlx's has.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database failed: {0}")]
+    struct Repeating(#[source] std::io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the jobs cannot be read")]
+    struct Above(#[source] Repeating);
+
+    #[test]
+    fn a_cause_is_written_once() {
+        let error = Above(Repeating(std::io::Error::other("connection refused")));
+        assert_eq!(
+            with_causes(&error),
+            "the jobs cannot be read: the database failed: connection refused"
+        );
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use forge_remote::__engines::{counted, with_causes};
 use forge_remote::diagnostic::Check;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, LastAccepted, Repeats,
@@ -21,7 +22,7 @@ use crate::running::Running;
 use crate::shares::Shares;
 use crate::stored_call::QUEUE;
 use crate::tables::{TableState, too_new};
-use crate::upkeep::{chain, counted, decide, note_finished, only_heartbeat, show_life, tidy};
+use crate::upkeep::{decide, note_finished, only_heartbeat, show_life, tidy};
 use crate::waker::Waker;
 
 /// When River itself takes a running job for abandoned: never, in practice. It compares the leader's clock with the
@@ -266,7 +267,7 @@ impl<D: Database> River<D> {
         let name = &self.database.name();
         let checked = self.try_checks(name).await;
         checked.unwrap_or_else(|error| {
-            let detail = format!("{name}: {}", chain(&error));
+            let detail = format!("{name}: {}", with_causes(&error));
             let fix = "start the database, or correct its URL or its permissions";
             vec![Check::failed("store", detail, fix)]
         })

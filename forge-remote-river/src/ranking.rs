@@ -4,13 +4,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use forge_remote::__engines::with_causes;
 use forge_remote::jobs::EngineError;
 
 use crate::admission::BACKLOG_STEPS;
 use crate::ledger::{Ledger, Store, database_failed, execute};
 use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
-use crate::upkeep::chain;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long before it is due a job gets its rank, in milliseconds. A job that is delayed by less keeps the priority of
@@ -39,7 +39,7 @@ impl Ranking {
         match ledger.rank(self.until).await {
             Ok(until) => self.until = until,
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "jobs that become due cannot be ranked yet");
+                tracing::debug!(error = %with_causes(&error), "jobs that become due cannot be ranked yet");
             }
         }
     }

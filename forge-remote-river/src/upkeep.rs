@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
+use forge_remote::__engines::with_causes;
 use forge_remote::jobs::{EngineError, Report, ReportCode};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ pub(crate) async fn show_life<S: Store>(
             }
             Err(error) => {
                 reachable_since = Instant::now();
-                tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
+                tracing::warn!(error = %with_causes(&error), "the database of the jobs does not respond");
             }
         }
         tokio::time::sleep_until(due).await;
@@ -77,7 +78,7 @@ pub(crate) async fn show_life<S: Store>(
 pub(crate) async fn only_heartbeat<S: Store>(ledger: &Ledger<S>, process: &str) -> Infallible {
     loop {
         if let Err(error) = ledger.heartbeat(process).await {
-            tracing::debug!(error = %chain(&error), "the database of the jobs does not respond");
+            tracing::debug!(error = %with_causes(&error), "the database of the jobs does not respond");
         }
         tokio::time::sleep(HEARTBEAT_INTERVAL).await;
     }
@@ -121,10 +122,10 @@ pub(crate) async fn tidy<S: Store>(
             () = tokio::time::sleep_until(next_sweep) => {
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
                 if let Err(error) = ledger.sweep().await {
-                    tracing::warn!(error = %chain(&error), "finished jobs cannot be cleaned up yet");
+                    tracing::warn!(error = %with_causes(&error), "finished jobs cannot be cleaned up yet");
                 }
                 if let Err(error) = find_lost(ledger, process, running, &mut lost).await {
-                    tracing::warn!(error = %chain(&error), "the running jobs cannot be compared yet");
+                    tracing::warn!(error = %with_causes(&error), "the running jobs cannot be compared yet");
                 }
             }
             () = tokio::time::sleep_until(next_deletion) => {
@@ -136,7 +137,7 @@ pub(crate) async fn tidy<S: Store>(
                     Ok(true) => SETTLE_INTERVAL,
                     Ok(false) => SWEEP_INTERVAL,
                     Err(error) => {
-                        tracing::warn!(error = %chain(&error), "the keys of old jobs cannot be deleted yet");
+                        tracing::warn!(error = %with_causes(&error), "the keys of old jobs cannot be deleted yet");
                         SWEEP_INTERVAL
                     }
                 };
@@ -183,7 +184,7 @@ pub(crate) async fn decide<S: Store>(
                 }
             }
             Err(error) => {
-                tracing::warn!(error = %chain(&error), jobs = applicants.len(), "jobs wait: the database does not respond");
+                tracing::warn!(error = %with_causes(&error), jobs = applicants.len(), "jobs wait: the database does not respond");
             }
         }
     }
@@ -203,7 +204,7 @@ pub(crate) async fn note_finished<S: Store>(
         return;
     }
     if let Err(error) = ledger.finish(&jobs).await {
-        tracing::debug!(error = %chain(&error), "ended jobs cannot be recorded yet");
+        tracing::debug!(error = %with_causes(&error), "ended jobs cannot be recorded yet");
     }
 }
 
@@ -221,63 +222,5 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
             jobs = reclaimed.len(),
             "jobs of an ended process, or with a lost claim, are retried; each job that had started runs alone"
         );
-    }
-}
-
-/// Returns an error with its causes, without a cause that the text above repeats: sqlx writes the database's error in its own
-/// text and names it as the cause as well.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// Returns a number with its noun: `1 step`, `2 steps`.
-pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
-    let noun = if number == 1 { one } else { many };
-    format!("{number} {noun}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An error whose text has its cause's.
-    #[derive(Debug)]
-    struct Repeating(sqlx::Error);
-
-    impl std::fmt::Display for Repeating {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "the database failed: {}", self.0)
-        }
-    }
-
-    impl std::error::Error for Repeating {
-        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            Some(&self.0)
-        }
-    }
-
-    #[test]
-    fn a_cause_is_written_once() {
-        let rejected = std::io::Error::other("connection refused");
-        let error = Repeating(sqlx::Error::Io(rejected));
-        let text = chain(&error);
-        assert_eq!(text.matches("connection refused").count(), 1, "{text}");
-        let error = EngineError::new("the jobs cannot be read").with_source(error);
-        let text = chain(&error);
-        assert!(
-            text.starts_with("the jobs cannot be read: the database failed: "),
-            "{text}"
-        );
-        assert_eq!(text.matches("connection refused").count(), 1, "{text}");
     }
 }

@@ -5,6 +5,8 @@ mod authorization;
 mod claims;
 mod dates;
 mod header;
+mod hmac;
+mod identity;
 mod key_choice;
 mod modules;
 mod payload;
@@ -56,8 +58,8 @@ pub const CLASSES: &[Class] = &[
     Class { id: "alg_missing", about: "alg missing or of another type", codes: &["bad_header", "not_compact", "wrong_algorithm"], keyless: Some("missing, empty signature"), make: algorithm::alg_missing },
     Class { id: "alg_spelling", about: "RS256 spelt otherwise, with a genuine signature", codes: &["wrong_algorithm"], keyless: None, make: algorithm::alg_spelling },
     Class { id: "alg_repeated", about: "alg twice", codes: &["bad_header", "not_compact"], keyless: Some("none, RS256, empty signature"), make: algorithm::alg_repeated },
-    Class { id: "hmac_public_key", about: "HMAC with the public key", codes: &["bad_signature", "wrong_algorithm"], keyless: Some("HS256 with PEM PUBLIC KEY"), make: algorithm::hmac_public_key },
-    Class { id: "hmac_weak_secret", about: "HMAC with a weak secret", codes: &["wrong_algorithm"], keyless: Some("HS256 with \"secret\""), make: algorithm::hmac_weak_secret },
+    Class { id: "hmac_public_key", about: "HMAC with the public key", codes: &["bad_signature", "wrong_algorithm"], keyless: Some("HS256 with PEM PUBLIC KEY"), make: hmac::hmac_public_key },
+    Class { id: "hmac_weak_secret", about: "HMAC with a weak secret", codes: &["wrong_algorithm"], keyless: Some("HS256 with \"secret\""), make: hmac::hmac_weak_secret },
     Class { id: "other_rsa_algorithm", about: "other RSA algorithms", codes: &["bad_signature", "wrong_algorithm"], keyless: None, make: algorithm::other_rsa_algorithm },
     Class { id: "other_signature_family", about: "other families of algorithms", codes: &["bad_signature", "not_compact", "wrong_algorithm"], keyless: Some("ES256 of the attacker's own key"), make: algorithm::other_signature_family },
     Class { id: "encrypted", about: "JWE", codes: &["forbidden_header", "not_compact", "wrong_algorithm"], keyless: Some("dir, five parts"), make: algorithm::encrypted },
@@ -80,9 +82,9 @@ pub const CLASSES: &[Class] = &[
     Class { id: "quoted_token", about: "quoted or encoded", codes: &["bad_header", "not_compact"], keyless: Some("double quotes"), make: authorization::quoted_token },
     Class { id: "token_elsewhere", about: "the token elsewhere", codes: &["missing_header"], keyless: Some("query access_token"), make: authorization::token_elsewhere },
     Class { id: "several_tokens", about: "several tokens", codes: &["not_bearer", "not_compact", "repeated_header"], keyless: Some("two headers, both good"), make: authorization::several_tokens },
-    Class { id: "issuer", about: "iss", codes: &["bad_claims", "missing_claim", "wrong_issuer"], keyless: None, make: claims::issuer },
-    Class { id: "audience", about: "aud", codes: &["bad_claims", "missing_claim", "wrong_audience"], keyless: None, make: claims::audience },
-    Class { id: "other_app", about: "another app's tokens", codes: &["wrong_app", "wrong_audience"], keyless: None, make: claims::other_app },
+    Class { id: "issuer", about: "iss", codes: &["bad_claims", "missing_claim", "wrong_issuer"], keyless: None, make: identity::issuer },
+    Class { id: "audience", about: "aud", codes: &["bad_claims", "missing_claim", "wrong_audience"], keyless: None, make: identity::audience },
+    Class { id: "other_app", about: "another app's tokens", codes: &["wrong_app", "wrong_audience"], keyless: None, make: identity::other_app },
     Class { id: "app_claim", about: "app", codes: &["bad_claims", "installation_mismatch", "missing_claim", "wrong_app"], keyless: None, make: claims::app_claim },
     Class { id: "expiry", about: "exp", codes: &["bad_claims", "expired", "lives_too_long", "missing_claim"], keyless: None, make: dates::expiry },
     Class { id: "not_yet_valid", about: "nbf and iat", codes: &["bad_claims", "issued_in_future", "not_yet_valid"], keyless: None, make: dates::not_yet_valid },

@@ -13,7 +13,7 @@ mod rule;
 pub use check::{Check, CheckState};
 pub use location::{CodeLocation, Location, Position};
 pub use render::{SourceText, render};
-#[cfg(any(feature = "cli", feature = "_sql"))]
-pub(crate) use report::counted;
+#[doc(hidden)]
+pub use report::counted;
 pub use report::{Diagnostic, Severity};
 pub use rule::{Rule, RuleKind};

@@ -136,8 +136,7 @@ impl Diagnostic {
 }
 
 /// Returns a number with its noun: `1 key`, `2 keys`.
-#[cfg(any(feature = "cli", feature = "_sql"))]
-pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+pub fn counted(number: usize, one: &str, many: &str) -> String {
     let noun = if number == 1 { one } else { many };
     format!("{number} {noun}")
 }

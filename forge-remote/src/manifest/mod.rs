@@ -74,9 +74,6 @@ mod text;
 pub(crate) mod tree;
 #[cfg(feature = "cli")]
 mod uses;
-pub(crate) mod tree;
-#[cfg(feature = "cli")]
-mod uses;
 mod values;
 mod variables;
 #[cfg(feature = "cli")]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::call::{Call, MAX_OPERATIONS, NOT_JSON, is_missing, problem_of, unusable};
+use super::batch_outcome::{BatchError, BatchKey, BatchOutcome, FailedKey};
+use super::call::{Call, MAX_OPERATIONS, NOT_JSON, problem_of, unusable};
 use super::item::{Item, METADATA};
 use super::put::ttl;
 use super::values::{Entities, Storage};
@@ -234,7 +235,7 @@ async fn write(call: Call, items: Vec<Value>) -> Result<BatchOutcome, BatchError
     while let Some(chunk) = chunks.next() {
         let result: ChunkResult<BatchKey> = match chunk.send(&call).await {
             Ok((result, _)) => result,
-            Err(error) => return Err(BatchError::new(batch, chunk, chunks, error)),
+            Err(error) => return Err(ended(batch, chunk, chunks, error)),
         };
         batch
             .failed_keys
@@ -258,7 +259,7 @@ async fn read<T: DeserializeOwned>(
                 last = Some(response);
                 result
             }
-            Err(error) => return Err(BatchError::new(batch, chunk, chunks, error)),
+            Err(error) => return Err(ended(batch, chunk, chunks, error)),
         };
         let read = result.successful_keys.iter().map(|item| BatchKey {
             key: item.key.clone(),
@@ -276,12 +277,7 @@ async fn read<T: DeserializeOwned>(
         (Some(failed), Some(last)) => {
             let code = failed.code().unwrap_or("no code");
             let error = unusable(&last, format!("a key could not be read: {code}"));
-            Err(BatchError::new(
-                batch,
-                Chunk::default(),
-                Chunks::default(),
-                error,
-            ))
+            Err(ended(batch, Chunk::default(), Chunks::default(), error))
         }
         _ => Ok(items),
     }
@@ -372,37 +368,6 @@ impl Chunk {
     }
 }
 
-/// A key of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct BatchKey {
-    /// The key.
-    pub key: String,
-    /// The entity's type; `None` if it is not an entity.
-    #[serde(default)]
-    pub entity_name: Option<String>,
-}
-
-impl BatchKey {
-    fn of(item: &Value) -> Self {
-        let text = |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            key: text("key").unwrap_or_default(),
-            entity_name: text("entityName"),
-        }
-    }
-}
-
-impl From<FailedKey> for BatchKey {
-    fn from(failed: FailedKey) -> Self {
-        Self {
-            key: failed.key,
-            entity_name: failed.entity_name,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ChunkResult<S> {
@@ -412,118 +377,13 @@ struct ChunkResult<S> {
     failed_keys: Vec<FailedKey>,
 }
 
-/// The outcome of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BatchOutcome {
-    /// The keys that succeeded.
-    pub done: Vec<BatchKey>,
-    /// The keys that failed.
-    pub failed_keys: Vec<FailedKey>,
-}
-
-impl BatchOutcome {
-    /// Returns whether every key succeeded.
-    pub fn is_complete(&self) -> bool {
-        self.failed_keys.is_empty()
-    }
-}
-
-/// The error of a batch that ended early, with the state of each key.
-///
-/// To continue, send the keys in [`unsure`](Self::unsure) and [`not_tried`](Self::not_tried). It
-/// converts into [`ClientError`], including by `?`.
-#[derive(thiserror::Error)]
-#[error(
-    "{error} (of a batch: {} done, {} failed, {} perhaps done, {} not tried)",
-    done.len(), failed_keys.len(), unsure.len(), not_tried.len()
-)]
-#[non_exhaustive]
-pub struct BatchError {
-    /// The keys that succeeded in earlier calls.
-    pub done: Vec<BatchKey>,
-    /// The keys that failed in earlier calls.
-    pub failed_keys: Vec<FailedKey>,
-    /// The keys of the failed call, which may have succeeded if only the response was lost.
-    pub unsure: Vec<BatchKey>,
-    /// The keys of calls that were not made.
-    pub not_tried: Vec<BatchKey>,
-    /// The error of the failed call.
-    #[source]
-    pub error: Box<ClientError>,
-}
-
-/// Same as `Display`: keys are user data.
-impl fmt::Debug for BatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl From<ClientError> for BatchError {
-    fn from(error: ClientError) -> Self {
-        Self {
-            done: Vec::new(),
-            failed_keys: Vec::new(),
-            unsure: Vec::new(),
-            not_tried: Vec::new(),
-            error: Box::new(error),
-        }
-    }
-}
-
-impl From<BatchError> for ClientError {
-    fn from(error: BatchError) -> Self {
-        *error.error
-    }
-}
-
-impl BatchError {
-    fn new(batch: BatchOutcome, chunk: Chunk, rest: Chunks, error: ClientError) -> Self {
-        Self {
-            done: batch.done,
-            failed_keys: batch.failed_keys,
-            unsure: chunk.keys,
-            not_tried: rest.0.flat_map(|chunk| chunk.keys).collect(),
-            error: Box::new(error),
-        }
-    }
-}
-
-/// A key that failed, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct FailedKey {
-    /// The key.
-    pub key: String,
-    /// The entity's type; `None` if it is not an entity.
-    #[serde(default)]
-    pub entity_name: Option<String>,
-    /// Atlassian's code and message; `None` if the response does not mention this key.
-    #[serde(default)]
-    pub error: Option<FailedKeyError>,
-}
-
-/// Atlassian's code and message for a failed key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
-pub struct FailedKeyError {
-    /// The code: `MAX_SIZE`, …
-    #[serde(default)]
-    pub code: Option<String>,
-    /// The message.
-    #[serde(default)]
-    pub message: Option<String>,
-}
-
-impl FailedKey {
-    /// Returns Atlassian's code.
-    pub fn code(&self) -> Option<&str> {
-        self.error.as_ref()?.code.as_deref()
-    }
-
-    fn is_missing(&self) -> bool {
-        self.code().is_some_and(is_missing)
+/// Returns the error of a batch that ended with the call of `chunk`.
+fn ended(batch: BatchOutcome, chunk: Chunk, rest: Chunks, error: ClientError) -> BatchError {
+    BatchError {
+        done: batch.done,
+        failed_keys: batch.failed_keys,
+        unsure: chunk.keys,
+        not_tried: rest.0.flat_map(|chunk| chunk.keys).collect(),
+        error: Box::new(error),
     }
 }

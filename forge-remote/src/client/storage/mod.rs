@@ -3,6 +3,7 @@
 //! Source: <https://developer.atlassian.com/platform/forge/remote/accessing-storage/>
 
 mod batch;
+mod batch_outcome;
 mod call;
 mod item;
 mod put;
@@ -10,7 +11,8 @@ mod query;
 mod transaction;
 mod values;
 
-pub use batch::{BatchError, BatchKey, BatchOutcome, FailedKey, FailedKeyError, SetBatch};
+pub use batch::SetBatch;
+pub use batch_outcome::{BatchError, BatchKey, BatchOutcome, FailedKey, FailedKeyError};
 pub use item::Item;
 pub use put::{Put, PutIfAbsent};
 pub use query::{QueryPage, StorageQuery};

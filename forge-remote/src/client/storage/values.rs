@@ -57,7 +57,7 @@ pub struct Storage(ProductClient);
 impl Storage {
     /// Returns the value of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
-        get(self.call("/v1/get", &[key]), json!({ "key": key })).await
+        self.values().get(key).await
     }
 
     /// Returns the value of a key with the times of creation, update and expiry.
@@ -65,7 +65,7 @@ impl Storage {
         &self,
         key: &str,
     ) -> Result<Option<Item<T>>, ClientError> {
-        get_item(self.call("/v1/get", &[key]), json!({ "key": key })).await
+        self.values().get_item(key).await
     }
 
     /// Sets a key's value.
@@ -79,12 +79,12 @@ impl Storage {
 
     /// Prepares a write with options: with an expiry, or only if the key has no value.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
-        Put::new(self.call("/v1/set", &[key]), json!({ "key": key }), value)
+        self.values().put(key, value)
     }
 
     /// Deletes a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
-        delete(self.call("/v1/delete", &[key]), json!({ "key": key })).await
+        self.values().delete(key).await
     }
 
     /// Queries the keys and values, page by page.
@@ -110,6 +110,14 @@ impl Storage {
         Transaction::new(self.call("/v1/transaction", &[]))
     }
 
+    fn values(&self) -> Values<'_> {
+        Values {
+            storage: self,
+            family: &KEYS,
+            entity: None,
+        }
+    }
+
     /// Creates a call, which fails before it is sent if a key is not valid. Storage supports only `POST`.
     pub(super) fn call(&self, path: &'static str, keys: &[&str]) -> Call {
         let request = self.0.post(Path::from(path));
@@ -125,7 +133,7 @@ pub struct Secrets(Storage);
 impl Secrets {
     /// Returns the value of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
-        get(self.call("/v1/secret/get", key), json!({ "key": key })).await
+        self.values().get(key).await
     }
 
     /// Returns the value of a key with the times of creation, update and expiry.
@@ -133,7 +141,7 @@ impl Secrets {
         &self,
         key: &str,
     ) -> Result<Option<Item<T>>, ClientError> {
-        get_item(self.call("/v1/secret/get", key), json!({ "key": key })).await
+        self.values().get_item(key).await
     }
 
     /// Sets a key's value.
@@ -147,23 +155,19 @@ impl Secrets {
 
     /// Prepares a write with options: with an expiry, or only if the key has no value.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
-        Put::new(
-            self.call("/v1/secret/set", key),
-            json!({ "key": key }),
-            value,
-        )
+        self.values().put(key, value)
     }
 
     /// Deletes a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
-        delete(self.call("/v1/secret/delete", key), json!({ "key": key })).await
+        self.values().delete(key).await
     }
 
-    fn call(&self, path: &'static str, key: &str) -> Call {
-        let call = self.0.call(path, &[key]);
-        Call {
-            request: call.request.secret(),
-            ..call
+    fn values(&self) -> Values<'_> {
+        Values {
+            storage: &self.0,
+            family: &SECRETS,
+            entity: None,
         }
     }
 }
@@ -178,7 +182,7 @@ pub struct Entities {
 impl Entities {
     /// Returns the entity of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
-        get(self.storage.call("/v1/entity/get", &[key]), self.named(key)).await
+        self.values().get(key).await
     }
 
     /// Returns the entity of a key with the times of creation, update and expiry.
@@ -186,7 +190,7 @@ impl Entities {
         &self,
         key: &str,
     ) -> Result<Option<Item<T>>, ClientError> {
-        get_item(self.storage.call("/v1/entity/get", &[key]), self.named(key)).await
+        self.values().get_item(key).await
     }
 
     /// Sets the entity of a key.
@@ -200,20 +204,12 @@ impl Entities {
 
     /// Prepares a write of an entity with options.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
-        Put::new(
-            self.storage.call("/v1/entity/set", &[key]),
-            self.named(key),
-            value,
-        )
+        self.values().put(key, value)
     }
 
     /// Deletes the entity of a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
-        delete(
-            self.storage.call("/v1/entity/delete", &[key]),
-            self.named(key),
-        )
-        .await
+        self.values().delete(key).await
     }
 
     /// Queries the entities by an index, page by page.
@@ -224,8 +220,99 @@ impl Entities {
         StorageQuery::new(call, body.into_iter().collect(), "cursor")
     }
 
-    fn named(&self, key: &str) -> Value {
-        json!({ "entityName": self.name, "key": key })
+    fn values(&self) -> Values<'_> {
+        Values {
+            storage: &self.storage,
+            family: &ENTITIES,
+            entity: Some(&self.name),
+        }
+    }
+}
+
+/// The paths of a family of values.
+struct Family {
+    get: &'static str,
+    set: &'static str,
+    delete: &'static str,
+    /// Whether responses with these values are not logged.
+    is_secret: bool,
+}
+
+const KEYS: Family = Family {
+    get: "/v1/get",
+    set: "/v1/set",
+    delete: "/v1/delete",
+    is_secret: false,
+};
+const SECRETS: Family = Family {
+    get: "/v1/secret/get",
+    set: "/v1/secret/set",
+    delete: "/v1/secret/delete",
+    is_secret: true,
+};
+const ENTITIES: Family = Family {
+    get: "/v1/entity/get",
+    set: "/v1/entity/set",
+    delete: "/v1/entity/delete",
+    is_secret: false,
+};
+
+/// The calls for one value of a family.
+struct Values<'a> {
+    storage: &'a Storage,
+    family: &'static Family,
+    /// The type of the entities.
+    entity: Option<&'a str>,
+}
+
+impl Values<'_> {
+    fn call(&self, path: &'static str, key: &str) -> Call {
+        let call = self.storage.call(path, &[key]);
+        match self.family.is_secret {
+            true => Call {
+                request: call.request.secret(),
+                ..call
+            },
+            false => call,
+        }
+    }
+
+    fn body(&self, key: &str) -> Value {
+        match self.entity {
+            Some(entity) => json!({ "entityName": entity, "key": key }),
+            None => json!({ "key": key }),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Found<T> {
+            value: T,
+        }
+        let call = self.call(self.family.get, key).idempotent();
+        let found: Option<Option<Found<T>>> = or_missing(call.json(&self.body(key)).fetch().await)?;
+        Ok(found.flatten().map(|found| found.value))
+    }
+
+    async fn get_item<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<Item<T>>, ClientError> {
+        let mut body = self.body(key);
+        body["options"] = json!({ "metadataFields": METADATA });
+        let call = self.call(self.family.get, key).idempotent();
+        let found: Option<Option<Item<T>>> = or_missing(call.json(&body).fetch().await)?;
+        Ok(found.flatten())
+    }
+
+    fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
+        Put::new(self.call(self.family.set, key), self.body(key), value)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), ClientError> {
+        let call = self.call(self.family.delete, key).idempotent();
+        or_missing(call.json(&self.body(key)).send().await)?;
+        Ok(())
     }
 }
 
@@ -242,27 +329,4 @@ fn or_missing<T>(result: Result<T, ClientError>) -> Result<Option<T>, ClientErro
         }
         Err(error) => Err(error),
     }
-}
-
-async fn get<T: DeserializeOwned>(call: Call, body: Value) -> Result<Option<T>, ClientError> {
-    #[derive(serde::Deserialize)]
-    struct Found<T> {
-        value: T,
-    }
-    let found: Option<Option<Found<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
-    Ok(found.flatten().map(|found| found.value))
-}
-
-async fn get_item<T: DeserializeOwned>(
-    call: Call,
-    mut body: Value,
-) -> Result<Option<Item<T>>, ClientError> {
-    body["options"] = json!({ "metadataFields": METADATA });
-    let found: Option<Option<Item<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
-    Ok(found.flatten())
-}
-
-async fn delete(call: Call, body: Value) -> Result<(), ClientError> {
-    or_missing(call.idempotent().json(&body).send().await)?;
-    Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod checks;
+mod exposure;
 mod forged;
 mod plan;
 mod rules;
@@ -130,7 +131,7 @@ async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
         lines.push(checks::paths(&mut session, plan).await);
         lines.push(checks::methods(&mut session, plan).await);
     }
-    lines.extend(checks::exposure(&mut session).await);
+    lines.extend(exposure::exposure(&mut session).await);
     lines.push(checks::time(&session));
     if is_verified || reach.own.is_some() {
         lines.push(checks::build(plan, reach.own.as_ref()));
