@@ -276,7 +276,7 @@ impl Comparison {
     }
 }
 
-/// What an update wrote, and left.
+/// The outcome of an update.
 struct Report {
     text: String,
     /// The entries without a handler.
