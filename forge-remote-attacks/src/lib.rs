@@ -3,7 +3,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::missing_panics_doc,
     reason = "only tests and the commands of a developer use this crate, and no caller's input reaches it"
 )]
 

@@ -6,7 +6,7 @@
 //! the library. The exceptions test the steps after verification: `fake_api` (outgoing calls),
 //! `token_app` (stored tokens) and `served_app` (the server).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod app_command;
 pub mod corpus;

@@ -197,7 +197,6 @@ impl Harness {
     ///
     /// Panics if no handler has this key.
     #[track_caller]
-    #[allow(clippy::panic)]
     pub fn call(&self, key: &str) -> HarnessCall {
         let Some(handler) = self.app.registry().find(key).next() else {
             let keys: Vec<&str> = self
@@ -222,7 +221,6 @@ impl Harness {
     ///
     /// Panics if no handler has this method and key.
     #[track_caller]
-    #[allow(clippy::panic)]
     pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
         let mut found = self.app.registry().find(key);
         let Some(handler) = found.find(|handler| handler.accepts(method)) else {

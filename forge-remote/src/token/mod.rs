@@ -156,7 +156,6 @@ mod removing;
 mod seal;
 mod settings;
 #[cfg(test)]
-#[allow(clippy::panic)]
 mod simulation;
 mod site;
 #[cfg(feature = "dev")]

@@ -1,11 +1,6 @@
 //! Benchmarks, each of which is one command; see this crate's README.md.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod compile;
 mod connections;

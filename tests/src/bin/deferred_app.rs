@@ -3,8 +3,6 @@
 //! made-up body of the durable handler), `repeats` (a job sends itself), or anything else. With `EVENT_BODY`, the durable handler has
 //! a sample body.
 
-#![allow(clippy::print_stdout, clippy::panic)]
-
 use std::time::Duration;
 
 use forge_remote::jobs::{Args, Jobs, MemoryJobs};

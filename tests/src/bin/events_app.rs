@@ -1,7 +1,5 @@
 //! An app with several events and data residency hooks, to test `dev` and `invoke`.
 
-#![allow(clippy::print_stdout)]
-
 use forge_remote::kinds::{
     JqlFunctionRequest, JqlFunctionResponse, ResidencyStatus, WebTriggerRequest, WebTriggerResponse,
 };

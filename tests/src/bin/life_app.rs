@@ -1,7 +1,5 @@
 //! An app that prints what an installation's life brings it, to test `dev`.
 
-#![allow(clippy::print_stdout)]
-
 use forge_remote::kinds::LifecycleEvent;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;

@@ -2,8 +2,6 @@
 //! installation, a background task calls Confluence with the installation's token. For the line
 //! `failures`, it prints the number of store failures.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 use std::io::BufRead as _;
 
 use forge_remote::client::AtlassianClient;

@@ -1,7 +1,7 @@
 //! A program that writes ever newer tokens of 20 installations into a store, until it is killed. It
 //! prints a line after each pass over all of them.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, SystemTime};
 

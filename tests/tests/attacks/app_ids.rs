@@ -1,8 +1,6 @@
 //! One backend for several apps: a token is accepted only for the app that it is issued for, and only
 //! if it names that app everywhere.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{APP_ID, Fit, published};
 use forge_remote_tests::report::Report;

@@ -1,7 +1,5 @@
 //! FITs with a valid signature and invalid claims are rejected.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::Duration;
 
 use forge_remote_tests::http::Call;

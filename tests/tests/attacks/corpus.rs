@@ -1,8 +1,6 @@
 //! Every request of `forge-remote-attacks` is accepted or rejected as its table says: by the framework,
 //! by `FitLayer`, and for the expected reason.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 

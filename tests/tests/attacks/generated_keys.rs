@@ -1,8 +1,6 @@
 //! A handler of modules that are registered at run time accepts generated keys, and nothing else that
 //! other handlers do not accept; no other handler accepts a generated key.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness, HarnessCall};

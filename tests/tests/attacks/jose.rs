@@ -3,8 +3,6 @@
 //! Atlassian's own sample uses `jose`. `npm ci` in `tests/jose` installs it. Without it, or without
 //! Node.js, these tests name what they skip and pass, except in CI.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::Path;
 use std::process::Stdio;
 

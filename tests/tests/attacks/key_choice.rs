@@ -1,7 +1,5 @@
 //! Only a published key that `kid` names verifies a FIT, regardless of other keys in the FIT.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use forge_remote_tests::jws::{FIRST_KID, published};
 use forge_remote_tests::report::Report;
 use forge_remote_tests::rsa::{first, second, stranger};

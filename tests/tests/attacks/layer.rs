@@ -1,8 +1,6 @@
 //! `FitLayer` as a tower service: readiness, bodies, errors, log lines. What tokens it accepts is in
 //! the other files, which send each call to the framework and to the layer.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;

@@ -1,8 +1,6 @@
 //! The module type distinguishes an anonymous visitor's token, which has no principal, from the
 //! platform's.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::fit::{EndpointBinding, VerificationPolicy};
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness};

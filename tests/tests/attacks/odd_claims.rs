@@ -1,7 +1,5 @@
 //! A claim of an unexpected shape does not hide others, and an installation id is a storable ARI.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;

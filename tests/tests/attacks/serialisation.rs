@@ -1,7 +1,5 @@
 //! Only the compact serialisation with strict base64url and valid JSON is accepted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jws::{Fit, compact};
 use forge_remote_tests::report::Report;

@@ -1,7 +1,5 @@
 //! Only an exact RSASSA-PKCS1-v1_5 signature with SHA-256 is accepted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use forge_remote_tests::jws::{FIRST_KID, key_set};
 use forge_remote_tests::padding;
 use forge_remote_tests::report::Report;

@@ -1,7 +1,5 @@
 //! Key sets with unusual entries, whose usual keys verify tokens.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use forge_remote_tests::encoding::b64;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{FIRST_KID, SECOND_KID, key_set, published};

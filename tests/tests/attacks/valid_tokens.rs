@@ -1,7 +1,5 @@
 //! Every token and request that Atlassian may legitimately send is accepted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::Duration;
 
 use forge_remote_tests::http::{Call, Connection};

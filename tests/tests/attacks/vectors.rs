@@ -1,8 +1,6 @@
 //! The committed vectors are those of the table, and two verifiers agree with each verdict: this one,
 //! and a short one on npm's `jose`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Accepted attributes compile, and their handlers are served. Rejected ones are in `messages` and
 //! `tests/ui`.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 // `places` names the runtime by another name.
 extern crate forge_remote as fr;

@@ -1,7 +1,5 @@
 //! A token is only sent to addresses of its installation, even if the app supplies another.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls};
 use forge_remote_tests::fake_api::{SITE, Server, page_call_for, respond, scheduled_call_for};
 use serde_json::{Value, json};

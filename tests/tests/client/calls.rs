@@ -1,7 +1,5 @@
 //! Requests to Atlassian have the right URL, credentials, headers and body.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls, IsolatedCloud, Path};
 use forge_remote::path;
 use forge_remote_tests::fake_api::{

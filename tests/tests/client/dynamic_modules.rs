@@ -1,7 +1,5 @@
 //! Modules that the app registers at run time.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::DynamicModule;
 use forge_remote::handler;
 use forge_remote::prelude::*;

@@ -1,7 +1,5 @@
 //! Errors of calls to Atlassian name the cause and contain neither tokens nor user data.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, ClientError};

@@ -1,7 +1,5 @@
 //! The test kit's fake APIs return custom responses and failures, and validate as Atlassian's do.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, RetryPolicy};

@@ -1,7 +1,5 @@
 //! The fake of Forge storage: rejections, entities, queries, transactions, expiry.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, InstallationUrls};

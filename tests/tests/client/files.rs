@@ -1,7 +1,5 @@
 //! Files are uploaded in forms and downloaded in chunks, and redirects never receive the token.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, ClientError, Download, Form};

@@ -1,7 +1,5 @@
 //! GraphQL errors are returned with their details, and each call logs one line.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{ClientError, GraphQlResponse};
 use forge_remote::path;
 use forge_remote_tests::fake_api::{Server, instant_client, respond, scheduled_call_for};

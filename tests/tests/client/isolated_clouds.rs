@@ -1,7 +1,5 @@
 //! An app of the commercial and an isolated cloud calls each installation in its own cloud.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 
 use forge_remote::client::{AtlassianClient, ClientError, IsolatedCloud};

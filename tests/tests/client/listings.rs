@@ -1,7 +1,5 @@
 //! Long listings are fetched lazily, resumed after failures, and complete in every paging style.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

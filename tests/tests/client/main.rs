@@ -1,5 +1,6 @@
 //! Calls to Atlassian: requests, retries, listings, storage, files, users.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
+#![allow(clippy::unwrap_used)]
 
 mod addresses;
 mod calls;

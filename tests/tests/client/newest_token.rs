@@ -1,7 +1,5 @@
 //! A renewing client takes the app's newest token for each call.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

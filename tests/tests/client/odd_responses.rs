@@ -1,7 +1,5 @@
 //! Undocumented responses, such as endless cursors or cut text, neither panic nor stall the client.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{ClientError, ProductClient};
 use forge_remote_tests::fake_api::{
     ReceivedCall, Server, collect_numbers, local, respond, scheduled_call_for,

@@ -1,7 +1,5 @@
 //! A token in a page's call is used only once it is proven to belong to the call's installation.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;

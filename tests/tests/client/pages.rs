@@ -1,7 +1,5 @@
 //! Page streams follow every paging style and never end early without an error.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 
 use forge_remote::client::{AtlassianClient, ClientError, PageStream, ProductClient};

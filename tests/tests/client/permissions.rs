@@ -1,7 +1,5 @@
 //! Scopes that an installation's admin has not granted yet: rolling releases.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

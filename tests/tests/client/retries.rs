@@ -1,7 +1,5 @@
 //! Calls to Atlassian are retried only where that is safe, and every call ends in time.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 

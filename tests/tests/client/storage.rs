@@ -1,7 +1,5 @@
 //! The storage client sends documented requests and rejects invalid calls without a request.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
 //! Batches of Forge storage: their size, their progress, and the items that are not sent.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

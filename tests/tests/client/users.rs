@@ -1,7 +1,5 @@
 //! Offline users' tokens are exchanged once, cached, and used only for their own installation.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

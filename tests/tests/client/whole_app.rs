@@ -1,7 +1,5 @@
 //! A whole app calls every API under the test kit, whose platform fakes the APIs.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{AtlassianClient, InstallationUrls};
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;

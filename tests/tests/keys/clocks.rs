@@ -1,7 +1,5 @@
 //! Keys age and tokens stay expired although the clock is set or the machine sleeps.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::{Duration, SystemTime};
 
 use forge_remote::fit::VerificationPolicy;

@@ -1,7 +1,5 @@
 //! Without any keys, an app responds with 503 while its source fails, and recovers automatically.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

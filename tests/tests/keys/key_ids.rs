@@ -1,7 +1,5 @@
 //! Key ids that are invalid, or that several keys share.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;

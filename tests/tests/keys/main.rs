@@ -1,5 +1,6 @@
 //! The lifecycle of key sets: fetched, refreshed, rotated, unavailable, unusable.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod clocks;
 mod first_fetch;

@@ -1,7 +1,5 @@
 //! A fetched key set is refreshed ahead, outlives outages, and never delays calls with known keys.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

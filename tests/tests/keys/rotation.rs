@@ -1,7 +1,5 @@
 //! Keys that are rotated, removed and replaced.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! FITs with unknown keys: how often they cause a fetch, and that they delay nobody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! Published keys that are unusable for a FIT verify nothing, and the valid keys of the same set
 //! work.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{

@@ -1,7 +1,5 @@
 //! Without a server (`Service::router`), requests fetch and refresh keys, even from a custom source.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

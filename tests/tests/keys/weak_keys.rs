@@ -1,7 +1,5 @@
 //! Keys that are too weak, in every form.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::{Duration, Instant};
 
 use forge_remote_tests::encoding::b64;

@@ -1,7 +1,5 @@
 //! Agents answer Jira with one response or a stream, and invalid bodies with a JSON-RPC error.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Kinds whose handlers are registered by hand.
 
+#![allow(clippy::unwrap_used)]
+
 mod agent;
 mod modules;
 mod odd_bodies;

@@ -1,7 +1,5 @@
 //! The options of kinds set manifest properties and are checked at launch.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::handler;

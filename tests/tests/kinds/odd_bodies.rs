@@ -1,7 +1,5 @@
 //! No body of the platform is rejected, regardless of its content type and the shape of its fields.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use forge_remote::handler;

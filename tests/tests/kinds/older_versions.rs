@@ -1,8 +1,6 @@
 //! Calls of older major versions of the app (`also_at`, `also_key`), and of modules that were
 //! registered at run time (`dynamic`).
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::kinds::{JqlFunctionResponse, WebTriggerRequest, WebTriggerResponse};
 use forge_remote::prelude::*;

@@ -1,7 +1,5 @@
 //! Documented members of payloads have fields, and unknown members are preserved.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 

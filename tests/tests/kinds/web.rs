@@ -1,7 +1,5 @@
 //! Web triggers recognise Forge's description of a request, and reject invalid responses with a log.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::axum::response::Response;
 use forge_remote::handler;
 use forge_remote::kinds::*;

@@ -1,8 +1,6 @@
 //! `manifest --adopt`: the program for every manifest compiles as printed, and has no difference from its
 //! manifest.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,6 @@
 //! An existing app's manifest: code that means the same yields no difference, and an update removes
 //! nothing that it cannot prove to be its own.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::handler;

@@ -1,7 +1,5 @@
 //! Handlers with `cron` share one scheduled trigger: the app's clock.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;

@@ -1,8 +1,6 @@
 //! Manifests that people reported, numbered as in `tests/field/README.md`; files are in
 //! `tests/field/NN-name`, each with its `EXPECT`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

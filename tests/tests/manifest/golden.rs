@@ -2,8 +2,6 @@
 //!
 //! `.ci/conformance` runs Atlassian's validation on the results.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

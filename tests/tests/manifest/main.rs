@@ -1,5 +1,6 @@
 //! The manifest: merging, comparing, rules, the build script.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
+#![allow(clippy::unwrap_used)]
 
 mod adopt;
 mod adoption;

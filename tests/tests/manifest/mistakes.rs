@@ -1,7 +1,5 @@
 //! Mistakes in a manifest: its text with the line of each value, and its findings.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote::manifest::{DesiredManifest, ManifestFile, Severity, check};

@@ -1,7 +1,5 @@
 //! The rules of single modules: routes, tokens, schedules, properties.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::manifest::{DesiredManifest, ManifestFile, check};

@@ -1,7 +1,5 @@
 //! The entries that an update removes: those of this code's past, and no other service's.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::process::{Command, Output};
 

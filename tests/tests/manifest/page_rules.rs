@@ -1,7 +1,5 @@
 //! The rules of pages: which handlers they reach, and which scopes they need.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::manifest::{DesiredManifest, ManifestFile, Severity, check};

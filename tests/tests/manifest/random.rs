@@ -1,7 +1,5 @@
 //! Updates of random manifests preserve foreign lines, match the code, and are idempotent.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

@@ -1,7 +1,5 @@
 //! Removed items and properties: their comments go with them, and every other comment stays where it was.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::manifest::{DesiredManifest, ManifestFile};

@@ -1,7 +1,5 @@
 //! Each rule reports a manifest that violates only it, and can be allowed.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::diagnostic::{Rule, RuleKind};

@@ -1,7 +1,5 @@
 //! Valid manifests in the manner of published apps have no findings: `tests/field/sound`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

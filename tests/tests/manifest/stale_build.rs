@@ -1,7 +1,5 @@
 //! The build script warns about a stale manifest, in a real package that cargo builds.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

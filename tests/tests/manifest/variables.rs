@@ -1,7 +1,5 @@
 //! Variables in a manifest, and the properties of remotes that the code declares.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::process::Command;
 

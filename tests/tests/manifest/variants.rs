@@ -4,8 +4,6 @@
 //! The mistakes are derived from Atlassian's schema if `FORGE_MANIFEST_PACKAGE` names the directory of
 //! `@forge/manifest` (`.ci/conformance` sets it), otherwise from the table of `forge-remote-schema`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! `manifest --against`: each difference from the deployed manifest is a major or a minor version.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use forge_remote::diagnostic::RuleKind;

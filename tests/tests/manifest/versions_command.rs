@@ -1,7 +1,5 @@
 //! The command `manifest --against`: files, git revisions, advice, and its errors.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! The manifest is written atomically and in place, and never over another program's changes.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 
 use forge_remote::manifest::{ManifestError, ManifestFile};

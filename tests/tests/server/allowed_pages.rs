@@ -1,7 +1,5 @@
 //! `#[endpoint(pages = […])]` restricts which pages reach a handler.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness};

@@ -1,7 +1,5 @@
 //! The app's id from a manifest with variables, and several apps on one backend.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Output;
 use std::time::SystemTime;
 

@@ -1,7 +1,5 @@
 //! Background tasks run while the app is served, restart after failures, and shut down gracefully.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Base URLs with a path: handlers are served at their own path and beneath it.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::{RemoteRegion, handler};

@@ -1,7 +1,5 @@
 //! Bodies of requests: invalid, too large, endless.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use forge_remote_tests::http::{Call, Connection};
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;

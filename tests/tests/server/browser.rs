@@ -1,7 +1,5 @@
 //! A page can call the app directly from the user's browser (`requestRemote`).
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! An app whose router its author's server serves: nothing is lost without a log line.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::axum::body::Body;

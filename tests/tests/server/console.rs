@@ -1,7 +1,5 @@
 //! The console of `dev`: who may use it, and what it shows.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! The console of `dev`: schedules by cron expressions, handlers that share a key, copied calls, stored calls.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Command;
 

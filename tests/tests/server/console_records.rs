@@ -1,7 +1,5 @@
 //! The calls that the console of `dev` records, and their assignment to handlers.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Command;
 
 use forge_remote_tests::stores::Folder;

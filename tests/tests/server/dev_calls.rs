@@ -1,7 +1,5 @@
 //! `dev` and `invoke` call each event of a trigger and each hook of a module, also as a retry.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,7 +1,5 @@
 //! `dev --once` waits for the work that is done after the response: durable handlers, jobs, spawned work.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Command;
 
 use serde_json::Value;

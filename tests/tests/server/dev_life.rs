@@ -1,7 +1,5 @@
 //! `dev` plays an installation's life, fills its APIs from fixtures, and keeps the manifest in step.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! `doctor`: the faults of a deployment are found, each with its fix.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Output;

@@ -1,7 +1,5 @@
 //! `doctor --url` and the certificate of a deployment.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

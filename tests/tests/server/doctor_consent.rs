@@ -1,7 +1,5 @@
 //! `doctor --url` attacks only a deployment of the manifest, and only after a yes.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;

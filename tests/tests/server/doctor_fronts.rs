@@ -1,7 +1,5 @@
 //! `doctor --url` on deployments behind nginx: the configuration of the page is sound, and each fault is found.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! `doctor --url` and the keys that a deployment accepts.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote_attacks::{Keys, Scene};
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::published;

@@ -1,7 +1,5 @@
 //! `doctor` and the servers of stores: PostgreSQL with its roles, and Redis.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::jobs::JobEngine as _;
 use forge_remote::token::{PostgresTokens, TokenStore as _};
 use forge_remote_river::PostgresJobs;

@@ -1,7 +1,5 @@
 //! `doctor` on stores and engines: it finds their faults, and changes nothing.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

@@ -1,7 +1,5 @@
 //! A deployment for `doctor --url`: an app as a process behind a proxy, which may have a fault.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Output, Stdio};

@@ -1,7 +1,5 @@
 //! `doctor --url`: a sound deployment has no fault, and each broken one is found by its code.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;

@@ -1,8 +1,6 @@
 //! Situations that people reported, with the files that they gave: each test is the `EXPECT` of a directory of
 //! `tests/field`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::TcpListener;

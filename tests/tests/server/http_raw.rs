@@ -1,7 +1,5 @@
 //! Malicious requests, such as smuggling, floods and broken heads, run no handler and stall nobody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::Duration;
 
 use forge_remote::App;

@@ -1,7 +1,5 @@
 //! Methods, paths and bodies have the right statuses, and errors are JSON without internals.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::{Duration, Instant};
 
 use forge_remote_tests::http::Call;

@@ -1,7 +1,5 @@
 //! Launch reports all problems at once, each with its location and fix.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Command;
 
 use forge_remote::handler;

@@ -1,7 +1,5 @@
 //! `manifest --check` fails for everything that ends the launch, but for what needs a connection or a secret.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

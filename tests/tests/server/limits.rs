@@ -1,7 +1,5 @@
 //! Limits of single handlers.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::Call;

@@ -1,7 +1,5 @@
 //! Callers can neither flood the log nor forge a line in it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::prelude::*;

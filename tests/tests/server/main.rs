@@ -1,5 +1,6 @@
 //! The server from outside: launch, requests, responses, the local platform.
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod allowed_pages;
 mod app_ids;

@@ -1,7 +1,5 @@
 //! Metrics: an exporter on a second port has what calls, jobs and clocks did, and no caller adds a label.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! A manifest that `FORGE_REMOTE_MANIFEST` names and that does not exist.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Command;
 

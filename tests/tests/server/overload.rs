@@ -1,7 +1,5 @@
 //! Calls in flight are bounded, overdue handlers get 503, and failures of spawned work are logged.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

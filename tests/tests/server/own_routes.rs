@@ -1,7 +1,5 @@
 //! The app's own routes in the server of the handlers.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::{get, post};
 use forge_remote::handler;

@@ -1,7 +1,5 @@
 //! Slow, idle, numerous or vanished peers do not starve other connections.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

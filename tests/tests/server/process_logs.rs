@@ -1,7 +1,5 @@
 //! An app process recovers when certificates appear late, and does not block on an unread log.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};

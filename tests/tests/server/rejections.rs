@@ -1,7 +1,5 @@
 //! A handler that takes a `Result` handles rejections itself.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;

@@ -1,7 +1,5 @@
 //! Responses to failing and panicking handlers, invalid bodies and policies are as documented.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! A stopping server waits for calls and spawned work within the grace period, then stops them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

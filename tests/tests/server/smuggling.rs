@@ -1,7 +1,5 @@
 //! Request smuggling: no second request hides in a first one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::time::Duration;
 
 use forge_remote_tests::http::Call;

@@ -1,8 +1,6 @@
 //! The output of the commands, compared with `tests/terminal`. `UPDATE_GOLDEN=1` rewrites the files: review the
 //! difference.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

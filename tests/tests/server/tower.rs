@@ -1,7 +1,5 @@
 //! The app works with tower layers and as a service: layers see every request and change no verdict.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

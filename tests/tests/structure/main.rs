@@ -1,5 +1,5 @@
 //! The structure of the source, the packages and the dependency graph.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
 mod dependencies;

@@ -1,7 +1,5 @@
 //! Several apps on one backend: tokens, lists and removals of each are kept apart.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::fit::AppId;
 use forge_remote::handler;
 use forge_remote::prelude::*;

@@ -1,7 +1,5 @@
 //! Tokens that arrive soon after others were written wait a moment and are written together.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote_tests::stores::FlakyStore;

@@ -1,7 +1,5 @@
 //! Callbacks report expiring tokens and removed installations, each once.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::sync::{Arc, Mutex};
 
 use forge_remote::prelude::*;

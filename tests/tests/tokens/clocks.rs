@@ -1,7 +1,5 @@
 //! Tokens survive instances whose clocks are wrong or jump.
 
-#![allow(clippy::unwrap_used)]
-
 use std::future::Future;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! An installation is bound to the cloud whose keys signed its first call.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::fit::AppId;
 use forge_remote::handler;
 use forge_remote::prelude::*;

@@ -1,7 +1,5 @@
 //! Schedules that keep tokens fresh: `App::keep_tokens_fresh`, and a schedule of the app's own.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;

@@ -1,7 +1,5 @@
 //! An app stores, renews and returns the tokens of its requests, and drops expired ones.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::handler;

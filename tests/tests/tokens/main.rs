@@ -1,5 +1,7 @@
 //! Stored tokens: the keeper, the stores, removals, processes.
 
+#![allow(clippy::unwrap_used)]
+
 mod apps;
 mod batches;
 mod callbacks;

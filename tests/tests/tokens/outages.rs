@@ -1,7 +1,5 @@
 //! Tokens survive a store that is killed, down, hanging or empty, and are unreadable in its files.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,5 @@
 //! Stored tokens survive killed and restarted processes, and several processes share a store.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
 //! Redis connections recover after every kind of failure, and a server's errors name the fix.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! A store that rejects a record or panics does not stop other writes.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::token::TokenStore as _;
 use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::stores::FlakyStore;

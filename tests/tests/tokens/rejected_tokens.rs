@@ -1,7 +1,5 @@
 //! A stored token that Atlassian rejects is replaced by the next one, regardless of its expiry.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::client::{AtlassianClient, InstallationUrls};
 use forge_remote::prelude::*;
 use forge_remote_tests::fake_api::{SITE, Server, respond};

@@ -1,7 +1,5 @@
 //! A removed installation stays removed, on every instance, unless it is delivered again later.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::prelude::*;

@@ -1,7 +1,5 @@
 //! Removal callbacks run at least once, after the removal has settled, until they succeed.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Settings of the token store: missing, wrong or too late ones.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::prelude::*;

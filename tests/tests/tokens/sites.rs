@@ -1,7 +1,5 @@
 //! A lookup by site returns the token of that site's installation and of no other.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::fit::{Environment, VerificationPolicy};
 use forge_remote::prelude::*;
 use forge_remote::token::{Site, TokenError, TokenStore as _};

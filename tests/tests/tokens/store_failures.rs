@@ -1,7 +1,5 @@
 //! An app keeps serving tokens while its store is down or empty, and never writes under a wrong key.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use forge_remote::axum::body::{Body, to_bytes};

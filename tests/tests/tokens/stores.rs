@@ -1,7 +1,5 @@
 //! Every token store passes the same suite, with corrupt rows, key checks and concurrent writers.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
 //! Only tokens that Forge itself delivers are stored.
 
-#![allow(clippy::unwrap_used)]
-
 use forge_remote::handler;
 use forge_remote::kinds::{
     AgentError, AgentRequest, AgentResponse, WebTriggerRequest, WebTriggerResponse,

@@ -1,7 +1,7 @@
 //! Durable jobs in the SQLite file `JOBS_DB`: an app whose handler does nothing, and with the argument
 //! `drain`, `backlog` or `fairness` the engine alone, which prints one figure.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
