@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use serde_json::{Value, json};
 
 use crate::encoding::b64;
-use crate::jws::{Fit, ISSUER, compact, parts, with_signature};
+use crate::jws::{Fit, compact, parts, with_signature};
 use crate::rsa::Scheme;
 use crate::{Cases, Scene};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use forge_remote::fit::{BoxFuture, SystemClock};
 use forge_remote::jobs::{
-    EngineContext, Envelope, JobEngine, JobPolicy, JobRunner, PastAttempts, Verdict,
+    EngineContext, Envelope, JobEngine, JobPolicy, JobRunner, PastAttempts, Report, ReportCode,
+    Verdict,
 };
 use forge_remote_river::{PostgresJobs, SqliteJobs};
 use forge_remote_tests::engines::{TestEngine, postgres, sqlite};
@@ -252,4 +253,51 @@ async fn an_installation_that_is_locked_holds_up_no_other() {
     stuck.close().await.unwrap();
     until("stuck").await;
     serving.abort();
+}
+
+/// Gives up every job.
+struct GivesUp;
+
+impl JobRunner for GivesUp {
+    fn policy(&self, _: &str) -> Option<JobPolicy> {
+        Some(JobPolicy::DEFAULT)
+    }
+
+    fn longest_timeout(&self) -> Duration {
+        JobPolicy::DEFAULT.timeout()
+    }
+
+    fn run(self: Arc<Self>, _: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
+        let report = Report::new(ReportCode::, Vec::new());
+        Box::pin(async { Verdict::Dead { report } })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_job_is_kept_as_long_as_the_app_configures() {
+    let folder = Folder::default();
+    let path = folder.file("jobs.db");
+    for (keep, left) in [(3600_u64, 1), (0, 0)] {
+        let engine = SqliteJobs::new(&path).keep_dead(Duration::from_secs(keep));
+        engine.open().await.unwrap();
+        let job = envelope("dead", "ari:1");
+        engine.accept(job).await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let context = EngineContext::new(
+            Arc::new(GivesUp),
+            Arc::new(SystemClock::default()),
+            Box::pin(async {
+                let _ = stopped.await;
+            }),
+            Duration::from_secs(5),
+        );
+        let serving = tokio::spawn(engine.serve(context));
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while engine.counts().await.unwrap().unwrap().dead != left {
+            assert!(tokio::time::Instant::now() < deadline, "kept {keep} s");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(stop);
+        serving.await.unwrap().unwrap();
+    }
 }
