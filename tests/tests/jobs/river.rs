@@ -268,7 +268,7 @@ impl JobRunner for GivesUp {
     }
 
     fn run(self: Arc<Self>, _: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
-        let report = Report::new(ReportCode::, Vec::new());
+        let report = Report::new(ReportCode::Failed, Vec::new());
         Box::pin(async { Verdict::Dead { report } })
     }
 }
