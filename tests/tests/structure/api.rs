@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use crate::modules::{all_rust_files, is_test_file};
 use crate::packages::published;
 
 /// Crates of version 1 or later, whose types the API has.
@@ -252,5 +253,134 @@ fn structs_and_errors_can_grow() {
     assert!(
         unused.is_empty(),
         "not exhaustive, or not there: {unused:?}"
+    );
+}
+
+/// Functions and constants that no test, example or documentation names, with the reason.
+const UNCALLED: &[(&str, &str)] = &[
+    (
+        "PRODUCTION_KEYS",
+        "the default source; tests reach no network",
+    ),
+    (
+        "USER",
+        "one of the combinations that `Auth`'s tests make of its fields",
+    ),
+    ("accepted_environments", "the framework logs it at launch"),
+    ("backoff_of", "the macros write it"),
+    ("calls_every_site", "the framework asks a kind"),
+    ("documented_timeout", "the framework asks a kind"),
+    ("expires_at_millis", "the stores call it"),
+    ("into_envelope", "`Jobs` calls it"),
+    ("into_path", "calls take anything that has it"),
+    ("is_cron", "the framework asks a handler"),
+    ("log_dead", "the engines call it"),
+    ("source_name", "the framework logs it"),
+    ("unique_name", "the framework asks a kind"),
+    ("with_timeout_seconds", "the macros write it"),
+];
+
+/// Methods of the standard library's, axum's and tower's traits.
+const OF_TRAITS: &[&str] = &[
+    "borrow",
+    "call",
+    "clone",
+    "cmp",
+    "deref",
+    "deref_mut",
+    "deserialize",
+    "eq",
+    "fmt",
+    "from",
+    "from_request",
+    "from_request_parts",
+    "hash",
+    "into_future",
+    "into_response",
+    "into_result",
+    "layer",
+    "partial_cmp",
+    "poll_next",
+    "poll_ready",
+    "serialize",
+    "size_hint",
+    "source",
+    "try_from",
+];
+
+/// Adds the words of a text.
+fn add_words(text: &str, words: &mut BTreeSet<String>) {
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    let found = text
+        .split(|char| !is_part(char))
+        .filter(|word| !word.is_empty());
+    words.extend(found.map(str::to_owned));
+}
+
+/// Returns the words of tests, examples and documentation.
+fn words() -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let mut files = Vec::new();
+    for folder in crate::members() {
+        let is_library = folder.starts_with("forge-remote");
+        let mut found = Vec::new();
+        all_rust_files(&crate::repository().join(folder), &mut found);
+        files.extend(found.into_iter().map(|file| (file, is_library)));
+    }
+    for (file, is_library) in files {
+        // This file names the items that nothing calls.
+        if file.ends_with("structure/api.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source file");
+        let is_code = is_library && file.iter().any(|part| part == "src");
+        if !is_code || is_test_file(&file) {
+            add_words(&text, &mut words);
+            continue;
+        }
+        let (code, tests) = text
+            .split_once("#[cfg(test)]\nmod tests {")
+            .unwrap_or((&text, ""));
+        add_words(tests, &mut words);
+        let is_doc = |line: &&str| line.trim_start().starts_with("///") || line.starts_with("//!");
+        code.lines()
+            .filter(is_doc)
+            .for_each(|line| add_words(line, &mut words));
+    }
+    for page in fs::read_dir(crate::repository().join("forge-remote/src/docs")).expect("pages") {
+        let page = fs::read_to_string(page.expect("a page").path());
+        add_words(&page.expect("text"), &mut words);
+    }
+    words
+}
+
+/// An item that nothing calls could do nothing, and no test would fail. The tables of the schema are for other crates.
+#[test]
+fn every_public_function_is_called_by_a_test_or_the_documentation() {
+    let words = words();
+    let mut uncalled = BTreeSet::new();
+    for (name, text) in listings() {
+        if name == "forge-remote-schema" {
+            continue;
+        }
+        for line in text.lines() {
+            let item = line.split_once("fn ").map(|(_, item)| item);
+            let item = item.or_else(|| line.strip_prefix("pub const "));
+            let path = item.unwrap_or_default();
+            let end = path.find(['(', '<']).unwrap_or(path.len());
+            let path = path[..end].split(": ").next().unwrap_or_default();
+            let name = path.rsplit("::").next().unwrap_or_default();
+            if !name.is_empty() && !words.contains(name) && !OF_TRAITS.contains(&name) {
+                uncalled.insert(name.to_owned());
+            }
+        }
+    }
+    let excused: BTreeSet<String> = UNCALLED
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(
+        uncalled, excused,
+        "test these, or give the reason in UNCALLED"
     );
 }
