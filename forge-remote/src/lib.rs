@@ -74,14 +74,14 @@ mod work;
 /// Paths for the macros' expansions. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
-    /// Items for the crates of job engines. Not part of the public API: no stability here.
-    #[doc(hidden)]
-    pub mod __engines {
-        pub use crate::diagnostic::counted;
-        pub use forge_remote_fit::__private::with_causes;
-    }
-
     pub use crate::private::*;
+}
+
+/// Items for the crates of job engines. Not part of the public API: no stability here.
+#[doc(hidden)]
+pub mod __engines {
+    pub use crate::diagnostic::counted;
+    pub use forge_remote_fit::__private::with_causes;
 }
 
 pub use app::{
