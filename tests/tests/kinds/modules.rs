@@ -115,7 +115,7 @@ fn names_of_jql_functions_are_case_insensitive() {
 #[test]
 fn an_input_has_its_title_and_allowed_name() {
     let wanted = sections([handler!(log_time)]);
-    let inputs = &wanted.modules["action"][0].to_json()["inputs"];
+    let inputs = wanted.modules["action"][0].to_json()["inputs"].clone();
     let expected = json!({
         "issue-key": { "title": "Work item", "type": "string", "required": true, "description": "Its key" },
         "hours": { "title": "Hours", "type": "number", "required": false,

@@ -55,7 +55,7 @@ fn harness() -> Harness {
 fn outputs_follow_from_their_parts() {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
     let wanted = Registry::from_registrations([handler!(chosen)]).desired_manifest(&[backend]);
-    let response = &wanted.modules["webtrigger"][0].to_json()["response"];
+    let response = wanted.modules["webtrigger"][0].to_json()["response"].clone();
     let outputs = json!([
         { "key": "accepted", "statusCode": 202 },
         { "key": "a = b", "statusCode": 200, "contentType": "text/html; charset=utf-8", "body": "<p>a = b</p>" },
