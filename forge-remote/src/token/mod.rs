@@ -111,8 +111,8 @@
 //! | type | store | feature |
 //! | --- | --- | --- |
 //! | [`MemoryTokens`] | memory, for tests and apps that need no tokens after a restart | |
-//! | `PostgresTokens` | PostgreSQL, for several instances | `postgres` |
-//! | `RedisTokens` | Redis, for several instances | `redis` |
+//! | `PostgresTokens` | PostgreSQL, for apps of several instances | `postgres` |
+//! | `RedisTokens` | Redis (7 or newer) or Valkey, for apps of several instances | `redis` |
 //! | `SqliteTokens` | an SQLite file, for apps on one machine | `sqlite` |
 //!
 //! Implement [`TokenStore`] for another one. Each backend needs a separate store. A backend
