@@ -237,7 +237,7 @@ await step('says that a list of jobs is cut', async () => {
   await page.unroute('**/console/api/jobs?state=dead');
 });
 
-await step('tells handlers that share a key apart', async () => {
+await step('distinguishes handlers that share a key', async () => {
   await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Handlers' }).click();
   for (const method of ['PUT', 'GET']) {
     const id = `votes (${method} /votes)`;

@@ -226,7 +226,7 @@ const LLM: MappingShape = closed(&[
     optional("modelDisplayNames", list(&Shape::Any, 0, UNLIMITED)),
 ]);
 
-/// The hand-written modules, besides those that have nothing but a page's properties.
+/// The hand-written modules that have more than a page's properties.
 const TABLE: &[(&str, MappingShape)] = &[
     ("endpoint", ENDPOINT),
     ("function", FUNCTION),

@@ -33,6 +33,13 @@ const UNSTABLE: &[(&str, &str)] = &[
     ("tracing", "`Span`, in `App::on_span`"),
 ];
 
+/// Crates whose types only hidden items have, each with the start of the items' paths and the reason.
+const HIDDEN: &[(&str, &str, &str)] = &[(
+    "yaml_serde",
+    "forge_remote::fuzzing::yaml::",
+    "the feature is for the fuzz targets of this repository alone",
+)];
+
 /// Published crates without a listing, with the reason.
 const NOT_LISTED: &[(&str, &str)] = &[
     (
@@ -107,7 +114,11 @@ fn libraries() -> BTreeSet<String> {
 
 /// The listings by crate.
 fn listings() -> BTreeMap<String, String> {
-    let folder = crate::repository().join("tests/api");
+    listings_in("tests/api")
+}
+
+fn listings_in(folder: &str) -> BTreeMap<String, String> {
+    let folder = crate::repository().join(folder);
     let files = fs::read_dir(folder).expect("the listings");
     let files = files.map(|file| file.expect("a file").path());
     let texts = files.filter(|file| file.extension().is_some_and(|end| end == "txt"));
@@ -277,7 +288,6 @@ const UNCALLED: &[(&str, &str)] = &[
     ("log_dead", "the engines call it"),
     ("source_name", "the framework logs it"),
     ("unique_name", "the framework asks a kind"),
-    ("with_timeout_seconds", "the macros write it"),
 ];
 
 /// Methods of the standard library's, axum's and tower's traits.
@@ -354,6 +364,24 @@ fn words() -> BTreeSet<String> {
     words
 }
 
+/// Returns the last name of a path, without generics, arguments and type: `call` of `FitService<S>::call(…)`.
+fn item_name(path: &str) -> &str {
+    let mut depth = 0_usize;
+    let (mut start, mut end) = (0, 0);
+    for (at, char) in path.char_indices() {
+        match char {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            '(' | ' ' if depth == 0 => break,
+            ':' if path[at..].starts_with(": ") => break,
+            ':' if depth == 0 => start = at + 1,
+            _ if depth == 0 => end = at + char.len_utf8(),
+            _ => {}
+        }
+    }
+    path.get(start..end).unwrap_or_default()
+}
+
 /// An item that nothing calls could do nothing, and no test would fail. The tables of the schema are for other crates.
 #[test]
 fn every_public_function_is_called_by_a_test_or_the_documentation() {
@@ -366,10 +394,7 @@ fn every_public_function_is_called_by_a_test_or_the_documentation() {
         for line in text.lines() {
             let item = line.split_once("fn ").map(|(_, item)| item);
             let item = item.or_else(|| line.strip_prefix("pub const "));
-            let path = item.unwrap_or_default();
-            let end = path.find(['(', '<']).unwrap_or(path.len());
-            let path = path[..end].split(": ").next().unwrap_or_default();
-            let name = path.rsplit("::").next().unwrap_or_default();
+            let name = item_name(item.unwrap_or_default());
             if !name.is_empty() && !words.contains(name) && !OF_TRAITS.contains(&name) {
                 uncalled.insert(name.to_owned());
             }
@@ -382,5 +407,44 @@ fn every_public_function_is_called_by_a_test_or_the_documentation() {
     assert_eq!(
         uncalled, excused,
         "test these, or give the reason in UNCALLED"
+    );
+}
+
+/// The compiler does not hide an item from an app, so an incompatible version of such a crate would be one of ours.
+#[test]
+fn hidden_items_have_types_of_the_same_crates() {
+    let own: BTreeSet<String> = libraries()
+        .iter()
+        .map(|name| name.replace('-', "_"))
+        .collect();
+    let listings = listings_in("tests/api/hidden");
+    assert_eq!(
+        listings.len(),
+        self::listings().len(),
+        "`.ci/public-api --write`"
+    );
+    let mut used = BTreeSet::new();
+    for (listing, text) in listings {
+        for line in text.lines() {
+            for name in crates_in(line) {
+                let is_known = ["core", "alloc", "std", "str"].contains(&name)
+                    || STABLE.contains(&name)
+                    || UNSTABLE.iter().any(|(one, _)| *one == name)
+                    || own.contains(name);
+                let reason = HIDDEN
+                    .iter()
+                    .find(|(one, path, _)| *one == name && line.contains(path));
+                used.extend(reason);
+                assert!(
+                    is_known || reason.is_some(),
+                    "a hidden item of {listing} has a type of `{name}`: {line}"
+                );
+            }
+        }
+    }
+    assert_eq!(
+        used.len(),
+        HIDDEN.len(),
+        "HIDDEN has reasons that nothing needs"
     );
 }

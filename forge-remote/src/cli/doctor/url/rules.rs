@@ -3,7 +3,7 @@
 use crate::diagnostic::Rule;
 
 /// The rules of this file.
-pub(in crate::cli) const RULES: &[&Rule] = &[
+pub(crate) const RULES: &[&Rule] = &[
     &UNREACHABLE,
     &CERTIFICATE,
     &TLS,
