@@ -83,9 +83,9 @@ impl Harness {
 
     /// Builds the app with fake Jira, Confluence, GraphQL and storage APIs, served on loopback.
     ///
-    /// Otherwise as [`new`](Self::new). The [`FakeApis`] of the [`platform`](Self::platform) respond to
-    /// the app's calls. (Without them such a call is an error: no test reaches Atlassian.) Tokens are
-    /// kept in memory instead of the app's store.
+    /// Otherwise as [`new`](Self::new). The [`FakeApis`](crate::testing::FakeApis) of the
+    /// [`platform`](Self::platform) respond to the app's calls. (Without them such a call is an error: no
+    /// test reaches Atlassian.) Tokens are kept in memory instead of the app's store.
     ///
     /// ```
     /// use forge_remote::{path, prelude::*};

@@ -423,7 +423,7 @@ fn hidden_items_have_types_of_the_same_crates() {
         self::listings().len(),
         "`.ci/public-api --write`"
     );
-    let mut used = BTreeSet::new();
+    let mut used: BTreeSet<&(&str, &str, &str)> = BTreeSet::new();
     for (listing, text) in listings {
         for line in text.lines() {
             for name in crates_in(line) {
