@@ -209,7 +209,8 @@ fn a_replaced_value_stays_in_its_place() {
         };
         let file = ManifestFile::parse("manifest.yml", Some(endpoint(route))).unwrap();
         let remote = Remote::new("backend").base_url("https://backend.example.com");
-        let wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote]);
+        let wanted = Registry::from_registrations([forge_remote::handler!(page)])
+            .desired_manifest(&[remote]);
         assert_eq!(file.merged_with(&wanted, None).unwrap(), endpoint(new));
     }
     let remote = |operations: &str| {

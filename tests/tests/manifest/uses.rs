@@ -48,7 +48,7 @@ async fn changes() {}
 
 fn wanted(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
-    Registry::of(handlers).desired_manifest(&[remote])
+    Registry::from_registrations(handlers).desired_manifest(&[remote])
 }
 
 fn parse(modules: &str) -> ManifestFile {
