@@ -119,7 +119,7 @@ fn against_a_file_and_a_git_revision() {
 
 /// By default, scripts stop only where admins must consent.
 #[test]
-fn the_exit_status_tells_the_version_where_it_is_asked_for() {
+fn the_exit_status_is_the_version_where_it_is_asked_for() {
     let minor = DEPLOYED.replace("updated:issue", "created:issue");
     for (new, status, detailed, code) in [
         (DEPLOYED, 0, 0, "no new version needed"),

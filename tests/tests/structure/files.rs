@@ -16,8 +16,8 @@ const LONG: &[(&str, &str)] = &[
         "the interface of both databases, and one method for each step of a job",
     ),
     (
-        "forge-remote/src/manifest/edit.rs",
-        "the edits share the positions of one document",
+        "forge-remote/src/app/builder.rs",
+        "one method for each setting",
     ),
     (
         "forge-remote/src/manifest/lint/structure.rs",
@@ -31,6 +31,10 @@ const LONG: &[(&str, &str)] = &[
     (
         "forge-remote/src/token/writer.rs",
         "the rounds of the writer share its state",
+    ),
+    (
+        "forge-remote/src/manifest/tree.rs",
+        "the parser and its nodes, with the values of all scalars",
     ),
 ];
 /// Tables, which are looked up and not read.

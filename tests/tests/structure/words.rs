@@ -17,7 +17,6 @@ const PHRASES: &[(&str, &str)] = &[
     ("taken up", "resumed"),
     ("by itself", "automatically, or alone"),
     ("is no fit", "is not a valid FIT"),
-    ("is no proof", "does not prove"),
     ("is no request", "is not a valid request"),
     ("is none", "is invalid, is missing"),
     ("unless told otherwise", "default: …"),

@@ -24,7 +24,7 @@ use super::line::{Line, report};
 use crate::app::App;
 use crate::cli::output::{FAILED, flag, print_error};
 use plan::{Plan, PublishedKey};
-pub(in crate::cli) use rules::RULES;
+pub(crate) use rules::RULES;
 use session::{MAX_REQUESTS, Session};
 
 pub(super) fn with_arguments(command: Command) -> Command {
