@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What other installations wait for without harm.
+/// The run time for which other installations can wait without harm.
 const SHORT: Duration = Duration::from_secs(1);
 /// How long a rejected job waits at least.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
