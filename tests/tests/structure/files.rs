@@ -29,6 +29,10 @@ const LONG: &[(&str, &str)] = &[
     ),
     ("tests/src/fake_api.rs", "the routes of one fake API"),
     (
+        "tests/src/stores.rs",
+        "the table of stores, and a store that fails on demand",
+    ),
+    (
         "forge-remote/src/token/writer.rs",
         "the rounds of the writer share its state",
     ),
