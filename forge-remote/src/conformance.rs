@@ -6,8 +6,9 @@ use std::fmt;
 use crate::error::BoxError;
 
 /// A requirement that a store or an engine does not meet, returned by
-/// [`token_store_conformance`](crate::testing::token_store_conformance) and
-/// [`job_engine_conformance`](crate::testing::job_engine_conformance).
+/// [`token_store_conformance`](crate::testing::token_store_conformance),
+/// [`job_engine_conformance`](crate::testing::job_engine_conformance) and
+/// [`job_engine_conformance_in_parallel`](crate::testing::job_engine_conformance_in_parallel).
 #[derive(Debug, thiserror::Error)]
 #[error("{requirement}: {problem}")]
 pub struct ConformanceError {

@@ -15,8 +15,8 @@ use forge_remote::client::{AtlassianClient, ClientError, PageStream};
 use forge_remote::fit::Clock;
 use forge_remote::handler;
 use forge_remote::prelude::*;
-use forge_remote::registry::BoxFuture;
 use forge_remote::testing::Harness;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -116,37 +116,43 @@ struct ServerState {
 
 impl Server {
     /// Starts a server that computes each response from the request and its number, counted from 0.
-    pub async fn start(
+    pub fn start(
         respond_to: impl Fn(usize, &ReceivedRequest) -> CannedResponse + Send + Sync + 'static,
-    ) -> Self {
-        Self::gated(move |count, request| (respond_to(count, request), None)).await
+    ) -> BoxFuture<'static, Self> {
+        Self::gated(move |count, request| (respond_to(count, request), None))
     }
 
     /// Starts a server that sends a response only once its semaphore, if any, has a permit.
-    pub async fn gated(
+    pub fn gated(
         respond_to: impl Fn(usize, &ReceivedRequest) -> (CannedResponse, Option<Arc<Semaphore>>)
         + Send
         + Sync
         + 'static,
-    ) -> Self {
-        let requests = Arc::default();
-        let state = ServerState {
-            requests: Arc::clone(&requests),
-            respond_to: Arc::new(respond_to),
-        };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new()
-            .fallback(handle)
-            .layer(DefaultBodyLimit::disable())
-            .with_state(state);
-        let mut task = JoinSet::new();
-        task.spawn(async move { serve(listener, router).await.unwrap() });
-        Self {
-            origin,
-            requests,
-            _task: task,
-        }
+    ) -> BoxFuture<'static, Self> {
+        Self::serve(Arc::new(respond_to))
+    }
+
+    fn serve(respond_to: Arc<Respond>) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let requests = Arc::default();
+            let state = ServerState {
+                requests: Arc::clone(&requests),
+                respond_to,
+            };
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let origin = format!("http://{}", listener.local_addr().unwrap());
+            let router = Router::new()
+                .fallback(handle)
+                .layer(DefaultBodyLimit::disable())
+                .with_state(state);
+            let mut task = JoinSet::new();
+            task.spawn(async move { serve(listener, router).await.unwrap() });
+            Self {
+                origin,
+                requests,
+                _task: task,
+            }
+        })
     }
 
     /// Starts a server that returns these responses in order, then repeats the last one.
@@ -190,21 +196,24 @@ pub fn error_text(error: &ClientError) -> String {
     text
 }
 
+/// All items, or those before the error.
+type Collected = Result<Vec<u64>, (Vec<u64>, ClientError)>;
+
 /// Collects the items of pages. An error comes with the items before it, and must end the stream.
-pub async fn collect_numbers(
-    mut pages: PageStream<u64>,
-) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
-    let mut found = Vec::new();
-    while let Some(item) = pages.next().await {
-        match item {
-            Ok(item) => found.push(item),
-            Err(error) => {
-                assert!(pages.next().await.is_none(), "an item follows the error");
-                return Err((found, error));
+pub fn collect_numbers(mut pages: PageStream<u64>) -> BoxFuture<'static, Collected> {
+    Box::pin(async move {
+        let mut found = Vec::new();
+        while let Some(item) = pages.next().await {
+            match item {
+                Ok(item) => found.push(item),
+                Err(error) => {
+                    assert!(pages.next().await.is_none(), "an item follows the error");
+                    return Err((found, error));
+                }
             }
         }
-    }
-    Ok(found)
+        Ok(found)
+    })
 }
 
 /// A server whose responses are raw bytes that no HTTP library would send.
@@ -219,35 +228,50 @@ pub struct RawServer {
 impl RawServer {
     /// Responds to each connection's first request with `begin` and `pieces` times `piece`. Then it
     /// closes the connection, or leaves it open without sending more.
-    pub async fn start(begin: &str, piece: String, pieces: usize, closes: bool) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let begin = begin.to_owned();
-        let connections = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&connections);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut open = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                let _ = stream.read(&mut [0; 8192]).await;
-                let mut sent = stream.write_all(begin.as_bytes()).await;
-                for _ in 0..pieces {
-                    if sent.is_err() {
-                        break;
+    pub fn start(
+        begin: &str,
+        piece: String,
+        pieces: usize,
+        closes: bool,
+    ) -> BoxFuture<'static, Self> {
+        Self::serve(begin.to_owned(), piece, pieces, closes)
+    }
+
+    fn serve(
+        begin: String,
+        piece: String,
+        pieces: usize,
+        closes: bool,
+    ) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let origin = format!("http://{}", listener.local_addr().unwrap());
+            let connections = Arc::<AtomicUsize>::default();
+            let count = Arc::clone(&connections);
+            let mut task = JoinSet::new();
+            task.spawn(async move {
+                let mut open = Vec::new();
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.read(&mut [0; 8192]).await;
+                    let mut sent = stream.write_all(begin.as_bytes()).await;
+                    for _ in 0..pieces {
+                        if sent.is_err() {
+                            break;
+                        }
+                        sent = stream.write_all(piece.as_bytes()).await;
                     }
-                    sent = stream.write_all(piece.as_bytes()).await;
+                    if !closes {
+                        open.push(stream);
+                    }
                 }
-                if !closes {
-                    open.push(stream);
-                }
+            });
+            Self {
+                origin,
+                connections,
+                _task: task,
             }
-        });
-        Self {
-            origin,
-            connections,
-            _task: task,
-        }
+        })
     }
 
     /// Returns the number of connections so far.
@@ -398,25 +422,27 @@ impl TestInstallation {
         }
     }
 
-    async fn call(&self, key: &str, token: Option<&str>) -> ReceivedCall {
-        let (first, contexts) = self.claims.clone();
-        let call = self.harness.call(key).fit(|fit| {
-            fit.set("/app/installation/contexts", contexts)
-                .set("/app/apiBaseUrl", first)
-        });
-        let call = match token {
-            Some(token) => call.header("x-forge-oauth-system", token),
-            None => call,
-        };
-        let response = call.send().await;
-        assert_eq!(response.status(), 200, "{response:?}");
-        let (call, system, user) = self.into.0.lock().unwrap().take().unwrap();
-        ReceivedCall {
-            call,
-            system,
-            user: user.unwrap_or_else(|| self.harness.platform().user_token("somebody")),
-            from: self.clone(),
-        }
+    fn call<'a>(&'a self, key: &'a str, token: Option<&'a str>) -> BoxFuture<'a, ReceivedCall> {
+        Box::pin(async move {
+            let (first, contexts) = self.claims.clone();
+            let call = self.harness.call(key).fit(|fit| {
+                fit.set("/app/installation/contexts", contexts)
+                    .set("/app/apiBaseUrl", first)
+            });
+            let call = match token {
+                Some(token) => call.header("x-forge-oauth-system", token),
+                None => call,
+            };
+            let response = call.send().await;
+            assert_eq!(response.status(), 200, "{response:?}");
+            let (call, system, user) = self.into.0.lock().unwrap().take().unwrap();
+            ReceivedCall {
+                call,
+                system,
+                user: user.unwrap_or_else(|| self.harness.platform().user_token("somebody")),
+                from: self.clone(),
+            }
+        })
     }
 }
 
@@ -499,7 +525,7 @@ impl Clock for InstantClock {
         self.waits.lock().unwrap().0
     }
 
-    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let mut waits = self.waits.lock().unwrap();
         waits.0 += duration;
         waits.1.push(duration);

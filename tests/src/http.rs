@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -184,33 +185,35 @@ impl Connection {
 
     /// Sends these bytes. Returns false when the server stopped reading, which is not an error: its
     /// response counts.
-    pub async fn send(&mut self, bytes: &[u8]) -> bool {
-        let Self {
-            stream,
-            buffer,
-            writing_failed,
-        } = self;
-        let (mut reader, mut writer) = stream.split();
-        let mut chunk = vec![0; 16 * 1024];
-        // A response may arrive during the write: read it, or both sides wait forever.
-        let write = async {
-            let written = timeout(RESPONSE_TIMEOUT, writer.write_all(bytes)).await;
-            matches!(written, Ok(Ok(())))
-        };
-        tokio::pin!(write);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut write => {
-                    *writing_failed |= !done;
-                    return done;
+    pub fn send<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Self {
+                stream,
+                buffer,
+                writing_failed,
+            } = self;
+            let (mut reader, mut writer) = stream.split();
+            let mut chunk = vec![0; 16 * 1024];
+            // A response may arrive during the write: read it, or both sides wait forever.
+            let write = async {
+                let written = timeout(RESPONSE_TIMEOUT, writer.write_all(bytes)).await;
+                matches!(written, Ok(Ok(())))
+            };
+            tokio::pin!(write);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut write => {
+                        *writing_failed |= !done;
+                        return done;
+                    }
+                    read = reader.read(&mut chunk) => match read {
+                        Ok(0) | Err(_) => return (&mut write).await,
+                        Ok(count) => buffer.extend_from_slice(&chunk[..count]),
+                    },
                 }
-                read = reader.read(&mut chunk) => match read {
-                    Ok(0) | Err(_) => return (&mut write).await,
-                    Ok(count) => buffer.extend_from_slice(&chunk[..count]),
-                },
             }
-        }
+        })
     }
 
     /// Closes the sending side.
@@ -224,14 +227,19 @@ impl Connection {
     }
 
     /// Returns the next response to a request with this method.
-    pub async fn response_to(&mut self, method: &str) -> io::Result<Option<HttpResponse>> {
-        match timeout(RESPONSE_TIMEOUT, self.read_response(method)).await {
-            Ok(response) => response,
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no response in time",
-            )),
-        }
+    pub fn response_to<'a>(
+        &'a mut self,
+        method: &'a str,
+    ) -> BoxFuture<'a, io::Result<Option<HttpResponse>>> {
+        Box::pin(async move {
+            match timeout(RESPONSE_TIMEOUT, self.read_response(method)).await {
+                Ok(response) => response,
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no response in time",
+                )),
+            }
+        })
     }
 
     /// Returns whether the server closes the connection within this time without sending a byte.

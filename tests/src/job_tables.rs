@@ -7,6 +7,8 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 
+use crate::stores::{execute_postgres, execute_sqlite};
+
 /// A database of jobs.
 #[derive(Clone, Debug)]
 pub enum JobTables {
@@ -42,6 +44,11 @@ macro_rules! begun {
 const BEGUN_SQLITE: &str = begun!("json_extract(job.attempted_by, '$[#-1]')");
 const BEGUN_POSTGRES: &str = begun!("job.attempted_by[array_upper(job.attempted_by, 1)]");
 
+const END_PAUSES_SQLITE: &str = "UPDATE river_job
+     SET state = 'available', scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now') WHERE state = 'retryable'";
+const END_PAUSES_POSTGRES: &str =
+    "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE state = 'retryable'";
+
 impl JobTables {
     /// Returns the attempts that have begun, and whose end is not stored.
     pub async fn begun(&self) -> Vec<BegunAttempt> {
@@ -63,6 +70,14 @@ impl JobTables {
             number,
         };
         rows.into_iter().map(attempt).collect()
+    }
+
+    /// Makes the jobs that wait for a retry available.
+    pub async fn end_pauses(&self) {
+        match self {
+            Self::Sqlite(path) => execute_sqlite(path, END_PAUSES_SQLITE).await,
+            Self::Postgres(url) => execute_postgres(url, END_PAUSES_POSTGRES).await,
+        }
     }
 
     /// Returns the processes that run jobs, each with the time of its last heartbeat, in milliseconds since 1970.

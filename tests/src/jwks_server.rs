@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use forge_remote::fit::JwksPolicy;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -47,6 +49,17 @@ pub enum JwksResponse {
 }
 
 impl JwksResponse {
+    /// Returns the default policy. For a response that ends at the time limit of a fetch, the limit is short.
+    pub fn jwks_policy(&self) -> JwksPolicy {
+        let policy = JwksPolicy::default();
+        match self {
+            Self::Late(..) | Self::Drip(..) | Self::HeadOnly | Self::Hang | Self::Ignore => {
+                policy.fetch_timeout(Duration::from_secs(1))
+            }
+            _ => policy,
+        }
+    }
+
     /// Returns a 200 response with this text as `application/json`, valid or not.
     pub fn json(text: impl Into<String>) -> Self {
         Self::Text(200, "application/json", text.into())
@@ -79,21 +92,23 @@ impl Drop for JwksServer {
 
 impl JwksServer {
     /// Starts a server.
-    pub async fn start(response: JwksResponse) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let shared = Arc::new(Shared {
-            response: Mutex::new(response),
-            requests: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
-            last: Mutex::default(),
-        });
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            address,
-            shared,
-            task: Mutex::new(Some(task)),
-        }
+    pub fn start(response: JwksResponse) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let shared = Arc::new(Shared {
+                response: Mutex::new(response),
+                requests: AtomicUsize::new(0),
+                connections: AtomicUsize::new(0),
+                last: Mutex::default(),
+            });
+            let address = listener.local_addr().unwrap();
+            let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+            Self {
+                address,
+                shared,
+                task: Mutex::new(Some(task)),
+            }
+        })
     }
 
     /// Changes the response to later connections.
@@ -111,10 +126,12 @@ impl JwksServer {
     }
 
     /// Listens again on the same port.
-    pub async fn up(&self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
-        *self.task.lock().unwrap() = Some(task);
+    pub fn up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(self.address).await.unwrap();
+            let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+            *self.task.lock().unwrap() = Some(task);
+        })
     }
 
     /// Returns the URL of the key set.

@@ -11,6 +11,7 @@ use forge_remote_fit::{
     AllowedCaller, Claims, EndpointTarget, FitLayer, HttpKeySource, Jwks, JwksPolicy, KeyRing,
     VerificationPolicy, Verifier,
 };
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -32,45 +33,47 @@ pub struct LayeredApp {
 
 impl LayeredApp {
     /// Serves the app with these keys and this clock.
-    pub async fn start(keys: Value, clock: TestClock) -> Self {
-        let source = JwksServer::start(JwksResponse::Keys(keys)).await;
-        let verifier = Arc::new(verifier(&source.url(), clock));
-        let seen = Seen::default();
-        let layer = |target| FitLayer::new(Arc::clone(&verifier), target);
-        let mut tick = EndpointTarget::new("tick", "scheduledTrigger", AllowedCaller::Platform);
-        tick.module = Some("tick-trigger".to_owned());
-        let handler = |name| {
-            let seen = seen.clone();
-            async move |claims: Claims, headers: HeaderMap| {
-                let trace_id = headers.get("x-b3-traceid");
-                let trace_id = trace_id.and_then(|value| value.to_str().ok());
-                Json(seen.add_claims(&claims, trace_id, name))
+    pub fn start(keys: Value, clock: TestClock) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let source = JwksServer::start(JwksResponse::Keys(keys)).await;
+            let verifier = Arc::new(verifier(&source.url(), clock));
+            let seen = Seen::default();
+            let layer = |target| FitLayer::new(Arc::clone(&verifier), target);
+            let mut tick = EndpointTarget::new("tick", "scheduledTrigger", AllowedCaller::Platform);
+            tick.module = Some("tick-trigger".to_owned());
+            let handler = |name| {
+                let seen = seen.clone();
+                async move |claims: Claims, headers: HeaderMap| {
+                    let trace_id = headers.get("x-b3-traceid");
+                    let trace_id = trace_id.and_then(|value| value.to_str().ok());
+                    Json(seen.add_claims(&claims, trace_id, name))
+                }
+            };
+            let router = Router::new()
+                .route("/tick", post(handler("tick")).layer(layer(tick)))
+                .route(
+                    "/ui",
+                    post(handler("ui")).layer(layer(EndpointTarget::page("ui"))),
+                )
+                .route(
+                    "/echo",
+                    post(handler("echo")).layer(layer(EndpointTarget::page("echo"))),
+                )
+                .route(
+                    "/any",
+                    any(handler("any")).layer(layer(EndpointTarget::page("any"))),
+                );
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut server = JoinSet::new();
+            server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+            Self {
+                address,
+                seen,
+                _source: source,
+                _server: server,
             }
-        };
-        let router = Router::new()
-            .route("/tick", post(handler("tick")).layer(layer(tick)))
-            .route(
-                "/ui",
-                post(handler("ui")).layer(layer(EndpointTarget::page("ui"))),
-            )
-            .route(
-                "/echo",
-                post(handler("echo")).layer(layer(EndpointTarget::page("echo"))),
-            )
-            .route(
-                "/any",
-                any(handler("any")).layer(layer(EndpointTarget::page("any"))),
-            );
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            address,
-            seen,
-            _source: source,
-            _server: server,
-        }
+        })
     }
 }
 

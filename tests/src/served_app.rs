@@ -6,6 +6,7 @@ use std::time::Duration;
 use forge_remote::axum::body::to_bytes;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
+use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,20 +33,22 @@ impl ServedApp {
     }
 
     /// Serves an app on the given listener.
-    pub async fn start_on(listener: TcpListener, app: App) -> Self {
-        let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
-        let harness = Harness::new(app).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(harness.app().clone().serve(listener, async {
-            let _ = stopped.await;
-        }));
-        Self {
-            harness,
-            address,
-            stop: Some(stop),
-            server,
-        }
+    pub fn start_on(listener: TcpListener, app: App) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
+            let harness = Harness::new(app).unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = oneshot::channel();
+            let server = tokio::spawn(harness.app().clone().serve(listener, async {
+                let _ = stopped.await;
+            }));
+            Self {
+                harness,
+                address,
+                stop: Some(stop),
+                server,
+            }
+        })
     }
 
     /// Opens a connection to the app.
@@ -54,21 +57,23 @@ impl ServedApp {
     }
 
     /// Returns the bytes of a signed call of the handler with this key, with keep-alive.
-    pub async fn call(&self, key: &str) -> Vec<u8> {
-        let handler = self.harness.app().registry().find(key).next().unwrap();
-        let call = self.harness.platform().call(handler);
-        let (parts, body) = call.into_request().into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let mut bytes = format!("{} {} HTTP/1.1\r\nHost: app\r\n", parts.method, parts.uri);
-        for (name, value) in &parts.headers {
-            if name != "content-length" {
-                bytes.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    pub fn call<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Vec<u8>> {
+        Box::pin(async move {
+            let handler = self.harness.app().registry().find(key).next().unwrap();
+            let call = self.harness.platform().call(handler);
+            let (parts, body) = call.into_request().into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let mut bytes = format!("{} {} HTTP/1.1\r\nHost: app\r\n", parts.method, parts.uri);
+            for (name, value) in &parts.headers {
+                if name != "content-length" {
+                    bytes.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+                }
             }
-        }
-        bytes.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        let mut bytes = bytes.into_bytes();
-        bytes.extend_from_slice(&body);
-        bytes
+            bytes.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+            let mut bytes = bytes.into_bytes();
+            bytes.extend_from_slice(&body);
+            bytes
+        })
     }
 
     /// Sends a call of the handler with this key, without waiting for the response.

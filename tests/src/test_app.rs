@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine as _;
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -74,26 +75,37 @@ impl TestApp {
 
     /// Starts the default app with changes and this key-set server.
     pub async fn on(source: JwksServer, change: impl FnOnce(App) -> App) -> Self {
-        let trap = JwksServer::start(JwksResponse::Keys(attackers_keys())).await;
         let clock = TestClock::new();
         let seen = Seen::default();
         let app = change(default_app(&source, &seen).clock(clock.clone()));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let built = app.build().unwrap();
-        tokio::spawn(built.serve(listener, async {
-            let _ = stopped.await;
-        }));
-        Self {
-            address,
-            source,
-            trap,
-            clock,
-            seen,
-            layered: None,
-            stop: Some(stop),
-        }
+        Self::serve(source, clock, seen, app).await
+    }
+
+    fn serve(
+        source: JwksServer,
+        clock: TestClock,
+        seen: Seen,
+        app: App,
+    ) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let trap = JwksServer::start(JwksResponse::Keys(attackers_keys())).await;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = oneshot::channel::<()>();
+            let built = app.build().unwrap();
+            tokio::spawn(built.serve(listener, async {
+                let _ = stopped.await;
+            }));
+            Self {
+                address,
+                source,
+                trap,
+                clock,
+                seen,
+                layered: None,
+                stop: Some(stop),
+            }
+        })
     }
 
     /// Returns the app's current time.

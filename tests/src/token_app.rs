@@ -6,6 +6,7 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::TokenError;
+use futures_util::future::BoxFuture;
 
 use crate::stores::{FlakyStore, KEYS, oauth};
 
@@ -69,14 +70,16 @@ impl TokenApp {
     }
 
     /// Starts the app on this clock.
-    pub async fn at(clock: TestClock, app: App, tokens: Tokens) -> Self {
-        let app = app.clock(clock.clone()).token_store(tokens.clone());
-        let harness = Harness::new(app.connect().await.unwrap()).unwrap();
-        Self {
-            harness,
-            tokens,
-            clock,
-        }
+    pub fn at(clock: TestClock, app: App, tokens: Tokens) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let app = app.clock(clock.clone()).token_store(tokens.clone());
+            let harness = Harness::new(app.connect().await.unwrap()).unwrap();
+            Self {
+                harness,
+                tokens,
+                clock,
+            }
+        })
     }
 
     /// Returns a system token that expires this long from now.
@@ -85,10 +88,12 @@ impl TokenApp {
     }
 
     /// Delivers a token, as Forge does.
-    pub async fn deliver(&self, uuid: &str, token: &str) {
-        let call = self.harness.call("renew").fit(|fit| fit.installation(uuid));
-        let response = call.header("x-forge-oauth-system", token).send().await;
-        assert_eq!(response.status(), 200, "{response:?}");
+    pub fn deliver<'a>(&'a self, uuid: &'a str, token: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let call = self.harness.call("renew").fit(|fit| fit.installation(uuid));
+            let response = call.header("x-forge-oauth-system", token).send().await;
+            assert_eq!(response.status(), 200, "{response:?}");
+        })
     }
 
     /// Returns the system token that the app gets for an installation.

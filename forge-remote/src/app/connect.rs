@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::builder::{App, PendingState};
 use crate::error::{Error, Result};
+use crate::fit::BoxFuture;
 
 impl App {
     /// Connects the app's state, token store and job engine.
@@ -11,7 +12,11 @@ impl App {
     /// It runs the futures of [`state_async`](Self::state_async), connects the [`token_store`](Self::token_store) and
     /// opens the engine of [`jobs`](Self::jobs). `run` and [`serve`](Self::serve) call it; before
     /// [`build`](Self::build), call it yourself.
-    pub async fn connect(mut self) -> Result<Self> {
+    pub async fn connect(self) -> Result<Self> {
+        connect_boxed(self).await
+    }
+
+    async fn connect_each(mut self) -> Result<Self> {
         for PendingState { name, value, .. } in std::mem::take(&mut self.pending_state) {
             let insert = value.await.map_err(|cause| {
                 let message = format!("the state `{name}` could not be made");
@@ -29,4 +34,9 @@ impl App {
         }
         Ok(self)
     }
+}
+
+/// Boxed in a function that is not asynchronous, so that it is compiled with this crate, and not again with each app.
+fn connect_boxed(app: App) -> BoxFuture<Result<App>> {
+    Box::pin(app.connect_each())
 }

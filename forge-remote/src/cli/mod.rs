@@ -32,6 +32,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::app::App;
 use crate::error::Result;
+use crate::fit::BoxFuture;
 use crate::manifest::CheckError;
 
 type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
@@ -74,7 +75,7 @@ impl App {
     /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless
     /// the app has set a panic hook.
     pub async fn run(self) -> Result<()> {
-        let status = run(self, std::env::args_os()).await;
+        let status = run_boxed(self).await;
         logging::close();
         match status {
             0 => Ok(()),
@@ -91,8 +92,17 @@ impl App {
     }
 }
 
+/// Runs the command that the program's arguments name, and returns its exit status.
+///
+/// Boxed in a function that is not asynchronous, so that the commands are compiled with this crate, and not again with
+/// each app.
+fn run_boxed(app: App) -> BoxFuture<i32> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    Box::pin(run(app, arguments))
+}
+
 /// Runs the command that the arguments name, and returns its exit status.
-async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
+async fn run(app: App, arguments: Vec<OsString>) -> i32 {
     let command = Command::new("app")
         .about("A Forge remote. The default command is `serve`.")
         .arg(

@@ -116,7 +116,7 @@ pub use crate::extract::{Args, JobCall};
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
 #[cfg(feature = "testing")]
-pub use conformance::job_engine_conformance;
+pub use conformance::{job_engine_conformance, job_engine_conformance_in_parallel};
 pub(crate) use contents::Contents;
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;

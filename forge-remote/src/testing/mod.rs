@@ -39,7 +39,7 @@ pub use crate::platform::{
 };
 
 pub use crate::conformance::ConformanceError;
-pub use crate::jobs::job_engine_conformance;
+pub use crate::jobs::{job_engine_conformance, job_engine_conformance_in_parallel};
 pub use crate::token::store::token_store_conformance;
 
 pub use call::HarnessCall;

@@ -6,35 +6,42 @@ use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, MemoryJobs, Repeats,
 };
-use forge_remote::testing::job_engine_conformance;
+use forge_remote::testing::{job_engine_conformance, job_engine_conformance_in_parallel};
 use forge_remote_tests::engines::{TestEngine, memory, postgres, restate, sqlite};
 
-async fn check(test_engine: TestEngine) {
-    let checked = job_engine_conformance(|| test_engine.connect()).await;
-    checked.unwrap_or_else(|error| panic!("{test_engine:?}: {error:?}"));
+/// Checks each requirement on a new engine, all at the same time.
+async fn check(create: impl AsyncFn() -> TestEngine) {
+    let checked = job_engine_conformance_in_parallel(async || {
+        let engine = create().await;
+        move || engine.connect()
+    })
+    .await;
+    checked.unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_fulfils_the_traits_contract() {
-    check(memory()).await;
+    check(async || memory()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_fulfils_the_traits_contract() {
-    check(sqlite()).await;
+    check(async || sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_fulfils_the_traits_contract() {
-    if let Some(engine) = postgres().await {
-        check(engine).await;
+    if postgres().await.is_some() {
+        check(async || postgres().await.unwrap()).await;
     }
 }
 
+/// One requirement after another, on one server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restate_fulfils_the_traits_contract() {
     if let Some(engine) = restate().await {
-        check(engine).await;
+        let checked = job_engine_conformance(|| engine.connect()).await;
+        checked.unwrap_or_else(|error| panic!("{error:?}"));
     }
 }
 
@@ -87,5 +94,11 @@ async fn the_suite_finds_an_engine_that_is_wrong() {
         let connect = || Arc::new(Wrong(jobs.clone(), change)) as Arc<dyn JobEngine>;
         let error = job_engine_conformance(connect).await.unwrap_err();
         assert!(error.to_string().contains(requirement), "{error}");
+        // Which check fails first depends on the machine.
+        let create = async || {
+            let jobs = MemoryJobs::new();
+            move || Arc::new(Wrong(jobs.clone(), change)) as Arc<dyn JobEngine>
+        };
+        assert!(job_engine_conformance_in_parallel(create).await.is_err());
     }
 }

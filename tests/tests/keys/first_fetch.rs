@@ -288,7 +288,8 @@ impl Failure {
 
 /// Tests a source that misbehaves from the start and then recovers.
 async fn misbehave_then_recover(response: JwksResponse) -> Result<(), Failure> {
-    let app = TestApp::with(response, |app| app).await;
+    let policy = response.jwks_policy();
+    let app = TestApp::with(response, |app| app.jwks_policy(policy)).await;
     let fit = app.fit();
     let started = Instant::now();
     let first = app.send(&app.tick(&fit.token())).await;

@@ -30,7 +30,16 @@ pub(crate) async fn app_with_keys() -> TestApp {
 }
 
 async fn app_with_keys_from(response: JwksResponse) -> TestApp {
-    let app = TestApp::with(response, |app| app).await;
+    fetched(TestApp::with(response, |app| app).await).await
+}
+
+/// Starts an app with this policy that has fetched its keys once.
+pub(crate) async fn app_with_policy(policy: JwksPolicy) -> TestApp {
+    let keys = JwksResponse::Keys(published());
+    fetched(TestApp::with(keys, |app| app.jwks_policy(policy)).await).await
+}
+
+async fn fetched(app: TestApp) -> TestApp {
     app.until_status(200).await.unwrap();
     assert_eq!(app.source.requests(), 1, "one fetch for the first keys");
     app
@@ -123,7 +132,7 @@ fn misbehaviour() -> Vec<(&'static str, JwksResponse)> {
 
 /// Tests a source that fails when a refresh is due, keeps failing past the expiry, and recovers.
 async fn fail_then_recover(response: JwksResponse) -> Result<(), String> {
-    let app = app_with_keys().await;
+    let app = app_with_policy(response.jwks_policy()).await;
     app.source.set_response(response);
 
     // The fetch for an unknown key fails without affecting other calls.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forge_remote::fit::JwksPolicy;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{SECOND_KID, published};
 use forge_remote_tests::report::Report;
@@ -11,7 +12,9 @@ use forge_remote_tests::test_app::TestApp;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::refresh::{COOLDOWN, HOUR, app_with_keys, known_key_works, pause, unknown_key_token};
+use crate::refresh::{
+    COOLDOWN, HOUR, app_with_keys, app_with_policy, known_key_works, pause, unknown_key_token,
+};
 
 /// Any number of unknown keys cause one fetch per cool-down. A call with a key that the fetch looked
 /// for gets 401; a later call may get 503.
@@ -57,54 +60,73 @@ async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
 /// The same when the fetches fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_during_failing_fetches_causes_one_fetch_per_cooldown() {
-    let mut report = Report::new("a flood while fetches fail");
+    let mut floods = JoinSet::new();
     for (name, response) in [
         ("500", JwksResponse::Text(500, "text/plain", "no".into())),
         ("resetting", JwksResponse::Reset),
         ("garbage", JwksResponse::json("garbage")),
         ("no keys", JwksResponse::json("{\"keys\":[]}")),
     ] {
-        let app = Arc::new(app_with_keys().await);
-        app.source.set_response(response);
-        for round in 0..4 {
-            // The background task retries an unknown number of times; a flood adds one fetch.
-            let before = app.source.requests();
-            for wave in 0..3 {
-                let statuses = flood(&app, &format!("{round}-{wave}")).await;
-                let right = statuses.iter().all(|status| *status == 503);
-                report.holds(
-                    format!("{name}, round {round}.{wave}: statuses"),
-                    right,
-                    format!("{statuses:?}"),
-                );
-            }
-            let fetches = app.source.requests() - before;
-            report.holds(
-                format!("{name}, round {round}: fetches"),
-                fetches <= 2,
-                format!("{fetches} fetches"),
-            );
-            report.case(
-                format!("{name}, round {round}: known keys"),
-                known_key_works(&app).await,
-            );
-            app.clock.advance(COOLDOWN);
-            pause().await;
-        }
-        let all = app.source.requests();
-        report.holds(
-            format!("{name}: fetches in all"),
-            all <= 10,
-            format!("{all} fetches in 20 seconds"),
-        );
+        floods.spawn(floods_during_failures(name, response));
+    }
+    let mut report = Report::new("a flood while fetches fail");
+    for (name, outcome) in floods.join_all().await.into_iter().flatten() {
+        report.case(name, outcome);
     }
     report.finish();
+}
+
+/// Sends floods while the source responds this way, and returns the cases with their outcomes.
+async fn floods_during_failures(
+    name: &'static str,
+    response: JwksResponse,
+) -> Vec<(String, Result<(), String>)> {
+    let mut cases = Vec::new();
+    let mut holds = |case: String, condition: bool, otherwise: String| {
+        cases.push((case, condition.then_some(()).ok_or(otherwise)));
+    };
+    let app = Arc::new(app_with_keys().await);
+    app.source.set_response(response);
+    for round in 0..4 {
+        // The background task retries an unknown number of times; a flood adds one fetch.
+        let before = app.source.requests();
+        for wave in 0..3 {
+            let statuses = flood(&app, &format!("{round}-{wave}")).await;
+            holds(
+                format!("{name}, round {round}.{wave}: statuses"),
+                statuses.iter().all(|status| *status == 503),
+                format!("{statuses:?}"),
+            );
+        }
+        let fetches = app.source.requests() - before;
+        holds(
+            format!("{name}, round {round}: fetches"),
+            fetches <= 2,
+            format!("{fetches} fetches"),
+        );
+        let known = known_key_works(&app).await;
+        holds(
+            format!("{name}, round {round}: known keys"),
+            known.is_ok(),
+            known.err().unwrap_or_default(),
+        );
+        app.clock.advance(COOLDOWN);
+        pause().await;
+    }
+    let all = app.source.requests();
+    holds(
+        format!("{name}: fetches in all"),
+        all <= 10,
+        format!("{all} fetches in 20 seconds"),
+    );
+    cases
 }
 
 /// A flood while the source hangs does not affect other calls, and gets its responses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_during_a_hanging_fetch_affects_no_known_key() {
-    let app = Arc::new(app_with_keys().await);
+    let policy = JwksPolicy::default().fetch_timeout(Duration::from_secs(2));
+    let app = Arc::new(app_with_policy(policy).await);
     app.source.set_response(JwksResponse::Hang);
     let started = Instant::now();
     let flood = tokio::spawn({

@@ -340,7 +340,7 @@ impl TokenStore for Hanging {
 }
 
 /// A custom store without a key check stops responding.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hanging_store_costs_no_request_and_no_token() {
     let logged = LogCapture::default();
     let _listening = logged.start();

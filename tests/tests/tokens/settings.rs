@@ -88,7 +88,12 @@ async fn a_store_that_cannot_be_opened_aborts_the_launch() {
             "{text}"
         );
     }
-    // A store that is only down does not abort the launch, but an explicit open reports it.
+}
+
+/// A store that is only down does not abort the launch, but an explicit open reports it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_does_not_abort_the_launch() {
+    use forge_remote::token::{PostgresTokens, RedisTokens};
     for tokens in [
         Tokens::new(PostgresTokens::new(
             "postgres://app:hunter2@127.0.0.1:1/app",

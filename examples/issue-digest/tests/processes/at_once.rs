@@ -48,7 +48,8 @@ async fn launched_at_once(fixture: Fixture) {
     fixture.wait_until_done(&ids).await;
 }
 
-async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
+/// Runs futures at the same time, and returns their values in order.
+pub(super) async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut all: Vec<_> = all.into_iter().map(Box::pin).collect();
     let mut done: BTreeMap<usize, T> = BTreeMap::new();
     std::future::poll_fn(|context| {

@@ -68,13 +68,13 @@ async fn contained(fixture: Fixture, poison_retries: bool) {
 
 #[tokio::test]
 async fn a_crashing_job_costs_no_other_job_an_attempt_on_sqlite() {
-    contained(Fixture::sqlite().await.with_work(800), true).await;
+    contained(Fixture::sqlite().await.with_work(400), true).await;
 }
 
 #[tokio::test]
 async fn a_crashing_job_costs_no_other_job_an_attempt_on_postgresql() {
     if let Some(fixture) = Fixture::postgres().await {
-        contained(fixture.with_work(800), false).await;
+        contained(fixture.with_work(400), false).await;
     }
 }
 
@@ -126,7 +126,7 @@ async fn a_discarded_job_does_not_run_again_after_a_crash() {
 /// with others.
 #[tokio::test]
 async fn a_completed_suspect_runs_concurrently_again() {
-    let fixture = Fixture::sqlite().await.with_work(8000);
+    let fixture = Fixture::sqlite().await.with_work(4000);
     let app = fixture.start().await;
     accepted(&app, "fail-1", 0).await;
     until_started(&fixture, "fail-1", 1).await;
@@ -138,12 +138,12 @@ async fn a_completed_suspect_runs_concurrently_again() {
     accepted(&app, "waits", 1).await;
     until_started(&fixture, "waits", 1).await;
     let waited = second.elapsed();
-    assert!(waited > Duration::from_secs(6), "it waited for {waited:?}");
+    assert!(waited > Duration::from_secs(3), "it waited for {waited:?}");
     until_started(&fixture, "fail-1", 3).await;
     let third = Instant::now();
     accepted(&app, "together", 2).await;
     until_started(&fixture, "together", 1).await;
     let waited = third.elapsed();
-    assert!(waited < Duration::from_secs(6), "it waited for {waited:?}");
+    assert!(waited < Duration::from_secs(3), "it waited for {waited:?}");
     app.kill().await;
 }

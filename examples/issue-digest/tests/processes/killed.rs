@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forge_remote_tests::job_tables::{BegunAttempt, JobTables};
 
+use super::at_once::futures;
 use super::{Fixture, deliver, installation};
 
 /// Kills a process at random moments while events arrive and run. Every accepted event is done, and only events that
@@ -130,7 +131,13 @@ fn kill_rounds() -> u32 {
 
 #[tokio::test]
 async fn nothing_accepted_is_lost_on_sqlite() {
-    killed_at_any_moment(Fixture::sqlite().await.with_work(40), kill_rounds()).await;
+    // Several files at the same time.
+    const FILES: u32 = 2;
+    let killed = std::iter::repeat_with(async || {
+        let fixture = Fixture::sqlite().await.with_work(40);
+        killed_at_any_moment(fixture, kill_rounds() / FILES).await;
+    });
+    futures(killed.take(FILES as usize).collect()).await;
 }
 
 #[tokio::test]
@@ -159,7 +166,10 @@ async fn stopped_and_started(fixture: Fixture) {
         let app = fixture.start().await;
         for number in 0..10 {
             let id = format!("{round}-{number}");
-            assert_eq!(app.deliver(&id).await, Some(202));
+            // Half of them are of one installation, and wait for its limit.
+            let installation = installation(if number < 5 { 0 } else { number });
+            let status = deliver(app.address, &id, &installation, 0).await;
+            assert_eq!(status, Some(202));
             ids.push(id);
         }
         app.stop().await;

@@ -167,6 +167,20 @@ impl Fixture {
         }
     }
 
+    /// Waits until an event has begun this many attempts. The pauses before retries are skipped.
+    async fn until_attempts(&self, id: &str, attempts: usize) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        while self.count(id, "start") < attempts {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{id}: {:?}",
+                self.runs()
+            );
+            self.job_tables().end_pauses().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Waits until these events are done, as long as any is done now and then.
     async fn wait_until_done(&self, ids: &[String]) {
         let (mut missing, mut progress) = (usize::MAX, tokio::time::Instant::now());

@@ -11,9 +11,7 @@ async fn operated(fixture: Fixture) {
     let app = fixture.start().await;
     assert_eq!(app.deliver("fail-1").await, Some(202));
     assert_eq!(app.deliver("good").await, Some(202));
-    fixture
-        .wait_until("retries", |fixture| fixture.count("fail-1", "start") == 4)
-        .await;
+    fixture.until_attempts("fail-1", 4).await;
     let dead = async || {
         let (status, text) = fixture
             .run(&["jobs", "list", "--state", "dead", "--json"])

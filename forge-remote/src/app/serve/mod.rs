@@ -13,7 +13,7 @@ mod socket;
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +45,8 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 const LAST_ACCEPT_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_LAST_ACCEPTS: usize = 1024;
 
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Service {
     /// Serves until `shutdown` completes, then lets calls in flight finish.
     ///
@@ -63,6 +65,10 @@ impl Service {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
+        serve_boxed(self, listener, Box::pin(shutdown)).await
+    }
+
+    async fn serve_until(self, listener: TcpListener, shutdown: Boxed<'_, ()>) -> Result<()> {
         let limits = self.limits();
         self.is_served();
         let mut upkeep = JoinSet::new();
@@ -180,6 +186,16 @@ impl Service {
         }
         self.is_shut_down();
     }
+}
+
+/// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
+/// app and each test.
+fn serve_boxed(
+    service: Service,
+    listener: TcpListener,
+    shutdown: Boxed<'_, ()>,
+) -> Boxed<'_, Result<()>> {
+    Box::pin(service.serve_until(listener, shutdown))
 }
 
 /// A listener and its connections.

@@ -11,6 +11,7 @@ use crate::app::builder::App;
 use crate::app::launch::LaunchError;
 use crate::app::service::Service;
 use crate::error::Error;
+use crate::fit::BoxFuture;
 
 /// The reason why [`App::serve`] did not start, or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,7 @@ impl App {
     /// }
     /// ```
     pub async fn serve(self) -> Result<(), ServeError> {
-        self.listen().await?.run().await
+        serve_boxed(self).await
     }
 
     /// Checks and builds the app, and listens.
@@ -90,6 +91,12 @@ impl App {
             signals: StopSignals::listen(),
         })
     }
+}
+
+/// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
+/// app.
+fn serve_boxed(app: App) -> BoxFuture<Result<(), ServeError>> {
+    Box::pin(async move { app.listen().await?.run().await })
 }
 
 /// An app that listens but does not serve yet.

@@ -6,6 +6,7 @@ mod stage;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::{LocalBoxFuture, try_join_all};
 use installations::{
     ends_an_installation, forgets_keys_of_the_uninstalled, leaves_room, limits_installations,
     limits_the_retried, pauses_an_installation, pauses_what_waits, shares_fairly,
@@ -17,6 +18,7 @@ use stage::{
 
 use super::engine::{Accepted, JobEngine, Verdict};
 use super::envelope::Repeats;
+use super::guarantees::Guarantees;
 use super::inspect::JobState;
 use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 
@@ -24,8 +26,9 @@ use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 ///
 /// `connect` returns another handle to the same jobs, as a second process would have: a new connection to
 /// the database, or a clone of an in-memory engine. There must be no jobs at first, and no other user.
-/// The first unmet requirement is returned as an error. It takes one to two minutes, because it waits in
-/// real time. Only [declared guarantees](JobEngine::guarantees) are checked, and
+/// The first unmet requirement is returned as an error. It takes about a minute, because it waits in
+/// real time; [`job_engine_conformance_in_parallel`] takes seconds. Only
+/// [declared guarantees](JobEngine::guarantees) are checked, and
 /// [transactions](super::Guarantees::joins_transactions) not at all: test these yourself.
 ///
 /// The suite cannot kill its own process: also test your engine in a separate process that you kill
@@ -46,51 +49,126 @@ use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 pub async fn job_engine_conformance(
     connect: impl Fn() -> Arc<dyn JobEngine>,
 ) -> Result<(), ConformanceError> {
-    let engine = connect();
-    let failed = |requirement| move |failure: Failure| failure.of(requirement);
-    engine
-        .open()
-        .await
-        .map_err(|error| failed("the engine opens")(error.into()))?;
-    // It waits until the end: an engine may look for its handler now and then only.
-    accept_unknown(&engine)
-        .await
-        .map_err(failed("an envelope of an unknown handler is accepted"))?;
+    let engine = opened(&connect).await?;
     let guarantees = engine.guarantees();
-    macro_rules! check {
-        ($($case:ident $(if $guarantee:ident)?: $requirement:literal,)*) => {$(
-            if true $(&& guarantees.$guarantee)? {
-                $case(&engine, &connect).await.map_err(failed($requirement))?;
-            }
-        )*};
-    }
-    check! {
-        keeps_every_part: "an envelope runs unchanged",
-        recognises_repetitions: "an envelope repeats another by its key, as its `repeats` says",
-        accepts_once: "of concurrently accepted envelopes with one key, exactly one is new",
-        waits_until_the_time: "an envelope runs soon after its due time, and not before",
-        counts_attempts: "each start counts, except after `Later`, and no run follows the last attempt",
-        ends_the_dead: "a dead envelope does not run again",
-        limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
-        pauses_an_installation: "a pause holds for one handler and installation, until its end",
-        pauses_what_waits: "a pause also holds for jobs that already wait for a worker",
-        shares_fairly if shares_fairly: "a long queue of one installation hardly delays others' jobs",
-        leaves_room if shares_fairly: "long jobs of one installation leave workers to others' jobs",
-        shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together hardly delay \
-                                                   others' jobs",
-        forgets_keys_of_the_uninstalled if ends_installations: "the key of an envelope that ended because the app was uninstalled is free",
-        ends_an_installation if ends_installations: "the waiting envelopes of an uninstalled installation are \
-                                                     discarded",
-        hands_back_at_a_stop: "a stop waits for the grace period, and then releases the running envelopes without \
-                               counting their attempts",
-        shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
-        retries_early if retries_early: "an operator's retry starts a waiting job before its time",
-        limits_the_retried if limits_installations: "dead jobs that an operator retries keep the limit of their installation, however old",
-        counts_its_jobs: "the counts of an engine include waiting and dead jobs",
-        keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
+    for requirement in REQUIREMENTS {
+        if (requirement.is_declared)(guarantees) {
+            requirement.check(&engine, &connect).await?;
+        }
     }
     Ok(())
 }
+
+/// Checks the same requirements as [`job_engine_conformance`], each on a separate engine and all at the same time.
+///
+/// `create` returns the `connect` of a new engine without jobs at each call: of a new file, schema or database. It is
+/// called about twenty times. The error is that of the requirement whose check fails first.
+///
+/// ```no_run
+/// use forge_remote::jobs::{JobEngine, MemoryJobs};
+/// use forge_remote::testing::job_engine_conformance_in_parallel;
+/// use std::sync::Arc;
+///
+/// # #[tokio::main]
+/// # async fn main() -> forge_remote::Result<()> {
+/// job_engine_conformance_in_parallel(async || {
+///     let jobs = MemoryJobs::new();
+///     move || Arc::new(jobs.clone()) as Arc<dyn JobEngine>
+/// })
+/// .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn job_engine_conformance_in_parallel<C>(
+    create: impl AsyncFn() -> C,
+) -> Result<(), ConformanceError>
+where
+    C: Fn() -> Arc<dyn JobEngine>,
+{
+    let checks = REQUIREMENTS.iter().map(async |requirement| {
+        let connect = create().await;
+        let engine = opened(&connect).await?;
+        match (requirement.is_declared)(engine.guarantees()) {
+            true => requirement.check(&engine, &connect).await,
+            false => Ok(()),
+        }
+    });
+    try_join_all(checks).await.map(drop)
+}
+
+/// Returns an engine that is open and has an envelope of an unknown handler, which waits until the last check.
+async fn opened(connect: Connect<'_>) -> Result<Arc<dyn JobEngine>, ConformanceError> {
+    let engine = connect();
+    let opened = engine.open().await;
+    opened.map_err(|error| Failure::from(error).of("the engine opens"))?;
+    let accepted = accept_unknown(&engine).await;
+    accepted.map_err(|failure| failure.of("an envelope of an unknown handler is accepted"))?;
+    Ok(engine)
+}
+
+/// The check of a requirement, on an engine that serves nothing yet.
+type Check = for<'a> fn(&'a Arc<dyn JobEngine>, Connect<'a>) -> LocalBoxFuture<'a, Case>;
+
+struct Requirement {
+    text: &'static str,
+    /// Whether the guarantee that it belongs to is declared.
+    is_declared: fn(Guarantees) -> bool,
+    check: Check,
+}
+
+impl Requirement {
+    async fn check(
+        &self,
+        engine: &Arc<dyn JobEngine>,
+        connect: Connect<'_>,
+    ) -> Result<(), ConformanceError> {
+        let t0 = std::time::Instant::now();
+        let checked = (self.check)(engine, connect).await;
+        eprintln!(
+            "CASE {} {:.2} {}",
+            engine.name(),
+            t0.elapsed().as_secs_f64(),
+            self.text
+        );
+        checked.map_err(|failure| failure.of(self.text))
+    }
+}
+
+macro_rules! requirements {
+    ($($case:ident $(if $guarantee:ident)?: $requirement:literal,)*) => {
+        &[$(Requirement {
+            text: $requirement,
+            is_declared: |Guarantees { $($guarantee,)? .. }| true $(&& $guarantee)?,
+            check: |engine, connect| Box::pin($case(engine, connect)),
+        },)*]
+    };
+}
+
+const REQUIREMENTS: &[Requirement] = requirements! {
+    keeps_every_part: "an envelope runs unchanged",
+    recognises_repetitions: "an envelope repeats another by its key, as its `repeats` says",
+    accepts_once: "of concurrently accepted envelopes with one key, exactly one is new",
+    waits_until_the_time: "an envelope runs soon after its due time, and not before",
+    counts_attempts: "each start counts, except after `Later`, and no run follows the last attempt",
+    ends_the_dead: "a dead envelope does not run again",
+    limits_installations if limits_installations: "`per_installation` is never exceeded, on all connections together",
+    pauses_an_installation: "a pause holds for one handler and installation, until its end",
+    pauses_what_waits: "a pause also holds for jobs that already wait for a worker",
+    shares_fairly if shares_fairly: "a long queue of one installation hardly delays others' jobs",
+    leaves_room if shares_fairly: "long jobs of one installation leave workers to others' jobs",
+    shares_what_becomes_due if shares_fairly: "jobs of one installation that become due together hardly delay \
+                                               others' jobs",
+    forgets_keys_of_the_uninstalled if ends_installations: "the key of an envelope that ended because the app was uninstalled is free",
+    ends_an_installation if ends_installations: "the waiting envelopes of an uninstalled installation are \
+                                                 discarded",
+    hands_back_at_a_stop: "a stop waits for the grace period, and then releases the running envelopes without \
+                           counting their attempts",
+    shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
+    retries_early if retries_early: "an operator's retry starts a waiting job before its time",
+    limits_the_retried if limits_installations: "dead jobs that an operator retries keep the limit of their installation, however old",
+    counts_its_jobs: "the counts of an engine include waiting and dead jobs",
+    keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
+};
 
 async fn accept_unknown(engine: &Arc<dyn JobEngine>) -> Case {
     let mut unknown = envelope("unknown", NEW, "ari:unknown");
@@ -403,7 +481,11 @@ async fn retries_early(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Cas
     stage.stop().await
 }
 
-async fn keeps_the_unknown(_: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
+async fn keeps_the_unknown(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
+    // It is due, and this version of the app has no handler for it.
+    let mut stage = Stage::start(engine);
+    stage.expect_rest(engine, "rest-unknown").await?;
+    stage.stop().await?;
     // A newer version of the app.
     let mut stage = Stage::start_with(&connect(), Duration::from_secs(5), true);
     let run = stage.next_of("unknown").await?;
