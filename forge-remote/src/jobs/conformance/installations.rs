@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::stage::{
-    Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, Stage, envelope, id_of_new, report, until_state,
+    Connect, DAY, LATE, LIMIT, LIMITED, PLAIN, Run, SOON, Stage, envelope, id_of_new, report,
+    until_state,
 };
 use crate::conformance::{Case, Failure, expect, same};
 use crate::jobs::engine::{Accepted, JobEngine, Verdict};
@@ -208,8 +209,18 @@ pub(super) async fn leaves_room(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> 
 }
 
 pub(super) async fn shares_what_becomes_due(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    const MEASURED: usize = 10;
     let mut stage = Stage::start(engine);
-    let mut accepting = Duration::from_secs(2);
+    let begun = Instant::now();
+    for number in 0..MEASURED {
+        let key = format!("measured-{number}");
+        delayed(engine, &key, "ari:long", SystemTime::now() + DAY).await?;
+    }
+    let accepting = begun
+        .elapsed()
+        .mul_f64(DUE_TOGETHER as f64 / MEASURED as f64);
+    // The first ones may be slow.
+    let mut accepting = (2 * accepting).clamp(SOON, Duration::from_millis(2500));
     for round in 0..4 {
         let begun = Instant::now();
         let due = SystemTime::now() + accepting + NOTICE;
