@@ -44,12 +44,33 @@ pub(crate) fn findings(text: &str) -> Vec<Found> {
 
 /// Writes a manifest as YAML, and returns the line of each path.
 pub(crate) fn emit(value: &Value) -> (String, BTreeMap<String, usize>) {
-    let mut out = (String::new(), BTreeMap::new());
+    let mut out = Emitted {
+        text: String::new(),
+        line: 1,
+        lines: BTreeMap::new(),
+    };
     block(value, 0, "", &mut out);
-    out
+    (out.text, out.lines)
 }
 
-fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<String, usize>)) {
+struct Emitted {
+    text: String,
+    /// The line that comes next.
+    line: usize,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Emitted {
+    /// Ends a line with this text.
+    fn end_line(&mut self, text: &str) {
+        assert!(!text.contains('\n'), "JSON of one line");
+        self.text.push_str(text);
+        self.text.push('\n');
+        self.line += 1;
+    }
+}
+
+fn block(value: &Value, indent: usize, path: &str, out: &mut Emitted) {
     let is_block = |value: &Value| match value {
         Value::Object(map) => !map.is_empty(),
         Value::Array(items) => !items.is_empty(),
@@ -69,30 +90,25 @@ fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<S
                 .collect()
         }
         scalar => {
-            out.0.push_str(&format!("{scalar}\n"));
+            out.end_line(&scalar.to_string());
             return;
         }
     };
     for (mark, step, value) in entries {
         let path = format!("{path}/{}", step.replace('~', "~0").replace('/', "~1"));
-        out.1.insert(path.clone(), out.0.lines().count() + 1);
-        out.0.push_str(&format!("{}{mark}", " ".repeat(indent)));
+        out.lines.insert(path.clone(), out.line);
+        // The first property is next to the dash.
+        if !out.text.ends_with("- ") {
+            out.text.push_str(&" ".repeat(indent));
+        }
+        out.text.push_str(&mark);
         if !is_block(value) {
-            out.0.push_str(&format!(" {value}\n"));
+            out.end_line(&format!(" {value}"));
         } else if mark == "-" && value.is_object() {
-            // The first property is next to the dash.
-            let mut inner = (String::new(), BTreeMap::new());
-            block(value, indent + 2, &path, &mut inner);
-            let first = out.0.lines().count();
-            out.0.push_str(&inner.0[indent + 1..]);
-            out.1.extend(
-                inner
-                    .1
-                    .into_iter()
-                    .map(|(path, line)| (path, line + first - 1)),
-            );
+            out.text.push(' ');
+            block(value, indent + 2, &path, out);
         } else {
-            out.0.push('\n');
+            out.end_line("");
             block(value, indent + 2, &path, out);
         }
     }

@@ -1,4 +1,5 @@
-//! Updates of random manifests preserve foreign lines, match the code, and are idempotent.
+//! Updates of random manifests preserve foreign lines, match the code, and are idempotent. `MANIFEST_ROUNDS` is the
+//! number of manifests (default: 1,000; CI: 5,000).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -415,7 +416,7 @@ fn random_manifests_keep_their_foreign_lines() {
     let rounds: u64 = std::env::var("MANIFEST_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(2500);
+        .unwrap_or(1000);
     let mut bytes = 0;
     let mut rejected = 0;
     for seed in 0..rounds {
@@ -441,7 +442,7 @@ fn random_manifests_keep_their_foreign_lines() {
         }
     }
     println!("{bytes} bytes in {rounds} manifests, {rejected} rejected");
-    assert!(rounds < 2500 || bytes >= 1_000_000, "only {bytes} bytes");
+    assert!(bytes as u64 >= rounds * 400, "only {bytes} bytes");
     assert!(
         rejected * 100 <= rounds,
         "{rejected} of {rounds} were rejected"
