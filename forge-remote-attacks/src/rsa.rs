@@ -25,7 +25,7 @@ pub struct RsaKey {
     private: Private,
     /// The key in aws-lc-rs, if it accepts the key.
     pair: Option<Arc<RsaKeyPair>>,
-    /// The first prime, if known.
+    /// The first prime, if known. With it, [`raw`](Self::raw) takes a quarter of the time.
     prime: Option<BigUint>,
 }
 
@@ -241,7 +241,10 @@ impl RsaKey {
         let message = BigUint::from_bytes_be(padded);
         self.bytes(&match &self.private {
             Private::Unknown => BigUint::ZERO,
-            Private::Exponent(d) => message.modpow(d, &self.n),
+            Private::Exponent(d) => match &self.prime {
+                Some(p) => by_primes(&message, d, p, &(&self.n / p)),
+                None => message.modpow(d, &self.n),
+            },
             Private::Factors(factors) => {
                 // s ≡ m^dᵢ (mod nᵢ) for every factor.
                 let parts = factors.iter().map(|(n, d)| {
@@ -277,6 +280,16 @@ impl RsaKey {
     pub fn pkcs1_der(&self) -> Vec<u8> {
         der(0x30, &[der_integer(&self.n), der_integer(&self.e)].concat())
     }
+}
+
+/// Returns `message ^ d` modulo `p · q`, by the Chinese remainder theorem.
+fn by_primes(message: &BigUint, d: &BigUint, p: &BigUint, q: &BigUint) -> BigUint {
+    let one = BigUint::from(1_u8);
+    let of_prime = |prime: &BigUint| (message % prime).modpow(&(d % (prime - &one)), prime);
+    let (of_p, of_q) = (of_prime(p), of_prime(q));
+    let inverse = q.modinv(p).unwrap();
+    let difference = p + &of_p - &of_q % p;
+    of_q + difference * inverse % p * q
 }
 
 fn der_integer(number: &BigUint) -> Vec<u8> {

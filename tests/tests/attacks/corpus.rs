@@ -2,6 +2,7 @@
 //! by `FitLayer`, and for the expected reason.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use forge_remote::axum::extract::Request;
@@ -10,7 +11,7 @@ use forge_remote::axum::middleware::{self, Next};
 use forge_remote::axum::response::IntoResponse as _;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
-use forge_remote_attacks::{CLASSES, Keys, Scene, Verdict};
+use forge_remote_attacks::{CLASSES, Case, Class, Keys, Scene, Verdict};
 use forge_remote_tests::corpus::{Judge, attack};
 use forge_remote_tests::report::Report;
 
@@ -146,15 +147,22 @@ async fn a_503_of_the_app_is_not_a_rejection() {
     );
 }
 
+static SCENE: LazyLock<Scene> = LazyLock::new(|| Scene::new(Keys::generated(), SystemTime::now()));
+
+/// Every case of the table.
+static TABLE: LazyLock<Vec<(&'static Class, Vec<Case>)>> = LazyLock::new(|| {
+    let classes = CLASSES.iter();
+    classes.map(|class| (class, class.cases(&SCENE))).collect()
+});
+
 /// The reasons are those of the log, which no response discloses.
 #[tokio::test]
 async fn each_class_is_rejected_for_its_reasons() {
-    let scene = Scene::new(Keys::generated(), SystemTime::now());
-    let judge = Judge::new(&scene);
+    let judge = Judge::new(&SCENE);
     let mut report = Report::new("reasons");
-    for class in CLASSES {
+    for (class, cases) in TABLE.iter() {
         let mut found = BTreeSet::new();
-        for case in class.cases(&scene) {
+        for case in cases {
             let judged = judge.judge(&case.request).await;
             let name = format!("{}: {}", class.id, case.name);
             let agrees = match (&case.verdict, &judged) {
@@ -176,16 +184,15 @@ async fn each_class_is_rejected_for_its_reasons() {
 
 #[test]
 fn names_are_unique_and_an_attacker_can_make_the_keyless_cases() {
-    let scene = Scene::new(Keys::generated(), SystemTime::now());
     let mut report = Report::new("names");
-    for class in CLASSES {
+    for (class, cases) in TABLE.iter() {
         let mut names = BTreeSet::new();
-        for case in class.cases(&scene) {
+        for case in cases {
             let is_new = names.insert(case.name.clone());
             report.holds(format!("{}: {}", class.id, case.name), is_new, "twice");
         }
         if let Some(keyless) = class.keyless {
-            let case = class.case(&scene, keyless);
+            let case = class.case(&SCENE, keyless);
             let is_rejected = case.is_some_and(|case| matches!(case.verdict, Verdict::Rejected(_)));
             report.holds(
                 format!("{}: {keyless}", class.id),
