@@ -11,10 +11,17 @@ use forge_remote_attacks::rsa::RsaKey;
 #[error("no RSA key could be generated: check the system's random source")]
 pub struct PlatformError;
 
+static KEY: Mutex<Option<Arc<RsaKey>>> = Mutex::new(None);
+
+/// Sets the key of this process, instead of a new one.
+#[cfg(feature = "testing")]
+pub(crate) fn sign_with(key: Arc<RsaKey>) {
+    *KEY.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+}
+
 /// Returns the key of this process. It is generated with the first platform, because that takes as long as
 /// a hundred calls; each platform publishes it under its own id.
 pub(super) fn signing_key() -> Result<Arc<RsaKey>, PlatformError> {
-    static KEY: Mutex<Option<Arc<RsaKey>>> = Mutex::new(None);
     let mut known = KEY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(key) = &*known {
         return Ok(Arc::clone(key));

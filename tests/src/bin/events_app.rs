@@ -79,6 +79,7 @@ async fn rollback() {}
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     let mut app = App::new().remote(Remote::new("backend").base_url("https://backend.example.com"));
     if std::env::var_os("WITH_SAMPLE").is_some() {
         let thing = serde_json::json!({ "id": "7", "name": "A thing" });

@@ -107,6 +107,7 @@ async fn report() {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     App::empty()
         .handler(forge_remote::handler!(index))
         .handler(forge_remote::handler!(export))

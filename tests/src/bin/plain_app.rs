@@ -102,6 +102,7 @@ async fn blocks() -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     let url = match std::env::var_os("BAD_REMOTE") {
         Some(_) => "http://backend.example.com",
         None => "https://backend.example.com",

