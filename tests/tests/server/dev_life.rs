@@ -228,7 +228,7 @@ fn each_advised_command_works_in_its_state() {
         "{id}modules:\n  endpoint:\n    - {{key: theirs, remote: backend, route: {{path: /theirs}}}}\n\
          remotes:\n  - {{key: backend, baseUrl: https://backend.example.com}}\n"
     );
-    for (state, manifest, expected) in [
+    let states = [
         ("none", None, "dev --write"),
         ("empty", Some(""), "dev --write"),
         (
@@ -238,54 +238,62 @@ fn each_advised_command_works_in_its_state() {
         ),
         ("other", Some(id), "manifest --write"),
         ("left-over", Some(&*left_over), "manifest --write"),
+    ];
+    std::thread::scope(|scope| {
+        for (state, manifest, expected) in states {
+            scope.spawn(move || advised_commands_work(state, manifest, expected));
+        }
+    });
+}
+
+/// Checks that each command works that is advised with this manifest, and that one of them is the expected one.
+fn advised_commands_work(state: &str, manifest: Option<&str>, expected: &str) {
+    let begin = |name: &str| {
+        let folder = folder(&format!("advice-{state}-{name}"));
+        if let Some(manifest) = manifest {
+            fs::write(folder.join("manifest.yml"), manifest).unwrap();
+        }
+        folder
+    };
+    let mut commands = Vec::new();
+    for arguments in [
+        &["dev", "--once"][..],
+        &["manifest"],
+        &["manifest", "--write"],
     ] {
-        let begin = |name: &str| {
-            let folder = folder(&format!("advice-{state}-{name}"));
-            if let Some(manifest) = manifest {
-                fs::write(folder.join("manifest.yml"), manifest).unwrap();
-            }
-            folder
-        };
-        let mut commands = Vec::new();
-        for arguments in [
-            &["dev", "--once"][..],
-            &["manifest"],
-            &["manifest", "--write"],
-        ] {
-            let (_, text) = run(&mut app(&begin("asked"), arguments));
-            commands.extend(advised(&text));
+        let (_, text) = run(&mut app(&begin("asked"), arguments));
+        commands.extend(advised(&text));
+    }
+    commands.sort();
+    commands.dedup();
+    let expected: Vec<String> = expected.split(' ').map(str::to_owned).collect();
+    assert!(commands.contains(&expected), "{state}: {commands:?}");
+    for mut command in commands {
+        let folder = begin("tried");
+        if command[0] == "dev" {
+            command.push("--once".to_owned());
         }
-        commands.sort();
-        commands.dedup();
-        let expected: Vec<String> = expected.split(' ').map(str::to_owned).collect();
-        assert!(commands.contains(&expected), "{state}: {commands:?}");
-        for mut command in commands {
-            let folder = begin("tried");
-            if command[0] == "dev" {
-                command.push("--once".to_owned());
-            }
-            // `--prune theirs` follows `manifest --write`.
-            let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
-            let (good, text) = run(&mut app(&folder, &arguments));
-            let may_be_incomplete = state == "left-over" && !arguments.contains(&"--prune");
-            assert!(good || may_be_incomplete, "{state}: {arguments:?}\n{text}");
-            if state == "left-over" {
-                continue;
-            }
-            assert!(
-                !text.contains("error[") && !text.contains("error:"),
-                "{state}: {arguments:?}\n{text}"
-            );
-            let (_, after) = run(&mut app(&folder, &["dev", "--once"]));
-            assert!(
-                !after.contains("does not exist"),
-                "{state}: {arguments:?}\n{after}"
-            );
-            assert!(
-                !after.contains("manifest-drift"),
-                "{state}: {arguments:?}\n{after}"
-            );
+        // `--prune theirs` follows `manifest --write`.
+        let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        let (good, text) = run(&mut app(&folder, &arguments));
+        let may_be_incomplete = state == "left-over" && !arguments.contains(&"--prune");
+        assert!(good || may_be_incomplete, "{state}: {arguments:?}\n{text}");
+        if state == "left-over" {
+            continue;
         }
+        assert!(
+            !text.contains("error[") && !text.contains("error:"),
+            "{state}: {arguments:?}\n{text}"
+        );
+        let (_, after) = run(&mut app(&folder, &["dev", "--once"]));
+        assert!(
+            !after.contains("does not exist"),
+            "{state}: {arguments:?}\n{after}"
+        );
+        assert!(
+            !after.contains("manifest-drift"),
+            "{state}: {arguments:?}\n{after}"
+        );
     }
 }
 

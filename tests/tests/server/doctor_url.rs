@@ -12,6 +12,7 @@ use forge_remote::axum::http::{HeaderValue, Method, Response, Uri, header};
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
 use forge_remote_tests::stores::server_variable;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -185,10 +186,14 @@ async fn each_broken_deployment_is_found_by_its_code() {
             is_it.then(|| text(200, "text/plain", "FORGE_REMOTE_TOKEN_KEY=x"))?
         }),
     ];
-    for (codes, fault) in faults {
+    let found = faults.map(|(codes, fault)| async move {
         let deployment = Deployment::start(fault).await;
         assert_eq!(deployment.codes().await, codes);
-    }
+    });
+    stream::iter(found)
+        .buffer_unordered(3)
+        .collect::<()>()
+        .await;
     let gateway = Deployment::start(|_, _| text(502, "text/html", "<h1>502</h1>")).await;
     assert_eq!(gateway.codes().await, ["foreign-response"]);
 }
