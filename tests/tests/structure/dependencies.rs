@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 use spdx::{Expression, ParseMode};
 use toml::{Table, Value};
@@ -141,20 +140,9 @@ fn the_documented_numbers_of_crates_are_right() {
 #[test]
 fn an_app_and_its_tests_share_one_build_of_the_framework() {
     let features = |edges: &str| {
-        let output = Command::new(env!("CARGO"))
-            .args([
-                "tree",
-                "--package",
-                "quickstart",
-                "--locked",
-                "--depth",
-                "1",
-            ])
-            .args(["--edges", edges, "--prefix", "none", "--format", "{p} {f}"])
-            .current_dir(crate::repository())
-            .output()
-            .expect("cargo runs");
-        let text = String::from_utf8(output.stdout).expect("text");
+        let tree = ["tree", "--package", "quickstart", "--locked"];
+        let lines = ["--depth", "1", "--prefix", "none", "--format", "{p} {f}"];
+        let text = crate::cargo(&[&tree[..], &["--edges", edges], &lines].concat());
         let line = text.lines().find(|line| line.starts_with("forge-remote "));
         line.expect("quickstart needs forge-remote").to_owned()
     };
@@ -164,14 +152,8 @@ fn an_app_and_its_tests_share_one_build_of_the_framework() {
 /// Cargo lists a version twice if macros and programs need it with different features.
 #[test]
 fn macros_and_programs_share_one_build_of_each_dependency() {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--locked", "--duplicates"])
-        .args(["--depth", "0", "--prefix", "none"])
-        .current_dir(crate::repository())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("text");
+    let tree = ["tree", "--workspace", "--locked", "--duplicates"];
+    let text = crate::cargo(&[&tree[..], &["--depth", "0", "--prefix", "none"]].concat());
     let mut listed = BTreeSet::new();
     let packages = text.lines().filter(|line| line.contains(" v"));
     // The workspace's own entries there are for a build script, which it does not have.
@@ -187,7 +169,7 @@ fn macros_and_programs_share_one_build_of_each_dependency() {
 /// forge-remote-river needs the sqlx of River.
 #[test]
 fn sqlx_has_known_ranges_and_documented_pairs() {
-    let metadata = crate::cargo_metadata(&["--all-features"]);
+    let metadata = crate::cargo_metadata(&["--all-features", "--offline"]);
     let packages = metadata["packages"].as_array().expect("packages");
     let requirements = |of: &dyn Fn(&str) -> bool, on: &str| -> BTreeSet<&str> {
         let packages = packages.iter();
@@ -243,16 +225,9 @@ fn every_licence_is_allowed() {
 /// The names and licences of the packages that are built on any platform with every feature. The lock
 /// file also has optional dependencies that nothing asks for.
 fn built() -> BTreeSet<(String, String)> {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--all-features", "--locked"])
-        .args(["--target", "all"])
-        .args(["--prefix", "none", "--format", "{p}|{l}"])
-        .current_dir(crate::repository())
-        .output()
-        .expect("cargo runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo tree: {errors}");
-    let text = String::from_utf8(output.stdout).expect("text");
+    let tree = ["tree", "--workspace", "--all-features", "--locked"];
+    let lines = ["--target", "all", "--prefix", "none"];
+    let text = crate::cargo(&[&tree[..], &lines, &["--format", "{p}|{l}"]].concat());
     let packages: BTreeSet<(String, String)> = text
         .lines()
         .filter_map(|line| line.split_once('|'))

@@ -322,7 +322,7 @@ const LIBRARY_SOURCES: &[(&str, &str, &[&str])] = &[
 /// The variables that the libraries' own sources read are in the list above.
 #[test]
 fn the_list_has_the_variables_that_libraries_read() {
-    let metadata = crate::cargo_metadata(&["--offline"]);
+    let metadata = crate::cargo_metadata(&["--all-features", "--offline"]);
     let packages = metadata["packages"].as_array().expect("packages");
     let listed: BTreeSet<&str> = READ_BY_LIBRARIES
         .iter()

@@ -1,6 +1,7 @@
 //! A layer imports only layers below it, and files do not import each other in a cycle.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use crate::modules::Crate;
 
@@ -52,7 +53,7 @@ fn layer_of(file: &str) -> &str {
 fn layers_import_downwards_only() {
     let rank = |file: &str| LAYERS.iter().position(|layer| *layer == layer_of(file));
     let mut upwards = Vec::new();
-    for import in Crate::read(&source("forge-remote")).imports() {
+    for import in read("forge-remote").imports() {
         let (from, to) = (layer_of(&import.from), layer_of(&import.to));
         let is_listed = rank(&import.from).is_some() && rank(&import.to).is_some();
         assert!(is_listed, "a layer is missing in the order: {import:?}");
@@ -93,17 +94,26 @@ fn architecture_lists_the_layers() {
 }
 
 /// The packages of the workspace, by directory.
-fn sources() -> impl Iterator<Item = (String, Crate)> {
+static SOURCES: LazyLock<Vec<(String, Crate)>> = LazyLock::new(|| {
     let members = crate::members().into_iter();
-    members.filter(|name| source(name).is_dir()).map(|name| {
+    let members = members.filter(|name| source(name).is_dir());
+    let read = members.map(|name| {
         let read = Crate::read(&source(&name));
         (name, read)
-    })
+    });
+    read.collect()
+});
+
+/// Returns the sources of the crate in this directory, which are read once for all tests.
+pub(crate) fn read(directory: &str) -> &'static Crate {
+    let mut sources = SOURCES.iter();
+    let found = sources.find(|(name, _)| name == directory);
+    &found.expect("a member of the workspace").1
 }
 
 #[test]
 fn files_form_no_cycle() {
-    let cycles: Vec<_> = sources().flat_map(|(_, read)| read.cycles()).collect();
+    let cycles: Vec<_> = SOURCES.iter().flat_map(|(_, read)| read.cycles()).collect();
     assert!(
         cycles.is_empty(),
         "files import one another in cycles: {cycles:#?}"
@@ -113,7 +123,8 @@ fn files_form_no_cycle() {
 /// A reader finds where a name is from, and so does `files_form_no_cycle`.
 #[test]
 fn files_import_by_name() {
-    let globs: Vec<_> = sources()
+    let globs: Vec<_> = SOURCES
+        .iter()
         .flat_map(|(name, read)| {
             let globs = read.globs().into_iter();
             globs

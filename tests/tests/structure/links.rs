@@ -200,6 +200,9 @@ fn file_above(sources: &Path, file: &Path) -> Option<PathBuf> {
 
 /// Returns the doc comments above the items with this name.
 fn docs_of_item(name: &str, source: &str) -> String {
+    if !source.contains(name) {
+        return String::new();
+    }
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
     let is_item = |line: &str| {
         // In a macro of this repository, an item may be its name alone.

@@ -17,9 +17,10 @@ mod source;
 mod verifier;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::Value;
 
@@ -28,17 +29,30 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The output of each call of cargo by its arguments: several tests need the same.
+static OUTPUTS: Mutex<BTreeMap<Vec<String>, Arc<OnceLock<String>>>> = Mutex::new(BTreeMap::new());
+
+/// The output of cargo with these arguments, at the top of the repository.
+fn cargo(arguments: &[&str]) -> String {
+    let key = arguments.iter().map(|one| (*one).to_owned()).collect();
+    let output = Arc::clone(OUTPUTS.lock().expect("a lock").entry(key).or_default());
+    let output = output.get_or_init(|| {
+        let output = Command::new(env!("CARGO"))
+            .args(arguments)
+            .current_dir(repository())
+            .output()
+            .expect("cargo runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cargo {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    });
+    output.clone()
+}
+
 /// The output of `cargo metadata` with these arguments.
 fn cargo_metadata(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
-        .args(arguments)
-        .current_dir(repository())
-        .output()
-        .expect("cargo runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo metadata: {errors}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let command = ["metadata", "--format-version", "1", "--locked"];
+    serde_json::from_str(&cargo(&[&command, arguments].concat())).expect("JSON")
 }
 
 /// The directories of the workspace's packages, below the top: `forge-remote`, `examples/quickstart`.
@@ -61,18 +75,14 @@ fn members() -> BTreeSet<String> {
 
 /// The crates that a package needs on Linux with these features, itself included, as `name version`.
 fn needed(package: &str, edges: &str, features: &str) -> BTreeSet<String> {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", package, "--no-default-features"])
-        .args(["--edges", edges, "--prefix", "none", "--format", "{p}"])
-        .args(["--target", "x86_64-unknown-linux-gnu", "--offline"])
-        .args(["--features", features])
-        .current_dir(repository())
-        .output()
-        .expect("cargo runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    let tree = [
+        &["tree", "--package", package, "--no-default-features"][..],
+        &["--edges", edges, "--prefix", "none", "--format", "{p}"],
+        &["--target", "x86_64-unknown-linux-gnu", "--offline"],
+        &["--features", features],
+    ];
     // `name v1.2.3 (path or proc-macro)`.
-    let crates: BTreeSet<String> = String::from_utf8_lossy(&output.stdout)
+    let crates: BTreeSet<String> = cargo(&tree.concat())
         .lines()
         .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
         .filter(|line| !line.is_empty())

@@ -2,8 +2,9 @@
 //! adds, built, and called by `dev --once`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use forge_remote_tests::dev_process::DevProcess;
 use forge_remote_tests::new_crate::{NewCrate, block, commands};
@@ -51,13 +52,19 @@ fn a_pasted_program_has_the_readmes_dependencies() {
     assert_eq!(found.join("\n"), commands(&readme()));
 }
 
-#[test]
-fn the_readmes_program_runs_when_pasted() {
+/// The README's program, which is that of `getting_started` too.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
     new.write("src/main.rs", program(&readme()));
     let (program, built) = new.compile("src/main.rs");
     assert!(built.status.success(), "{built:?}");
-    let mut run = Command::new(program);
+    program
+});
+
+#[test]
+fn the_readmes_program_runs_when_pasted() {
+    let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
+    let mut run = Command::new(&*PROGRAM);
     run.env("CARGO_MANIFEST_DIR", new.folder());
     let output = run.args(["dev", "--once"]).output();
     let output = output.expect("it runs");
@@ -99,10 +106,10 @@ fn steady(line: &str) -> String {
 #[test]
 fn the_commands_of_getting_started_work_in_their_order() {
     let page = getting_started();
+    assert_eq!(program(&page), program(&readme()));
+    let program = &*PROGRAM;
     let new = NewCrate::new("hour", env!("CARGO_TARGET_TMPDIR"));
-    new.write("src/main.rs", program(&page));
-    let (program, built) = new.compile("src/main.rs");
-    assert!(built.status.success(), "{built:?}");
+    new.write("src/main.rs", self::program(&page));
     let folder = new.folder();
     let manifest = folder.join("manifest.yml");
     let _ = fs::remove_file(&manifest);
@@ -110,7 +117,7 @@ fn the_commands_of_getting_started_work_in_their_order() {
 
     let (mut dev, mut outputs) = (None, Vec::new());
     for arguments in runs(&page) {
-        let mut run = command(&program, folder);
+        let mut run = command(program, folder);
         run.args(&arguments);
         if arguments[0] == "dev" && !arguments.contains(&"--once") {
             drop(dev.take());
@@ -120,7 +127,7 @@ fn the_commands_of_getting_started_work_in_their_order() {
         if arguments[0] == "invoke" {
             // The page: "without `--once` it serves".
             let dev =
-                dev.get_or_insert_with(|| DevProcess::start(command(&program, folder).arg("dev")));
+                dev.get_or_insert_with(|| DevProcess::start(command(program, folder).arg("dev")));
             run.args(["--platform", &dev.platform]);
         }
         let output = run.output().expect("it runs");

@@ -274,13 +274,8 @@ fn is_own(token: Option<&TokenTree>, scope: &Scope) -> bool {
 fn bindings(tokens: &[TokenTree], scope: &Scope) -> BTreeMap<String, ModulePath> {
     let mut names = BTreeMap::new();
     for at in 0..tokens.len() {
-        let begins = tokens
-            .get(at + 1)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let is_own = matches!(begins.as_str(), "crate" | "super" | "self")
-            || scope.names.contains_key(&begins);
-        if !is_word(&tokens[at], "use") || !is_own || !path_follows(tokens, at + 1) {
+        let is_import = is_word(&tokens[at], "use") && is_own(tokens.get(at + 1), scope);
+        if !is_import || !path_follows(tokens, at + 1) {
             continue;
         }
         for (path, _, alias) in path_tree(tokens, &mut (at + 1), Vec::new()) {
@@ -461,12 +456,15 @@ fn children(tokens: &[TokenTree]) -> BTreeSet<String> {
 /// Where an item behind `#[cfg(test)]` or `#[cfg(all(test, …))]` that begins at `at` ends. What
 /// `#[cfg(any(test, …))]` has is product.
 fn test_only(tokens: &[TokenTree], at: usize) -> Option<usize> {
+    if !is_punct(tokens.get(at)?, '#') {
+        return None;
+    }
     let TokenTree::Group(attribute) = tokens.get(at + 1)? else {
         return None;
     };
     let text = attribute.stream().to_string().replace(' ', "");
     let is_test = text == "cfg(test)" || text.starts_with("cfg(all(test,");
-    if !is_punct(&tokens[at], '#') || !is_test {
+    if !is_test {
         return None;
     }
     let mut end = at + 2;
