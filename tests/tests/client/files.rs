@@ -184,7 +184,7 @@ async fn a_download_that_drips_ends() {
     let received = call_at(&origin).await;
     let atlassian = AtlassianClient::on_loopback(&origin).unwrap();
     let jira = atlassian.jira(&received.call).as_app(&received.system);
-    let call = jira.get("/rest").timeout(Duration::from_secs(2));
+    let call = jira.get("/rest").timeout(Duration::from_millis(500));
     let started = std::time::Instant::now();
     let error = content(call.download(10_000).await.unwrap())
         .await
