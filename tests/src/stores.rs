@@ -193,6 +193,11 @@ struct EmptyStore {
 }
 
 impl EmptyStore {
+    /// A method, so that a closure that needs the value keeps the directory, too.
+    fn value(&self) -> &str {
+        &self.value
+    }
+
     fn on_server(value: String) -> Self {
         Self {
             value,
@@ -261,7 +266,7 @@ pub async fn test_stores() -> Vec<TestStore> {
         if let Some(empty) = (row.empty)().await {
             test_stores.push(TestStore {
                 name: row.name,
-                connect: Box::new(move || (row.connect)(&empty.value)),
+                connect: Box::new(move || (row.connect)(empty.value())),
             });
         }
     }
