@@ -36,5 +36,5 @@ pub(crate) use local_app::RULES;
 pub(crate) use outcome::{Columns, MAX_RETRIES, NOTE_INDENT, Outcome, Verdict};
 pub(crate) use run::Run;
 pub use signing_key::PlatformError;
-#[cfg(feature = "testing")]
+#[cfg(feature = "_published_key")]
 pub(crate) use signing_key::sign_with;

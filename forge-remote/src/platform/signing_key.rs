@@ -14,7 +14,7 @@ pub struct PlatformError;
 static KEY: Mutex<Option<Arc<RsaKey>>> = Mutex::new(None);
 
 /// Sets the key of this process, instead of a new one.
-#[cfg(feature = "testing")]
+#[cfg(feature = "_published_key")]
 pub(crate) fn sign_with(key: Arc<RsaKey>) {
     *KEY.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
 }

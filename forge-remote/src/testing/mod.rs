@@ -49,6 +49,7 @@ pub use response::TestResponse;
 
 /// Lets the local platforms of this process sign with a key whose private half is published, instead of a new one. For
 /// programs that a test starts by the dozen: generating a key takes longer than most commands.
+#[cfg(feature = "_published_key")]
 #[doc(hidden)]
 pub fn __sign_with_published_key() {
     if let Some(keys) = forge_remote_attacks::Keys::published_for_tests() {
