@@ -292,7 +292,7 @@ impl<S: Store> Dispatch<S> {
             let now = Instant::now();
             let took = now.saturating_duration_since(started);
             self.run_times.note(&job.args.0.handler, took);
-            share.note(took, now);
+            share.note(took);
         }
         match verdict {
             Verdict::Done => {

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_secs(1);
 /// How long a rejected job waits at least.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
-/// The longest time between the returns of two rejected jobs of an installation.
+/// The longest time between the returns of two rejected jobs of a handler and installation.
 const LONGEST_SPACING: Duration = Duration::from_millis(500);
+/// How long a rejected job waits at most: the runs may become shorter in the meantime, or processes may be added.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// The running jobs of a process, by installation.
 ///
@@ -24,10 +26,10 @@ pub(crate) struct Shares {
 #[derive(Debug, Default)]
 struct Share {
     begun: Vec<Begun>,
-    /// When a short run of a handler last ended.
-    short: HashMap<String, Instant>,
-    /// When the next rejected job returns.
-    next_return: Option<Instant>,
+    /// Whether the last run of a handler was short.
+    short: HashMap<String, bool>,
+    /// When the next rejected job of a handler returns.
+    next_return: HashMap<String, Instant>,
     /// The number of the last run.
     number: u64,
 }
@@ -96,7 +98,7 @@ impl Shares {
         let share = running.entry(installation.to_owned()).or_default();
         let is_over = all >= most && share.begun.len() >= self.quarter();
         if is_over && !is_limited && !share.is_short(handler, now) {
-            return Err(share.wait(run, most, now));
+            return Err(share.wait(handler, run, most, now));
         }
         share.number += 1;
         let number = share.number;
@@ -118,37 +120,40 @@ impl Shares {
 }
 
 impl Share {
-    /// Returns whether the installation's runs of a handler are short now: one has just ended, and none has run for
+    /// Returns whether the installation's runs of a handler are short now: the last one was, and none has run for
     /// long. Another installation's are no evidence, as they may have less to do.
     fn is_short(&self, handler: &str, now: Instant) -> bool {
         let is_recent = |time: Instant| now.saturating_duration_since(time) < SHORT;
         let same = self.begun.iter().filter(|begun| begun.handler == handler);
-        self.short.get(handler).is_some_and(|end| is_recent(*end))
+        self.short.get(handler).copied().unwrap_or_default()
             && same.map(|begun| begun.at).all(is_recent)
     }
 
     /// Returns how long a rejected job waits. However many there are, they return one after another, twice as often as
     /// jobs end: a free place does not wait for long, and each job is rejected about once in its turn. The reserved
     /// workers would otherwise claim and reject them all the time.
-    fn wait(&mut self, run: Duration, most: usize, now: Instant) -> Duration {
+    fn wait(&mut self, handler: &str, run: Duration, most: usize, now: Instant) -> Duration {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let spacing = (run.max(SHORT) / most.max(1) / 2).min(LONGEST_SPACING);
         let earliest = now + run.clamp(SHORTEST_WAIT, SHORT);
-        let time = self.next_return.map_or(earliest, |next| next.max(earliest));
-        self.next_return = Some(time + spacing);
+        let next = self.next_return.get(handler).copied();
+        let time = match next.map_or(earliest, |next| next.max(earliest)) {
+            time if time <= now + LONGEST_WAIT => time,
+            // Another turn begins, beside the one that waits.
+            _ => earliest,
+        };
+        self.next_return.insert(handler.to_owned(), time + spacing);
         time.saturating_duration_since(now)
     }
 }
 
 impl Run<'_> {
     /// Records how long the handler ran.
-    pub(crate) fn note(&self, took: Duration, now: Instant) {
+    pub(crate) fn note(&self, took: Duration) {
         let mut running = self.shares.running();
         if let Some(share) = running.get_mut(self.candidate.installation) {
-            match took < SHORT {
-                true => share.short.insert(self.candidate.handler.to_owned(), now),
-                false => share.short.remove(self.candidate.handler),
-            };
+            let handler = self.candidate.handler.to_owned();
+            share.short.insert(handler, took < SHORT);
         }
     }
 }
@@ -161,7 +166,7 @@ impl Drop for Run<'_> {
         }
         let now = Instant::now();
         running.retain(|_, share| {
-            !share.begun.is_empty() || share.next_return.is_some_and(|time| now < time)
+            !share.begun.is_empty() || share.next_return.values().any(|time| now < *time)
         });
     }
 }
@@ -214,30 +219,30 @@ mod tests {
         let (shares, now) = (Shares::new(8), Instant::now());
         // The runs of another installation are no evidence.
         let other = shares.enter(candidate("other"), now).unwrap();
-        other.note(SHORT / 20, now);
+        other.note(SHORT / 20);
         let enter = |after| shares.enter(candidate("many"), now + after);
         let mut many: Vec<_> = (0..5).map(|_| enter(Duration::ZERO).unwrap()).collect();
         assert!(enter(Duration::ZERO).is_err());
         drop(other);
         many.push(enter(Duration::ZERO).unwrap());
         let short = many.pop().unwrap();
-        short.note(SHORT / 20, now + SHORT / 2);
+        short.note(SHORT / 20);
         drop(short);
         while many.len() < 7 {
             many.push(enter(SHORT / 2).unwrap());
         }
         // One has run for a second, and the others may as well.
         assert!(enter(SHORT).is_err());
-        // Nothing has ended for a second.
-        many.drain(..5);
-        let mut begun: Vec<_> = (0..4).map(|_| enter(SHORT).unwrap()).collect();
-        assert!(enter(SHORT * 2).is_err());
+        // The others have ended: the last run that is known was short.
+        many.truncate(1);
+        many.push(enter(SHORT * 60).unwrap());
+        many.remove(0);
+        many.extend((0..7).map(|_| enter(SHORT * 60).unwrap()));
         // One has ended, after a long run.
-        let long = begun.pop().unwrap();
-        long.note(SHORT * 2, now + SHORT);
+        let long = many.pop().unwrap();
+        long.note(SHORT * 2);
         drop(long);
-        begun.push(enter(SHORT).unwrap());
-        assert!(enter(SHORT).is_err());
+        assert!(enter(SHORT * 60).is_err());
     }
 
     /// One installation has many jobs, and nobody else has any: the free workers claim them, too.
@@ -276,10 +281,25 @@ mod tests {
             }
             let ideal = run * JOBS / 15;
             assert!(time < ideal * 11 / 10, "{time:?} instead of {ideal:?}");
-            // At least two a second, however rarely a job ends.
-            let returns = JOBS + u32::try_from(time.as_secs() * 2).unwrap();
+            // At least two a second, however rarely a job ends, and each job again after two minutes.
+            let seconds = u32::try_from(time.as_secs()).unwrap();
+            let returns = JOBS + seconds * 2 + JOBS * seconds / 120;
             assert!(rejected < JOBS + 3 * returns / 2, "{rejected} rejections");
         }
+    }
+
+    #[test]
+    fn many_rejected_jobs_delay_none_for_long_and_no_other_handler() {
+        let (shares, now) = (Shares::new(8), Instant::now());
+        let enter = |candidate| shares.enter(candidate, now);
+        let _many: Vec<_> = (0..6).map(|_| enter(candidate("many")).unwrap()).collect();
+        let waits = (0..10_000).map(|_| enter(candidate("many")).unwrap_err());
+        assert!(waits.max() <= Some(LONGEST_WAIT));
+        let notify = Candidate {
+            handler: "notify",
+            ..candidate("many")
+        };
+        assert!(enter(notify).unwrap_err() <= SHORT);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) fn start_reading(keeper: &Arc<Keeper>) {
     }
     let reading = Reading {
         keeper: Arc::clone(keeper),
+        current: None,
         ended: false,
     };
     tokio::spawn(reading.run());
@@ -24,29 +25,28 @@ pub(super) fn start_reading(keeper: &Arc<Keeper>) {
 /// The task that reads until no record is left.
 struct Reading {
     keeper: Arc<Keeper>,
+    /// The installation whose record is being read.
+    current: Option<String>,
     ended: bool,
 }
 
 impl Reading {
     async fn run(mut self) {
         while let Some(id) = self.next() {
+            self.current = Some(id.clone());
             if let Err(error) = self.keeper.look_up(&id).await {
-                // The others are not tried, as each might take as long; all are read when they are next used.
-                tracing::debug!(%error, "first tokens could not be read again");
+                // The others are not tried now, as each might take as long.
+                tracing::debug!(%error, "first tokens could not be read again; it is retried after the next write");
                 return;
             }
-            self.keeper.memory().unread.remove(&id);
+            self.current = None;
         }
     }
 
+    /// Takes the next one, so that a token that is written during the read is read again.
     fn next(&mut self) -> Option<String> {
-        // A process that is about to end uses no result.
-        let is_ending = *self.keeper.ending.borrow();
         let mut memory = self.keeper.memory();
-        if is_ending {
-            memory.unread.clear();
-        }
-        let next = memory.unread.first().cloned();
+        let next = memory.unread.pop_first();
         // Checked and ended under one lock, so that a later token starts a new task.
         self.ended = next.is_none();
         memory.reading = !self.ended;
@@ -55,12 +55,14 @@ impl Reading {
 }
 
 impl Drop for Reading {
-    /// Wakes the callers of `flush`. After a failure, a panic or the runtime's end, the next token starts another task.
+    /// Wakes the callers of `flush`. After a failure, a panic or the runtime's end, the next write starts another task.
     fn drop(&mut self) {
-        if !self.ended {
+        {
             let mut memory = self.keeper.memory();
-            memory.unread.clear();
-            memory.reading = false;
+            memory.unread.extend(self.current.take());
+            if !self.ended {
+                memory.reading = false;
+            }
         }
         self.keeper.round_is_over();
     }

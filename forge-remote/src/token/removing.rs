@@ -40,8 +40,11 @@ impl Keeper {
             self.announcer.announce(installation_id);
         }
         self.wake_writer();
-        self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
-            .await
+        self.settle(
+            |memory| usize::from(memory.unremoved.contains(installation_id)),
+            |_| false,
+        )
+        .await
     }
 
     /// Returns whether an installation was removed, and no token was delivered for it since.

@@ -269,11 +269,12 @@ impl Keeper {
         }
     }
 
-    /// Waits until no row waits to be written, and first tokens are read again; the error is that of a failed round.
+    /// Waits until no row waits to be written, and first tokens have been read again if the store could be read; the error
+    /// is that of a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_rejected();
-        self.settle(|memory| memory.waiting() + memory.unread.len())
-            .await
+        start_reading(self);
+        self.settle(Memory::waiting, |memory| memory.reading).await
     }
 
     /// Flushes at the end of the process: failures are retried for this long.
@@ -282,8 +283,7 @@ impl Keeper {
         let mut failed = StoreError::new(format!("no response within {time:?}"));
         let flushing = async {
             loop {
-                self.memory().retry_rejected();
-                match self.settle(Memory::waiting).await {
+                match self.flush().await {
                     Ok(()) => return,
                     Err(error) => failed = error,
                 }
@@ -291,13 +291,18 @@ impl Keeper {
             }
         };
         let flushed = tokio::time::timeout(time, flushing).await;
-        flushed.map_err(|_| failed)
+        match flushed {
+            Err(_) if self.memory().waiting() > 0 => Err(failed),
+            // Only the reading of first tokens may be incomplete.
+            _ => Ok(()),
+        }
     }
 
-    /// Waits until `waiting` returns 0; the error is that of a failed round.
+    /// Waits until `waiting` returns 0 and `is_busy` false; the error is that of a failed round.
     pub(super) async fn settle(
         self: &Arc<Self>,
         waiting: impl Fn(&Memory) -> usize,
+        is_busy: impl Fn(&Memory) -> bool,
     ) -> Result<(), StoreError> {
         let mut rounds = self.rounds.subscribe();
         let failed_before = self.memory().failed_rounds;
@@ -307,15 +312,15 @@ impl Keeper {
             let (waiting, failed) = {
                 let memory = self.memory();
                 // The remaining rows are set aside, because the store rejects them.
-                let is_idle =
-                    !memory.writing && !memory.reading && !memory.has_work(self.clock.elapsed());
+                let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
                 let failed = memory.failed_rounds > failed_before || is_idle;
-                (waiting(&memory), failed)
+                let waiting = waiting(&memory);
+                if waiting == 0 && !is_busy(&memory) {
+                    return Ok(());
+                }
+                (waiting, failed)
             };
-            if waiting == 0 {
-                return Ok(());
-            }
-            if failed {
+            if failed && waiting > 0 {
                 let store = self.store.name();
                 return Err(StoreError::new(format!(
                     "{waiting} changes are not yet written to {store}; they are retried"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use forge_remote_tests::stores::FlakyStore;
 use forge_remote_tests::test_app::eventually;
 use forge_remote_tests::token_app::{
-    HOUR, MINUTE, TokenApp, ari, renewing_app, start_on, tokens_in, yield_to_tasks,
+    HOUR, MINUTE, TokenApp, ari, open_tokens, renewing_app, start_on, tokens_in, yield_to_tasks,
 };
 
 /// The longest wait for more tokens.
@@ -104,12 +104,48 @@ async fn reads_of_first_tokens_hold_up_no_write() {
     app.clock.advance(MINUTE);
     app.tokens.remove(&ari(&uuid(0))).await.unwrap();
     assert!(store.puts().len() > written);
-    // The end of the app does not wait for them either.
-    let (gets, began) = (store.gets(), std::time::Instant::now());
-    deliver(&app, 4..5).await;
-    app.harness.app().shutdown().await;
-    assert_eq!((app.tokens.stats().pending, store.gets()), (0, gets));
-    assert!(began.elapsed() < Duration::from_secs(2), "it waited");
+}
+
+#[tokio::test]
+async fn the_end_of_the_app_reads_first_tokens_again() {
+    let store = FlakyStore::default();
+    let removing = start_on(&store).await;
+    deliver(&removing, 0..3).await;
+    for at in 0..3 {
+        removing.tokens.remove(&ari(&uuid(at))).await.unwrap();
+    }
+    removing.clock.advance(HOUR);
+    let clock = removing.clock.clone();
+    let app = TokenApp::at(clock, renewing_app(), tokens_in(&store)).await;
+    store.hold_gets(true);
+    deliver(&app, 0..3).await;
+    assert!(eventually(|| store.gets() > 0).await, "nothing is read");
+    let release = async {
+        yield_to_tasks().await;
+        store.hold_gets(false);
+    };
+    tokio::join!(app.harness.app().shutdown(), release);
+    let later = open_tokens(&store).await;
+    for at in 0..3 {
+        assert!(later.system(&ari(&uuid(at))).await.is_ok(), "{at} is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_read_of_a_first_token_is_retried_after_the_next_write() {
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    store.hold_gets(true);
+    deliver(&app, 0..3).await;
+    assert!(eventually(|| store.gets() == 1).await, "nothing is read");
+    store.down(true);
+    store.hold_gets(false);
+    assert!(eventually(|| store.gets() == 2).await, "no read fails");
+    yield_to_tasks().await;
+    store.down(false);
+    deliver(&app, 3..4).await;
+    app.tokens.flush().await.unwrap();
+    assert_eq!(store.gets(), 1 + 1 + 3);
 }
 
 #[tokio::test]
