@@ -139,7 +139,7 @@ impl Share {
         let next = self.next_return.get(handler).copied();
         let time = match next.map_or(earliest, |next| next.max(earliest)) {
             time if time <= now + LONGEST_WAIT => time,
-            // Another turn begins, beside the one that waits.
+            // Otherwise as early as the first, in addition to a job that waits until then.
             _ => earliest,
         };
         self.next_return.insert(handler.to_owned(), time + spacing);

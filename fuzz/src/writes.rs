@@ -42,7 +42,7 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     let broken = |what: &str| format!("{what}\n--- became\n{new}");
 
     let again = read(&new).map_err(|error| broken(&format!("cannot be read: {error}")))?;
-    if let Some(difference) = again.differences(wanted).first() {
+    if let Some(difference) = again.unkept_differences(wanted).first() {
         return Err(broken(&format!("still differs: {difference}")));
     }
     match again.merged_with(wanted, Some(APP_ID)) {

@@ -89,6 +89,14 @@ impl ManifestFile {
         let differences = compare(self.value(), wanted);
         differences.iter().map(Difference::headline).collect()
     }
+
+    /// Returns every difference but the entries that another part names, which no update removes, for tests.
+    #[doc(hidden)]
+    pub fn unkept_differences(&self, wanted: &DesiredManifest) -> Vec<String> {
+        let differences = compare(self.value(), wanted);
+        let unused = differences.iter().filter(|one| one.kept_by.is_empty());
+        unused.map(Difference::headline).collect()
+    }
 }
 
 /// Returns a value in back-ticks, on one line.

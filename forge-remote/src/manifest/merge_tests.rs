@@ -175,11 +175,11 @@ fn only_stale_items_are_removed() {
 
 #[test]
 fn a_hand_written_item_with_the_key_of_a_stale_one_is_kept() {
-    let theirs = "modules:\n  scheduledTrigger:\n    - key: old\n      function: f\n    - endpoint: old\n  endpoint:\n    - key: old\n      remote: hand\nremotes:\n  - key: hand\n";
+    let theirs = "modules:\n  scheduledTrigger:\n    - key: old\n      function: f\n    - function: old\n  endpoint:\n    - key: old\n      remote: hand\nremotes:\n  - key: hand\n";
     let ours = theirs
         .replace(
-            "    - endpoint: old\n",
-            "    - key: old\n      endpoint: old\n    - endpoint: old\n",
+            "    - function: old\n",
+            "    - key: old\n      endpoint: old\n    - function: old\n",
         )
         .replace(
             "remotes:\n",
@@ -216,7 +216,7 @@ fn a_handler_of_another_kind_may_keep_its_key() {
     let wanted = DesiredManifest {
         endpoints: vec![endpoint],
         remotes: vec![remote],
-        removable: ["tick-endpoint".to_owned()].into(),
+        removable: ["tick-endpoint", "tick"].map(str::to_owned).into(),
         ..DesiredManifest::default()
     };
     assert_eq!(

@@ -13,6 +13,7 @@ use forge_remote_tests::store_servers::redis_command;
 use forge_remote_tests::stores::{
     Folder, KEYS, TestStore, in_seconds, installation, postgres_url, redis_url, sealed, test_stores,
 };
+use forge_remote_tests::test_app::eventually;
 use sqlx::{AssertSqlSafe, Executor as _};
 
 async fn get(store: &dyn TokenStore, at: usize) -> Option<SealedToken> {
@@ -361,7 +362,8 @@ async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
         _ = &mut opening => panic!("the app holds the file"),
         () = std::future::ready(()) => {}
     }
-    assert_eq!(locks(), before);
+    // Linux may leave out a line while other locks change.
+    assert!(eventually(|| locks() == before).await);
     transaction.commit().await.unwrap();
     opening.await.unwrap();
     let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'";
