@@ -430,6 +430,19 @@ async fn the_rest_of_a_rejected_body_delays_the_end_only_briefly() {
     served.ended().await;
 }
 
+/// The time of the shutdown is for calls, and none is in flight.
+#[tokio::test]
+async fn a_rejected_body_does_not_use_up_the_time_of_a_short_shutdown() {
+    let logged = LogCapture::default();
+    let _listening = logged.start();
+    let (mut served, _) = served(|app| app.shutdown_grace(Duration::from_millis(1500))).await;
+    let _peer = rejected(&served, 1_000_000, 401).await;
+    served.stop();
+    served.ended().await;
+    let log = logged.take();
+    assert!(!log.contains("still in flight"), "{log}");
+}
+
 #[tokio::test]
 async fn the_rest_of_a_rejected_body_has_a_time_limit() {
     let (served, _) = served(|app| app.header_timeout(SHORT)).await;

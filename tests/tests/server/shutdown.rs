@@ -14,6 +14,8 @@ use forge_remote_tests::jws::published;
 use forge_remote_tests::plain_process::PlainProcess;
 use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
 use forge_remote_tests::test_app::SOON;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -178,10 +180,15 @@ async fn a_call_that_the_kernel_has_accepted_is_served() {
     let mut connection = std::net::TcpStream::connect(served.address).unwrap();
     std::io::Write::write_all(&mut connection, &call).unwrap();
     served.stop();
-    served.ended().await;
+    connection.set_nonblocking(true).unwrap();
+    let mut connection = TcpStream::from_std(connection).unwrap();
     let mut response = [0; 12];
-    std::io::Read::read_exact(&mut connection, &mut response).unwrap();
+    let read = tokio::time::timeout(SOON, connection.read_exact(&mut response)).await;
+    read.expect("no response").unwrap();
     assert_eq!(response, *b"HTTP/1.1 200");
+    // As above.
+    drop(connection);
+    served.ended().await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ pub(super) struct Activity {
     bodies: AtomicU32,
     /// A body was dropped before its end, and the HTTP layer may not have seen it yet.
     is_body_left: AtomicBool,
-    /// The last request was not read to its end, so the peer may still send the rest.
+    /// The last request has a body that was not read to its end, or is invalid, so the peer may still send the rest.
     is_unread: AtomicBool,
     /// The connection ends after its call, or at once without one.
     is_stopping: AtomicBool,
@@ -123,6 +123,12 @@ impl Activity {
         self.phases.store(phases, Ordering::Relaxed);
     }
 
+    /// Records that a request was passed to its handler. For the connection's task alone.
+    pub(super) fn begin_call(&self) {
+        self.enter(Phase::Call);
+        self.is_unread.store(false, Ordering::Relaxed);
+    }
+
     /// Records that writing is now blocked, or is unblocked. For the connection's task alone.
     pub(super) fn toggle_blocked(&self) {
         let writes = self.writes.load(Ordering::Relaxed);
@@ -164,20 +170,19 @@ impl Activity {
     }
 
     pub(super) fn add_body(&self) {
-        self.is_unread.store(false, Ordering::Relaxed);
         self.bodies.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Records that a body was read completely, or was dropped. Only once the HTTP layer can see the same.
     pub(super) fn remove_body(&self, is_read: bool) {
         if !is_read {
-            self.leave_unread();
             self.is_body_left.store(true, Ordering::Release);
         }
         self.bodies.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Records that a request is not read to its end.
+    /// Records that a request is not read to its end. If a body is dropped, before the HTTP layer can see that: it may end
+    /// the connection at once.
     pub(super) fn leave_unread(&self) {
         self.is_unread.store(true, Ordering::Relaxed);
     }

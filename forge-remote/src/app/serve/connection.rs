@@ -226,7 +226,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     type Future = Call;
 
     fn call(&self, request: Request<Incoming>) -> Call {
-        self.activity.enter(Phase::Call);
+        self.activity.begin_call();
         let announced = request.body().size_hint().exact().unwrap_or_default();
         self.announced.store(announced, Ordering::Relaxed);
         let activity = &self.activity;
@@ -306,6 +306,14 @@ impl RequestBody {
             }
         });
         Self { body, held }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            held.activity.leave_unread();
+        }
     }
 }
 

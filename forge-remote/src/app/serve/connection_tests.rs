@@ -210,21 +210,25 @@ async fn a_body_that_nobody_reads_is_no_head() {
     assert!(matches!(phase, Phase::Idle | Phase::Closing), "{phase:?}");
 }
 
-/// Records whether a body counts as held when the connection is woken.
+/// Records whether a body counts as held when the connection is woken, and whether the request counts as read.
 struct Woken {
     activity: Arc<Activity>,
     is_body_held: AtomicBool,
+    is_read: AtomicBool,
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         let is_held = self.activity.is_body_held();
         self.is_body_held.fetch_or(is_held, Ordering::Relaxed);
+        let is_read = !self.activity.is_unread();
+        self.is_read.fetch_or(is_read, Ordering::Relaxed);
     }
 }
 
 /// If the body counted as gone before the HTTP layer could see that it was dropped, the connection could rest in between,
-/// and take the rest of the body for a request.
+/// and take the rest of the body for a request. If the request did not count as unread by then, a stopping connection could
+/// be reset.
 #[tokio::test]
 async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     let (router, held) = holder();
@@ -233,6 +237,7 @@ async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     let woken = Arc::new(Woken {
         activity: Arc::clone(&served.activity),
         is_body_held: AtomicBool::new(false),
+        is_read: AtomicBool::new(false),
     });
     let waker = Arc::clone(&woken).into();
     let polled = Pin::new(&mut served.connection).poll(&mut Context::from_waker(&waker));
@@ -240,6 +245,7 @@ async fn a_dropped_body_is_gone_only_once_the_http_layer_can_see_it() {
     // The HTTP layer's end of the body wakes the connection.
     drop(held.lock().unwrap().take());
     assert!(woken.is_body_held.load(Ordering::Relaxed));
+    assert!(!woken.is_read.load(Ordering::Relaxed));
     // The rest of the body is missing: the connection ends, and what the peer still sends is not a request.
     drive(&mut served.connection, tokio::task::yield_now()).await;
     assert_eq!(served.activity.phase(), Phase::Closing);
@@ -267,4 +273,15 @@ async fn a_body_that_work_reads_is_complete_although_the_server_stops() {
     let read = axum::body::to_bytes(body, 5);
     let (read, ()) = tokio::join!(read, served.connection);
     assert_eq!(read.unwrap(), "two bi"[..5]);
+}
+
+#[tokio::test]
+async fn a_request_counts_as_unread_for_its_own_body_alone() {
+    let mut served = Served::new(Router::new().route("/", post("left"))).await;
+    served.exchange(&format!("{REQUEST}first"), "left").await;
+    assert!(served.activity.is_unread());
+    let request = "GET / HTTP/1.1\r\nhost: app\r\n\r\n";
+    let response = served.exchange(request, "\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 405"), "{response}");
+    assert!(!served.activity.is_unread());
 }

@@ -28,7 +28,8 @@ const MIN_REST_AFTER: Duration = Duration::from_millis(50);
 const MANY: usize = 1_000;
 /// How long a peer may not read before its connection can be closed to make room.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
-/// How long a peer may not read, or may send a rejected body, once the server stops.
+/// How long a peer may not read, or may send a rejected body, once the server stops. Such a body has at most half of the
+/// time for the shutdown, so that it does not count as a call in flight.
 const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections that a server has accepted. One task owns them, so there is no lock.
@@ -216,7 +217,10 @@ impl Limits {
             _ if state.is_blocked() && is_stopping => self.write.min(SHUTDOWN_WRITE_TIMEOUT),
             _ if state.is_blocked() => self.write,
             Phase::Idle | Phase::Body => self.keep_alive,
-            Phase::Closing if is_stopping => self.header.min(SHUTDOWN_WRITE_TIMEOUT),
+            Phase::Closing if is_stopping => {
+                let limit = self.header.min(SHUTDOWN_WRITE_TIMEOUT);
+                limit.min(self.shutdown / 2)
+            }
             Phase::Head | Phase::Closing => self.header,
             // A handler has its own time limit; a response that isn't flushed counts as blocked.
             Phase::Call | Phase::Flush => Duration::MAX,
