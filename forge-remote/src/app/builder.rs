@@ -448,7 +448,8 @@ impl App {
     /// remotes. Neither they nor the modules that name them are compared or changed.
     ///
     /// No handler of Forge's own calls accepts a FIT that names one of these keys, or a module of the manifest that
-    /// names only these endpoints. Where the app has no manifest to read or lacks the feature `cli`, list the keys of
+    /// names only these endpoints. A name with a variable does not count: its default may not be the deployed value.
+    /// Where the app has no manifest to read or lacks the feature `cli`, which is logged at launch, list the keys of
     /// these modules as well. A page's FIT names the page's module and no endpoint, so an
     /// [`endpoint`](crate::endpoint) handler accepts it, unless its option `pages` leaves out that module.
     ///

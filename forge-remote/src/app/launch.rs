@@ -255,16 +255,27 @@ const FOREIGN_HANDLER: Rule = Rule::launch(
 
 impl App {
     /// Returns the keys of other services: of the listed endpoints, and of the modules of the manifest that name no
-    /// others. Without the feature `cli` or the file, the listed ones.
+    /// others. Without the feature `cli` or the file, the listed ones, with a warning.
     pub(super) fn keys_of_others(&self) -> BTreeSet<String> {
         let keys = self.foreign_endpoints.clone();
+        if keys.is_empty() {
+            return keys;
+        }
         #[cfg(feature = "cli")]
-        if !keys.is_empty()
-            && let Ok(file) = self.settings().read_manifest()
+        if let Ok(file) = self.settings().read_manifest()
+            && file.exists()
         {
-            // A file that cannot be read was reported by the comparison.
-            let modules = crate::manifest::modules_of(file.with_defaults().value(), &keys);
+            let modules = crate::manifest::modules_of(file.value(), &keys);
             return keys.into_iter().chain(modules).collect();
+        }
+        // A file that cannot be read was reported by the comparison.
+        let mut handlers = self.registry.handlers().iter();
+        if handlers.any(Handler::has_hand_written_module) {
+            tracing::warn!(
+                foreign_endpoints = ?keys,
+                "the modules of other services are unknown, because there is no manifest or no feature `cli` to read it: \
+                 their calls are rejected only if `App::foreign_endpoints` lists the keys of these modules, too"
+            );
         }
         keys
     }

@@ -107,8 +107,8 @@ pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, usize, &V
     })
 }
 
-/// Returns the keys of the modules that name some of these endpoints and no others. The manifest has the defaults of its
-/// variables.
+/// Returns the keys of the modules that name some of these endpoints and no others, in the manifest as it is written: a
+/// variable's default does not prove which endpoint the deployed module names.
 pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> Vec<String> {
     let modules = modules(manifest).filter(|(_, _, item)| {
         let mut named = Vec::new();

@@ -156,6 +156,12 @@ impl Handler {
         let has_module = self.registration.kind.module_suffix().is_some();
         (has_module && !self.registration.dynamic).then(|| self.key())
     }
+
+    /// Returns whether its module is hand-written in the manifest, so that the code does not know the module's key.
+    pub(crate) fn has_hand_written_module(&self) -> bool {
+        let is_generated = self.registration.dynamic || self.module_key().is_some();
+        self.registration.kind.has_endpoint() && !is_generated
+    }
 }
 
 /// The handlers and the jobs of an app, sorted by key.

@@ -149,8 +149,18 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
   rovo:agentConnector:
     - key: shared
       protocols: { one: { endpoint: other-service }, two: { endpoint: render } }
+  macro:
+    - key: unsure
+      static: { endpoint: '${ENDPOINT}' }
+  jira:globalPage:
+    - key: other-page
+      resolver: { endpoint: other-service }
   endpoint:
     - key: other-service
+environment:
+  variables:
+    - key: ENDPOINT
+      default: other-service
 ";
     std::fs::write(&manifest, text).unwrap();
     let app = app().foreign_endpoints(["other-service"]);
@@ -160,8 +170,9 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
         call.fit(|fit| fit.module("core:endpoint", module)).send()
     };
     for key in ["render", "widget", "overview"] {
-        // The endpoint's own token, and the token of a page that only the manifest knows.
-        for module in [key, "notes", "numbers", "shared"] {
+        // The endpoint's own token, and the token of a page that only the manifest knows. The deployed endpoint of `unsure`
+        // may be this app's.
+        for module in [key, "notes", "numbers", "shared", "unsure"] {
             assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
         }
         // Another handler's endpoint, another's module, another service's endpoint, its module, or none of these.
@@ -172,6 +183,7 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
             "triage",
             "other-service",
             "other-trigger",
+            "other-page",
             "",
         ] {
             assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
@@ -189,6 +201,10 @@ async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
         let call = call.fit(|fit| fit.module("core:endpoint", module));
         assert_eq!(call.send().await.status(), status, "{module}");
     }
+    // A page's FIT names no endpoint.
+    let call = harness.call("overview");
+    let call = call.fit(|fit| fit.module("jira:globalPage", "other-page"));
+    assert_eq!(call.send().await.status(), 200);
 }
 
 /// Returns the body with one value at each of its places replaced by `odd`.

@@ -1,9 +1,13 @@
-//! A manifest that `FORGE_REMOTE_MANIFEST` names and that does not exist.
+//! A manifest that does not exist, although `FORGE_REMOTE_MANIFEST` names it or `App::foreign_endpoints` needs it.
 
 use std::path::Path;
 use std::process::Command;
 
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
 use forge_remote_tests::jws::APP_ID;
+use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::stores::Folder;
 
 fn app(folder: &Path, arguments: &[&str]) -> Command {
@@ -83,4 +87,38 @@ fn a_bad_app_id_is_reported_once_with_the_fix_of_its_source() {
         text.contains("help: correct FORGE_REMOTE_APP_ID\n"),
         "{text}"
     );
+}
+
+#[endpoint]
+async fn show() {}
+
+/// Without the manifest, the app knows the modules of other services from its list alone, which is logged.
+#[tokio::test]
+async fn a_module_of_another_service_is_unknown_without_the_manifest() {
+    let folder = Folder::default();
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let harness = |foreign: &[&str]| {
+        let app = App::empty()
+            .handler(handler!(show))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .foreign_endpoints(foreign.iter().copied())
+            .manifest_path(folder.file("manifest.yml"));
+        let harness = Harness::new(app).unwrap();
+        (harness, logged.take().contains("modules of other services"))
+    };
+    for (foreign, status) in [
+        (&["other-service"][..], 200),
+        (&["other-service", "other-trigger"][..], 401),
+    ] {
+        let (harness, is_logged) = harness(foreign);
+        assert!(is_logged);
+        for (module, status) in [("other-service", 401), ("other-trigger", status)] {
+            let call = harness.call("show");
+            let call = call.fit(|fit| fit.module("core:endpoint", module));
+            assert_eq!(call.send().await.status(), status, "{module}");
+        }
+    }
+    let (_, is_logged) = harness(&[]);
+    assert!(!is_logged);
 }

@@ -23,10 +23,10 @@ pub(super) fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Endpoin
         AllowedModuleKey::Any
     } else if handler.registration().dynamic {
         AllowedModuleKey::OwnOrGenerated(Arc::clone(keys))
-    } else if handler.module_key().is_some() {
-        AllowedModuleKey::Own
-    } else {
+    } else if handler.has_hand_written_module() {
         AllowedModuleKey::OwnOrUnknown(Arc::clone(keys))
+    } else {
+        AllowedModuleKey::Own
     };
     target.forwards_headers = kind.forwards_caller_headers();
     target.ends_installation = kind.ends_installation();
