@@ -260,6 +260,16 @@ fn every_token_store_has_its_module_its_feature_and_its_rows() {
     let listed: BTreeSet<&str> = every.iter().filter_map(toml::Value::as_str).collect();
     let named: BTreeSet<&str> = stores.iter().map(|store| store.feature.as_str()).collect();
     assert_eq!(listed, named, "`_every_store` and the files of token/store");
+    let tests = source("tests/src/stores.rs");
+    let (_, rows) = tests.split_once("pub const STORES").expect("the list");
+    let (rows, _) = rows.split_once("\n];").expect("its end");
+    let made = rows.split("Box::new(").skip(1);
+    let tested: BTreeSet<&str> = made.filter_map(|made| made.split("::").next()).collect();
+    let types: BTreeSet<&str> = stores.iter().map(|store| store.name.as_str()).collect();
+    assert_eq!(
+        tested, types,
+        "`STORES` of tests/src/stores.rs and the files of token/store"
+    );
     let cfg = |store: &Store| format!("#[cfg(feature = \"{}\")]\n", store.feature);
     let lines = |line: &dyn Fn(&Store) -> String| -> String { stores.iter().map(line).collect() };
     check_parts(
