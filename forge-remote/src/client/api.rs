@@ -61,16 +61,18 @@ impl fmt::Display for Api {
 mod tests {
     use super::*;
 
-    /// The APIs, as the documentation names them.
-    const NAMES: [(Api, &str); 7] = [
-        (Api::Jira, "Jira"),
-        (Api::Confluence, "Confluence"),
-        (Api::Bitbucket, "Bitbucket"),
-        (Api::Compass, "Compass"),
-        (Api::GraphQl, "GraphQL"),
-        (Api::Storage, "Forge storage"),
-        (Api::Platform, "Forge's own APIs"),
-    ];
+    /// Returns an API's name in the documentation, and the API after it: each has a row, because a `match` needs one.
+    fn documented(api: Api) -> (&'static str, Option<Api>) {
+        match api {
+            Api::Jira => ("Jira", Some(Api::Confluence)),
+            Api::Confluence => ("Confluence", Some(Api::Bitbucket)),
+            Api::Bitbucket => ("Bitbucket", Some(Api::Compass)),
+            Api::Compass => ("Compass", Some(Api::GraphQl)),
+            Api::GraphQl => ("GraphQL", Some(Api::Storage)),
+            Api::Storage => ("Forge storage", Some(Api::Platform)),
+            Api::Platform => ("Forge's own APIs", None),
+        }
+    }
 
     #[test]
     fn the_documentation_names_the_apis_that_need_a_proof() {
@@ -88,7 +90,8 @@ mod tests {
             let text = words.join(" ");
             let before = text.split(part).next().unwrap();
             let subject = before.rsplit(". ").next().unwrap();
-            for (api, name) in NAMES {
+            for api in std::iter::successors(Some(Api::Jira), |api| documented(*api).1) {
+                let (name, _) = documented(api);
                 let is_named = subject.contains(name);
                 assert_eq!(
                     is_named,

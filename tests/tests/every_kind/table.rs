@@ -106,8 +106,6 @@ fn places<'a>(
     above.pop();
 }
 
-/// Every row of the table has a handler here. The module that the handler declares has the row's
-/// type and names its endpoint where the row says.
 #[test]
 fn handlers_can_be_added_one_by_one_in_any_order() {
     let linked = Registry::linked();
@@ -129,6 +127,8 @@ fn handlers_can_be_added_one_by_one_in_any_order() {
     assert_eq!(added, linked);
 }
 
+/// Every row of the table has a handler here. The module that the handler declares has the row's
+/// type and names its endpoint where the row says.
 #[test]
 fn every_row_of_the_table_matches_its_kind() {
     let registry = Registry::linked();

@@ -72,7 +72,9 @@ async fn a_failed_event_is_retried_until_it_is_dead() {
     let app = fixture.start().await;
     assert_eq!(app.deliver("fail-1").await, Some(202));
     fixture.until_attempts("fail-1", 4).await;
-    // A fifth attempt would begin before this event's.
+    // A fifth attempt would wait for its pause only after the result of the fourth is stored, and then begin before this
+    // event's.
+    fixture.until_no_attempt_runs().await;
     fixture.job_tables().end_pauses().await;
     assert_eq!(app.deliver("after").await, Some(202));
     fixture.wait_until_done(&["after".to_owned()]).await;

@@ -181,6 +181,15 @@ impl Fixture {
         }
     }
 
+    /// Waits until the result of each attempt is stored.
+    async fn until_no_attempt_runs(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        while !self.job_tables().begun().await.is_empty() {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", self.runs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until these events are done, as long as any is done now and then.
     async fn wait_until_done(&self, ids: &[String]) {
         let (mut missing, mut progress) = (usize::MAX, tokio::time::Instant::now());
