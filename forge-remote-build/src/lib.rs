@@ -31,7 +31,7 @@ mod sources;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use manifest::Manifest;
+use manifest::{Manifest, NO_HANDLER};
 use sources::Sources;
 
 /// The largest number of warnings.
@@ -77,7 +77,12 @@ pub fn warn_if_stale() {
         );
     }
     for problem in problems.iter().take(MAX_WARNINGS) {
-        println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest --write`");
+        // An update leaves an entry that may be another service's.
+        let option = match problem.ends_with(NO_HANDLER) {
+            true => "--check",
+            false => "--write",
+        };
+        println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest {option}`");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The manifest, and its differences from the sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -10,6 +10,9 @@ use forge_remote_schema::{AllowedCaller, Place};
 use serde_yaml::Value;
 
 use crate::sources::{Handler, Sources};
+
+/// The end of a problem that an update may leave.
+pub(crate) const NO_HANDLER: &str = "has no handler in src";
 
 #[derive(Debug)]
 pub(crate) struct Manifest(Value);
@@ -37,20 +40,20 @@ impl Manifest {
             .0
             .get("environment")
             .and_then(|one| one.get("variables"));
-        let declared = declared.and_then(Value::as_sequence).into_iter().flatten();
-        let default = |one: &Value| {
-            let (key, default) = (text(one, "key")?, text(one, "default")?);
-            Some((format!("${{{key}}}"), default.to_owned()))
-        };
-        let defaults: Vec<(String, String)> = declared.filter_map(default).collect();
+        // As for Forge, the first declaration of a name counts.
+        let mut defaults: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for one in declared.and_then(Value::as_sequence).into_iter().flatten() {
+            if let Some(name) = one.as_str().or_else(|| text(one, "key")) {
+                let default = one.get("default").and_then(scalar_text);
+                defaults.entry(name.to_owned()).or_insert(default);
+            }
+        }
         let modules = self.0.get_mut("modules").and_then(Value::as_mapping_mut);
         let lists = modules.into_iter().flat_map(|modules| modules.values_mut());
         for item in lists.filter_map(Value::as_sequence_mut).flatten() {
             for name in ["key", "remote"] {
                 if let Some(Value::String(key)) = item.get_mut(name) {
-                    for (variable, default) in &defaults {
-                        *key = key.replace(variable, default);
-                    }
+                    *key = with_defaults(key, &defaults);
                 }
             }
         }
@@ -152,7 +155,7 @@ impl Manifest {
             let has_handler =
                 served.any(|one| one.names.endpoint == key) || sources.may_be_built_in(key);
             if ours && !is_foreign && !has_handler {
-                problems.push(format!("modules.endpoint[{key}] has no handler in src"));
+                problems.push(format!("modules.endpoint[{key}] {NO_HANDLER}"));
             }
         }
     }
@@ -198,4 +201,31 @@ fn may_be(text: &str, code: &str) -> bool {
 
 fn text<'v>(item: &'v Value, name: &str) -> Option<&'v str> {
     item.get(name)?.as_str()
+}
+
+/// Returns a text with each variable replaced by its default, as `manifest --check` reads it: a variable without a
+/// default stays, and a default is not read again.
+fn with_defaults(text: &str, defaults: &BTreeMap<String, Option<String>>) -> String {
+    let mut parts = text.split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let variable = part.split_once('}');
+        let default = variable.and_then(|(name, rest)| Some((defaults.get(name)?.as_ref()?, rest)));
+        if let Some((default, rest)) = default {
+            filled.extend([default.as_str(), rest]);
+        } else {
+            filled.extend(["${", part]);
+        }
+    }
+    filled
+}
+
+/// Returns a scalar as text.
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
 }
