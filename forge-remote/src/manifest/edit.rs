@@ -237,11 +237,12 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Sets the value of an entry whose value is absent, `null`, `[]` or `{}`.
+    /// Replaces the value of an entry, which is absent, a scalar, `[]` or `{}`, by a list or a mapping.
     pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
         self.reject_marked(&entry.value)?;
         let node = &entry.value;
-        if self.text[node.span.clone()].contains('#') {
+        let is_scalar = matches!(node.kind, NodeKind::Scalar { .. });
+        if !is_scalar && self.text[node.span.clone()].contains('#') {
             return Err(Unsafe::new(node.at, "this empty value has a comment in it"));
         }
         if parent.is_flow() {
@@ -260,11 +261,9 @@ impl<'t> Editor<'t> {
         let end = entry_end(entry);
         if !node.span.is_empty() {
             let written = &self.text[entry.key.span.end..node.span.start];
-            if written.contains('\n') {
-                return Err(Unsafe::new(
-                    node.at,
-                    "this empty value is on a separate line",
-                ));
+            if written.contains('#') {
+                let reason = "the comment between this name and its value would be lost";
+                return Err(Unsafe::new(node.at, reason));
             }
             // Including the blanks before it, so that the line ends without blanks.
             let start = entry.key.span.end + written.trim_end().len();

@@ -1,5 +1,7 @@
 //! The edits that make a mapping of the file equal to the code's.
 
+use std::ops::Range;
+
 use serde_yaml::{Mapping, Value};
 
 use super::edit::{Edited, Editor, Unsafe, entry_end, flow, is_double_quoted, is_line_scalar};
@@ -138,7 +140,7 @@ impl Editor<'_> {
         let end = entry_end(entry);
         let line_end = lines::line_end_after(self.text, end);
         let old = entry.key.span.end..if node.is_flow() { end } else { line_end };
-        if has_comment(&self.text[old.clone()]) {
+        if has_comment_around(self.text, old.clone(), &entry.value) {
             let reason = "the comments of the value that is replaced would be lost";
             return Err(Unsafe::new(entry.key.at, reason));
         }
@@ -180,8 +182,48 @@ impl Editor<'_> {
     }
 }
 
-/// Returns whether a part of the text has a comment: `#` at its start or behind a blank. A text in quotes
-/// with ` #` counts as one too.
+/// Returns whether a part of the text has a comment outside of the scalars of a node in it.
+fn has_comment_around(text: &str, part: Range<usize>, node: &Node) -> bool {
+    let mut scalars = Vec::new();
+    add_scalars(text, node, &mut scalars);
+    let mut at = part.start;
+    for scalar in scalars {
+        if at < scalar.start && has_comment(&text[at..scalar.start]) {
+            return true;
+        }
+        at = at.max(scalar.end);
+    }
+    at < part.end && has_comment(&text[at..part.end])
+}
+
+/// Adds the spans of a node's scalars. The first line of a block scalar is left out, because it may have a comment.
+fn add_scalars(text: &str, node: &Node, scalars: &mut Vec<Range<usize>>) {
+    match &node.kind {
+        NodeKind::Scalar { style, .. } => {
+            let Range { start, end } = node.span;
+            let start = match style {
+                Style::Block if text[start..end].starts_with(['|', '>']) => {
+                    lines::line_end(text, start).min(end)
+                }
+                _ => start,
+            };
+            scalars.push(start..end);
+        }
+        NodeKind::Sequence { items, .. } => {
+            for item in items {
+                add_scalars(text, item, scalars);
+            }
+        }
+        NodeKind::Mapping { entries, .. } => {
+            for entry in entries {
+                add_scalars(text, &entry.key, scalars);
+                add_scalars(text, &entry.value, scalars);
+            }
+        }
+    }
+}
+
+/// Returns whether a part of the text has a comment: `#` at its start or behind a blank.
 fn has_comment(text: &str) -> bool {
     let mut before = ' ';
     text.chars().any(|c| {

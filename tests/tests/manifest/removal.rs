@@ -195,6 +195,61 @@ fn a_replaced_value_keeps_its_comment_or_is_left_alone() {
     assert!(error.contains("comments of the value"), "{error}");
 }
 
+/// `#` in a text starts no comment, and the value may be on the next line.
+#[test]
+fn a_text_is_replaced_by_a_mapping_and_by_another_text() {
+    let remote = || Remote::new("backend").base_url("https://a.example.com");
+    let with_region =
+        || remote().region_url(forge_remote::RemoteRegion::Eu, "https://eu.example.com");
+    let urls = "\n      default: https://a.example.com\n      EU: https://eu.example.com\n";
+    let edited = |base_url: &str, remote: Remote| {
+        let text = format!("remotes:\n  - key: backend\n    baseUrl:{base_url}\n");
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let wanted = Registry::default().desired_manifest(&[remote]);
+        let merged = file.merged_with(&wanted, None);
+        merged.map_err(|error| error.to_string())
+    };
+    for (before, after) in [
+        (" \"https://old.example.com #1\"", urls.to_owned()),
+        (
+            " 'https://old.example.com #1' # ours",
+            format!(" # ours{urls}"),
+        ),
+        (
+            "\n      https://old.example.com # ours",
+            format!(" # ours{urls}"),
+        ),
+        ("\n      https://old.example.com", urls.to_owned()),
+    ] {
+        let after = format!("remotes:\n  - key: backend\n    baseUrl:{after}");
+        assert_eq!(edited(before, with_region()), Ok(after), "{before}");
+    }
+    let error = edited(" # ours\n      https://old.example.com", with_region()).unwrap_err();
+    assert!(
+        error.contains("the comment between this name and its value"),
+        "{error}"
+    );
+    // A block text is not a comment, but its first line may have one.
+    let fresh = "remotes:\n  - key: backend\n    baseUrl: https://a.example.com\n";
+    for before in [
+        " |\n      # Heading\n      text",
+        " >-\n      text\n      # Heading",
+    ] {
+        assert_eq!(edited(before, remote()).as_deref(), Ok(fresh), "{before}");
+    }
+    for before in [
+        " | # ours\n      # Heading",
+        " [a, 'b # c', # ours\n      d]",
+    ] {
+        let error = edited(before, remote()).unwrap_err();
+        assert!(error.contains("comments of the value"), "{error}");
+    }
+    assert_eq!(
+        edited(" ['a # b', \"c # d\"]", remote()).as_deref(),
+        Ok(fresh)
+    );
+}
+
 /// A comment above an entry would describe the next one if the entry moved.
 #[test]
 fn a_replaced_value_stays_in_its_place() {
