@@ -8,9 +8,8 @@ use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
-use super::filled::FilledPart;
-use super::items::key;
-use super::values::at;
+use super::filled::{FilledPart, identity};
+use super::values::{at, list};
 use super::variables::{Variables, has_reference};
 
 /// The manifest's variables that the code's item gets.
@@ -45,13 +44,16 @@ pub(super) fn wanted_of<'a>(
             }
         }
         ["modules", "endpoint"]
-            if key(found).is_some_and(|key| desired.resolvers.contains(key)) =>
+            if wanted
+                .get("key")
+                .and_then(Value::as_str)
+                .is_some_and(|key| desired.resolvers.contains(key)) =>
         {
             keep_page_route(found, &mut wanted);
         }
         ["modules", "webtrigger"] => keep_default_response(found, wanted.to_mut()),
         ["remotes"] => keep_remote(item.written, wanted.to_mut()),
-        ["modules", "trigger"] => keep_events(found, wanted.to_mut()),
+        ["modules", "trigger"] => keep_events(item, wanted.to_mut()),
         ["modules", "action"] => keep_inputs(found, wanted.to_mut()),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => keep_translations(found, wanted.to_mut()),
@@ -198,7 +200,8 @@ fn wanted_urls(found: &Mapping, code: &Value) -> Value {
 }
 
 /// Keeps a trigger's events in their form (names or objects) and order if they mean the same.
-fn keep_events(found: &Value, wanted: &mut Mapping) {
+fn keep_events(item: FilledPart<'_>, wanted: &mut Mapping) {
+    let found = item.value;
     let whole = Value::Mapping(wanted.clone());
     let same = match (meaning(found), meaning(&whole)) {
         (Some(found), Some(wanted)) => found == wanted,
@@ -217,7 +220,15 @@ fn keep_events(found: &Value, wanted: &mut Mapping) {
     let events = found.get("events").and_then(Value::as_sequence);
     let wanted_events = wanted.get_mut("events").and_then(Value::as_sequence_mut);
     if let (Some(found), Some(events)) = (events, wanted_events) {
-        let place = |event: &Value| found.iter().position(|one| one == event);
+        let written = list(item.written, &["events"]);
+        let place = |event: &Value| {
+            let equal = found.iter().position(|one| one == event);
+            equal.or_else(|| {
+                // With its variables, it may be the same event.
+                let is_same = |one: &Value| has_reference(one) && identity(one) == identity(event);
+                written.iter().position(is_same)
+            })
+        };
         events.sort_by_key(|event| place(event).unwrap_or(usize::MAX));
     }
 }
