@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, Rule};
 #[cfg(feature = "cli")]
 use crate::diagnostic::{Position, Severity};
 #[cfg(feature = "cli")]
-use crate::manifest::{ManifestFile, check};
+use crate::manifest::{DesiredManifest, Left, ManifestFile, check, compare};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -22,8 +22,12 @@ const BAD_MANIFEST: Rule = Rule::launch(
 const MANIFEST_DRIFT: Rule = Rule::launch(
     "manifest-drift",
     "The manifest and the code differ. Forge uses the deployed manifest, so handlers would not be called, or with \
-    other paths or tokens. `manifest` shows the differences, `manifest --write` resolves them.",
+    other paths or tokens. `manifest` shows the differences, `manifest --write` resolves the ones that need no decision.",
 );
+
+/// The fix of differences that an update resolves.
+#[cfg(feature = "cli")]
+pub(crate) const UPDATE_HELP: &str = "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`";
 
 /// Returns the problem that keeps the app from starting if its manifest cannot be read or, with the feature `cli`,
 /// differs from the code.
@@ -81,6 +85,22 @@ fn differences(app: &App, file: &ManifestFile) -> Option<Diagnostic> {
         format!("{at}: {}", one.message)
     });
     let message = format!("{path} differs from the code");
-    let help = "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`";
+    let help = help(file, &wanted, app.settings().new_manifest_id());
     Some(Diagnostic::error(&MANIFEST_DRIFT, message, help).notes(notes))
+}
+
+/// Returns the fix. An update may change nothing, because only the user knows what to do with an entry.
+#[cfg(feature = "cli")]
+fn help(file: &ManifestFile, wanted: &DesiredManifest, app_id: Option<&str>) -> String {
+    if !matches!(file.merge(wanted, app_id), Ok(None)) {
+        return UPDATE_HELP.to_owned();
+    }
+    let left = Left::of(&compare(file.value(), wanted)).text();
+    let mut help =
+        "`manifest --write` leaves this; `manifest --check` shows how to resolve it".to_owned();
+    for reason in left.lines() {
+        help.push_str("; ");
+        help.push_str(reason);
+    }
+    help
 }

@@ -34,6 +34,8 @@ pub(crate) use base_paths::BasePaths;
 pub use builder::App;
 #[cfg(feature = "cli")]
 pub(crate) use comparison::{Comparison, ManifestReport, UpdateEnd, Updated};
+#[cfg(feature = "dev")]
+pub(crate) use drift::UPDATE_HELP;
 pub(crate) use drift::drift;
 #[cfg(feature = "dev")]
 pub(crate) use identity::AppIdError;

@@ -23,9 +23,11 @@ pub(crate) fn changes(
 ) -> String {
     let mut lines = String::new();
     let differences = compare(before.value(), wanted);
+    let renamed = differences.iter().filter_map(|one| one.renamed.as_ref());
+    let renamed: Vec<&ManifestPath> = renamed.collect();
     let updated = FilledManifest::new(after.value());
-    for one in differences {
-        let Difference { path, mismatch, .. } = &one;
+    for one in &differences {
+        let Difference { path, mismatch, .. } = one;
         // A variable may be a part of the new value, which then still differs from the code's.
         let new_value = part_at(&updated, path);
         if let Mismatch::Different { manifest, .. } = mismatch {
@@ -38,8 +40,11 @@ pub(crate) fn changes(
         {
             continue;
         }
+        if matches!(mismatch, Mismatch::Missing { .. }) && renamed.contains(&path) {
+            continue;
+        }
         let _ = match mismatch {
-            Mismatch::Missing { code } if is_scope(&one) => {
+            Mismatch::Missing { code } if is_scope(one) => {
                 write!(lines, "  added    {path}: {}", emit::inline(code))
             }
             Mismatch::Missing { .. } => write!(lines, "  added    {path}"),
@@ -48,7 +53,10 @@ pub(crate) fn changes(
                 let from = emit::inline(manifest);
                 write!(lines, "  changed  {path}: {from} → {to}")
             }
-            Mismatch::Stale { .. } => write!(lines, "  removed  {path}"),
+            Mismatch::Stale { .. } => match &one.renamed {
+                Some(renamed) => write!(lines, "  renamed  {path} → {renamed}"),
+                None => write!(lines, "  removed  {path}"),
+            },
         };
         lines.push('\n');
     }
@@ -79,7 +87,7 @@ fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
 /// The entries without a handler that an update leaves.
 #[derive(Default)]
 pub(crate) struct Left {
-    /// The keys of entries that may be another service's.
+    /// The keys of entries that may be another service's, or have hand-written parts.
     unproven: Vec<String>,
     /// The keys of entries that other parts name.
     used: Vec<String>,
@@ -115,8 +123,8 @@ impl Left {
         if !self.unproven.is_empty() {
             let _ = writeln!(
                 text,
-                "not removed, because they may be another service's: {}. Remove them with `--prune {}`, or list the \
-                 endpoints in `App::foreign_endpoints`",
+                "not removed, because they may be another service's or have hand-written parts: {}. Remove them with \
+                 `--prune {}`, or list the endpoints in `App::foreign_endpoints`",
                 self.unproven.join(", "),
                 self.unproven.join(",")
             );

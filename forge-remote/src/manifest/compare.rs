@@ -30,6 +30,10 @@ pub(crate) struct Difference {
     pub(super) reasons: Vec<String>,
     /// The items that name a stale one, and so keep it from being removed.
     pub(super) kept_by: Vec<ManifestPath>,
+    /// The keys with which `--prune` removes a stale item.
+    pub(super) prune: BTreeSet<String>,
+    /// The path that a stale item gets by an update, if it has a former key.
+    pub(super) renamed: Option<ManifestPath>,
 }
 
 /// The kind of a difference between a manifest and the code.
@@ -51,6 +55,8 @@ impl Difference {
             origins: Vec::new(),
             reasons: Vec::new(),
             kept_by: Vec::new(),
+            prune: BTreeSet::new(),
+            renamed: None,
         }
     }
 
@@ -153,6 +159,10 @@ pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Differe
         };
         differences.push(Difference {
             kept_by: stale.kept_by.clone(),
+            prune: stale.prune.clone(),
+            renamed: stale
+                .renamed()
+                .map(|entry| ManifestPath::of(&stale.path).item(entry.key())),
             ..Difference::new(stale.manifest_path(), mismatch)
         });
     }

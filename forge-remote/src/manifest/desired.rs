@@ -116,8 +116,9 @@ pub struct DesiredManifest {
     /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
     /// The keys that handlers' modules and endpoints have in older major versions (`also_key`), by the list that they are
-    /// in. An update may remove such entries.
-    pub former_keys: BTreeMap<&'static str, BTreeSet<String>>,
+    /// in, each with the handler's key in this list. An update gives such an entry the new key, or removes it if there is
+    /// an entry of the new key.
+    pub former_keys: BTreeMap<&'static str, BTreeMap<String, String>>,
     /// The former keys of `pages`.
     pub former_pages: BTreeSet<String>,
     /// The modules that handlers had before the app's clock called them: each key with its endpoint's. An update

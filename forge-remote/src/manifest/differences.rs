@@ -42,7 +42,8 @@ const STALE: Rule = Rule::difference(
     written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
     only if `--prune KEY` or `also_key` names it, if its key is the one that is generated from such an endpoint's, or if \
     it calls a handler of this code that has become one of another kind, so that it does not delete the entries of \
-    another service; and not while a part that stays names it.",
+    another service; and not while a part that stays names it. An entry that `also_key` names gets the handler's key instead, \
+    with its hand-written parts, if the manifest has no entry of that key.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -100,12 +101,16 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         );
     }
     if rule == &STALE {
-        let key = match last {
-            Some(Step::Item(key)) => key.as_str(),
-            _ => "KEY",
-        };
+        if let Some(renamed) = &difference.renamed {
+            let note =
+                format!("it is a former entry of `{renamed}`: `manifest --write` renames it");
+            diagnostic = diagnostic.notes([note]);
+        }
         let removal = match difference.kept_by.as_slice() {
-            [] => format!("remove it with `manifest --write --prune {key}`"),
+            [] => {
+                let keys = Vec::from_iter(difference.prune.iter().map(String::as_str)).join(",");
+                format!("remove it with `manifest --write --prune {keys}`")
+            }
             users => {
                 let users = self::users(file, users);
                 diagnostic = diagnostic.notes([format!("{users}, so `manifest --write` keeps it")]);

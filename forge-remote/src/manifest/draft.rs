@@ -182,8 +182,9 @@ impl ManifestFile {
         let removal = if !taken.kept_by.is_empty() {
             let users = users(&filled, &taken.kept_by);
             format!("; {users}: change that first")
-        } else if taken.is_stale {
-            format!(". If it was this code's, `manifest --write --prune {key}` removes it")
+        } else if !taken.prune.is_empty() {
+            let keys = Vec::from_iter(taken.prune).join(",");
+            format!(". If it was this code's, `manifest --write --prune {keys}` removes it")
         } else {
             String::new()
         };

@@ -85,7 +85,20 @@ impl<'a> Evidence<'a> {
 
     fn is_former(&self, list: &'static str, key: &str) -> bool {
         let former = self.wanted.former_keys.get(list);
-        self.wanted.removable.contains(key) || former.is_some_and(|keys| keys.contains(key))
+        self.wanted.removable.contains(key) || former.is_some_and(|keys| keys.contains_key(key))
+    }
+
+    /// Returns the code's entry that had this key in its list. The user may want to remove the old one.
+    pub(super) fn renamed(&self, list: &'static str, key: &str) -> Option<&'a Entry> {
+        let former = self.wanted.former_keys.get(list)?;
+        let new_key = former
+            .get(key)
+            .filter(|_| !self.wanted.removable.contains(key))?;
+        let entries = match list {
+            "endpoint" => &self.wanted.endpoints,
+            _ => self.wanted.modules.get(list)?,
+        };
+        entries.iter().find(|entry| entry.key() == new_key)
     }
 
     fn was_handlers(&self, module: &StaleModule<'_>) -> bool {

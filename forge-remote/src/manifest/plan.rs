@@ -89,15 +89,24 @@ impl<'a> Plan<'a> {
         let stale = stale_items(&filled, wanted);
         check_taken(&filled.value, wanted, &stale)?;
         let mut removed_items: BTreeMap<[&'static str; 2], BTreeSet<usize>> = BTreeMap::new();
-        for Stale { path, index, .. } in stale.iter().filter(|stale| stale.removable) {
-            removed_items.entry(*path).or_default().insert(*index);
+        let mut renamed_items: BTreeMap<[&'static str; 2], BTreeMap<usize, &str>> = BTreeMap::new();
+        for one in stale.iter().filter(|stale| stale.removable) {
+            let Stale { path, index, .. } = one;
+            if let Some(entry) = one.renamed() {
+                let renamed = renamed_items.entry(*path).or_default();
+                renamed.insert(*index, entry.key());
+            } else {
+                removed_items.entry(*path).or_default().insert(*index);
+            }
         }
         let mut lists: Vec<ListPlan<'a>> = Vec::new();
         let mut plan = |path: Vec<&'static str>, entries: &'a [Entry]| {
-            let removed = <[&str; 2]>::try_from(path.as_slice()).ok();
-            let remove = removed.and_then(|path| removed_items.remove(&path));
+            let module_list = <[&str; 2]>::try_from(path.as_slice()).ok();
+            let remove = module_list.and_then(|path| removed_items.remove(&path));
             let remove = remove.unwrap_or_default();
-            let set = planned_items(&filled, &path, entries, wanted, &remove);
+            let renamed = module_list.and_then(|path| renamed_items.remove(&path));
+            let renamed = renamed.unwrap_or_default();
+            let set = planned_items(&filled, &path, entries, wanted, &remove, &renamed);
             lists.push(ListPlan { path, remove, set });
         };
         for (module_type, entries) in &wanted.modules {
@@ -325,17 +334,19 @@ impl PlannedItem<'_> {
 }
 
 /// Returns the code's items with the items of the manifest's list that they change. If several items have the same
-/// key, the first counts.
+/// key, the first counts. `renamed` has the new keys of items with a former one.
 fn planned_items<'a>(
     filled: &FilledManifest<'_>,
     path: &[&str],
     entries: &'a [Entry],
     wanted: &'a DesiredManifest,
     remove: &BTreeSet<usize>,
+    renamed: &BTreeMap<usize, &str>,
 ) -> Vec<PlannedItem<'a>> {
     let mut found: BTreeMap<&str, (usize, FilledPart<'_>)> = BTreeMap::new();
     for (at, part) in filled.items(path).enumerate() {
-        if let Some(key) = part.key().filter(|_| !remove.contains(&at)) {
+        let key = renamed.get(&at).copied().or_else(|| part.key());
+        if let Some(key) = key.filter(|_| !remove.contains(&at)) {
             found.entry(key).or_insert((at, part));
         }
     }

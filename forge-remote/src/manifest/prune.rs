@@ -9,6 +9,7 @@ use super::filled::FilledManifest;
 use super::items::key;
 use super::ownership::stale_items;
 use super::path::ManifestPath;
+use super::stale::Stale;
 
 /// Returns why the entries with these keys cannot be removed, and the fix.
 pub(crate) fn prune_problem(
@@ -20,34 +21,46 @@ pub(crate) fn prune_problem(
     let joined = |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(",");
     let filled = FilledManifest::new(file.value());
     let stale = stale_items(&filled, wanted);
-    let stale: BTreeSet<&str> = stale.iter().filter_map(|one| key(one.item)).collect();
-    if let Some(key) = prune.iter().find(|key| !stale.contains(key.as_str())) {
+    let keys: BTreeSet<&str> = stale.iter().filter_map(|one| key(one.item)).collect();
+    if let Some(key) = prune.iter().find(|key| !keys.contains(key.as_str())) {
         return Some(format!(
             "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
         ));
     }
     let used = used_entries(&filled, wanted, prune);
     let (first, kept_by) = used.first()?;
-    let users = users(&file.with_defaults(), kept_by);
+    let file = file.with_defaults();
+    let stale: Vec<ManifestPath> = stale.iter().map(Stale::manifest_path).collect();
+    let mut reason = format!("`{first}` is still used: {}", users(&file, kept_by));
     let fix = match with_users(&filled, wanted, prune, &stale) {
-        Some(all) => format!(
-            "change that, or remove both: `manifest --write --prune {}`",
-            joined(&all)
-        ),
-        None => "change that first".to_owned(),
+        Ok(all) => {
+            let whole = if all.len() > 2 { "all" } else { "both" };
+            let all = joined(&all);
+            format!("change that, or remove {whole}: `manifest --write --prune {all}`")
+        }
+        Err((used, kept_by)) => {
+            if used != *first {
+                let users = users(&file, &kept_by);
+                reason.push_str(&format!("; `{used}` is still used: {users}"));
+            }
+            "change that first".to_owned()
+        }
     };
     Some(format!(
-        "`--prune {}`: `{first}` is still used: {users}; nothing was written: {fix}",
+        "`--prune {}`: {reason}; nothing was written: {fix}",
         joined(prune)
     ))
 }
+
+/// An entry with the items that name it.
+type UsedEntry = (ManifestPath, Vec<ManifestPath>);
 
 /// Returns the entries with these keys that other items name, with these items.
 fn used_entries(
     filled: &FilledManifest<'_>,
     wanted: &DesiredManifest,
     prune: &BTreeSet<String>,
-) -> Vec<(ManifestPath, Vec<ManifestPath>)> {
+) -> Vec<UsedEntry> {
     let mut pruning = wanted.clone();
     pruning.removable.extend(prune.iter().cloned());
     let mut stale = stale_items(filled, &pruning);
@@ -60,25 +73,32 @@ fn used_entries(
         .collect()
 }
 
-/// Returns the keys with those of the items that name their entries; `None` if one of these has a handler or is
-/// hand-written.
+/// Returns the keys with those of the items that name their entries. The error is an entry whose users have a handler or
+/// are hand-written, with these users.
 fn with_users(
     filled: &FilledManifest<'_>,
     wanted: &DesiredManifest,
     prune: &BTreeSet<String>,
-    stale: &BTreeSet<&str>,
-) -> Option<BTreeSet<String>> {
+    stale: &[ManifestPath],
+) -> Result<BTreeSet<String>, UsedEntry> {
     let mut all = prune.clone();
     loop {
-        let used = used_entries(filled, wanted, &all);
+        let mut used = used_entries(filled, wanted, &all);
         if used.is_empty() {
-            return Some(all);
+            return Ok(all);
         }
-        for user in used.iter().flat_map(|(_, users)| users) {
-            let user = user.key().filter(|key| stale.contains(key))?;
-            if !all.insert(user.to_owned()) {
-                return None;
-            }
+        let is_fixed = |user: &ManifestPath| !stale.contains(user);
+        let blocked = used
+            .iter()
+            .position(|(_, users)| users.iter().any(is_fixed));
+        if let Some(at) = blocked {
+            return Err(used.swap_remove(at));
+        }
+        let before = all.len();
+        let users = used.iter().flat_map(|(_, users)| users);
+        all.extend(users.filter_map(ManifestPath::key).map(str::to_owned));
+        if all.len() == before {
+            return Err(used.swap_remove(0));
         }
     }
 }

@@ -13,8 +13,54 @@ use super::reconciled::reconcile;
 use super::stale::Stale;
 use super::values::list;
 
-/// Keeps the stale items that an item of the updated manifest names, and the ones that those name.
+/// Keeps the stale items that an item of the updated manifest names, and the ones that those name. Every stale item gets
+/// the paths of the items that keep it.
 pub(super) fn keep_used(
+    filled: &FilledManifest<'_>,
+    wanted: &DesiredManifest,
+    stale: &mut [Stale<'_>],
+) {
+    // An entry without a proof may be named too: `--prune` does not remove it.
+    let mut all = stale.to_vec();
+    for one in &mut all {
+        one.removable = true;
+    }
+    keep_used_removable(filled, wanted, &mut all);
+    keep_used_removable(filled, wanted, stale);
+    for (one, if_removable) in stale.iter_mut().zip(all) {
+        if !one.removable && one.kept_by.is_empty() {
+            one.kept_by = if_removable.kept_by;
+        }
+    }
+    add_keys_to_prune(stale);
+}
+
+/// Sets the keys with which `--prune` removes each item. A module that goes with an endpoint needs none.
+fn add_keys_to_prune(stale: &mut [Stale<'_>]) {
+    let mut users: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
+    for (at, one) in stale.iter().enumerate().filter(|(_, one)| !one.removable) {
+        for name in names_of(one.path[1], one.item) {
+            users.entry(name).or_default().push(at);
+        }
+    }
+    for first in 0..stale.len() {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![first];
+        while let Some(at) = next.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            let (list, key) = (stale[at].path[1], key(stale[at].item).unwrap_or_default());
+            let users = users.get(&(list, key.to_owned())).into_iter().flatten();
+            next.extend(users.filter(|user| stale[**user].goes_with != Some(key)));
+        }
+        let keys = seen.iter().filter_map(|at| key(stale[*at].item));
+        stale[first].prune = keys.map(str::to_owned).collect();
+    }
+}
+
+/// Keeps the removable items that an item of the updated manifest names.
+fn keep_used_removable(
     filled: &FilledManifest<'_>,
     wanted: &DesiredManifest,
     stale: &mut [Stale<'_>],
@@ -44,8 +90,13 @@ pub(super) fn keep_used(
                 keep(&mut stale[*at], &mut staying);
             }
             if list == "endpoint" {
+                let before = staying.len();
                 for at in going_with.get(&name).into_iter().flatten() {
-                    keep(&mut stale[*at], &mut Vec::new());
+                    keep(&mut stale[*at], &mut staying);
+                }
+                // They stay because the endpoint does, so they are not the reason.
+                for (_, names) in &mut staying[before..] {
+                    names.remove(&(list, name.clone()));
                 }
             }
         }
@@ -68,16 +119,20 @@ fn items_that_stay(
     wanted: &DesiredManifest,
     stale: &[Stale<'_>],
 ) -> Vec<Named> {
+    // Each with the entry that it becomes, if it is not removed.
     let removed = stale.iter().filter(|one| one.removable);
-    let removed: BTreeSet<(&str, usize)> = removed.map(|one| (one.path[1], one.index)).collect();
+    let removed = removed.map(|one| ((one.path[1], one.index), one.renamed()));
+    let removed: BTreeMap<(&str, usize), Option<&Entry>> = removed.collect();
     let mut updated: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut named = Vec::new();
     for (module_type, index, value) in modules(&filled.value) {
         // An endpoint names no module.
-        if module_type == "endpoint" || removed.contains(&(module_type, index)) {
+        let change = removed.get(&(module_type, index)).copied();
+        if module_type == "endpoint" || matches!(change, Some(None)) {
             continue;
         }
-        let own_key = key(value).unwrap_or_default();
+        let renamed = change.flatten().map(Entry::key);
+        let own_key = renamed.unwrap_or_else(|| key(value).unwrap_or_default());
         let entries = wanted.modules.get(module_type).into_iter().flatten();
         let mut entries = entries.filter(|entry| entry.key() == own_key);
         let written = list(filled.written, &["modules", module_type]).get(index);

@@ -55,16 +55,17 @@ impl Registry {
 fn add_former_keys(desired: &mut DesiredManifest, handler: &Handler) {
     let record = handler.registration();
     let former = &mut desired.former_keys;
-    let mut add = |list: &'static str, key: String| {
-        former.entry(list).or_default().insert(key);
+    let mut add = |list: &'static str, key: String, new_key: &str| {
+        let keys = former.entry(list).or_default();
+        keys.entry(key).or_insert_with(|| new_key.to_owned());
     };
     for key in record.also_key {
-        add("endpoint", (*key).to_owned());
+        add("endpoint", (*key).to_owned(), handler.endpoint());
         match record.kind.module_suffix() {
             Some(suffix) if !record.dynamic => {
                 let module_type = record.kind.spec().module_type;
-                add(module_type, (*key).to_owned());
-                add(module_type, format!("{key}-{suffix}"));
+                add(module_type, (*key).to_owned(), handler.key());
+                add(module_type, format!("{key}-{suffix}"), handler.key());
             }
             Some(_) => {}
             None => {

@@ -4,16 +4,19 @@
 
 mod adopt;
 mod adoption;
+mod advice;
 mod cron;
 mod field;
 mod golden;
 mod known_mistakes;
+mod listed_variables;
 mod mistakes;
 mod module_rules;
 mod ownership;
 mod page_rules;
 mod random;
 mod removal;
+mod renames;
 mod rules;
 mod sound;
 mod stale_build;

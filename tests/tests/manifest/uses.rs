@@ -13,7 +13,7 @@ use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use forge_remote_tests::stores::Folder;
 
-const HEAD: &str = "app:\n  runtime:\n    name: nodejs22.x\n  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001\nremotes:\n  - key: backend\n    baseUrl: https://backend.example.com\nresources:\n  - key: main\n    path: static\nmodules:\n";
+pub(crate) const HEAD: &str = "app:\n  runtime:\n    name: nodejs22.x\n  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001\nremotes:\n  - key: backend\n    baseUrl: https://backend.example.com\nresources:\n  - key: main\n    path: static\nmodules:\n";
 
 #[scheduled_trigger(
     interval = "hour",
@@ -21,7 +21,7 @@ const HEAD: &str = "app:\n  runtime:\n    name: nodejs22.x\n  id: ari:cloud:ecos
     endpoint = "tick",
     path = "/tick"
 )]
-async fn tick() {}
+pub(crate) async fn tick() {}
 
 #[web_trigger(key = "hook", endpoint = "hook-calls", path = "/hook")]
 async fn hook() {}
@@ -46,6 +46,20 @@ async fn votes() -> Result<()> {
 #[trigger(events = ["avi:jira:created:issue"], key = "changes", endpoint = "changes-calls", path = "/changes", also_key = "on-change")]
 async fn changes() {}
 
+#[consumer(
+    queue = "calls",
+    key = "logging",
+    endpoint = "logging-calls",
+    path = "/logging",
+    also_key = "log"
+)]
+async fn logging() {}
+
+#[endpoint(key = "preferences", path = "/preferences", also_key = "settings")]
+async fn preferences() -> Result<()> {
+    Ok(())
+}
+
 fn wanted(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
     Registry::from_registrations(handlers).desired_manifest(&[remote])
@@ -56,7 +70,7 @@ fn parse(modules: &str) -> ManifestFile {
 }
 
 /// Updates a manifest with these modules, and returns the modules or the error.
-fn updated(
+pub(crate) fn updated(
     modules: &str,
     handlers: impl IntoIterator<Item = Registration>,
 ) -> Result<String, String> {
@@ -65,23 +79,23 @@ fn updated(
     Ok(merged.strip_prefix(HEAD).unwrap_or(&merged).to_owned())
 }
 
-fn endpoint(key: &str, path: &str) -> String {
+pub(crate) fn endpoint(key: &str, path: &str) -> String {
     format!("    - key: {key}\n      remote: backend\n      route:\n        path: {path}\n")
 }
 
-fn panel(endpoint: &str) -> String {
+pub(crate) fn panel(endpoint: &str) -> String {
     format!(
         "  jira:issuePanel:\n    - key: panel\n      title: Panel\n      icon: https://cdn.example.com/icon.svg\n      resource: main\n      resolver:\n        endpoint: {endpoint}\n"
     )
 }
 
-fn trigger(key: &str, endpoint: &str) -> String {
+pub(crate) fn trigger(key: &str, endpoint: &str) -> String {
     format!(
         "    # The Java service's: sends bills\n    - key: {key}\n      endpoint: {endpoint}\n      events: [avi:jira:created:issue]\n"
     )
 }
 
-fn schedule(key: &str, endpoint: &str) -> String {
+pub(crate) fn schedule(key: &str, endpoint: &str) -> String {
     format!("    - key: {key}\n      endpoint: {endpoint}\n      interval: hour\n")
 }
 
@@ -292,7 +306,7 @@ fn no_update_leaves_a_name_without_its_entry() {
 }
 
 /// Runs `manifest` with these arguments, and returns the exit status and the output.
-fn manifest(program: &str, file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn manifest(program: &str, file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(program);
     command.arg("manifest").args(arguments);
     command.env("FORGE_REMOTE_MANIFEST", file);
@@ -301,7 +315,7 @@ fn manifest(program: &str, file: &Path, arguments: &[&str]) -> (Option<i32>, Str
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
-const PLAIN: &str = env!("CARGO_BIN_EXE_plain_app");
+pub(crate) const PLAIN: &str = env!("CARGO_BIN_EXE_plain_app");
 
 const SEARCH: &str = "  action:\n    # hand-written\n    - key: search\n      name: Search\n      endpoint: gone\n      actionVerb: GET\n      description: x\n";
 
@@ -317,6 +331,14 @@ fn a_module_that_is_not_named_is_not_pruned_with_its_endpoint() {
         endpoint("gone", "/gone")
     );
     fs::write(&file, &before).unwrap();
+    let (_, text) = manifest(PLAIN, &file, &["--check"]);
+    for advice in [
+        "--prune gone,search`",
+        "--prune search`",
+        "--prune gone-trigger`",
+    ] {
+        assert!(text.contains(advice), "{advice}: {text}");
+    }
     let (status, text) = manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
     assert_eq!(status, Some(2), "{text}");
     for part in [
@@ -333,6 +355,26 @@ fn a_module_that_is_not_named_is_not_pruned_with_its_endpoint() {
     for part in ["gone", "search", "hand-written"] {
         assert!(!after.contains(part), "{part}: {after}");
     }
+}
+
+/// A module that is kept with its endpoint may name other entries.
+#[test]
+fn what_a_kept_module_names_is_kept() {
+    let before = format!(
+        "  action:\n    - key: log-action\n      name: Log\n      endpoint: log\n      actionVerb: GET\n      description: Logs\n      resolver:\n        endpoint: settings\n  macro:\n    - key: notes\n      title: Notes\n      resource: main\n      static:\n        endpoint: log\n  endpoint:\n{}{}",
+        endpoint("log", "/log"),
+        endpoint("settings", "/settings")
+    );
+    let after = updated(&before, [handler!(logging), handler!(preferences)]).unwrap();
+    assert!(after.starts_with(&before), "{after}");
+    assert_eq!(
+        stale(&after, [handler!(logging), handler!(preferences)]),
+        [
+            "modules.action[log-action]",
+            "modules.endpoint[log]",
+            "modules.endpoint[settings]"
+        ]
+    );
 }
 
 /// The update that the removal makes possible has other mistakes.
@@ -355,45 +397,6 @@ fn a_mistake_of_the_update_does_not_prevent_a_prune() {
         text.contains("removed  modules.endpoint[tick-trigger]"),
         "{text}"
     );
-}
-
-/// A report ends with an update only if there is one.
-#[test]
-fn an_update_is_recommended_only_if_it_changes_the_file() {
-    let folder = Folder::default();
-    let file = folder.file("manifest.yml");
-    let own = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
-    let left = format!("{HEAD}{own}{}", endpoint("gone", "/gone"));
-    let used = format!(
-        "{HEAD}{}  endpoint:\n{}",
-        trigger("x", "y"),
-        endpoint("tick-trigger", "/o")
-    );
-    let used = used.replace("    # The", "  trigger:\n    # The");
-    for (text, updates, end) in [
-        (
-            own.replace("hour", "day"),
-            true,
-            "Update it with `manifest --write`",
-        ),
-        (
-            left.replace(HEAD, ""),
-            false,
-            "Remove them with `--prune gone`",
-        ),
-        (used.replace(HEAD, ""), false, "differs from the code: "),
-    ] {
-        fs::write(&file, format!("{HEAD}{text}")).unwrap();
-        for arguments in [&[][..], &["--check"]] {
-            let (_, report) = manifest(PLAIN, &file, arguments);
-            assert_eq!(report.contains("Update it with"), updates, "{report}");
-            assert!(report.contains(end), "{end}: {report}");
-        }
-    }
 }
 
 /// A variable stays where the code has another value.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::app::{App, AppIdError, StopSignals, drift};
+use crate::app::{App, AppIdError, StopSignals, UPDATE_HELP, drift};
 use crate::cli::call_printer::{CallPrinter, Time};
 use crate::cli::manifest;
 use crate::cli::output::print_error;
@@ -78,8 +78,8 @@ fn update_and_warn(app: &App, options: &Options) {
                 settings.manifest.display()
             ));
         }
-        drift(app).map(|problem| match problem.code {
-            "manifest-drift" => problem.into_warning().help(DRIFT_HELP),
+        drift(app).map(|problem| match problem.help.as_deref() {
+            Some(UPDATE_HELP) => problem.into_warning().help(DRIFT_HELP),
             _ => problem.into_warning(),
         })
     };
