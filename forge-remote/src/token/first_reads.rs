@@ -36,7 +36,7 @@ impl Reading {
             self.current = Some(id.clone());
             if let Err(error) = self.keeper.look_up(&id).await {
                 // The others are not tried now, as each might take as long.
-                tracing::debug!(%error, "first tokens could not be read again; it is retried after the next write");
+                tracing::debug!(%error, "the records of first tokens could not be read again; the reading is retried after the next write");
                 return;
             }
             self.current = None;

@@ -9,16 +9,21 @@ use forge_remote_tests::stores::Folder;
 use crate::uses;
 use crate::uses::{HEAD, PLAIN, endpoint, manifest, panel, schedule, trigger, updated};
 
+/// The modules of the handler `tick` of [`PLAIN`].
+fn own() -> String {
+    format!(
+        "  scheduledTrigger:\n{}  endpoint:\n{}",
+        schedule("tick-trigger", "tick"),
+        endpoint("tick", "/tick")
+    )
+}
+
 /// `--prune` would reject it.
 #[test]
 fn a_prune_is_recommended_only_if_it_is_possible() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let own = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
+    let own = own();
     let gone = endpoint("gone", "/gone");
     let other = endpoint("other", "/other");
     fs::write(&file, format!("{HEAD}{own}{gone}{other}{}", panel("gone"))).unwrap();
@@ -89,11 +94,7 @@ fn a_rejected_prune_names_every_key_or_the_part_to_change() {
 fn a_launch_recommends_an_update_only_if_it_changes_the_file() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let own = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
+    let own = own();
     for (modules, expected) in [
         (
             own.replace("hour", "day"),
@@ -137,11 +138,7 @@ fn a_launch_recommends_an_update_only_if_it_changes_the_file() {
 fn an_update_is_recommended_only_if_it_changes_the_file() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let own = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
+    let own = own();
     let left = format!("{HEAD}{own}{}", endpoint("gone", "/gone"));
     let used = format!(
         "{HEAD}{}  endpoint:\n{}",

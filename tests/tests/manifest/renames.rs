@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use forge_remote::handler;
 use forge_remote::manifest::{DesiredManifest, ManifestFile, check};
 use forge_remote::prelude::*;
-use forge_remote::registry::{Registration, Registry};
 
-const HEAD: &str =
-    "remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\nmodules:\n";
+use crate::uses::{HEAD, parse, wanted};
 
 /// Logs time.
 #[action(
@@ -34,15 +32,6 @@ async fn seen() {}
 #[endpoint(key = "settings-v2", path = "/settings", also_key = "settings")]
 async fn settings() -> Result<()> {
     Ok(())
-}
-
-fn wanted(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
-    let remote = Remote::new("backend").base_url("https://backend.example.com");
-    Registry::from_registrations(handlers).desired_manifest(&[remote])
-}
-
-fn parse(modules: &str) -> ManifestFile {
-    ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{modules}"))).unwrap()
 }
 
 /// Updates a manifest with these modules, and returns the modules.

@@ -60,12 +60,12 @@ async fn preferences() -> Result<()> {
     Ok(())
 }
 
-fn wanted(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
+pub(crate) fn wanted(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
     let remote = Remote::new("backend").base_url("https://backend.example.com");
     Registry::from_registrations(handlers).desired_manifest(&[remote])
 }
 
-fn parse(modules: &str) -> ManifestFile {
+pub(crate) fn parse(modules: &str) -> ManifestFile {
     ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{modules}"))).unwrap()
 }
 

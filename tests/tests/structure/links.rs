@@ -6,21 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::modules::all_rust_files;
 
-/// Where pages and sources are.
-const PLACES: &[&str] = &[
-    "docs",
-    "examples",
-    "forge-remote",
-    "forge-remote-attacks",
-    "forge-remote-build",
-    "forge-remote-fit",
-    "forge-remote-macros",
-    "forge-remote-restate",
-    "forge-remote-river",
-    "forge-remote-schema",
-    "fuzz",
-    "tests",
-];
+/// Where pages and sources are, in addition to the published crates.
+const PLACES: &[&str] = &["docs", "examples", "fuzz", "tests"];
 /// The address of this repository's files.
 const OWN: &str = "https://github.com/forge-remote/forge-remote/blob/main/";
 /// The words before the name of an item.
@@ -34,12 +21,18 @@ struct Link {
     heading: Option<String>,
 }
 
+fn places() -> impl Iterator<Item = PathBuf> {
+    let places = PLACES.iter().map(|place| (*place).to_owned());
+    let places = places.chain(crate::published());
+    places.map(|place| crate::repository().join(place))
+}
+
 /// Returns the pages of the repository.
 pub(crate) fn pages() -> Vec<PathBuf> {
     let root = crate::repository();
     let mut found = Vec::new();
-    for place in PLACES {
-        pages_below(&root.join(place), &mut found);
+    for place in places() {
+        pages_below(&place, &mut found);
     }
     for entry in fs::read_dir(&root).expect("the repository") {
         let path = entry.expect("a readable entry").path();
@@ -256,8 +249,8 @@ fn problem(link: &Link, file: &Path) -> Option<String> {
 #[test]
 fn links_lead_to_files_and_headings() {
     let mut files = pages();
-    for place in PLACES {
-        all_rust_files(&crate::repository().join(place), &mut files);
+    for place in places() {
+        all_rust_files(&place, &mut files);
     }
     let (mut checked, mut dead) = (0, Vec::new());
     for file in files

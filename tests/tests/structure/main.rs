@@ -73,6 +73,14 @@ fn members() -> BTreeSet<String> {
     folders.collect()
 }
 
+/// The directories of the published crates: `forge-remote`, `forge-remote-fit`.
+fn published() -> Vec<String> {
+    let members = members().into_iter();
+    members
+        .filter(|name| name.starts_with("forge-remote"))
+        .collect()
+}
+
 /// The crates that a package needs on Linux with these features, itself included, as `name version`.
 fn needed(package: &str, edges: &str, features: &str) -> BTreeSet<String> {
     let tree = [
