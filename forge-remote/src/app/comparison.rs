@@ -251,12 +251,12 @@ impl Comparison {
         let report = || {
             let merged = draft.read()?;
             let differences = compare(merged.value(), wanted);
-            let mut report = self.report_after(&merged, true, &differences, color);
+            let changes = || changes(file, &merged, wanted, &differences);
+            let report = || self.report_after(&merged, true, &differences, color);
+            let (mut report, changed) = in_parallel(report, changes);
+            let changed = changed.unwrap_or_else(changes);
             let changed = match (file.exists(), merged.app_id()) {
-                (true, _) => {
-                    let changes = changes(file, &merged, wanted, &differences);
-                    format!("{name} is updated:\n{changes}")
-                }
+                (true, _) => format!("{name} is updated:\n{changed}"),
                 (false, None) => format!(
                     "{name} is written, without `app.id`: `forge register` writes it before the first `forge deploy`\n"
                 ),

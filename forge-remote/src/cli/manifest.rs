@@ -1,6 +1,7 @@
 //! The `manifest` command.
 
 use std::collections::BTreeSet;
+use std::mem::{self, ManuallyDrop};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,7 +90,10 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     let code = || (app.comparison(), app.code_problems());
     let read = || settings.read_manifest();
     let ((comparison, mut problems), file) = in_parallel(code, read);
+    // The process ends after the command: the system frees a large manifest faster than its destructors do.
+    let comparison = ManuallyDrop::new(comparison);
     let file = file.unwrap_or_else(read);
+    file.iter().for_each(|file| mem::forget(Arc::clone(file)));
     let manifest = file.as_ref().ok().map(|file| file.value());
     problems.extend(app.path_problems(&app.base_paths_in(manifest)));
     if !problems.is_empty() {

@@ -1,5 +1,6 @@
 //! The changes of an update to a manifest, with the consequences for the next deployment.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_yaml::Value;
@@ -24,23 +25,28 @@ pub(crate) fn changes(
     let mut lines = String::new();
     let differences = compare(before.value(), wanted);
     let renamed = differences.iter().filter_map(|one| one.renamed.as_ref());
-    let renamed: Vec<&ManifestPath> = renamed.collect();
+    let renamed: HashSet<&ManifestPath> = renamed.collect();
+    let mut left_at: HashMap<&ManifestPath, Vec<&Mismatch>> = HashMap::new();
+    for one in left {
+        left_at.entry(&one.path).or_default().push(&one.mismatch);
+    }
     let updated = FilledManifest::new(after.value());
+    let mut parts = Parts::new(&updated);
     for one in &differences {
         let Difference { path, mismatch, .. } = one;
         // A variable may be a part of the new value, which then still differs from the code's.
-        let new_value = part_at(&updated, path);
-        if let Mismatch::Different { manifest, .. } = mismatch {
-            if new_value == Some(manifest) {
-                continue;
-            }
-        } else if left
-            .iter()
-            .any(|one| one.path == *path && one.mismatch == *mismatch)
-        {
-            continue;
-        }
-        if matches!(mismatch, Mismatch::Missing { .. }) && renamed.contains(&path) {
+        let new_value = match mismatch {
+            Mismatch::Different { .. } => parts.at(path),
+            _ => None,
+        };
+        let is_left = match mismatch {
+            Mismatch::Different { manifest, .. } => new_value == Some(manifest),
+            Mismatch::Missing { .. } if renamed.contains(path) => true,
+            _ => left_at
+                .get(path)
+                .is_some_and(|left| left.contains(&mismatch)),
+        };
+        if is_left {
             continue;
         }
         let _ = match mismatch {
@@ -144,24 +150,48 @@ fn is_scope(difference: &Difference) -> bool {
     difference.path.starts_with(&["permissions", "scopes"])
 }
 
-/// Returns a part of a manifest as it is written.
-fn part_at<'a>(filled: &'a FilledManifest<'_>, path: &ManifestPath) -> Option<&'a Value> {
-    let mut written = filled.written;
-    let mut value: &Value = &filled.value;
-    for step in path.steps() {
-        match step {
-            Step::Name(name) => {
-                written = written.get(name)?;
-                value = value.get(name)?;
-            }
-            Step::Item(of_key) => {
-                let items = value.as_sequence()?;
-                let at = items.iter().position(|item| key(item) == Some(of_key))?;
-                written = written.get(at)?;
-                value = items.get(at)?;
-            }
-            Step::Value(_) => return None,
+/// The parts of a manifest as it is written, by their paths.
+struct Parts<'a> {
+    filled: &'a FilledManifest<'a>,
+    /// The items of each list by their keys, so that the time does not grow with the square of the items.
+    items: HashMap<&'a [Step], HashMap<&'a str, usize>>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(filled: &'a FilledManifest<'_>) -> Self {
+        Self {
+            filled,
+            items: HashMap::new(),
         }
     }
-    Some(written)
+
+    fn at(&mut self, path: &'a ManifestPath) -> Option<&'a Value> {
+        let mut written = self.filled.written;
+        let mut value: &Value = &self.filled.value;
+        for (depth, step) in path.steps().iter().enumerate() {
+            match step {
+                Step::Name(name) => {
+                    written = written.get(name)?;
+                    value = value.get(name)?;
+                }
+                Step::Item(of_key) => {
+                    let items = value.as_sequence()?;
+                    let keys = self.items.entry(path.steps().get(..depth)?);
+                    let keys = keys.or_insert_with(|| first_of_each_key(items));
+                    let at = *keys.get(of_key.as_str())?;
+                    written = written.get(at)?;
+                    value = items.get(at)?;
+                }
+                Step::Value(_) => return None,
+            }
+        }
+        Some(written)
+    }
+}
+
+/// Returns the index of the first item with each key.
+fn first_of_each_key(items: &[Value]) -> HashMap<&str, usize> {
+    let indexed = items.iter().enumerate().rev();
+    let keyed = indexed.filter_map(|(at, item)| Some((key(item)?, at)));
+    keyed.collect()
 }

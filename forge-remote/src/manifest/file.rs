@@ -155,7 +155,7 @@ impl ManifestFile {
 
     /// Returns the file with each variable replaced by its declared default; the text is the same.
     pub(crate) fn with_defaults(&self) -> Cow<'_, Self> {
-        if !has_reference(&self.value) {
+        if !self.has_reference() {
             return Cow::Borrowed(self);
         }
         let variables = Variables::of(&self.value);
@@ -166,6 +166,12 @@ impl ManifestFile {
             root.replace_texts(&|text| variables.with_default(text));
         }
         Cow::Owned(file)
+    }
+
+    /// Returns whether a text of the value has a variable.
+    pub(super) fn has_reference(&self) -> bool {
+        // A `$` that is not in the text can only be an escape.
+        self.text().contains(['$', '\\']) && has_reference(&self.value)
     }
 
     /// Returns the value.

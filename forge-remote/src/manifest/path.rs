@@ -7,10 +7,10 @@ use serde_yaml::Value;
 use super::items::key;
 
 /// A path in a manifest, e.g. `modules.scheduledTrigger[refresh-index-trigger].interval`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ManifestPath(Vec<Step>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// A mapping's key.
     Name(String),

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
@@ -510,11 +511,22 @@ impl Node {
                         entry.key.has_value(key) && entry.value.has_value(value)
                     });
                 // The order of a mapping's entries is usually the same, but does not count.
-                in_order || self.to_value() == *value
+                in_order || has_entries(entries, values) || self.to_value() == *value
             }
             _ => false,
         }
     }
+}
+
+/// Returns whether a mapping's entries have these values, in any order.
+fn has_entries(entries: &[Entry], values: &Mapping) -> bool {
+    let mut found = HashSet::new();
+    entries.len() == values.len()
+        && entries.iter().all(|entry| {
+            let key = entry.key.to_value();
+            let value = values.get(&key);
+            value.is_some_and(|value| entry.value.has_value(value)) && found.insert(key)
+        })
 }
 
 fn is_null(text: &str) -> bool {

@@ -63,12 +63,10 @@ pub fn version_changes(deployed: &ManifestFile, new: &ManifestFile) -> Vec<Versi
 
 /// Returns a manifest's value with the declared defaults of its variables.
 fn with_defaults(file: &ManifestFile) -> Cow<'_, Value> {
-    let scalars = file.scalars();
-    let mut texts = scalars.iter().filter_map(|node| node.scalar());
-    if texts.any(|text| text.contains("${")) {
-        Cow::Owned(Variables::of(file.value()).with_defaults(file.value()))
-    } else {
-        Cow::Borrowed(file.value())
+    let value = file.value();
+    match file.has_reference() {
+        true => Cow::Owned(Variables::of(value).with_defaults(value)),
+        false => Cow::Borrowed(value),
     }
 }
 
