@@ -16,7 +16,8 @@ pub(super) async fn run(app: App, _: &ArgMatches) -> i32 {
     logging::init();
     let table = routes::table(&app, false);
     let listening = match app.listen().await {
-        Ok(listening) => listening,
+        Ok(Some(listening)) => listening,
+        Ok(None) => return OK,
         Err(error) => {
             print_error(&error);
             return NEGATIVE;

@@ -6,7 +6,7 @@
 //! bodies; with `SYSTEM`, one with a system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or
 //! `REDIS`, a token store; with `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads
 //! what fixtures have; with `MANY`, handlers of twenty pages; with `NOTES`, one of GET, and no other one if it is
-//! `only`. `STAGING` lets it accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
+//! `only`. With `HANGS`, its state is never connected. `STAGING` lets it accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
 //! `vault`) is its own source of keys.
 
 use forge_remote::axum::Router;
@@ -90,6 +90,12 @@ impl KeySource for Vault {
     }
 }
 
+/// A connection to a database that does not respond.
+async fn never_connected() -> std::io::Result<u8> {
+    eprintln!("connecting");
+    std::future::pending().await
+}
+
 async fn stays(shutdown: Shutdown) -> Result<()> {
     shutdown.requested().await;
     std::future::pending().await
@@ -152,6 +158,9 @@ async fn main() -> Result<()> {
         Ok(url) => app.key_source(HttpKeySource::new(url)?),
         Err(_) => app,
     };
+    if std::env::var_os("HANGS").is_some() {
+        app = app.state_async(never_connected());
+    }
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);
     }

@@ -1,5 +1,6 @@
 //! A stopping server waits for calls and spawned work within the grace period, then stops them.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::exchange;
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
-use forge_remote_tests::jws::published;
+use forge_remote_tests::jws::{APP_ID, published};
 use forge_remote_tests::plain_process::PlainProcess;
 use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
 use forge_remote_tests::test_app::SOON;
@@ -373,6 +374,35 @@ async fn a_second_signal_ends_the_process_at_once() {
         let ended = tokio::time::timeout(Duration::from_secs(2), app.child.wait()).await;
         let status = ended.expect("the process still runs").unwrap();
         assert_eq!(status.code(), Some(1), "{second}");
+    }
+}
+
+/// As process 1 of a container, a process ignores the signals that it does not receive.
+#[tokio::test]
+async fn a_signal_while_the_app_connects_ends_it() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    for (command, status) in [("serve", 0), ("dev", 0), ("dev --once", 2)] {
+        let program = env!("CARGO_BIN_EXE_plain_app");
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("trap '' TERM; exec {program} {command}")])
+            .env("HANGS", "1")
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+            .env_remove("FORGE_REMOTE_MANIFEST")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        while log.next_line().await.unwrap().expect("it does not connect") != "connecting" {}
+        let id = child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
+        assert!(sent.await.unwrap().success());
+        let ended = tokio::time::timeout(Duration::from_secs(2), child.wait()).await;
+        let ended = ended.expect("the process still runs").unwrap();
+        assert_eq!(ended.code(), Some(status), "{command}");
     }
 }
 

@@ -44,7 +44,8 @@ pub enum ServeError {
 
 impl App {
     /// Serves until Ctrl-C or SIGTERM, as [`run`](Self::run) does without a command. For programs
-    /// without the feature `cli` or with their own command line.
+    /// without the feature `cli` or with their own command line. A signal while the app still connects ends it
+    /// without serving.
     ///
     /// Checks the app, connects its state, and listens on the configured address
     /// ([`bind`](Self::bind)). To see logs, set a `tracing` subscriber first. With the feature `cli`,
@@ -70,8 +71,27 @@ impl App {
         serve_boxed(self).await
     }
 
-    /// Checks and builds the app, and listens.
-    pub(crate) async fn listen(self) -> Result<Listening, ServeError> {
+    /// Checks and builds the app, and listens; `None` if a signal to stop comes first.
+    pub(crate) async fn listen(self) -> Result<Option<Listening>, ServeError> {
+        // As process 1 of a container, the process would ignore a signal that it does not receive.
+        let signals = StopSignals::listen();
+        let bound = tokio::select! {
+            biased;
+            () = signals.first() => {
+                tracing::info!("stopped by a signal before the app served");
+                return Ok(None);
+            }
+            bound = self.bind_built() => bound,
+        };
+        let (built, listener) = bound?;
+        Ok(Some(Listening {
+            built,
+            listener,
+            signals,
+        }))
+    }
+
+    async fn bind_built(self) -> Result<(Service, TcpListener), ServeError> {
         let settings = self.settings();
         // Declarations first: they are known before anything is connected.
         let mut problems = self.declaration_problems();
@@ -85,18 +105,19 @@ impl App {
         let address = settings.bind;
         let listener = TcpListener::bind(&address).await;
         let listener = listener.map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Listening {
-            built,
-            listener,
-            signals: StopSignals::listen(),
-        })
+        Ok((built, listener))
     }
 }
 
 /// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
 /// app.
 fn serve_boxed(app: App) -> BoxFuture<Result<(), ServeError>> {
-    Box::pin(async move { app.listen().await?.run().await })
+    Box::pin(async move {
+        match app.listen().await? {
+            Some(listening) => listening.run().await,
+            None => Ok(()),
+        }
+    })
 }
 
 /// An app that listens but does not serve yet.

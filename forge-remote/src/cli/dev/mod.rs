@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::logging;
-use super::output::{FAILED, flag, print_error};
-use crate::app::App;
+use super::output::{FAILED, OK, flag, print_error};
+use crate::app::{App, StopSignals};
 use crate::console::LogLayer;
 use crate::platform::Journal;
 use session::{Options, Session};
@@ -78,9 +78,20 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
         speed: options.get_one("speed").copied().unwrap_or(1),
         port: options.get_one("platform-port").copied().unwrap_or(0),
     };
-    match Session::start(app, &options, journal, has_log).await {
-        Ok(session) if options.once => session.once().await,
-        Ok(session) => session.until_stopped().await,
+    // As process 1 of a container, the process would ignore a signal that it does not receive.
+    let signals = StopSignals::listen();
+    let started = tokio::select! {
+        biased;
+        () = signals.first() => return if options.once { FAILED } else { OK },
+        started = Session::start(app, &options, journal, has_log) => started,
+    };
+    match started {
+        Ok(session) if options.once => tokio::select! {
+            biased;
+            () = signals.first() => FAILED,
+            status = session.once() => status,
+        },
+        Ok(session) => session.until_stopped(&signals).await,
         Err(error) => {
             print_error(&format!("error: {error:?}"));
             FAILED

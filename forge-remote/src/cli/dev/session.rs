@@ -209,11 +209,10 @@ impl Session {
     }
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
-    pub(super) async fn until_stopped(self) -> i32 {
+    pub(super) async fn until_stopped(self, signals: &StopSignals) -> i32 {
         let mut tasks = self.schedules.start(&self.caller, self.speed);
         tasks.spawn(print_calls(Arc::clone(&self.caller), self.printer));
         let callable = self.caller.app.registry().labels();
-        let signals = StopSignals::listen();
         self.printer.notice(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
              stop with Ctrl-C\n",
