@@ -227,6 +227,11 @@ impl Work {
         Serving(Arc::clone(self))
     }
 
+    /// Returns whether a server is registered.
+    pub(crate) fn is_served(&self) -> bool {
+        self.servers.load(Ordering::SeqCst) > 0
+    }
+
     /// Returns whether a server is about to stop, so that no more calls should be sent to it.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
@@ -234,7 +239,7 @@ impl Work {
 
     /// Cancels all running work, unless a server is still registered.
     pub(crate) async fn cut_off(&self) -> Result<(), BlocksThread> {
-        if self.servers.load(Ordering::SeqCst) > 0 {
+        if self.is_served() {
             return Ok(());
         }
         self.end().cancel();

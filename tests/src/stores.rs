@@ -306,6 +306,7 @@ struct FlakyState {
     server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     holds_gets: tokio::sync::watch::Sender<bool>,
+    fails_gets: AtomicBool,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
 }
@@ -359,6 +360,11 @@ impl FlakyStore {
     /// Makes readers of one record wait, or lets them continue.
     pub fn hold_gets(&self, holds: bool) {
         self.0.holds_gets.send_replace(holds);
+    }
+
+    /// Makes only reads of one record fail, or succeed again.
+    pub fn fail_gets(&self, fails: bool) {
+        self.0.fails_gets.store(fails, Ordering::SeqCst);
     }
 
     fn store(&self) -> MemoryTokens {
@@ -431,6 +437,9 @@ impl TokenStore for FlakyStore {
 
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         self.0.gets.fetch_add(1, Ordering::SeqCst);
+        if self.0.fails_gets.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::new("it cannot be read")) });
+        }
         let got = self.unless_down(|| self.store().get(installation_id));
         if let Some(meanwhile) = self.0.before_get_returns.lock().unwrap().take() {
             (meanwhile.0)(self.store());

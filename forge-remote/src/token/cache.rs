@@ -160,6 +160,8 @@ pub(super) struct Memory {
     pub(super) next_round: Duration,
     pub(super) counts: TokenStats,
     pub(super) failed_rounds: u64,
+    /// The number of failed reads of first tokens' records.
+    pub(super) failed_reads: u64,
     /// Limits lines about dropped tokens.
     pub(super) full_limit: LogLimit,
     /// Limits lines about tokens that the store lost.

@@ -83,10 +83,12 @@ pub(super) struct Keeper {
     memory: Mutex<Memory>,
     /// Ends the pause after a failure, and the wait for more tokens, early.
     pub(super) hurry: Notify,
+    /// Ends the pause after a failed read of a first token's record early.
+    pub(super) hurry_reading: Notify,
     /// The number of rounds of writing and reading, failed or not.
     pub(super) rounds: watch::Sender<u64>,
-    /// Whether the process is about to end, so that a store gets less time.
-    pub(super) ending: watch::Sender<bool>,
+    /// How many callers flush because the process is about to end, so that a store gets less time.
+    pub(super) ending: watch::Sender<usize>,
 }
 
 /// The settings of a keeper, and what it shares with the handle.
@@ -121,8 +123,9 @@ impl Keeper {
             start_writer: settings.start_writer,
             memory: Mutex::default(),
             hurry: Notify::new(),
+            hurry_reading: Notify::new(),
             rounds: watch::Sender::new(0),
-            ending: watch::Sender::new(false),
+            ending: watch::Sender::new(0),
         }
     }
 

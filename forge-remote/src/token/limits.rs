@@ -18,3 +18,6 @@ pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// doubled each time.
 pub(super) const FIRST_REJECTED_PAUSE: Duration = Duration::from_secs(60);
 pub(super) const MAX_REJECTED_PAUSE: Duration = Duration::from_secs(3600);
+/// The pause after a failed round of a task that writes or reads; doubled each time.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(30);

@@ -172,8 +172,9 @@ impl Tokens {
         Ok(keeper.remove(id, products).await?)
     }
 
-    /// Waits until every pending token and removal is written to the store. After an error, the
-    /// background task keeps retrying. A stopping server does this automatically.
+    /// Waits until every pending token and removal is written to the store, and the records of installations that were
+    /// unknown before have been read again. After an error, the background task keeps retrying. A stopping server does
+    /// this automatically.
     ///
     /// Call it before a handler returns where the platform freezes the CPU after the response (AWS
     /// Lambda, Google Cloud Run without "CPU always allocated"): the writing task does not run there.
@@ -182,10 +183,14 @@ impl Tokens {
         Ok(keeper.flush().await?)
     }
 
-    /// Flushes at the end of a process: failures are retried for this long.
-    pub(crate) async fn flush_within(&self, time: Duration) -> Result<(), TokenError> {
+    /// Flushes for this long, while failures are retried. At the end of the process, a call of the store gets less time.
+    pub(crate) async fn flush_within(
+        &self,
+        time: Duration,
+        is_end: bool,
+    ) -> Result<(), TokenError> {
         match self.0.keeper.get() {
-            Some(keeper) => Ok(keeper.flush_within(time).await?),
+            Some(keeper) => Ok(keeper.flush_within(time, is_end).await?),
             None => Ok(()),
         }
     }

@@ -40,11 +40,8 @@ impl Keeper {
             self.announcer.announce(installation_id);
         }
         self.wake_writer();
-        self.settle(
-            |memory| usize::from(memory.unremoved.contains(installation_id)),
-            |_| false,
-        )
-        .await
+        self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
+            .await
     }
 
     /// Returns whether an installation was removed, and no token was delivered for it since.

@@ -10,6 +10,7 @@ use super::connecting::connect;
 use super::error::OpenError;
 use super::first_reads::start_reading;
 use super::keeper::{Keeper, in_time};
+use super::limits::{FIRST_PAUSE, MAX_PAUSE};
 use super::removal::Removal;
 use super::seal::Keys;
 use super::store::{PageRequest, SealedToken, StoreError, StoreFuture};
@@ -28,8 +29,6 @@ const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// bound. Few rounds with many rows cost less than many with few.
 const GATHERING_FACTOR: u32 = 32;
 const MAX_GATHERING: Duration = Duration::from_millis(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The pause between two attempts to open a store with a permanent problem.
 const REJECTED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -269,17 +268,21 @@ impl Keeper {
         }
     }
 
-    /// Waits until no row waits to be written, and first tokens have been read again if the store could be read; the error
-    /// is that of a failed round.
+    /// Waits until no row waits to be written, and the records of first tokens have been read again; the error is that of
+    /// a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_rejected();
-        start_reading(self);
-        self.settle(Memory::waiting, |memory| memory.reading).await
+        self.settle(Memory::waiting).await?;
+        self.settle_reads().await
     }
 
-    /// Flushes at the end of the process: failures are retried for this long.
-    pub(super) async fn flush_within(self: &Arc<Self>, time: Duration) -> Result<(), StoreError> {
-        self.ending.send_replace(true);
+    /// Flushes for this long, while failures are retried. At the end of the process, a call of the store gets less time.
+    pub(super) async fn flush_within(
+        self: &Arc<Self>,
+        time: Duration,
+        is_end: bool,
+    ) -> Result<(), StoreError> {
+        let _ending = is_end.then(|| Ending::begin(self));
         let mut failed = StoreError::new(format!("no response within {time:?}"));
         let flushing = async {
             loop {
@@ -290,19 +293,30 @@ impl Keeper {
                 tokio::time::sleep(FIRST_PAUSE).await;
             }
         };
-        let flushed = tokio::time::timeout(time, flushing).await;
-        match flushed {
-            Err(_) if self.memory().waiting() > 0 => Err(failed),
-            // Only the reading of first tokens may be incomplete.
-            _ => Ok(()),
+        // The rest shows whether it was in time.
+        let _ = tokio::time::timeout(time, flushing).await;
+        let (waiting, unread) = {
+            let memory = self.memory();
+            (memory.waiting(), memory.unread())
+        };
+        if waiting > 0 {
+            return Err(failed);
         }
+        if unread > 0 {
+            tracing::warn!(
+                store = self.store.name(),
+                unread,
+                "the records of first tokens could not be read again in time: if the store has an earlier removal of an \
+                 installation, other instances do not know its token until Forge calls again"
+            );
+        }
+        Ok(())
     }
 
-    /// Waits until `waiting` returns 0 and `is_busy` false; the error is that of a failed round.
+    /// Waits until `waiting` returns 0; the error is that of a failed round.
     pub(super) async fn settle(
         self: &Arc<Self>,
         waiting: impl Fn(&Memory) -> usize,
-        is_busy: impl Fn(&Memory) -> bool,
     ) -> Result<(), StoreError> {
         let mut rounds = self.rounds.subscribe();
         let failed_before = self.memory().failed_rounds;
@@ -314,13 +328,12 @@ impl Keeper {
                 // The remaining rows are set aside, because the store rejects them.
                 let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
                 let failed = memory.failed_rounds > failed_before || is_idle;
-                let waiting = waiting(&memory);
-                if waiting == 0 && !is_busy(&memory) {
-                    return Ok(());
-                }
-                (waiting, failed)
+                (waiting(&memory), failed)
             };
-            if failed && waiting > 0 {
+            if waiting == 0 {
+                return Ok(());
+            }
+            if failed {
                 let store = self.store.name();
                 return Err(StoreError::new(format!(
                     "{waiting} changes are not yet written to {store}; they are retried"
@@ -345,7 +358,7 @@ impl Keeper {
         let mut ending = self.ending.subscribe();
         let hurried = async {
             // This cannot fail: `self` holds the sender.
-            let _ = ending.wait_for(|ending| *ending).await;
+            let _ = ending.wait_for(|ending| *ending > 0).await;
             tokio::time::sleep(LAST_WRITE_TIMEOUT).await;
         };
         tokio::select! {
@@ -358,6 +371,22 @@ impl Keeper {
 impl Memory {
     fn has_work(&self, elapsed: Duration) -> bool {
         self.link != Link::Open || self.has_due(elapsed)
+    }
+}
+
+/// Shows that the process is about to end, until it is dropped.
+struct Ending<'a>(&'a Keeper);
+
+impl<'a> Ending<'a> {
+    fn begin(keeper: &'a Keeper) -> Self {
+        keeper.ending.send_modify(|ending| *ending += 1);
+        Self(keeper)
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ending.send_modify(|ending| *ending -= 1);
     }
 }
 
@@ -447,7 +476,7 @@ impl Writing {
         let wait = {
             let mut memory = keeper.memory();
             let wait = memory.next_round.saturating_sub(keeper.clock.elapsed());
-            let is_urgent = *keeper.ending.borrow()
+            let is_urgent = *keeper.ending.borrow() > 0
                 || keeper.has_gathered(&memory)
                 || !memory.unremoved.is_empty();
             memory.gathering = !is_urgent && !wait.is_zero();

@@ -86,9 +86,25 @@ async fn a_flush_a_removal_and_the_end_of_the_app_do_not_wait() {
     deliver(&app, 1..2).await;
     app.harness.app().shutdown().await;
     assert_eq!(store.puts(), [1, 1]);
-    // As the calls that are served until the end.
-    deliver(&app, 2..3).await;
-    assert!(eventually(|| store.puts() == [1, 1, 1]).await);
+}
+
+#[tokio::test]
+async fn tokens_wait_for_more_after_one_of_the_apps_servers_has_ended() {
+    let (store, app) = after_a_write().await;
+    app.harness.app().shutdown().await;
+    app.clock.advance(MINUTE);
+    // The app is served again, or another of its servers continues.
+    store.hold_puts(true);
+    deliver(&app, 1..2).await;
+    assert!(eventually(|| store.puts() == [1, 1]).await);
+    app.clock.advance(Duration::from_secs(1));
+    store.hold_puts(false);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    deliver(&app, 2..4).await;
+    yield_to_tasks().await;
+    assert_eq!(store.puts(), [1, 1], "they do not wait");
+    app.clock.advance(LONGEST);
+    assert!(eventually(|| store.puts() == [1, 1, 2]).await);
 }
 
 /// A record of a removal may have won over an installation's first token, so its record is read again.
@@ -131,21 +147,85 @@ async fn the_end_of_the_app_reads_first_tokens_again() {
     }
 }
 
-#[tokio::test]
-async fn a_failed_read_of_a_first_token_is_retried_after_the_next_write() {
+/// Returns an app that has written three first tokens, and could not read their records again. The store has earlier
+/// removals of their installations, which have won.
+async fn after_a_failed_read() -> (FlakyStore, TokenApp) {
     let store = FlakyStore::default();
-    let app = start_on(&store).await;
-    store.hold_gets(true);
+    let removing = start_on(&store).await;
+    deliver(&removing, 0..3).await;
+    for at in 0..3 {
+        removing.tokens.remove(&ari(&uuid(at))).await.unwrap();
+    }
+    removing.clock.advance(HOUR);
+    let clock = removing.clock.clone();
+    let app = TokenApp::at(clock, renewing_app(), tokens_in(&store)).await;
+    store.fail_gets(true);
     deliver(&app, 0..3).await;
-    assert!(eventually(|| store.gets() == 1).await, "nothing is read");
-    store.down(true);
-    store.hold_gets(false);
-    assert!(eventually(|| store.gets() == 2).await, "no read fails");
+    let stats = || app.tokens.stats();
+    let has_failed = || stats().store_failures > 0 && stats().pending == 0;
+    assert!(eventually(has_failed).await, "no read fails");
     yield_to_tasks().await;
-    store.down(false);
-    deliver(&app, 3..4).await;
+    store.fail_gets(false);
+    (store, app)
+}
+
+async fn are_known_to_others(store: &FlakyStore) -> bool {
+    let later = open_tokens(store).await;
+    for at in 0..3 {
+        if later.system(&ari(&uuid(at))).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_failed_read_of_a_first_token_is_retried_without_another_write() {
+    let (store, app) = after_a_failed_read().await;
+    assert!(!are_known_to_others(&store).await, "nothing was removed");
+    app.clock.advance(MINUTE);
+    let mut tries = 0;
+    while !are_known_to_others(&store).await {
+        tries += 1;
+        assert!(tries < 100, "the reads are not retried");
+        yield_to_tasks().await;
+    }
+}
+
+#[tokio::test]
+async fn a_flush_and_the_end_of_the_app_retry_a_failed_read_of_a_first_token() {
+    let (store, app) = after_a_failed_read().await;
     app.tokens.flush().await.unwrap();
-    assert_eq!(store.gets(), 1 + 1 + 3);
+    assert!(are_known_to_others(&store).await, "after a flush");
+
+    let (store, app) = after_a_failed_read().await;
+    app.harness.app().shutdown().await;
+    assert!(are_known_to_others(&store).await, "after the app's end");
+}
+
+#[tokio::test]
+async fn a_flush_reports_that_first_tokens_could_not_be_read_again() {
+    let (store, app) = after_a_failed_read().await;
+    store.fail_gets(true);
+    let error = app.tokens.flush().await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("3 records of first tokens"), "{cause}");
+    store.fail_gets(false);
+    app.tokens.flush().await.unwrap();
+}
+
+/// A caller that polls a flush outside of the runtime, as a program without one in its main thread does.
+#[tokio::test]
+async fn a_flush_outside_of_the_runtime_starts_nothing() {
+    let (store, app) = after_a_failed_read().await;
+    let tokens = app.tokens.clone();
+    let polled = std::thread::spawn(move || {
+        use futures_util::FutureExt as _;
+        tokens.flush().now_or_never().is_some()
+    });
+    assert!(!polled.join().expect("it panics"));
+    app.tokens.flush().await.unwrap();
+    assert!(are_known_to_others(&store).await);
 }
 
 #[tokio::test]

@@ -179,7 +179,9 @@ impl Service {
         let Some(tokens) = self.tokens() else {
             return;
         };
-        if let Err(error) = tokens.flush_within(TOKEN_FLUSH_TIMEOUT).await {
+        // Another server of the app may continue.
+        let is_end = !self.work().is_served();
+        if let Err(error) = tokens.flush_within(TOKEN_FLUSH_TIMEOUT, is_end).await {
             let lost = tokens.stats().pending;
             let error = format_args!("{error}{}", chain(&error));
             tracing::error!(%error, lost, "tokens are lost: their store did not write them in time");
