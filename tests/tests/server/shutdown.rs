@@ -193,6 +193,23 @@ async fn a_call_that_the_kernel_has_accepted_is_served() {
 }
 
 #[tokio::test]
+async fn a_connection_that_waits_for_room_is_served() {
+    let (mut served, gate) = served(|app| app.max_connections(1).max_in_flight(2)).await;
+    let mut first = served.begin("held").await;
+    gate.begun().await;
+    let mut waiting = served.begin("held").await;
+    assert!(served.runs_for(Duration::from_millis(50)).await);
+    served.stop();
+    gate.begun().await;
+    gate.1.add_permits(2);
+    for call in [&mut first, &mut waiting] {
+        assert_eq!(call.response().await.unwrap().unwrap().status, 200);
+    }
+    drop((first, waiting));
+    served.ended().await;
+}
+
+#[tokio::test]
 async fn spawned_work_is_waited_for() {
     let (mut served, gate) = served(|app| app).await;
     let mut call = served.begin("spawns").await;

@@ -126,7 +126,7 @@ impl Connections {
                 known.activity.rest_if(known.seen);
             }
             known.activity.wake_after_body();
-            if self.is_stopping && age >= FIRST_REQUEST_GRACE {
+            if self.is_stopping && !known.seen.is_awaited(age) {
                 known.activity.stop();
             }
         }
@@ -162,11 +162,15 @@ impl Connections {
     }
 
     /// Ends every connection: at once without a call, else after its response and the body that work still reads. A
-    /// connection that is accepted later has 100 ms to send its request.
+    /// new connection has 100 ms to send its request, also if it is accepted later.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
-        for known in self.known.values() {
-            known.activity.stop();
+        let now = Instant::now();
+        for known in self.known.values_mut() {
+            let age = known.refresh(now);
+            if !known.seen.is_awaited(age) {
+                known.activity.stop();
+            }
         }
     }
 
@@ -208,6 +212,24 @@ impl Known {
         }
         now.saturating_duration_since(self.since)
     }
+
+    #[cfg(test)]
+    fn has_begun(&self) -> bool {
+        self.activity.phase() == Phase::Head
+    }
+}
+
+impl Snapshot {
+    /// Returns whether a request may be on its way on a connection that has been in this state for so long: to its peer,
+    /// the connection's end would look like a lost response.
+    fn is_awaited(self, age: Duration) -> bool {
+        let can_begin = match self.phase() {
+            Phase::Idle => !self.is_used(),
+            Phase::Head => true,
+            Phase::Call | Phase::Flush | Phase::Body | Phase::Closing => false,
+        };
+        can_begin && age < FIRST_REQUEST_GRACE
+    }
 }
 
 impl Limits {
@@ -230,6 +252,10 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -237,5 +263,73 @@ mod tests {
         let millis = |connections| rest_after(connections).as_millis();
         assert_eq!([0, 1, MANY].map(millis), [250; 3]);
         assert_eq!([2 * MANY, 5 * MANY, 100 * MANY].map(millis), [125, 50, 50]);
+    }
+
+    /// Returns connections to these routes, one of them with its peer.
+    async fn with_one(router: Router) -> (Connections, TcpStream) {
+        let mut connections = Connections::new(router, Limits::default(), 10);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap());
+        let (peer, accepted) = tokio::join!(peer, listener.accept());
+        connections.serve(accepted.unwrap().0);
+        (connections, peer.unwrap())
+    }
+
+    /// Returns what a peer receives that sends a request, in two parts, once the server stops. The connection was
+    /// accepted this long before, and the first part was sent then, if `has_begun`.
+    async fn received(age: Duration, has_begun: bool) -> String {
+        let router = Router::new().route("/", get("served"));
+        let (mut connections, mut peer) = with_one(router).await;
+        let (first, second) = ("GET / HTTP/1.1\r\n", "host: app\r\n\r\n");
+        if has_begun {
+            peer.write_all(first.as_bytes()).await.unwrap();
+        }
+        while has_begun && !connections.known.values().any(Known::has_begun) {
+            tokio::task::yield_now().await;
+        }
+        connections.check();
+        tokio::time::advance(age).await;
+        connections.stop();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let exchanged = async {
+            let rest = if has_begun { "" } else { first };
+            // An ended connection rejects it.
+            let _ = peer.write_all(format!("{rest}{second}").as_bytes()).await;
+            let mut text = String::new();
+            let _ = peer.read_to_string(&mut text).await;
+            text
+        };
+        let ((), text) = tokio::join!(connections.all_ended(), exchanged);
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_just_accepted_has_time_for_its_request() {
+        let (soon, late) = (FIRST_REQUEST_GRACE / 2, FIRST_REQUEST_GRACE);
+        for has_begun in [false, true] {
+            let text = received(soon, has_begun).await;
+            assert!(text.ends_with("served"), "{has_begun}: {text}");
+            assert_eq!(received(late, has_begun).await, "");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_may_send_the_rest_of_a_body_delays_the_end_for_two_seconds() {
+        let (mut connections, mut peer) = with_one(Router::new().route("/", post("left"))).await;
+        let request = b"POST / HTTP/1.1\r\nhost: app\r\ncontent-length: 5\r\n\r\ntwo";
+        peer.write_all(request).await.unwrap();
+        let mut text = String::new();
+        peer.read_to_string(&mut text).await.unwrap();
+        assert!(text.ends_with("left"), "{text}");
+        let began = Instant::now();
+        connections.stop();
+        connections.all_ended().await;
+        let waited = began.elapsed();
+        assert!(
+            waited >= SHUTDOWN_WRITE_TIMEOUT && waited < SHUTDOWN_WRITE_TIMEOUT * 2,
+            "{waited:?}"
+        );
     }
 }

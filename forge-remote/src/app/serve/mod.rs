@@ -91,6 +91,7 @@ impl Service {
         let mut server = Server {
             listener,
             connections: Connections::new(self.router(), limits, max),
+            waiting: None,
             logged: None,
         };
         // Dropped before the server: calls that are cancelled with it do not continue.
@@ -204,6 +205,8 @@ fn serve_boxed(
 struct Server {
     listener: TcpListener,
     connections: Connections,
+    /// The connection that was accepted and waits for room.
+    waiting: Option<TcpStream>,
     /// The time of the last log line about connections that cannot be accepted.
     logged: Option<Instant>,
 }
@@ -214,6 +217,13 @@ impl Server {
         let mut end = pin!(end);
         let mut tick = pin!(tokio::time::sleep(self.connections.period()));
         loop {
+            if self.waiting.is_some() {
+                tokio::select! {
+                    biased;
+                    () = &mut end => return,
+                    () = self.admit() => {}
+                }
+            }
             let accepted = tokio::select! {
                 biased;
                 () = &mut end => return,
@@ -225,22 +235,19 @@ impl Server {
                 }
                 accepted = self.listener.accept() => accepted,
             };
-            let admitted = async {
-                match accepted {
-                    Ok((stream, _)) => self.admit(stream).await,
-                    Err(error) => self.recover(&error).await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = &mut end => return,
-                () = admitted => {}
+            match accepted {
+                Ok((stream, _)) => self.waiting = Some(stream),
+                Err(error) => tokio::select! {
+                    biased;
+                    () = &mut end => return,
+                    () = self.recover(&error) => {}
+                },
             }
         }
     }
 
-    /// Serves a connection once there is room for it.
-    async fn admit(&mut self, stream: TcpStream) {
+    /// Serves the waiting connection once there is room for it.
+    async fn admit(&mut self) {
         while self.connections.are_full() {
             self.connections.close_oldest();
             tokio::select! {
@@ -248,7 +255,13 @@ impl Server {
                 () = tokio::time::sleep(ROOM_CHECK_INTERVAL) => self.connections.check(),
             }
         }
-        self.connections.serve(stream);
+        self.serve_waiting();
+    }
+
+    fn serve_waiting(&mut self) {
+        if let Some(stream) = self.waiting.take() {
+            self.connections.serve(stream);
+        }
     }
 
     /// Handles an error of `accept`. The error of one connection is ignored; any other, such as too
@@ -279,6 +292,8 @@ impl Server {
     /// Closes the listener and every connection that has no call.
     async fn stop_accepting(mut self) -> Connections {
         self.connections.stop();
+        // It may already have a request, too.
+        self.serve_waiting();
         // Connections that the kernel has accepted may already have a request.
         let queued = async {
             for _ in 0..MAX_LAST_ACCEPTS {
