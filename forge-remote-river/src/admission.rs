@@ -33,6 +33,8 @@ pub(crate) struct Applicant {
     pub(crate) handler: String,
     pub(crate) installation: String,
     pub(crate) limit: Option<u32>,
+    /// It does not begin yet: it counts towards the limit, but has spent no attempt.
+    pub(crate) only_reserves: bool,
 }
 
 impl Applicant {
@@ -43,7 +45,7 @@ impl Applicant {
     }
 }
 
-/// Decides whether a call may run, and records that it starts. `counted` has how many wait ahead of a
+/// Decides whether a call may run, and records that it starts, or its reservation. `counted` has how many wait ahead of a
 /// rejected one, by handler and installation.
 pub(crate) async fn decide<'a>(
     connection: &mut impl Statements,
@@ -63,14 +65,15 @@ pub(crate) async fn decide<'a>(
         return Ok(Admission::Paused { wait: until - now });
     }
     if let Some(limit) = applicant.limit {
-        // A slot counts while its run lasts: River's row is then still running, at the same attempt.
+        // A slot counts while its run lasts: River's row is then still running, at the same attempt. It is negative while
+        // it is reserved.
         let running = connection
             .integer(
                 "SELECT count(*) FROM forge_remote_call AS call
                  JOIN river_job AS job ON job.id = call.job_id
                  WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
                      AND call.slot IS NOT NULL AND call.job_id <> $3
-                     AND job.state = 'running' AND job.attempt = call.slot",
+                     AND job.state = 'running' AND job.attempt = abs(call.slot)",
                 values![installation, handler, applicant.job],
             )
             .await?;
@@ -94,10 +97,14 @@ pub(crate) async fn decide<'a>(
             return Ok(Admission::Full { ahead });
         }
     }
+    let slot = match applicant.only_reserves {
+        true => -applicant.attempt,
+        false => applicant.attempt,
+    };
     connection
         .execute(
             "UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2",
-            values![applicant.attempt, applicant.job],
+            values![slot, applicant.job],
         )
         .await?;
     Ok(Admission::Admitted)

@@ -11,20 +11,19 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Applicant, pause_behind};
+use crate::gate::{Gate, Pass, Slots};
 use crate::lead::MachineClock;
 use crate::ledger::{Ledger, Release, Store};
-use crate::quarantine::{LONGEST_TURN, Quarantine, alone_for};
+use crate::quarantine::{LONGEST_TURN, alone_for};
 use crate::run_times::RunTimes;
 use crate::running::Running;
-use crate::shares::{self, Candidate, Shares};
+use crate::shares::{Candidate, Shares};
 use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_report, write_report};
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 /// How long a job waits for a version of this crate that knows its verdict.
 const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
-/// How long a job that had no turn waits until the next try.
-const TURN_RETRY: Duration = Duration::from_secs(1);
 /// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
 /// may have stored it.
 const LONGEST_PAUSE: u64 = 600_000;
@@ -41,8 +40,7 @@ pub(crate) struct Application {
 pub(crate) struct Dispatch<S> {
     runner: Arc<dyn JobRunner>,
     ledger: Ledger<S>,
-    quarantine: Quarantine,
-    shares: Shares,
+    gate: Gate,
     running: Running,
     machine: MachineClock,
     applications: UnboundedSender<Application>,
@@ -91,8 +89,7 @@ impl<S: Store> Dispatch<S> {
         Self {
             runner,
             ledger,
-            quarantine: Quarantine::default(),
-            shares,
+            gate: Gate::new(shares),
             running,
             machine,
             applications,
@@ -101,24 +98,13 @@ impl<S: Store> Dispatch<S> {
         }
     }
 
-    /// Returns the permission to run together with the jobs of other installations; otherwise, how long the job waits.
-    fn share<'a>(
-        &'a self,
-        job: &'a Job<StoredCall>,
+    /// Decides whether a job may run, or may wait until it begins; otherwise returns how long it waits.
+    async fn admit(
+        &self,
+        job: &Job<StoredCall>,
         policy: &JobPolicy,
-    ) -> Result<shares::Run<'a>, Duration> {
-        let call = &job.args.0;
-        let candidate = Candidate {
-            installation: &call.installation_id,
-            handler: &call.handler,
-            is_limited: policy.per_installation().is_some(),
-            run: self.run_times.of(&call.handler),
-        };
-        self.shares.enter(candidate, Instant::now())
-    }
-
-    /// Decides whether a job may run; otherwise returns how long it waits.
-    async fn admit(&self, job: &Job<StoredCall>, policy: &JobPolicy) -> Result<(), Duration> {
+        only_reserves: bool,
+    ) -> Result<(), Duration> {
         let limit = policy.per_installation();
         let applicant = Applicant {
             job: job.row.id,
@@ -126,6 +112,7 @@ impl<S: Store> Dispatch<S> {
             handler: job.args.0.handler.clone(),
             installation: job.args.0.installation_id.clone(),
             limit,
+            only_reserves,
         };
         let (decision, decided) = oneshot::channel();
         let application = Application {
@@ -156,7 +143,7 @@ impl<S: Store> Dispatch<S> {
         let _ = self.finished.send(job.row.id);
     }
 
-    /// Records that a run does not count, before River releases the job.
+    /// Returns a job's slot before River releases the job: its run does not count, or does not begin.
     async fn hand_back(&self, job: &Job<StoredCall>) {
         let (id, attempt) = (job.row.id, i64::from(job.row.attempt));
         if let Err(error) = self.ledger.hand_back(id, attempt).await {
@@ -196,6 +183,27 @@ impl<S: Store> Dispatch<S> {
         let envelope = &job.args.0;
         envelope.log_dead(&job.row.id.to_string(), attempts, report);
         self.note_finished(job);
+    }
+}
+
+/// The slots of a job's installation.
+struct SlotsOf<'a, S> {
+    dispatch: &'a Dispatch<S>,
+    job: &'a Job<StoredCall>,
+    policy: &'a JobPolicy,
+}
+
+impl<S: Store> Slots for SlotsOf<'_, S> {
+    async fn reserve(&self) -> Result<(), Duration> {
+        self.dispatch.admit(self.job, self.policy, true).await
+    }
+
+    async fn begin(&self) -> Result<(), Duration> {
+        self.dispatch.admit(self.job, self.policy, false).await
+    }
+
+    async fn hand_back(&self) {
+        self.dispatch.hand_back(self.job).await;
     }
 }
 
@@ -256,15 +264,22 @@ impl<S: Store> Dispatch<S> {
         let _running = self.running.enter(job.row.id);
         let cancellation = context.cancellation_token();
         let ended_processes = ended_processes(&job.row.metadata);
-        let turn = async {
-            let permit = self.quarantine.enter(ended_processes > 0).await;
-            let permit = permit.ok_or(TURN_RETRY)?;
-            let share = self.share(job, &policy)?;
-            self.admit(job, &policy).await.map(|()| (permit, share))
+        let candidate = Candidate {
+            job: job.row.id,
+            installation: &job.args.0.installation_id,
+            handler: &job.args.0.handler,
+            is_limited: policy.per_installation().is_some(),
+            is_suspect: ended_processes > 0,
+            run: self.run_times.of(&job.args.0.handler),
         };
-        let (mut permit, share) = tokio::select! {
-            turn = turn => match turn {
-                Ok(turn) => turn,
+        let slots = SlotsOf {
+            dispatch: self,
+            job,
+            policy: &policy,
+        };
+        let Pass { mut permit, share } = tokio::select! {
+            pass = self.gate.enter(candidate, &slots) => match pass {
+                Ok(pass) => pass,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
             },
             () = cancellation.cancelled() => {
@@ -292,7 +307,7 @@ impl<S: Store> Dispatch<S> {
             let now = Instant::now();
             let took = now.saturating_duration_since(started);
             self.run_times.note(&job.args.0.handler, took);
-            share.note(took);
+            share.note(took, now);
         }
         match verdict {
             Verdict::Done => {

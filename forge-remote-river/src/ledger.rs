@@ -334,11 +334,11 @@ impl<S: Store> Ledger<S> {
         writing.commit().await
     }
 
-    /// Records that the run of a job's attempt is not counted. This comes before the release of River's
-    /// row: the same attempt may start again at once, in another process.
+    /// Returns a job's slot: the run of its attempt is not counted, or does not begin. This comes before the release of
+    /// River's row: the same attempt may start again at once, in another process.
     pub(crate) async fn hand_back(&self, job: i64, attempt: i64) -> Result<(), EngineError> {
         self.write(&[(
-            "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1 AND slot = $2",
+            "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1 AND abs(slot) = $2",
             values![job, attempt],
         )])
         .await

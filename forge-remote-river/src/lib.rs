@@ -36,8 +36,9 @@
 //!   crash, interrupted runs count towards the limit until they are reclaimed.
 //! - A job that crashes its process is dead after its last attempt. The interrupted attempts of jobs that ran at the
 //!   same time are not counted. After a crash, all of these jobs are *suspects* until they complete a run: they start
-//!   one after another, each without other jobs for its first 20 seconds (if other jobs are still running after 30
-//!   seconds, the suspect starts anyway). After each further crash the time without other jobs is four times as long,
+//!   one after another, each without other jobs for its first 20 seconds. Once a suspect has a worker and its slot of
+//!   `per_installation`, it waits for at most 30 seconds until no other job runs, and then starts anyway. The next
+//!   worker for which its installation does not have to leave others room is the suspect's. After each further crash the time without other jobs is four times as long,
 //!   up to the handler's `timeout`. If the process crashes again while a suspect runs alone, its attempt and its
 //!   earlier uncounted ones are counted. If a job is interrupted together with other jobs four times, its attempts are
 //!   counted too.
@@ -51,7 +52,8 @@
 //! - The more jobs of an installation are waiting, the lower the priority of its next one, so a long queue hardly
 //!   delays other installations. A delayed or retried job gets its priority when it becomes due. The last quarter of a
 //!   process's workers is reserved for installations that use less than a quarter. Handlers with `per_installation` are
-//!   exempt, and so is a handler while its runs for the installation take less than a second.
+//!   exempt, and so is a handler whose runs for the installation take less than a second, for about as many runs as have
+//!   just ended.
 //!
 //! # Transactions
 //!
@@ -73,6 +75,7 @@ mod admission;
 mod dispatch;
 mod engine;
 mod engine_type;
+mod gate;
 mod heartbeat;
 mod in_transaction;
 mod inspector;

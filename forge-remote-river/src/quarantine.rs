@@ -9,7 +9,7 @@ use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, 
 const SUSPECT_WAIT: Duration = Duration::from_millis(500);
 /// How long it then waits for an empty process, and others for the end of a suspect's time alone.
 const TURN_WAIT: Duration = Duration::from_secs(30);
-/// The longest time that [`Quarantine::enter`] takes.
+/// The longest time that a job waits for its turn and its permission.
 pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(61);
 /// How long a suspect runs alone for the first time.
 const ALONE_FOR: Duration = Duration::from_secs(20);
@@ -92,24 +92,43 @@ impl WorkerPermit<'_> {
 }
 
 impl Quarantine {
-    /// Returns the permission; `None` if another suspect runs, or still runs alone after 30 seconds.
-    pub(crate) async fn enter(&self, is_suspect: bool) -> Option<WorkerPermit<'_>> {
-        self.enter_within(is_suspect, TURN_WAIT).await
+    /// Returns the permission of a job that is not a suspect; `None` if a suspect still runs alone after 30 seconds.
+    pub(crate) async fn enter(&self) -> Option<WorkerPermit<'_>> {
+        self.share_within(TURN_WAIT, None).await
     }
 
-    async fn enter_within(&self, is_suspect: bool, wait: Duration) -> Option<WorkerPermit<'_>> {
-        let mut turn = None;
-        if is_suspect {
-            // It waits outside of its worker then, which others need.
-            let waited = tokio::time::timeout(SUSPECT_WAIT, self.suspects.acquire()).await;
-            turn = Some(waited.ok()?.ok()?);
-            // Where long jobs overlap, the process is never empty: the suspect then runs together
-            // with them.
-            let alone = tokio::time::timeout(wait, self.alone()).await;
-            if let Ok(guard) = alone {
-                return Some(self.permit(guard, turn));
-            }
+    /// Returns a suspect's turn; `None` if another suspect has it. The suspect then waits outside of its worker, which
+    /// others need.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let waited = tokio::time::timeout(SUSPECT_WAIT, self.suspects.acquire()).await;
+        waited.ok()?.ok()
+    }
+
+    /// Returns the permission of a suspect in its turn: alone, or after 30 seconds with others.
+    pub(crate) async fn enter_in<'a>(
+        &'a self,
+        turn: SemaphorePermit<'a>,
+    ) -> Option<WorkerPermit<'a>> {
+        self.enter_within(turn, TURN_WAIT).await
+    }
+
+    async fn enter_within<'a>(
+        &'a self,
+        turn: SemaphorePermit<'a>,
+        wait: Duration,
+    ) -> Option<WorkerPermit<'a>> {
+        match tokio::time::timeout(wait, self.alone()).await {
+            Ok(guard) => Some(self.permit(guard, Some(turn))),
+            // Where long jobs overlap, the process is never empty: the suspect then runs together with them.
+            Err(_) => self.share_within(wait, Some(turn)).await,
         }
+    }
+
+    async fn share_within<'a>(
+        &'a self,
+        wait: Duration,
+        turn: Option<SemaphorePermit<'a>>,
+    ) -> Option<WorkerPermit<'a>> {
         let shared = tokio::time::timeout(wait, self.permits.read()).await;
         shared
             .ok()
@@ -147,8 +166,19 @@ mod tests {
 
     /// Returns a permit, if there is one at once.
     async fn now(quarantine: &Quarantine, is_suspect: bool) -> Option<WorkerPermit<'_>> {
-        let permit = tokio::time::timeout(Duration::ZERO, quarantine.enter(is_suspect));
-        permit.await.ok().flatten()
+        let permit = async {
+            match is_suspect {
+                true => quarantine.enter_in(quarantine.turn().await?).await,
+                false => quarantine.enter().await,
+            }
+        };
+        tokio::time::timeout(Duration::ZERO, permit).await.ok()?
+    }
+
+    /// Returns a suspect's permit, in an empty process or not.
+    async fn without_wait(quarantine: &Quarantine) -> Option<WorkerPermit<'_>> {
+        let turn = quarantine.suspects.try_acquire().ok()?;
+        quarantine.enter_within(turn, Duration::ZERO).await
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -186,26 +216,16 @@ mod tests {
             let quarantine = Quarantine::default();
             let mut suspect = now(&quarantine, true).await.unwrap();
             // The second waits outside.
-            assert!(
-                quarantine
-                    .enter_within(true, Duration::ZERO)
-                    .await
-                    .is_none()
-            );
+            assert!(now(&quarantine, true).await.is_none());
             suspect.share();
-            let second = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
+            let second = without_wait(&quarantine).await.unwrap();
             assert!(!second.is_alone());
             drop((suspect, second));
             assert!(now(&quarantine, true).await.unwrap().is_alone());
             let _running = now(&quarantine, false).await.unwrap();
-            let second = quarantine.enter_within(true, Duration::ZERO).await.unwrap();
+            let second = without_wait(&quarantine).await.unwrap();
             assert!(!second.is_alone());
-            assert!(
-                quarantine
-                    .enter_within(true, Duration::ZERO)
-                    .await
-                    .is_none()
-            );
+            assert!(now(&quarantine, true).await.is_none());
         });
     }
 
@@ -214,7 +234,8 @@ mod tests {
         run(async {
             let quarantine = Quarantine::default();
             let running = now(&quarantine, false).await.unwrap();
-            let suspect = quarantine.enter(true);
+            let turn = quarantine.turn().await.unwrap();
+            let suspect = quarantine.enter_in(turn);
             let mut suspect = std::pin::pin!(suspect);
             let pending = tokio::time::timeout(Duration::ZERO, &mut suspect).await;
             assert!(pending.is_err());
@@ -229,12 +250,11 @@ mod tests {
         run(async {
             let quarantine = Quarantine::default();
             let _running = now(&quarantine, false).await.unwrap();
-            let suspect = quarantine.enter_within(true, Duration::ZERO).await;
-            let mut suspect = suspect.unwrap();
+            let mut suspect = without_wait(&quarantine).await.unwrap();
             assert!(!suspect.is_alone());
             assert!(now(&quarantine, false).await.is_some());
             // The next one begins after its time, not after its run.
-            let next = quarantine.enter_within(true, Duration::ZERO);
+            let next = quarantine.turn();
             tokio::select! {
                 never = suspect.share_after(Duration::ZERO) => match never {},
                 next = next => assert!(next.is_some()),

@@ -1,6 +1,6 @@
 //! The places of a process that one installation leaves to the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ const LONGEST_SPACING: Duration = Duration::from_millis(500);
 /// How long a rejected job waits at most: the runs may become shorter in the meantime, or processes may be added.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
+/// How long a place is reserved for a suspect that was rejected: until it returns, and is claimed again.
+const RESERVED_FOR: Duration = Duration::from_secs(4);
+
 /// The running jobs of a process, by installation.
 ///
 /// The last quarter of the places is for installations that have less than a quarter: otherwise the long jobs of one take
@@ -20,14 +23,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Shares {
     places: usize,
-    running: Mutex<HashMap<String, Share>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    by_installation: HashMap<String, Share>,
+    /// The suspect that gets the next place, and until when. Others that apply all the time would take it.
+    reserved: Option<(i64, Instant)>,
 }
 
 #[derive(Debug, Default)]
 struct Share {
     begun: Vec<Begun>,
-    /// Whether the last run of a handler was short.
-    short: HashMap<String, bool>,
+    /// The last runs of each handler.
+    ended: HashMap<String, Ended>,
     /// When the next rejected job of a handler returns.
     next_return: HashMap<String, Instant>,
     /// The number of the last run.
@@ -41,13 +51,25 @@ struct Begun {
     at: Instant,
 }
 
+/// The runs of a handler that have ended.
+#[derive(Debug, Default)]
+struct Ended {
+    /// Whether the last one was short.
+    was_short: bool,
+    /// When the last short ones since a long one ended, at most one for each place.
+    short: VecDeque<Instant>,
+}
+
 /// A job that applies for a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
+    pub(crate) job: i64,
     pub(crate) installation: &'a str,
     pub(crate) handler: &'a str,
     /// The app limits how many jobs of the installation run.
     pub(crate) is_limited: bool,
+    /// It may have ended a process.
+    pub(crate) is_suspect: bool,
     /// How long a run of the handler takes.
     pub(crate) run: Duration,
 }
@@ -64,7 +86,7 @@ impl Shares {
     pub(crate) fn new(places: usize) -> Self {
         Self {
             places,
-            running: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -87,24 +109,35 @@ impl Shares {
         now: Instant,
     ) -> Result<Run<'a>, Duration> {
         let most = self.most();
-        let mut running = self.running();
-        let all: usize = running.values().map(|share| share.begun.len()).sum();
-        let Candidate {
-            installation,
-            handler,
-            is_limited,
-            run,
-        } = candidate;
-        let share = running.entry(installation.to_owned()).or_default();
-        let is_over = all >= most && share.begun.len() >= self.quarter();
-        if is_over && !is_limited && !share.is_short(handler, now) {
-            return Err(share.wait(handler, run, most, now));
+        let mut state = self.state();
+        let state = &mut *state;
+        let taken = state.taken();
+        let reserved = state.reserved.filter(|(_, until)| now < *until);
+        let is_own = reserved.is_some_and(|(job, _)| job == candidate.job);
+        let is_reserved = reserved.is_some() && !is_own;
+        let share = state
+            .by_installation
+            .entry(candidate.installation.to_owned());
+        let share = share.or_default();
+        let is_over =
+            taken + usize::from(is_reserved) >= most && share.begun.len() >= self.quarter();
+        let is_exempt =
+            candidate.is_limited || !is_reserved && share.is_short(candidate.handler, now);
+        if is_over && !is_exempt {
+            if candidate.is_suspect && !is_reserved {
+                state.reserved = Some((candidate.job, now + RESERVED_FOR));
+                return Err(SHORT);
+            }
+            return Err(share.wait(candidate.handler, candidate.run, most, now));
+        }
+        if is_own {
+            state.reserved = None;
         }
         share.number += 1;
         let number = share.number;
         share.begun.push(Begun {
             number,
-            handler: handler.to_owned(),
+            handler: candidate.handler.to_owned(),
             at: now,
         });
         Ok(Run {
@@ -114,19 +147,32 @@ impl Shares {
         })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Share>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns the number of running jobs.
+    fn taken(&self) -> usize {
+        let shares = self.by_installation.values();
+        shares.map(|share| share.begun.len()).sum()
     }
 }
 
 impl Share {
-    /// Returns whether the installation's runs of a handler are short now: the last one was, and none has run for
-    /// long. Another installation's are no evidence, as they may have less to do.
+    /// Returns whether the installation's runs of a handler are short now: the last one was, none has run for long, and
+    /// fewer run than have ended within a second. Many that begin together may all be long, although the last one was short.
+    /// Another installation's runs are no evidence, as they may have less to do.
     fn is_short(&self, handler: &str, now: Instant) -> bool {
         let is_recent = |time: Instant| now.saturating_duration_since(time) < SHORT;
+        let Some(ended) = self.ended.get(handler).filter(|ended| ended.was_short) else {
+            return false;
+        };
+        let evidence = ended.short.iter().filter(|time| is_recent(**time)).count();
         let same = self.begun.iter().filter(|begun| begun.handler == handler);
-        self.short.get(handler).copied().unwrap_or_default()
-            && same.map(|begun| begun.at).all(is_recent)
+        let at: Vec<Instant> = same.map(|begun| begun.at).collect();
+        at.len() < evidence.max(1) && at.into_iter().all(is_recent)
     }
 
     /// Returns how long a rejected job waits. However many there are, they return one after another, twice as often as
@@ -148,19 +194,38 @@ impl Share {
 }
 
 impl Run<'_> {
-    /// Records how long the handler ran.
-    pub(crate) fn note(&self, took: Duration) {
-        let mut running = self.shares.running();
-        if let Some(share) = running.get_mut(self.candidate.installation) {
+    /// Records how long the handler ran until now.
+    pub(crate) fn note(&self, took: Duration, now: Instant) {
+        let mut state = self.shares.state();
+        if let Some(share) = state.by_installation.get_mut(self.candidate.installation) {
             let handler = self.candidate.handler.to_owned();
-            share.short.insert(handler, took < SHORT);
+            share
+                .ended
+                .entry(handler)
+                .or_default()
+                .note(took, now, self.shares.places);
         }
+    }
+}
+
+impl Ended {
+    fn note(&mut self, took: Duration, now: Instant, places: usize) {
+        self.was_short = took < SHORT;
+        if !self.was_short {
+            self.short.clear();
+            return;
+        }
+        if self.short.len() >= places {
+            self.short.pop_front();
+        }
+        self.short.push_back(now);
     }
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        let mut running = self.shares.running();
+        let mut state = self.shares.state();
+        let running = &mut state.by_installation;
         if let Some(share) = running.get_mut(self.candidate.installation) {
             share.begun.retain(|begun| begun.number != self.number);
         }
@@ -173,15 +238,17 @@ impl Drop for Run<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, VecDeque};
+    use std::collections::BTreeSet;
 
     use super::*;
 
     fn candidate(installation: &str) -> Candidate<'_> {
         Candidate {
+            job: 1,
             installation,
             handler: "index",
             is_limited: false,
+            is_suspect: false,
             run: Duration::from_secs(2),
         }
     }
@@ -219,30 +286,91 @@ mod tests {
         let (shares, now) = (Shares::new(8), Instant::now());
         // The runs of another installation are no evidence.
         let other = shares.enter(candidate("other"), now).unwrap();
-        other.note(SHORT / 20);
+        other.note(SHORT / 20, now);
         let enter = |after| shares.enter(candidate("many"), now + after);
+        let end = |run: Run<'_>, after| run.note(SHORT / 20, now + after);
         let mut many: Vec<_> = (0..5).map(|_| enter(Duration::ZERO).unwrap()).collect();
         assert!(enter(Duration::ZERO).is_err());
         drop(other);
         many.push(enter(Duration::ZERO).unwrap());
-        let short = many.pop().unwrap();
-        short.note(SHORT / 20);
-        drop(short);
-        while many.len() < 7 {
-            many.push(enter(SHORT / 2).unwrap());
+        for run in many.drain(..) {
+            end(run, SHORT / 20);
         }
+        let mut many: Vec<_> = (0..6).map(|_| enter(SHORT / 10).unwrap()).collect();
+        // As many run as have ended: whether these are short, too, is not known yet.
+        assert!(enter(SHORT / 10).is_err());
+        end(many.remove(0), SHORT / 8);
+        for _ in 0..2 {
+            many.push(enter(SHORT / 8).unwrap());
+        }
+        assert!(enter(SHORT / 8).is_err());
         // One has run for a second, and the others may as well.
-        assert!(enter(SHORT).is_err());
-        // The others have ended: the last run that is known was short.
-        many.truncate(1);
-        many.push(enter(SHORT * 60).unwrap());
-        many.remove(0);
-        many.extend((0..7).map(|_| enter(SHORT * 60).unwrap()));
-        // One has ended, after a long run.
-        let long = many.pop().unwrap();
-        long.note(SHORT * 2);
-        drop(long);
-        assert!(enter(SHORT * 60).is_err());
+        for run in many.drain(1..) {
+            end(run, SHORT * 2);
+        }
+        let enter_other = || shares.enter(candidate("other"), now + SHORT * 2);
+        let _others: Vec<_> = (0..4).map(|_| enter_other().unwrap()).collect();
+        many.push(enter(SHORT * 2).unwrap());
+        assert!(enter(SHORT * 2).is_err());
+        end(many.remove(0), SHORT * 2);
+        for _ in 0..2 {
+            many.push(enter(SHORT * 2).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_burst_of_a_handler_that_was_short_takes_one_place_of_the_reserve() {
+        let (shares, now) = (Shares::new(8), Instant::now());
+        let notify = Candidate {
+            handler: "notify",
+            ..candidate("many")
+        };
+        let enter = |candidate, after| shares.enter(candidate, now + after);
+        let short = enter(notify, Duration::ZERO).unwrap();
+        let _long: Vec<_> = (0..5)
+            .map(|_| enter(candidate("many"), Duration::ZERO).unwrap())
+            .collect();
+        short.note(SHORT / 20, now);
+        drop(short);
+        let _sixth = enter(candidate("many"), Duration::ZERO).unwrap();
+        assert!(enter(candidate("many"), SHORT / 2).is_err());
+        // Rare runs do not wait for the long ones, however long ago the last one was.
+        let one = enter(notify, SHORT * 60).unwrap();
+        assert!(enter(notify, SHORT * 60).is_err());
+        // A long one ends the exemption.
+        one.note(SHORT * 2, now + SHORT * 62);
+        drop(one);
+        assert!(enter(notify, SHORT * 62).is_err());
+    }
+
+    #[test]
+    fn the_next_place_is_for_a_rejected_suspect() {
+        let (shares, now) = (Shares::new(8), Instant::now());
+        let enter = |candidate, after| shares.enter(candidate, now + after);
+        let mut many: Vec<_> = (0..6)
+            .map(|_| enter(candidate("many"), Duration::ZERO).unwrap())
+            .collect();
+        let suspect = |job| Candidate {
+            job,
+            is_suspect: true,
+            ..candidate("many")
+        };
+        assert_eq!(enter(suspect(2), Duration::ZERO).unwrap_err(), SHORT);
+        many.pop();
+        assert!(enter(candidate("many"), SHORT).is_err());
+        assert!(enter(suspect(3), SHORT).is_err());
+        // An installation with few jobs has its own places.
+        let _few = enter(candidate("few"), SHORT).unwrap();
+        assert_eq!(enter(suspect(2), SHORT).unwrap_err(), SHORT);
+        many.pop();
+        let _second = enter(suspect(2), SHORT).unwrap();
+        many.pop();
+        many.push(enter(candidate("many"), SHORT).unwrap());
+        // One that does not return keeps no place.
+        assert!(enter(suspect(3), SHORT).is_err());
+        many.pop();
+        assert!(enter(candidate("many"), SHORT).is_err());
+        assert!(enter(candidate("many"), SHORT + RESERVED_FOR).is_ok());
     }
 
     /// One installation has many jobs, and nobody else has any: the free workers claim them, too.
@@ -315,6 +443,6 @@ mod tests {
     fn nothing_is_kept_of_an_installation_without_jobs() {
         let shares = Shares::new(8);
         drop(shares.enter(candidate("one"), Instant::now()));
-        assert!(shares.running().is_empty());
+        assert!(shares.state().by_installation.is_empty());
     }
 }

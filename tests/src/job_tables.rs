@@ -72,6 +72,23 @@ impl JobTables {
         rows.into_iter().map(attempt).collect()
     }
 
+    /// Returns how many jobs have a slot and have not begun.
+    pub async fn reserved(&self) -> i64 {
+        const RESERVED: &str = "SELECT count(*) FROM forge_remote_call WHERE slot < 0";
+        match self {
+            Self::Sqlite(path) => {
+                let mut connection = read_only(path).await;
+                let count = sqlx::query_scalar(RESERVED).fetch_one(&mut connection);
+                count.await.unwrap()
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let count = sqlx::query_scalar(RESERVED).fetch_one(&mut connection);
+                count.await.unwrap()
+            }
+        }
+    }
+
     /// Makes the jobs that wait for a retry available.
     pub async fn end_pauses(&self) {
         match self {

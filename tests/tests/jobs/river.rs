@@ -304,3 +304,69 @@ async fn a_dead_job_is_kept_as_long_as_the_app_configures() {
         serving.await.unwrap().unwrap();
     }
 }
+
+/// Runs one job after the other, and records the order.
+#[derive(Default)]
+struct Order(Mutex<Vec<String>>);
+
+impl JobRunner for Order {
+    fn policy(&self, _: &str) -> Option<JobPolicy> {
+        Some(JobPolicy::DEFAULT)
+    }
+
+    fn longest_timeout(&self) -> Duration {
+        JobPolicy::DEFAULT.timeout()
+    }
+
+    fn run(self: Arc<Self>, envelope: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
+        self.0.lock().unwrap().push(envelope.installation_id);
+        Box::pin(std::future::ready(Verdict::Done))
+    }
+}
+
+/// When each of these jobs is accepted, no other one of its installation is due before it: it has the highest priority
+/// until it becomes due. One worker, so that nothing is reserved for the other installation.
+async fn a_job_among_many_that_become_due(engine: impl JobEngine) {
+    const MANY: usize = 60;
+    engine.open().await.unwrap();
+    let due = std::time::SystemTime::now() + Duration::from_secs(2);
+    let delayed = |number: usize, installation| {
+        let mut job = envelope(&format!("{installation}-{number}"), installation);
+        job.not_before = Some(due + Duration::from_millis(number as u64));
+        engine.accept(job)
+    };
+    for number in (0..MANY).rev() {
+        delayed(number, "ari:many").await.unwrap();
+    }
+    delayed(MANY, "ari:one").await.unwrap();
+    let order = Arc::new(Order::default());
+    let context = EngineContext::new(
+        Arc::clone(&order) as Arc<dyn JobRunner>,
+        Arc::new(SystemClock::default()),
+        Box::pin(std::future::pending()),
+        Duration::ZERO,
+    );
+    let serving = tokio::spawn(engine.serve(context));
+    let started = || order.0.lock().unwrap().clone();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while started().len() <= MANY {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", started());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let before = started().iter().position(|one| one == "ari:one");
+    assert!(
+        before <= Some(MANY / 2),
+        "it started after {before:?} others"
+    );
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_ranked_when_it_becomes_due() {
+    let folder = Folder::default();
+    let path = folder.file("jobs.db");
+    a_job_among_many_that_become_due(SqliteJobs::new(path).workers(1)).await;
+    if let Some(url) = postgres_url().await {
+        a_job_among_many_that_become_due(PostgresJobs::new(url).workers(1)).await;
+    }
+}
