@@ -253,7 +253,9 @@ impl Attempt {
         let held = Arc::clone(&self.permit);
         Ok(Step::new(async move {
             let hold = || held.lock().unwrap_or_else(PoisonError::into_inner);
-            if process != serving.process || !serving.begin(&id, step) {
+            let is_here = process == serving.process;
+            let begun = is_here.then(|| serving.begin(&id, step)).flatten();
+            let Some(begun) = begun else {
                 serving.forget(&id, step);
                 // The installation may be paused, too; the next attempt looks.
                 let policy = serving.runner.policy(&call.handler);
@@ -265,15 +267,15 @@ impl Attempt {
                     wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
                     is_given_back,
                 }));
-            }
+            };
             let Some(mut permit) = hold().take() else {
                 // The connection broke after the first step, perhaps long ago: the pause is read again.
-                serving.forget(&id, step);
+                begun.end();
                 return Ok(Json(Outcome::Paused { wait: 0 }));
             };
             let now = to_millis(SystemTime::now());
             if paused_until > now {
-                serving.forget(&id, step);
+                begun.end();
                 let wait = (paused_until - now).min(LONGEST_PAUSE);
                 return Ok(Json(Outcome::Paused { wait }));
             }
@@ -283,7 +285,7 @@ impl Attempt {
                 () = serving.over.cancelled() => Outcome::HandedBack,
                 never = permit.share_after_turn() => match never {},
             };
-            serving.forget(&id, step);
+            begun.end();
             if outcome.pauses() {
                 // A job that waits for the permit would begin before the pause is stored.
                 *hold() = Some(permit);

@@ -1,13 +1,13 @@
 //! The shared state of a process that runs jobs: the app's runner, the workers, the shutdown.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use forge_remote::jobs::JobRunner;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +21,10 @@ const SUSPECT_WAIT: Duration = Duration::from_secs(10);
 
 /// How long a suspect runs alone for the first time.
 const ALONE_FOR: Duration = Duration::from_secs(20);
+
+/// How long an attempt is remembered whose connection broke while it ran. Restate starts the invocation again soon after,
+/// perhaps in another process.
+const BROKEN_FOR: Duration = Duration::from_secs(3600);
 
 /// How long a job is alone in a process with one worker: longer than it may run.
 const ALWAYS: Duration = Duration::from_secs(24 * 3600);
@@ -38,8 +42,8 @@ pub(crate) fn alone_for(ended_processes: u32, timeout: Duration) -> Duration {
 pub(crate) struct WorkerPermit {
     /// All of them for a suspect that runs alone.
     permits: Option<OwnedSemaphorePermit>,
-    /// A suspect's, and its end.
-    turn: Option<(OwnedSemaphorePermit, Instant)>,
+    /// A suspect's, and how long it lasts from the beginning of the run.
+    turn: Option<(OwnedSemaphorePermit, Duration)>,
     freed: Arc<Notify>,
     /// Until when nothing else runs in the process.
     alone_until: Option<Instant>,
@@ -50,10 +54,10 @@ impl WorkerPermit {
         self.alone_until
     }
 
-    /// Ends a suspect's turn after its time, whether it is alone or not. Never completes.
+    /// Ends a suspect's turn after its time from now, whether it is alone or not. Never completes.
     pub(crate) async fn share_after_turn(&mut self) -> Infallible {
-        if let Some((_, end)) = &self.turn {
-            sleep_until(*end).await;
+        if let Some((_, time)) = &self.turn {
+            sleep(*time).await;
             self.share();
         }
         std::future::pending().await
@@ -94,8 +98,31 @@ pub(crate) struct Serving {
     /// The turn of a job that may have ended a process: two of them do not run at the same time before the first has run
     /// for its time.
     suspects: Arc<Semaphore>,
-    /// The attempts that began in this process and whose end Restate may not have.
-    begun: Mutex<HashSet<(String, u32)>>,
+    /// The attempts that began in this process; for a broken one, when its connection broke.
+    begun: Mutex<HashMap<(String, u32), Option<Instant>>>,
+}
+
+/// An attempt that runs in this process. Dropped before its end, it is remembered as broken.
+pub(crate) struct Begun {
+    serving: Arc<Serving>,
+    id: String,
+    step: u32,
+}
+
+impl Begun {
+    pub(crate) fn end(self) {
+        self.serving.forget(&self.id, self.step);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let key = (std::mem::take(&mut self.id), self.step);
+        // It is forgotten if it has ended, or if the invocation was started again meanwhile.
+        if let Some(broken) = self.serving.begun().get_mut(&key) {
+            *broken = Some(Instant::now());
+        }
+    }
 }
 
 /// Why an invocation does not continue in this process. Restate starts it again.
@@ -166,10 +193,9 @@ impl Serving {
             let suspect = waited.ok().and_then(Result::ok).ok_or(Rejected::Busy)?;
             // Where long jobs overlap, the process is never empty: the suspect then runs together with them.
             let all = timeout(place_wait, self.all_places()).await;
-            let end = Instant::now() + time;
-            turn = Some((suspect, end));
+            turn = Some((suspect, time));
             if let Ok(permits) = all {
-                return Ok(self.new_place(permits, turn, Some(end)));
+                return Ok(self.new_place(permits, turn, Some(time)));
             }
         }
         let waiting = Arc::clone(&self.permits).acquire_owned();
@@ -194,28 +220,40 @@ impl Serving {
     fn new_place(
         &self,
         permits: OwnedSemaphorePermit,
-        turn: Option<(OwnedSemaphorePermit, Instant)>,
-        alone_until: Option<Instant>,
+        turn: Option<(OwnedSemaphorePermit, Duration)>,
+        alone_for: Option<Duration>,
     ) -> WorkerPermit {
-        let always = (self.workers == 1).then(|| Instant::now() + ALWAYS);
+        let alone_for = match self.workers {
+            1 => Some(ALWAYS),
+            _ => alone_for,
+        };
         WorkerPermit {
             permits: Some(permits),
             turn,
             freed: Arc::clone(&self.freed),
-            alone_until: always.or(alone_until),
+            alone_until: alone_for.map(|time| Instant::now() + time),
         }
     }
 
-    /// Records that an attempt begins; `false` if it began before: its connection broke, and the
+    /// Records that an attempt begins; `None` if it began before: its connection broke, and the
     /// attempt with it.
-    pub(crate) fn begin(&self, id: &str, step: u32) -> bool {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.insert((id.to_owned(), step))
+    pub(crate) fn begin(self: &Arc<Self>, id: &str, step: u32) -> Option<Begun> {
+        let mut begun = self.begun();
+        begun.retain(|_, broken| broken.is_none_or(|at| at.elapsed() < BROKEN_FOR));
+        let before = begun.insert((id.to_owned(), step), None);
+        before.is_none().then(|| Begun {
+            serving: Arc::clone(self),
+            id: id.to_owned(),
+            step,
+        })
     }
 
     pub(crate) fn forget(&self, id: &str, step: u32) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.remove(&(id.to_owned(), step));
+        self.begun().remove(&(id.to_owned(), step));
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<(String, u32), Option<Instant>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,6 +346,43 @@ mod tests {
                 next = next => assert!(next.is_ok()),
             }
         });
+    }
+
+    /// It has waited for an empty process and then for a permit, which takes longer than its turn.
+    #[tokio::test(start_paused = true)]
+    async fn a_suspects_turn_begins_with_its_run() {
+        let serving = Serving::new(Arc::new(Nothing), "process".to_owned(), WORKERS);
+        let mut running = Vec::new();
+        for _ in 0..WORKERS {
+            running.push(now(&serving, None).await.unwrap());
+        }
+        let mut suspect = std::pin::pin!(serving.permit(ALONE));
+        let almost = 2 * PLACE_WAIT - Duration::from_secs(1);
+        assert!(timeout(almost, &mut suspect).await.is_err());
+        running.truncate(1);
+        let mut suspect = suspect.await.unwrap();
+        tokio::select! {
+            never = suspect.share_after_turn() => match never {},
+            next = serving.permit(ALONE) => assert!(next.is_err(), "two suspects run"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_attempt_is_remembered_for_a_while() {
+        let serving = Serving::new(Arc::new(Nothing), "process".to_owned(), WORKERS);
+        let serving = Arc::new(serving);
+        let attempts = || serving.begun().len();
+        serving.begin("ends", 0).unwrap().end();
+        assert_eq!(attempts(), 0);
+        drop(serving.begin("breaks", 0).unwrap());
+        let _runs = serving.begin("runs", 0).unwrap();
+        tokio::time::advance(BROKEN_FOR / 2).await;
+        assert!(serving.begin("breaks", 0).is_none());
+        serving.forget("breaks", 0);
+        drop(serving.begin("breaks", 0).unwrap());
+        tokio::time::advance(BROKEN_FOR).await;
+        serving.begin("ends", 1).unwrap().end();
+        assert_eq!(attempts(), 1, "the broken one is kept");
     }
 
     #[test]
