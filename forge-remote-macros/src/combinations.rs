@@ -27,7 +27,7 @@ pub(crate) fn events_of_group(options: &Options) -> Vec<LitStr> {
 fn trigger(set: OptionSet, options: &Options, errors: &mut Errors) {
     // The events of a dynamic trigger are named when it is registered.
     let is_dynamic = options.peek("dynamic").is_on();
-    if !is_dynamic && options.misses_all(&["events", "unknown_events", "filtered_events"]) {
+    if !is_dynamic && options.misses_all(set.combination.alternatives()) {
         errors.help(
             options.attribute(),
             "`events` is missing",

@@ -49,6 +49,25 @@ pub enum Combination {
     Schedule,
 }
 
+impl Combination {
+    /// Returns the options of which one must be written, the usual one first. A kind that
+    /// [may be dynamic](crate::KindSpec::may_be_dynamic) needs none of them with `dynamic`.
+    ///
+    /// ```
+    /// use forge_remote_schema::options::Combination;
+    ///
+    /// assert_eq!(Combination::Schedule.alternatives(), ["interval", "cron"]);
+    /// ```
+    pub const fn alternatives(self) -> &'static [&'static str] {
+        match self {
+            Self::Any => &[],
+            Self::TriggerEvents => &["events", "unknown_events", "filtered_events"],
+            Self::FilteredEvent => &["event", "unknown_event"],
+            Self::Schedule => &["interval", "cron"],
+        }
+    }
+}
+
 impl OptionSet {
     pub(crate) const fn of(runtime: &'static str, options: &'static [OptionSpec]) -> Self {
         Self {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use forge_remote::jobs::JobPolicy;
 use forge_remote_schema::KindSpec;
-use forge_remote_schema::durable::OPTIONS;
+use forge_remote_schema::durable::{self, MAX_COUNT, OPTIONS};
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::names::{Names, WrittenNames};
-use forge_remote_schema::options::{COMMON, OptionSpec, Presence, ValueShape};
+use forge_remote_schema::options::{COMMON, OptionSpec, Presence, TextRule, ValueShape};
 
 use crate::generated::{Part, check_parts};
 use crate::modules::rust_files;
@@ -142,32 +142,98 @@ fn durable_options() -> String {
     );
     let limit = policy.per_installation();
     let row = |option: &&str| {
-        let (example, sets, default) = match *option {
+        let (example, sets, default, range) = match *option {
             "retries" => (
-                "3".to_owned(),
+                "3",
                 "the attempts after the first",
                 format!("`{}`", policy.max_attempts() - 1),
+                format!("0 to {MAX_COUNT}"),
             ),
             "backoff" => (
-                "\"1m..6h\"".to_owned(),
+                "\"1m..6h\"",
                 "the pause after the first attempt, which doubles with each, and the longest one",
                 format!("`\"{backoff}\"`"),
+                times("1s", "24h", |text| {
+                    durable::backoff(&format!("{text}..{text}")).is_ok()
+                }),
             ),
             "timeout" => (
-                "\"10m\"".to_owned(),
+                "\"10m\"",
                 "the time limit of an attempt",
                 format!("`\"{}\"`", time(policy.timeout())),
+                times("1s", "1h", |text| durable::timeout(text).is_ok()),
             ),
             "per_installation" => (
-                "1".to_owned(),
+                "1",
                 "how many run at once for one installation",
                 limit.map_or_else(|| "no limit".to_owned(), |limit| format!("`{limit}`")),
+                format!("1 to {MAX_COUNT}"),
             ),
             other => panic!("describe the option `{other}` of `durable` here"),
         };
-        format!("| `{option} = {example}` | {sets} | {default} |\n")
+        format!("| `{option} = {example}` | {sets} | {default} | {range} |\n")
     };
     OPTIONS.iter().map(row).collect()
+}
+
+/// Returns a range of times in the words of the page: both ends are valid, and a second beyond is not.
+fn times(min: &str, max: &str, is_valid: impl Fn(&str) -> bool) -> String {
+    let seconds = |text: &str| durable::seconds(text).expect("a time");
+    assert!(is_valid(min) && is_valid(max), "{min} to {max}");
+    if let Some(below) = seconds(min).checked_sub(1) {
+        assert!(!is_valid(&format!("{below}s")), "below {min}");
+    }
+    assert!(!is_valid(&format!("{}s", seconds(max) + 1)), "above {max}");
+    format!("`{min}` to `{max}`")
+}
+
+/// Returns names in backquotes: "`a`, `b` or `c`".
+fn any_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// The largest number of values that the page lists; [`values`] of longer lists are in `kinds`.
+const MAX_VALUES: usize = 12;
+
+/// Returns the values that an option takes, in the words of the page.
+fn values(option: &OptionSpec) -> Option<String> {
+    match option.shape {
+        ValueShape::Choice(values) | ValueShape::Choices(values) => {
+            (values.len() <= MAX_VALUES).then(|| any_of(values))
+        }
+        ValueShape::Variant(variants) => {
+            let names: Vec<&str> = variants.values.iter().map(|(name, _)| *name).collect();
+            Some(any_of(&names))
+        }
+        ValueShape::Text {
+            rule: TextRule::Time(min, max),
+            ..
+        } => Some(times(min, max, |text| option.check_text(text).is_ok())),
+        ValueShape::HalfHours { max } => Some(format!("at most {}", f64::from(max) / 2.0)),
+        _ => None,
+    }
+}
+
+/// Returns whether an option of a kind must be written, in the words of the page.
+fn presence(kind: &KindSpec, option: &OptionSpec) -> Option<String> {
+    let alternatives = kind.combination.alternatives();
+    let names: Vec<&str> = kind.option_names().collect();
+    assert!(alternatives.iter().all(|one| names.contains(one)));
+    match (option.presence, alternatives) {
+        (Presence::Required, _) => Some("required".to_owned()),
+        (Presence::OrDocs | Presence::DocsOrNone, _) => Some("default: the doc comment".to_owned()),
+        (Presence::Optional, [first, others @ ..]) if *first == option.name => {
+            let dynamic = kind.may_be_dynamic.then_some("dynamic");
+            let others: Vec<&str> = others.iter().copied().chain(dynamic).collect();
+            Some(format!("required, unless {} is written", any_of(&others)))
+        }
+        (Presence::Optional, _) => None,
+    }
 }
 
 /// Returns the rows of the options that single attributes have.
@@ -178,12 +244,11 @@ fn options_of_attributes() -> String {
                 ValueShape::Flag => format!("`{}`", option.name),
                 _ => format!("`{} = {}`", option.name, option.example),
             };
-            match option.presence {
-                Presence::Required => format!("{text} (required)"),
-                Presence::Optional => text,
-                Presence::OrDocs | Presence::DocsOrNone => {
-                    format!("{text} (default: the doc comment)")
-                }
+            let remarks = [values(option), presence(kind, option)];
+            let remarks: Vec<String> = remarks.into_iter().flatten().collect();
+            match remarks[..] {
+                [] => text,
+                _ => format!("{text} ({})", remarks.join("; ")),
             }
         });
         let options = options.collect::<Vec<_>>().join(", ");
@@ -208,7 +273,7 @@ fn the_options_page_has_the_tables_of_the_code() {
                 names_of_a_function(),
             ),
             (
-                "| option | sets | default |\n| --- | --- | --- |\n",
+                "| option | sets | default | range |\n| --- | --- | --- | --- |\n",
                 durable_options(),
             ),
             (
@@ -408,42 +473,6 @@ fn the_configuration_page_has_the_features_of_the_other_crates() {
         expected.extend(public.map(|one| (name.to_owned(), one.clone())));
     }
     assert_eq!(listed, expected);
-}
-
-/// Each feature adds as many crates as the README and the page say.
-#[test]
-fn each_feature_adds_the_crates_that_the_docs_say() {
-    let count = |features: &str| crate::needed("forge-remote", "no-dev", features).len();
-    let readme = fs::read_to_string(crate::repository().join("README.md")).expect("the README");
-    let page = docs("configuration.md");
-    for (feature, without) in [
-        ("cli", ""),
-        ("dev", "cli"),
-        ("testing", "dev"),
-        ("cron", ""),
-        ("metrics", ""),
-    ] {
-        let added = count(feature) - count(without);
-        let row = rows(&page)
-            .into_iter()
-            .find(|row| row[0] == format!("`{feature}`"))
-            .expect(feature);
-        let text = match added {
-            0 => "none".to_owned(),
-            added => added.to_string(),
-        };
-        let of_page = row[3].split(':').next();
-        assert_eq!(
-            of_page,
-            Some(text.as_str()),
-            "`{feature}` adds {added} crates"
-        );
-        let of_readme = format!("`{feature}` ({text}");
-        assert!(
-            readme.contains(&of_readme),
-            "`{feature}` adds {added} crates, in the README"
-        );
-    }
 }
 
 #[test]
