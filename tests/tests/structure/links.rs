@@ -10,6 +10,8 @@ use crate::modules::all_rust_files;
 const PLACES: &[&str] = &["docs", "examples", "fuzz", "tests"];
 /// The address of this repository's files.
 const OWN: &str = "https://github.com/forge-remote/forge-remote/blob/main/";
+/// The address of published crates' documentation.
+const DOCS: &str = "https://docs.rs/";
 /// The words before the name of an item.
 const ITEMS: &[&str] = &["struct", "enum", "trait", "type", "fn", "mod"];
 
@@ -150,12 +152,16 @@ fn crate_of(file: &Path) -> &Path {
         .expect("a file of a crate")
 }
 
-/// Returns the headings of the module or item at a path such as `crate::token` or `SystemToken`. Items of a crate with
-/// the same name count as one.
+/// Returns the headings of the module or item at a path such as `crate::token` or `SystemToken`.
 fn headings_of_item(path: &str, file: &Path) -> BTreeSet<String> {
-    let sources = crate_of(file);
     let (_, path) = path.split_once('@').unwrap_or(("", path));
     let name = path.rsplit("::").next().unwrap_or(path);
+    headings(&docs_of(name, crate_of(file), file))
+}
+
+/// Returns the documentation of the module or item with this name, seen from a file; empty if there is no such item.
+/// Items of a crate with the same name count as one.
+fn docs_of(name: &str, sources: &Path, file: &Path) -> String {
     let mut files = Vec::new();
     all_rust_files(sources, &mut files);
     let above = file_above(sources, file);
@@ -164,18 +170,82 @@ fn headings_of_item(path: &str, file: &Path) -> BTreeSet<String> {
         "super" => Some(one) == above.as_deref(),
         name => one.ends_with(format!("{name}/mod.rs")) || one.ends_with(format!("{name}.rs")),
     };
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for one in files {
-        if is_module(&one) {
-            found.extend(headings(&docs_of_module(&one)));
-        }
-        found.extend(headings(&docs_of_item(name, &read(&one))));
+        found.extend(is_module(&one).then(|| docs_of_module(&one)));
+        found.push(docs_of_item(name, &read(&one)));
     }
     let chapter = sources.join("docs").join(format!("{name}.md"));
-    if chapter.exists() {
-        found.extend(headings(&read(&chapter)));
+    found.extend(chapter.exists().then(|| read(&chapter)));
+    found.join("\n\n").trim().to_owned()
+}
+
+/// Returns why an address on docs.rs leads nowhere, if it is one of this repository's crates:
+/// `https://docs.rs/forge-remote/latest/forge_remote/token/trait.TokenStore.html`.
+fn problem_on_docs_rs(link: &Link) -> Option<String> {
+    let address = link.target.strip_prefix(DOCS)?;
+    let (package, rest) = address.split_once('/').unwrap_or((address, ""));
+    if !package.starts_with("forge-remote") {
+        return None;
     }
-    found
+    let sources = crate::repository().join(package).join("src");
+    if !sources.exists() {
+        return Some(format!("no such crate: {package}"));
+    }
+    let (library, path) = (package.replace('-', "_"), rest.trim_end_matches('/'));
+    let path = match path.strip_prefix(&format!("latest/{library}")) {
+        Some(path) => path.trim_start_matches('/'),
+        None if path.is_empty() => "",
+        None => return Some(format!("not `latest/{library}/…`: {address}")),
+    };
+    // The name of a module, or of an item: `trait.TokenStore.html`.
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = match name.strip_suffix(".html") {
+        Some(item) => item.split_once('.').map_or(item, |(_, name)| name),
+        None if name.is_empty() => "crate",
+        None => name,
+    };
+    let docs = docs_of(name, &sources, &sources.join("lib.rs"));
+    let has = |heading: &String| headings(&docs).contains(heading);
+    match &link.heading {
+        _ if docs.is_empty() => Some(format!("no such item: {address}")),
+        Some(heading) if !has(heading) => Some(format!("no such heading: {address}#{heading}")),
+        _ => None,
+    }
+}
+
+/// Returns why a link of a page that code hosts show does not work there: a link to an item, or to a source of rustdoc,
+/// whose own links are to items.
+fn problem_on_code_hosts(link: &Link, page: &Path) -> Option<String> {
+    let Link { target, .. } = link;
+    let is_web = target.contains("://");
+    if !is_web && (target.contains("::") || target.contains('@')) {
+        return Some(format!("only rustdoc has links to items: {target}"));
+    }
+    let is_source = |end: &&str| target.contains("/src/") && target.ends_with(end);
+    let file = page.with_file_name(target);
+    if !is_web && [".md", ".rs"].iter().any(|end| is_source(&end)) && file.exists() {
+        return Some(format!(
+            "a code host shows rustdoc's source there: link {DOCS} instead of {target}"
+        ));
+    }
+    None
+}
+
+/// Returns the names that links of the page refer to, and that it does not define.
+fn undefined_references(page: &str) -> Vec<String> {
+    let prose = prose(page).collect::<Vec<_>>().join("\n");
+    let names = prose.split("][").skip(1);
+    let names = names.filter_map(|rest| rest.split_once(']'));
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let names = names.map(|(name, _)| name).filter(|name| is_name(name));
+    let undefined = names.filter(|name| !prose.contains(&format!("\n[{name}]: ")));
+    undefined.map(str::to_owned).collect()
+}
+
+/// Returns whether code hosts show a page: rustdoc's are below `src`.
+fn is_for_code_hosts(file: &Path) -> bool {
+    is_page(file) && !file.components().any(|one| one.as_os_str() == "src")
 }
 
 /// Returns the file of the module that contains a file's module.
@@ -229,6 +299,7 @@ fn problem(link: &Link, file: &Path) -> Option<String> {
     }
     let path = match target.strip_prefix(OWN) {
         Some(path) => crate::repository().join(path),
+        None if target.starts_with(DOCS) => return problem_on_docs_rs(link),
         None if target.contains("://") || target.starts_with("mailto:") => return None,
         None => file.with_file_name(target),
     };
@@ -262,9 +333,13 @@ fn links_lead_to_files_and_headings() {
             true => doc_comments(&text),
             false => text,
         };
+        for name in undefined_references(&page) {
+            dead.push(format!("{}: [{name}] has no address", file.display()));
+        }
         for link in links(&page) {
             checked += usize::from(link.heading.is_some());
-            let problem = problem(&link, file);
+            let on_hosts = is_for_code_hosts(file).then(|| problem_on_code_hosts(&link, file));
+            let problem = on_hosts.flatten().or_else(|| problem(&link, file));
             dead.extend(problem.map(|problem| format!("{}: {problem}", file.display())));
         }
     }
