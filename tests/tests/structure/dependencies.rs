@@ -84,17 +84,23 @@ fn no_banned_crate_is_built() {
     }
 }
 
-/// Each crate is time in every first build.
+/// Each crate is time in every first build. `tests/bench/README.md` has the numbers.
 #[test]
 fn the_framework_needs_few_crates() {
-    for (features, bound) in [("default", 155), ("", 136)] {
+    let counts = [("default", 155), ("", 136)].map(|(features, bound)| {
         let crates = crate::needed("forge-remote", "no-dev", features);
         assert!(
             crates.len() <= bound,
             "forge-remote with the features `{features}` needs {} crates, more than {bound}: {crates:#?}",
             crates.len()
         );
-    }
+        crates.len()
+    });
+    let page = crate::repository().join("tests/bench/README.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let [default, lean] = counts;
+    let sentence = format!("consists of {default} crates, and of {lean} with");
+    assert!(page.contains(&sentence), "{page}\nlacks: {sentence}");
 }
 
 /// `configuration.md` and the README have the number of crates that each feature adds.
