@@ -23,8 +23,8 @@ macro_rules! targets {
 
         #[test]
         fn each_target_is_run_here() {
-            let mut here = [$(stringify!($name)),+];
-            let mut all = TARGETS.map(|(name, _)| name);
+            let mut here = vec![$(stringify!($name)),+];
+            let mut all: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
             here.sort();
             all.sort();
             assert_eq!(here, all);
@@ -34,6 +34,22 @@ macro_rules! targets {
 
 targets! {
     verifier payloads pages manifest key_set web_trigger sealed paths retry_after dates
+}
+
+/// The places of a target that the compiler does not check without `cargo fuzz`.
+#[test]
+fn each_target_has_its_program_and_its_row() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(here.join("README.md")).expect("the README");
+    let manifest = fs::read_to_string(here.join("Cargo.toml")).expect("the manifest");
+    for (name, _) in TARGETS {
+        let program = format!("fuzz_targets/{name}.rs");
+        assert!(here.join(&program).is_file(), "{program} is missing");
+        let is_built = manifest.contains(&format!("path = \"{program}\""));
+        assert!(is_built, "Cargo.toml lacks the `[[bin]]` of {name}");
+        let has_row = readme.contains(&format!("\n| `{name}` |"));
+        assert!(has_row, "README.md lacks the row of {name}");
+    }
 }
 
 fn examine(target: &str) {
