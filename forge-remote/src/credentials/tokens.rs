@@ -153,8 +153,8 @@ token! {
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
     ///
     /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
-    /// and Bitbucket reject it where that app is not installed. Compass, Forge storage, GraphQL and Forge's
-    /// own APIs are called only once Atlassian has confirmed that the token's account is the call's
+    /// and Bitbucket reject it where that app is not installed. Compass, GraphQL and Forge's own APIs are called only
+    /// once Atlassian has confirmed that the token's account is the call's
     /// [`principal`](crate::fit::Claims::principal), with one request per token to the installation's Jira
     /// (`read:jira-user`), its Confluence (`read:confluence-user`) or GraphQL itself (`read:me`). Otherwise
     /// the call fails with [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
