@@ -17,9 +17,10 @@
 //! # let _ = app;
 //! ```
 //!
-//! `npx @restatedev/restate-server` starts a server on these ports. The engine works with version 1.7. Each
-//! environment of each app needs a separate server or cluster; the launch fails if the server already runs another
-//! app's jobs.
+//! `npx @restatedev/restate-server` starts a server on these ports. 8080 is the default port of the app too: on the same
+//! machine, set `FORGE_REMOTE_BIND=127.0.0.1:8081`. `FORGE_REMOTE_TOKEN_KEY` (`openssl rand -base64 32`) encrypts the
+//! stored calls. The engine works with version 1.7 of the server. Each environment of each app needs a separate server
+//! or cluster; the launch fails if the server already runs another app's jobs.
 //!
 //! The server's licence is the Business Source License 1.1: it is free to use, but not to offer as a hosted
 //! service. This crate does not contain it; it contains Restate's SDK, whose licence is MIT.
