@@ -24,6 +24,9 @@ use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[web_trigger]`.
 ///
+/// `forge webtrigger` prints the URL of an installation, whose id is in `forge install list`. A Forge function of the
+/// app gets it with `webTrigger.getUrl("KEY")`, where `KEY` is the module's. Atlassian documents no way for a remote.
+///
 /// The FIT proves only that Forge forwarded the call: authenticate the URL's caller yourself. `hmac`
 /// makes Forge require an HMAC with a shared secret; the option is in the manifest's schema, but not
 /// documented.
@@ -61,7 +64,8 @@ use crate::registry::{Kind, Module, SampleCall};
 /// with `outputs`, and to a [`WebTriggerOutput`] of a trigger without. Bodies over 64 KiB are not
 /// checked.
 ///
-/// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/web-trigger/>
+/// Sources: <https://developer.atlassian.com/platform/forge/runtime-reference/web-trigger/>,
+/// <https://developer.atlassian.com/platform/forge/cli-reference/webtrigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebTrigger {
     /// The responses of a static web trigger, at most 20. Empty for a dynamic one.
