@@ -239,10 +239,10 @@ impl App {
         self
     }
 
-    /// Adds a background task, which runs for as long as the app serves. It starts once the state is
-    /// connected, and not for commands such as `manifest`. When the app stops, a task that takes
-    /// [`Shutdown`](crate::Shutdown) is notified and waited for; other tasks are cancelled at their next await point
-    /// once the last response is sent. `dev` runs tasks too, with its own tokens and APIs.
+    /// Adds a background task. It starts once the state is connected, and not for commands such as `manifest`. It runs
+    /// until it returns `Ok` or the app stops, so write a loop for work that repeats. When the app stops, a task that
+    /// takes [`Shutdown`](crate::Shutdown) is notified and waited for; other tasks are cancelled at their next await
+    /// point once the last response is sent. `dev` runs tasks too, with its own tokens and APIs.
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
     /// [`AtlassianClient`](crate::client::AtlassianClient), [`AppJobs`](crate::jobs::AppJobs) and

@@ -321,7 +321,7 @@ impl AtlassianClient {
     /// ```
     /// use forge_remote::prelude::*;
     ///
-    /// #[endpoint(auth = system)]
+    /// #[endpoint(auth = system, scopes = ["read:jira-work"])]
     /// async fn import(call: Invocation, token: SystemToken) {
     ///     let atlassian = call.atlassian().clone().without_deadline();
     ///     let jira = atlassian.jira(&call).as_app(&token);

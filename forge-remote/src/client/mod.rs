@@ -22,20 +22,23 @@
 //! the one passed to [`App::client`](crate::App::client):
 //!
 //! ```
+//! use std::time::Duration;
 //! use forge_remote::client::AtlassianClient;
 //! use forge_remote::prelude::*;
 //! use forge_remote::token::{Installation, MemoryTokens};
 //! # use serde_json::Value;
 //!
 //! async fn count_pages(atlassian: AtlassianClient, tokens: Tokens) -> Result<()> {
-//!     for installation in tokens.installations().await? {
-//!         // A failure for one installation must not stop the others.
-//!         match pages_of(&installation, &tokens, &atlassian).await {
-//!             Ok(count) => println!("{count} pages"),
-//!             Err(error) => eprintln!("{}: {error}", installation.installation_id()),
+//!     loop {
+//!         for installation in tokens.installations().await? {
+//!             // A failure for one installation must not stop the others.
+//!             match pages_of(&installation, &tokens, &atlassian).await {
+//!                 Ok(count) => println!("{count} pages"),
+//!                 Err(error) => eprintln!("{}: {error}", installation.installation_id()),
+//!             }
 //!         }
+//!         tokio::time::sleep(Duration::from_secs(600)).await;
 //!     }
-//!     Ok(())
 //! }
 //!
 //! async fn pages_of(one: &Installation, tokens: &Tokens, atlassian: &AtlassianClient) -> Result<usize> {

@@ -151,7 +151,7 @@ impl Invocation {
     /// A stopping server waits for it, within
     /// [`App::shutdown_grace`](crate::App::shutdown_grace), and then cancels it. Errors and panics are
     /// logged, in the call's span. Store work that must survive a crash: after a 2xx response, Forge
-    /// does not retry the call.
+    /// does not retry the call. A [serverless platform](crate::deploying#serverless-platforms) freezes the work.
     ///
     /// Calls to Atlassian are not retried past the time that Forge waits for the response: use
     /// [`without_deadline`](AtlassianClient::without_deadline) for the work.
@@ -159,7 +159,7 @@ impl Invocation {
     /// ```
     /// use forge_remote::prelude::*;
     ///
-    /// #[endpoint(auth = system)]
+    /// #[endpoint(auth = system, scopes = ["read:jira-work"])]
     /// async fn import(call: Invocation, token: SystemToken) -> StatusCode {
     ///     let atlassian = call.atlassian().clone().without_deadline();
     ///     let jira = atlassian.jira(&call).as_app(&token);

@@ -1,9 +1,8 @@
 //! Durable work: calls that are acknowledged once they are stored, and jobs that the app sends itself.
 //!
-//! Forge waits 5 seconds for the response to an event, a schedule or a queue's event. It retries a
-//! failed event of a product four times, a minute apart; then the event is lost. A handler with
-//! `durable` in its attribute is acknowledged as soon as its call is stored. It runs afterwards;
-//! its options set the retries and timeouts:
+//! Forge waits 5 seconds for the response to an event or a schedule. It retries a failed event of a product four times,
+//! a minute apart; then the event is lost. A handler with `durable` in its attribute is acknowledged as soon as its
+//! call is stored. It runs afterwards; its options set the retries and timeouts:
 //!
 //! ```
 //! use forge_remote::jobs::{Attempt, MemoryJobs};

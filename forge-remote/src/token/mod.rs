@@ -75,8 +75,8 @@
 //!
 //! Storing does not delay the request: the token is put in memory, and a background task writes it, at once or,
 //! soon after another write, within 20 milliseconds, together with others. A process that is killed in between loses
-//! it until a call brings the next. No request fails because the store is down, not even at launch; the tokens wait in memory and are
-//! written once it is back. A store that has lost tokens (Redis without persistence, or after a
+//! it until a call brings the next. No request fails because the store is down, not even at launch; the tokens wait in
+//! memory and are written once it is back. A store that has lost tokens (Redis without persistence, or after a
 //! failover) gets them again from every instance that still has them, when they are listed, read or
 //! delivered again. A record that the store rejects while it accepts others is set aside, logged and
 //! retried, with pauses from one minute to one hour. Permanent problems abort the launch: a wrong
@@ -93,10 +93,11 @@
 //! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
 //! just have no token at the moment: do not delete its data.
 //!
-//! Since 2025-10-31 an installation lives on as inactive for 60 days after an administrator has clicked *Uninstall*. Calls
-//! from it and for it go through in that time, and a call that brings a token ends the removal. A listed
-//! installation is not always one that its administrator still uses.
-//! Source: <https://developer.atlassian.com/changelog/>
+//! Since 2025-10-31, an installation stays inactive for 60 days after an administrator has clicked *Uninstall*, unless
+//! the administrator shortens this time. It still makes calls, calls for it succeed, and a call that brings a token
+//! ends the removal. So a listed installation is not always one that its administrator still uses.
+//! Sources: <https://developer.atlassian.com/changelog/> (31 October 2025),
+//! <https://community.atlassian.com/forums/Community-Announcements-articles/Platform-changes-for-inactive-app-installations/bc-p/3139569>
 //!
 //! # Clocks
 //!
@@ -117,8 +118,7 @@
 //!
 //! Implement [`TokenStore`] for another one. Each backend needs a separate store. A backend
 //! that serves several apps ([`App::app_ids`](crate::App::app_ids)) uses one store for all of them: each
-//! record names its app; records of earlier versions do too. Outside of handlers, [`Tokens::for_app`]
-//! selects an app.
+//! record names its app. Outside of handlers, [`Tokens::for_app`] selects an app.
 //!
 //! # Keys
 //!
