@@ -33,9 +33,11 @@ pub struct KindSpec {
     pub singleton: bool,
     /// The places where the module's items name endpoints. Empty for a module that names a remote.
     pub endpoint_places: &'static [Place],
-    /// The places of properties without an option that an update preserves or derives from the options,
-    /// inside a property that the code decides.
-    pub other_places: &'static [Place],
+    /// The places of properties without an option that an update derives from the options.
+    pub derived_places: &'static [Place],
+    /// The places of properties without an option that an update preserves, inside a property that the code
+    /// decides.
+    pub preserved_places: &'static [Place],
     /// The structure of the module's item, for a kind whose module is generated.
     pub item: Option<&'static MappingShape>,
     /// Whether the code decides every property of the module's item.
@@ -131,7 +133,8 @@ impl KindSpec {
         shared_parts: &[],
         singleton: false,
         endpoint_places: &[&["endpoint"]],
-        other_places: &[],
+        derived_places: &[],
+        preserved_places: &[],
         item: None,
         owns_item: false,
         part_option: None,

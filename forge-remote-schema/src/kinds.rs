@@ -133,7 +133,7 @@ macro_rules! for_each_kind {
                     .or_by_hand(),
                 OptionSpec::choice("url_format", values::URL_FORMATS, "\"v2\"").at(&["urlFormat"]),
             ],
-            other_places: &[&["response", "type"]],
+            derived_places: &[&["response", "type"]],
             // If Forge forwards the request itself, its headers are the caller's.
             forwards_caller_headers: true,
             routes: RouteScope::Subpath,
@@ -352,7 +352,7 @@ macro_rules! for_each_kind {
             item: Some(&AGENT_CONNECTOR_ITEM),
             key_suffix: Some("agent"),
             endpoint_places: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
-            other_places: &[
+            preserved_places: &[
                 &["protocols", "agent2Agent", "pushNotifications"],
                 &["protocols", "agent2Agent", "extensions"],
             ],

@@ -181,3 +181,33 @@ impl Kind for AgentConnector {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "cli")]
+mod tests {
+    use forge_remote_schema::{Place, written_places};
+
+    use super::*;
+
+    fn is_owned(place: Place) -> bool {
+        let mut names = place.iter();
+        let inside = |owned: OwnedProperties, name: &&str| {
+            let is_owned = owned.has(name);
+            is_owned.then(|| owned.inside(name))
+        };
+        names.try_fold(OWNED, inside).is_some()
+    }
+
+    #[test]
+    fn the_owned_properties_are_those_of_the_table() {
+        let kind = &kinds::AGENT_CONNECTOR;
+        let options = written_places(kind).filter(|(_, option)| option.is_some());
+        let options = options.map(|(place, _)| place);
+        for place in options.chain(kind.endpoint_places.iter().copied()) {
+            assert!(is_owned(place), "{place:?}");
+        }
+        for place in kind.preserved_places {
+            assert!(!is_owned(place), "{place:?}");
+        }
+    }
+}

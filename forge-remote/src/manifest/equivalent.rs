@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use forge_remote_schema::options::{Form, ValueShape};
-use forge_remote_schema::{KindSpec, kinds};
+use forge_remote_schema::{KindSpec, identity_at, kinds};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
-use super::filled::{FilledPart, identity};
+use super::filled::FilledPart;
+use super::kept::{Kept, identity};
 use super::values::{at, list};
 use super::variables::{Variables, has_reference};
 
@@ -32,9 +33,11 @@ pub(super) fn wanted_of<'a>(
 ) -> Cow<'a, Mapping> {
     let found = item.value;
     let mut wanted = Cow::Borrowed(wanted);
-    if let ["modules", module_type] = path
-        && let Some(kind) = kinds::declared().find(|kind| kind.module_type == *module_type)
-    {
+    let kind = match path {
+        ["modules", module_type] => kinds::declared().find(|kind| kind.module_type == *module_type),
+        _ => None,
+    };
+    if let Some(kind) = kind {
         keep_disabled_flags(kind, found, &mut wanted);
     }
     match path {
@@ -65,7 +68,12 @@ pub(super) fn wanted_of<'a>(
             KeptVariables::WithValueOfCode(variables) => (variables, false),
             KeptVariables::All(variables) => (variables, true),
         };
-        item.keep_variables(&mut code, variables, all);
+        Kept {
+            variables,
+            all,
+            kind,
+        }
+        .write(item, &mut code);
         wanted = Cow::Owned(code.as_mapping().cloned().unwrap_or_default());
     }
     wanted
@@ -225,11 +233,28 @@ fn keep_events(item: FilledPart<'_>, wanted: &mut Mapping) {
             let equal = found.iter().position(|one| one == event);
             equal.or_else(|| {
                 // With its variables, it may be the same event.
-                let is_same = |one: &Value| has_reference(one) && identity(one) == identity(event);
+                let name = identity_at(&kinds::TRIGGER, &["events"]);
+                let is_same = |one: &Value| {
+                    has_reference(one) && identity(one, name) == identity(event, name)
+                };
                 written.iter().position(is_same)
             })
         };
-        events.sort_by_key(|event| place(event).unwrap_or(usize::MAX));
+        // An event without a place may be one that a variable stands for.
+        let mut places: Vec<Option<usize>> = events.iter().map(place).collect();
+        let by_variable = (0..written.len()).filter(|at| has_reference(&written[*at]));
+        let free = by_variable.filter(|at| !places.contains(&Some(*at)));
+        let mut free = Vec::from_iter(free).into_iter();
+        for place in places.iter_mut().filter(|place| place.is_none()) {
+            *place = free.next();
+        }
+        let mut placed: Vec<(usize, Value)> = places
+            .into_iter()
+            .map(|place| place.unwrap_or(usize::MAX))
+            .zip(std::mem::take(events))
+            .collect();
+        placed.sort_by_key(|(place, _)| *place);
+        events.extend(placed.into_iter().map(|(_, event)| event));
     }
 }
 

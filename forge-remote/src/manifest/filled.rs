@@ -1,13 +1,16 @@
 //! A manifest with the declared defaults of its variables, and as it is written.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
-use super::items::{key, same};
+use super::file::ManifestFile;
+use super::items::key;
+use super::lines;
+use super::reconcile::has_comment_around;
+use super::tree::Node;
 use super::values::list;
-use super::variables::{Variables, has_reference, is_variable};
+use super::variables::{Variables, has_reference};
 
 /// A manifest as it is written, and with each variable replaced by its declared default. A variable without a
 /// default stays.
@@ -15,6 +18,8 @@ pub(super) struct FilledManifest<'a> {
     pub(super) written: &'a Value,
     pub(super) value: Cow<'a, Value>,
     pub(super) variables: Variables<'a>,
+    /// The text and its tree, which have the comments; `None` for a value alone.
+    source: Option<(&'a str, &'a Node)>,
 }
 
 /// A part of a manifest as it is written, and with the defaults of variables.
@@ -35,6 +40,14 @@ impl<'a> FilledManifest<'a> {
             written,
             value,
             variables,
+            source: None,
+        }
+    }
+
+    pub(super) fn of(file: &'a ManifestFile) -> Self {
+        Self {
+            source: file.root().map(|root| (file.body(), root)),
+            ..Self::new(file.value())
         }
     }
 
@@ -43,6 +56,32 @@ impl<'a> FilledManifest<'a> {
         let items = list(self.written, path).iter().zip(list(&self.value, path));
         items.map(|(written, value)| FilledPart { written, value })
     }
+
+    /// Returns one item of the list at a path of names.
+    pub(super) fn item(&self, path: &[&str], index: usize) -> Option<FilledPart<'_>> {
+        let written = list(self.written, path).get(index)?;
+        let value = list(&self.value, path).get(index)?;
+        Some(FilledPart { written, value })
+    }
+
+    /// Returns whether an item of the list at a path of names has a comment, above it, in its lines or below it.
+    pub(super) fn has_comment(&self, path: &[&str], index: usize) -> bool {
+        let Some((text, root)) = self.source else {
+            return false;
+        };
+        let list = path.iter().try_fold(root, |node, name| node.get(name));
+        let item = list.and_then(|list| list.items().get(index));
+        item.is_some_and(|item| {
+            let start = lines::line_start(text, item.span.start);
+            // A block's item starts behind its dash.
+            let column = lines::column(
+                text,
+                start + text[start..].len() - text[start..].trim_start().len(),
+            );
+            let lines = lines::with_comments(text, start, item.span.end, column);
+            has_comment_around(text, lines, item)
+        })
+    }
 }
 
 impl<'a> FilledPart<'a> {
@@ -50,122 +89,10 @@ impl<'a> FilledPart<'a> {
         key(self.value)
     }
 
-    fn get(self, name: &Value) -> Option<Self> {
+    pub(super) fn get(self, name: &Value) -> Option<Self> {
         Some(Self {
             written: self.written.get(name)?,
             value: self.value.get(name)?,
         })
     }
-
-    /// Writes the part's variables into the code's value: all of them, or only the ones that may stand for it.
-    pub(super) fn keep_variables(self, code: &mut Value, variables: &Variables<'_>, all: bool) {
-        if !has_reference(self.written) {
-            return;
-        }
-        match (self.written, code) {
-            (Value::String(text), code) if all || variables.may_be(text, code) => {
-                *code = self.written.clone();
-            }
-            (Value::Mapping(_), Value::Mapping(code)) => {
-                for (name, code) in code.iter_mut() {
-                    if let Some(part) = self.get(name) {
-                        part.keep_variables(code, variables, all);
-                    }
-                }
-            }
-            (Value::Sequence(_), Value::Sequence(code)) => {
-                self.keep_variables_of_items(code, variables, all);
-            }
-            _ => {}
-        }
-    }
-
-    /// Writes the variables of a list's items into the code's items that they stand for. If all variables are kept, an
-    /// item that may be any one in another environment stays too.
-    fn keep_variables_of_items(self, code: &mut Vec<Value>, variables: &Variables<'_>, all: bool) {
-        let items = |list: &'a Value| list.as_sequence().map_or(&[][..], Vec::as_slice);
-        let (written, values) = (items(self.written), items(self.value));
-        let mut taken = BTreeSet::new();
-        let mut left = Vec::new();
-        for (at, (written, value)) in written.iter().zip(values).enumerate() {
-            if !has_reference(written) {
-                continue;
-            }
-            let part = FilledPart { written, value };
-            if let Some(found) = part.partner(at, values, code, &taken, variables) {
-                taken.insert(found);
-                match &mut code[found] {
-                    // An event with a filter, which the code has as a name.
-                    name @ Value::String(_) if all => *name = written.clone(),
-                    slot => part.keep_variables(slot, variables, all),
-                }
-            } else if all {
-                // It may be any item of the code, or one of several with this identity.
-                let may_be_any = identity(written).is_some_and(is_variable);
-                if may_be_any || of_identity(code, value).next().is_some() {
-                    left.push((at, written));
-                }
-            }
-        }
-        // The code has no item for these.
-        for (at, written) in left {
-            code.insert(at.min(code.len()), written.clone());
-        }
-    }
-
-    /// Returns the index of the code's item that this item of a list stands for: one of the same identity. Only a text
-    /// may stand for the item at its position `at`: the variables of a mapping are about that mapping.
-    fn partner(
-        self,
-        at: usize,
-        items: &[Value],
-        code: &[Value],
-        taken: &BTreeSet<usize>,
-        variables: &Variables<'_>,
-    ) -> Option<usize> {
-        let free = || (0..code.len()).filter(|at| !taken.contains(at));
-        if let Some(equal) = free().find(|at| same(self.value, &code[*at])) {
-            return Some(equal);
-        }
-        let is_single = |list: &[Value]| of_identity(list, self.value).count() == 1;
-        if is_single(items) && is_single(code) {
-            let found = of_identity(code, self.value).next();
-            return found.filter(|at| !taken.contains(at));
-        }
-        // Unless another item has the value that is at this place.
-        let is_others = |code: &Value| {
-            let name = identity(code);
-            items
-                .iter()
-                .any(|item| item == code || (name.is_some() && name == identity(item)))
-        };
-        match self.written {
-            Value::String(_) => {
-                free().find(|one| *one == at && !code[at].is_mapping() && !is_others(&code[at]))
-            }
-            Value::Mapping(_) => {
-                let own = identity(self.written).filter(|name| is_variable(name))?;
-                free().find(|at| {
-                    let other = &code[*at];
-                    let name = other.as_mapping().and_then(|_| identity(other));
-                    !is_others(other)
-                        && name.is_some_and(|name| variables.may_be(own, &name.into()))
-                })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Returns the indices of the items of a list that have an item's identity.
-fn of_identity<'a>(list: &'a [Value], item: &'a Value) -> impl Iterator<Item = usize> + 'a {
-    let own = identity(item);
-    let has_own = move |other: &Value| own.is_some() && identity(other) == own;
-    (0..list.len()).filter(move |at| has_own(&list[*at]))
-}
-
-/// Returns what identifies an item of a list: the key of an output, the name of an event.
-pub(super) fn identity(item: &Value) -> Option<&str> {
-    let name = item.get("key").or_else(|| item.get("eventType"));
-    name.unwrap_or(item).as_str()
 }

@@ -39,6 +39,8 @@ mod flow_style;
 #[cfg(feature = "cli")]
 mod items;
 #[cfg(feature = "cli")]
+mod kept;
+#[cfg(feature = "cli")]
 mod layout;
 #[cfg(feature = "cli")]
 mod lines;

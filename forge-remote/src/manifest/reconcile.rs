@@ -183,7 +183,7 @@ impl Editor<'_> {
 }
 
 /// Returns whether a part of the text has a comment outside of the scalars of a node in it.
-fn has_comment_around(text: &str, part: Range<usize>, node: &Node) -> bool {
+pub(super) fn has_comment_around(text: &str, part: Range<usize>, node: &Node) -> bool {
     let mut scalars = Vec::new();
     add_scalars(text, node, &mut scalars);
     let mut at = part.start;

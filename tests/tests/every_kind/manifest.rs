@@ -6,6 +6,8 @@ use std::path::Path;
 use forge_remote::manifest::{DesiredManifest, ManifestFile};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
+use forge_remote_schema::{KindSpec, identity_at, kinds};
+use serde_yaml::Value;
 
 use crate::harness::app;
 
@@ -222,4 +224,84 @@ remotes:
         updated_text.contains("onEntityDisassociated: {endpoint: theirs}"),
         "{updated_text}"
     );
+}
+
+/// A step to a part of a value.
+#[derive(Clone, Debug)]
+enum Step {
+    Name(String),
+    Item(usize),
+}
+
+fn part<'v>(value: &'v mut Value, steps: &[Step]) -> &'v mut Value {
+    steps.iter().fold(value, |value, step| match step {
+        Step::Name(name) => &mut value[name.as_str()],
+        Step::Item(at) => &mut value[*at],
+    })
+}
+
+/// Adds the paths of the scalars in the items of lists of mappings. `place` is the names in the module's item.
+fn scalars_in_lists(
+    kind: &KindSpec,
+    value: &Value,
+    steps: &mut Vec<Step>,
+    place: &mut Vec<String>,
+    found: &mut Vec<Vec<Step>>,
+) {
+    let is_in_list = steps.iter().any(|step| matches!(step, Step::Item(_)));
+    match value {
+        Value::Mapping(parts) => {
+            for (name, value) in parts {
+                let name = name.as_str().unwrap().to_owned();
+                steps.push(Step::Name(name.clone()));
+                place.push(name);
+                scalars_in_lists(kind, value, steps, place, found);
+                place.pop();
+                steps.pop();
+            }
+        }
+        Value::Sequence(items) => {
+            if items.iter().any(Value::is_mapping) {
+                let place: Vec<&str> = place.iter().map(String::as_str).collect();
+                let identity = identity_at(kind, &place);
+                assert!(identity.is_some(), "{} at {place:?}", kind.attribute);
+            }
+            for (at, item) in items.iter().enumerate() {
+                steps.push(Step::Item(at));
+                scalars_in_lists(kind, item, steps, place, found);
+                steps.pop();
+            }
+        }
+        _ if is_in_list => found.push(steps.clone()),
+        _ => {}
+    }
+}
+
+/// In each list of each kind's module: `${V}` may have the code's value, so it is neither a difference nor replaced.
+#[test]
+fn a_variable_in_any_list_is_kept() {
+    let wanted = sections();
+    let fresh: Value = serde_yaml::from_str(&wanted.to_yaml()).unwrap();
+    let (mut variables, mut wrong) = (0, Vec::new());
+    for kind in kinds::declared() {
+        let items = fresh["modules"][kind.module_type].as_sequence().unwrap();
+        for (index, item) in items.iter().enumerate() {
+            let mut found = Vec::new();
+            scalars_in_lists(kind, item, &mut Vec::new(), &mut Vec::new(), &mut found);
+            for steps in found {
+                let mut manifest = fresh.clone();
+                *part(&mut manifest["modules"][kind.module_type][index], &steps) = "${V}".into();
+                let text = serde_yaml::to_string(&manifest).unwrap();
+                let text = format!("environment:\n  variables: [V]\n{text}");
+                let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+                let differences = file.differences(&wanted);
+                if differences != [""; 0] || file.merged_with(&wanted, None).unwrap() != text {
+                    wrong.push(format!("{} {steps:?}: {differences:?}", kind.attribute));
+                }
+                variables += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(variables > 30, "{variables}");
 }

@@ -206,7 +206,10 @@ impl Calls {
     fn add_rest(&mut self, kind: &KindSpec, path: &ManifestPath, mut reading: Reading) {
         let own = [&["key"][..], &["remote"], &["path"]];
         let own = own.iter().take(if kind.has_endpoint() { 1 } else { 3 });
-        let places = kind.endpoint_places.iter().chain(kind.other_places);
+        let places = kind.endpoint_places.iter();
+        let places = places
+            .chain(kind.derived_places)
+            .chain(kind.preserved_places);
         let known: Vec<&[&str]> = own.chain(places).copied().collect();
         for place in known {
             reading.remove(place);
