@@ -3,6 +3,7 @@
 use forge_remote::fuzzing;
 
 mod manifest;
+mod parts;
 pub mod writes;
 
 /// A target: it takes any bytes, and panics if a promise is broken.

@@ -9,6 +9,8 @@ use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile
 use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
 
+use crate::parts;
+
 const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 
 /// The outcome of an update.
@@ -27,6 +29,9 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
         Ok(file) => file,
         Err(error) => return Ok(Outcome::Rejected(error)),
     };
+    if let Some(lost) = parts::lost_part(&file, wanted, APP_ID) {
+        return Err(format!("an update that does not name it removes {lost}"));
+    }
     // Everything that the code does not declare may be removed.
     let mut wanted = wanted.clone();
     wanted.removable = keys(value(&file));

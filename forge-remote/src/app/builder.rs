@@ -91,6 +91,8 @@ pub struct App {
     pub(crate) without_token_scopes: bool,
     pub(crate) app_managed: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
+    /// `None` if the app does not list them.
+    pub(crate) foreign_modules: Option<BTreeSet<String>>,
     /// Scopes, each with the place in the code that requires it.
     pub(crate) scopes: BTreeMap<String, String>,
     pub(crate) impersonation: BTreeMap<String, String>,
@@ -144,6 +146,7 @@ impl App {
             without_token_scopes: false,
             app_managed: false,
             foreign_endpoints: BTreeSet::new(),
+            foreign_modules: None,
             scopes: BTreeMap::new(),
             impersonation: BTreeMap::new(),
             background: Vec::new(),
@@ -449,8 +452,8 @@ impl App {
     ///
     /// No handler of Forge's own calls accepts a FIT that names one of these keys, or a module of the manifest that
     /// names only these endpoints. A name with a variable does not count: its default may not be the deployed value.
-    /// Where the app has no manifest to read or lacks the feature `cli`, which is logged at launch, list the keys of
-    /// these modules as well. A page's FIT names the page's module and no endpoint, so an
+    /// Where the app has no manifest to read, which is logged at launch, list the keys of these modules in
+    /// [`foreign_modules`](Self::foreign_modules). A page's FIT names the page's module and no endpoint, so an
     /// [`endpoint`](crate::endpoint) handler accepts it, unless its option `pages` leaves out that module.
     ///
     /// ```
@@ -462,6 +465,24 @@ impl App {
     pub fn foreign_endpoints(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.foreign_endpoints
             .extend(keys.into_iter().map(Into::into));
+        self
+    }
+
+    /// Declares that these modules of the manifest are another service's, although they name an endpoint of this app.
+    /// They are neither compared nor changed, and no handler of Forge's own calls accepts a FIT that names one of them.
+    ///
+    /// It is also the list of the modules that name [`foreign_endpoints`](Self::foreign_endpoints), for an app that runs
+    /// without its manifest. An empty list declares that there are none.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().foreign_modules(["nightly-report"]);
+    /// # let _ = app;
+    /// ```
+    pub fn foreign_modules(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let modules = self.foreign_modules.get_or_insert_default();
+        modules.extend(keys.into_iter().map(Into::into));
         self
     }
 

@@ -126,7 +126,7 @@ impl Comparison {
                 ));
             }
             Ok(None) => {
-                let left = Left::of(&compare(file.value(), wanted)).text();
+                let left = Left::of(&compare(file, wanted)).text();
                 text.push_str(&format!("{differs} that `manifest --write` leaves\n{left}"));
             }
             Err(error) => text.push_str(&format!("{error}\n{differs}\n")),
@@ -140,7 +140,7 @@ impl Comparison {
 
     /// Returns what `--check` reports.
     fn findings(&self, file: &ManifestFile) -> Vec<Diagnostic> {
-        self.findings_of(file, &compare(file.value(), &self.wanted))
+        self.findings_of(file, &compare(file, &self.wanted))
     }
 
     /// Returns the same, for a file whose differences from the code are known.
@@ -184,7 +184,7 @@ impl Comparison {
         let report = match file.draft(&wanted, self.settings.new_manifest_id())? {
             Some(draft) => self.write(file, &draft, &wanted, color)?,
             None => {
-                let differences = compare(file.value(), &wanted);
+                let differences = compare(file, &wanted);
                 let mut report = self.report_after(file, false, &differences, color);
                 let end = if report.left.len() == 0 && report.mistakes == 0 {
                     "matches the code; nothing was written"
@@ -250,7 +250,7 @@ impl Comparison {
         let name = file.path().display();
         let report = || {
             let merged = draft.read()?;
-            let differences = compare(merged.value(), wanted);
+            let differences = compare(&merged, wanted);
             let changes = || changes(file, &merged, wanted, &differences);
             let report = || self.report_after(&merged, true, &differences, color);
             let (mut report, changed) = in_parallel(report, changes);

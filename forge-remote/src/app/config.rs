@@ -67,6 +67,7 @@ impl App {
         desired.granular = self.granular;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
+        desired.foreign_modules = self.foreign_modules.clone().unwrap_or_default();
         if self.without_token_scopes {
             self.remove_token_scopes(&mut desired);
         }

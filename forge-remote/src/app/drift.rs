@@ -95,7 +95,7 @@ fn help(file: &ManifestFile, wanted: &DesiredManifest, app_id: Option<&str>) -> 
     if !matches!(file.merge(wanted, app_id), Ok(None)) {
         return UPDATE_HELP.to_owned();
     }
-    let left = Left::of(&compare(file.value(), wanted)).text();
+    let left = Left::of(&compare(file, wanted)).text();
     let mut help =
         "`manifest --write` leaves this; `manifest --check` shows how to resolve it".to_owned();
     for reason in left.lines() {

@@ -10,7 +10,7 @@ use super::base_paths::BasePaths;
 use super::builder::{App, NO_TOKENS, PendingState};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
-use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
+use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths, modules_of};
 use crate::registry::{Handler, Requirement};
 use crate::token::Tokens;
 
@@ -84,7 +84,7 @@ impl App {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
-        self.check_foreign_endpoints(&mut problems);
+        self.check_foreign_keys(&mut problems);
         self.check_properties(&mut problems);
         problems.extend(self.fresh_token_problems());
         problems.extend(self.cron_problems());
@@ -249,47 +249,65 @@ impl App {
 
 const FOREIGN_HANDLER: Rule = Rule::launch(
     "foreign-handler",
-    "`App::foreign_endpoints` declares that another service serves an endpoint, and a handler of this app has that \
-    endpoint. Remove one of the two.",
+    "`App::foreign_endpoints` declares that another service serves an endpoint, or `App::foreign_modules` that a module is \
+    another service's, and a handler of this app has that endpoint or module. Remove one of the two.",
 );
 
 impl App {
-    /// Returns the keys of other services: of the listed endpoints, and of the modules of the manifest that name no
-    /// others. Without the feature `cli` or the file, the listed ones, with a warning.
+    /// Returns the keys of other services: of the listed endpoints and modules, and of the modules of the manifest that
+    /// name no other endpoints. Keys that are not known are logged, unless the app lists the modules.
     pub(super) fn keys_of_others(&self) -> BTreeSet<String> {
-        let keys = self.foreign_endpoints.clone();
-        if keys.is_empty() {
+        let mut keys = self.foreign_endpoints.clone();
+        keys.extend(self.foreign_modules.iter().flatten().cloned());
+        if self.foreign_endpoints.is_empty() {
             return keys;
         }
-        #[cfg(feature = "cli")]
+        let mut handlers = self.registry.handlers().iter();
+        let needs_modules =
+            self.foreign_modules.is_none() && handlers.any(Handler::has_hand_written_module);
         if let Ok(file) = self.settings().read_manifest()
             && file.exists()
         {
-            let modules = crate::manifest::modules_of(file.value(), &keys);
-            return keys.into_iter().chain(modules).collect();
+            let modules = modules_of(file.value(), &self.foreign_endpoints);
+            keys.extend(modules.keys);
+            if needs_modules && !modules.unknown.is_empty() {
+                tracing::warn!(
+                    modules = ?modules.unknown,
+                    "the keys of these modules of other services have variables without a value: their calls are \
+                     rejected only if `App::foreign_modules` lists their keys"
+                );
+            }
+            return keys;
         }
         // A file that cannot be read was reported by the comparison.
-        let mut handlers = self.registry.handlers().iter();
-        if handlers.any(Handler::has_hand_written_module) {
+        if needs_modules {
             tracing::warn!(
-                foreign_endpoints = ?keys,
-                "the modules of other services are unknown, because there is no manifest or no feature `cli` to read it: \
-                 their calls are rejected only if `App::foreign_endpoints` lists the keys of these modules, too"
+                foreign_endpoints = ?self.foreign_endpoints,
+                "the modules of other services are unknown, because there is no manifest: their calls are rejected only \
+                 if `App::foreign_modules` lists their keys; an empty list means that there are none"
             );
         }
         keys
     }
 
-    fn check_foreign_endpoints(&self, problems: &mut Vec<Diagnostic>) {
+    fn check_foreign_keys(&self, problems: &mut Vec<Diagnostic>) {
+        let mut reject = |handler: &Handler, method: &str, key: &str, part: &str| {
+            let message = format!(
+                "`App::{method}` lists `{key}`, but `{}` serves it",
+                handler.registration().function
+            );
+            let help = format!("remove the key from the list, or give the handler another {part}");
+            problems.push(Diagnostic::error(&FOREIGN_HANDLER, message, help).at([handler]));
+        };
         for handler in self.registry.handlers() {
             let endpoint = handler.endpoint();
             if self.foreign_endpoints.contains(endpoint) {
-                let message = format!(
-                    "`App::foreign_endpoints` lists `{endpoint}`, but `{}` serves it",
-                    handler.registration().function
-                );
-                let help = "remove the key from the list, or give the handler another endpoint";
-                problems.push(Diagnostic::error(&FOREIGN_HANDLER, message, help).at([handler]));
+                reject(handler, "foreign_endpoints", endpoint, "endpoint");
+            }
+            if let (Some(modules), Some(key)) = (&self.foreign_modules, handler.module_key())
+                && modules.contains(key)
+            {
+                reject(handler, "foreign_modules", key, "key");
             }
         }
     }

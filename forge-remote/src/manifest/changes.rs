@@ -1,17 +1,19 @@
 //! The changes of an update to a manifest, with the consequences for the next deployment.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serde_yaml::Value;
 
-use super::compare::{Difference, Mismatch, compare};
+use super::compare::{Difference, Mismatch, compare, compare_filled};
 use super::desired::DesiredManifest;
+use super::differences::quoted;
 use super::emit;
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
 use super::items::key;
 use super::path::{ManifestPath, Step};
+use super::stale::Fate;
 use super::versions::{VersionLevel, is_app_managed, version_changes};
 
 /// Returns one line for each part that an update adds, changes or removes, and the version that deploying it
@@ -23,9 +25,7 @@ pub(crate) fn changes(
     left: &[Difference],
 ) -> String {
     let mut lines = String::new();
-    let differences = compare(before.value(), wanted);
-    let renamed = differences.iter().filter_map(|one| one.renamed.as_ref());
-    let renamed: HashSet<&ManifestPath> = renamed.collect();
+    let differences = differences_by_item(before, wanted);
     let mut left_at: HashMap<&ManifestPath, Vec<&Mismatch>> = HashMap::new();
     for one in left {
         left_at.entry(&one.path).or_default().push(&one.mismatch);
@@ -41,7 +41,6 @@ pub(crate) fn changes(
         };
         let is_left = match mismatch {
             Mismatch::Different { manifest, .. } => new_value == Some(manifest),
-            Mismatch::Missing { .. } if renamed.contains(path) => true,
             _ => left_at
                 .get(path)
                 .is_some_and(|left| left.contains(&mismatch)),
@@ -59,14 +58,63 @@ pub(crate) fn changes(
                 let from = emit::inline(manifest);
                 write!(lines, "  changed  {path}: {from} → {to}")
             }
-            Mismatch::Stale { .. } => match &one.renamed {
-                Some(renamed) => write!(lines, "  renamed  {path} → {renamed}"),
-                None => write!(lines, "  removed  {path}"),
+            Mismatch::Stale { .. } => match &one.fate {
+                Some(Fate::Renamed { to, replaces: None }) => {
+                    write!(lines, "  renamed  {path} → {to}")
+                }
+                Some(Fate::Renamed { to, .. }) => write!(
+                    lines,
+                    "  renamed  {path} → {to}, in place of the entry there"
+                ),
+                _ => write!(lines, "  removed  {path}"),
             },
         };
         lines.push('\n');
     }
     lines + &consequences(before, after)
+}
+
+/// Returns the differences before an update. A renamed entry is compared with the code's under its new key.
+fn differences_by_item(before: &ManifestFile, wanted: &DesiredManifest) -> Vec<Difference> {
+    let mut differences = compare(before, wanted);
+    let is_renamed = |one: &Difference| matches!(one.fate, Some(Fate::Renamed { .. }));
+    if !differences.iter().any(is_renamed) {
+        return differences;
+    }
+    // By list: the former keys with the new ones, and the indices of replaced items.
+    let mut keys: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    let mut replaced: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for one in &differences {
+        if let (Some(Fate::Renamed { to, replaces }), [_, Step::Name(list), Step::Item(former)]) =
+            (&one.fate, one.path.steps())
+        {
+            let keys = keys.entry(list).or_default();
+            keys.insert(former, to.key().unwrap_or_default());
+            replaced.entry(list).or_default().extend(replaces);
+        }
+    }
+    let mut value = before.value().clone();
+    for (list, mut keys) in keys {
+        let items = value.get_mut("modules").and_then(|all| all.get_mut(list));
+        let Some(items) = items.and_then(Value::as_sequence_mut) else {
+            continue;
+        };
+        for item in items.iter_mut().filter_map(Value::as_mapping_mut) {
+            let former = item.get("key").and_then(Value::as_str);
+            // The first of several items of one key is renamed.
+            if let Some(new_key) = former.and_then(|former| keys.remove(former)) {
+                item.insert("key".into(), new_key.into());
+            }
+        }
+        let mut index = 0..;
+        let replaced = replaced.remove(list).unwrap_or_default();
+        items.retain(|_| index.next().is_none_or(|index| !replaced.contains(&index)));
+    }
+    let renamed = compare_filled(&FilledManifest::new(&value), wanted);
+    let stale = differences.extract_if(.., |one| one.fate.is_some());
+    let stale: Vec<Difference> = stale.collect();
+    let others = renamed.into_iter().filter(|one| one.fate.is_none());
+    others.chain(stale).collect()
 }
 
 /// Returns the version that deploying the update creates, with the changes that make it a major one. An app without an
@@ -93,8 +141,12 @@ fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
 /// The entries without a handler that an update leaves.
 #[derive(Default)]
 pub(crate) struct Left {
-    /// The keys of entries that may be another service's, or have hand-written parts.
+    /// The keys of entries that may be another service's.
     unproven: Vec<String>,
+    /// The ones among them that call a handler of this code.
+    modules: Vec<String>,
+    /// The keys of entries with hand-written parts, and these parts.
+    with_parts: Vec<(String, String)>,
     /// The keys of entries that other parts name.
     used: Vec<String>,
 }
@@ -104,35 +156,66 @@ impl Left {
     pub(crate) fn of(differences: &[Difference]) -> Self {
         let mut left = Self::default();
         for one in differences {
-            match (&one.mismatch, one.path.steps().last()) {
-                // An entry without a key cannot be named.
-                (Mismatch::Stale { .. }, Some(Step::Item(key))) if !key.is_empty() => {
-                    let keys = match one.kept_by.is_empty() {
-                        true => &mut left.unproven,
-                        false => &mut left.used,
-                    };
-                    keys.push(key.clone());
+            // An entry without a key cannot be named.
+            let Some(key) = one.path.key().filter(|key| !key.is_empty()) else {
+                continue;
+            };
+            match &one.fate {
+                None => {}
+                Some(Fate::KeptBy(_)) => left.used.push(key.to_owned()),
+                Some(Fate::HasParts { parts, .. }) => {
+                    left.with_parts.push((key.to_owned(), quoted(parts)));
                 }
-                _ => {}
+                Some(fate) => {
+                    if let Fate::Unproven {
+                        calls_handler: true,
+                        ..
+                    } = fate
+                    {
+                        left.modules.push(key.to_owned());
+                    }
+                    left.unproven.push(key.to_owned());
+                }
             }
         }
         left
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.unproven.len() + self.used.len()
+        self.unproven.len() + self.with_parts.len() + self.used.len()
     }
 
     /// Returns the reasons why they are left; empty if there are none.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if !self.unproven.is_empty() {
+            let all = self.unproven.join(", ");
+            let foreign = match self.modules.len() {
+                0 => "list the endpoints in `App::foreign_endpoints`".to_owned(),
+                all if all == self.unproven.len() => {
+                    "list them in `App::foreign_modules`".to_owned()
+                }
+                _ => format!(
+                    "list the endpoints in `App::foreign_endpoints`, and {} in `App::foreign_modules`",
+                    self.modules.join(", ")
+                ),
+            };
+            let keys = self.unproven.join(",");
             let _ = writeln!(
                 text,
-                "not removed, because they may be another service's or have hand-written parts: {}. Remove them with \
-                 `--prune {}`, or list the endpoints in `App::foreign_endpoints`",
-                self.unproven.join(", "),
-                self.unproven.join(",")
+                "not removed, because they may be another service's: {all}. Remove them with `--prune {keys}`, or {foreign}"
+            );
+        }
+        if !self.with_parts.is_empty() {
+            let keys = self.with_parts.iter().map(|(key, _)| key.as_str());
+            let keys = Vec::from_iter(keys).join(",");
+            let entries = self.with_parts.iter();
+            let entries = entries.map(|(key, parts)| format!("{key} ({parts})"));
+            let entries = Vec::from_iter(entries).join(", ");
+            let _ = writeln!(
+                text,
+                "not removed, because they have parts that the code does not declare: {entries}. Move these to entries of \
+                 the code, then remove the old ones with `--prune {keys}`"
             );
         }
         if !self.used.is_empty() {

@@ -28,7 +28,7 @@ pub fn check(
     wanted: &DesiredManifest,
     allowed: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
-    check_compared(file, wanted, allowed, &compare(file.value(), wanted))
+    check_compared(file, wanted, allowed, &compare(file, wanted))
 }
 
 /// Checks a manifest whose differences from the code are known.

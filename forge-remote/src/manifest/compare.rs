@@ -13,6 +13,7 @@ use super::items::{allows_impersonation, granted, is_empty_auth, same};
 use super::owned::OwnedProperties;
 use super::ownership::stale_items;
 use super::path::{ManifestPath, Step};
+use super::stale::Fate;
 use super::values::scope_options;
 use super::variables::{Variables, has_reference};
 use crate::diagnostic::Location;
@@ -28,12 +29,8 @@ pub(crate) struct Difference {
     pub(super) origins: Vec<Location>,
     /// The reasons why the code needs it, for scopes.
     pub(super) reasons: Vec<String>,
-    /// The items that name a stale one, and so keep it from being removed.
-    pub(super) kept_by: Vec<ManifestPath>,
-    /// The keys with which `--prune` removes a stale item.
-    pub(super) prune: BTreeSet<String>,
-    /// The path that a stale item gets by an update, if it has a former key.
-    pub(super) renamed: Option<ManifestPath>,
+    /// The fate of a stale item; `None` for other differences.
+    pub(super) fate: Option<Fate>,
 }
 
 /// The kind of a difference between a manifest and the code.
@@ -54,9 +51,7 @@ impl Difference {
             mismatch,
             origins: Vec::new(),
             reasons: Vec::new(),
-            kept_by: Vec::new(),
-            prune: BTreeSet::new(),
-            renamed: None,
+            fate: None,
         }
     }
 
@@ -92,15 +87,16 @@ impl ManifestFile {
     /// Returns every difference from the code, for tests.
     #[doc(hidden)]
     pub fn differences(&self, wanted: &DesiredManifest) -> Vec<String> {
-        let differences = compare(self.value(), wanted);
+        let differences = compare(self, wanted);
         differences.iter().map(Difference::headline).collect()
     }
 
     /// Returns every difference but the entries that another part names, which no update removes, for tests.
     #[doc(hidden)]
     pub fn unkept_differences(&self, wanted: &DesiredManifest) -> Vec<String> {
-        let differences = compare(self.value(), wanted);
-        let unused = differences.iter().filter(|one| one.kept_by.is_empty());
+        let differences = compare(self, wanted);
+        let is_used = |one: &&Difference| matches!(one.fate, Some(Fate::KeptBy(_)));
+        let unused = differences.iter().filter(|one| !is_used(one));
         unused.map(Difference::headline).collect()
     }
 }
@@ -111,13 +107,20 @@ fn show(value: &Value) -> String {
 }
 
 /// Returns every difference between a manifest and the code.
-pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
-    let filled = FilledManifest::new(manifest);
+pub(crate) fn compare(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<Difference> {
+    compare_filled(&FilledManifest::of(file), wanted)
+}
+
+/// Returns the differences of a manifest whose variables are known.
+pub(super) fn compare_filled(
+    filled: &FilledManifest<'_>,
+    wanted: &DesiredManifest,
+) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {
         compare_list(
             &["modules", module_type],
-            &filled,
+            filled,
             entries,
             wanted,
             &mut differences,
@@ -125,14 +128,14 @@ pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Differe
     }
     compare_list(
         &["modules", "endpoint"],
-        &filled,
+        filled,
         &wanted.endpoints,
         wanted,
         &mut differences,
     );
     compare_list(
         &["remotes"],
-        &filled,
+        filled,
         &wanted.remotes,
         wanted,
         &mut differences,
@@ -153,16 +156,12 @@ pub(crate) fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Differe
             ..Difference::new(place, Mismatch::Missing { code })
         });
     }
-    for stale in stale_items(&filled, wanted) {
+    for stale in stale_items(filled, wanted) {
         let mismatch = Mismatch::Stale {
-            manifest: stale.item.clone(),
+            manifest: stale.part.value.clone(),
         };
         differences.push(Difference {
-            kept_by: stale.kept_by.clone(),
-            prune: stale.prune.clone(),
-            renamed: stale
-                .renamed()
-                .map(|entry| ManifestPath::of(&stale.path).item(entry.key())),
+            fate: Some(stale.fate()),
             ..Difference::new(stale.manifest_path(), mismatch)
         });
     }

@@ -85,6 +85,16 @@ pub struct ScopeAlternatives {
     pub reason: String,
 }
 
+/// A key that a handler's entry has in an older major version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FormerKey {
+    /// The handler's key in the same list.
+    pub(crate) key: String,
+    /// The handler's former endpoint and its current one, for a module's key that was generated from the former one.
+    /// Another service's module may have this key, so it is a former key only of a module that names one of the two.
+    pub(crate) endpoints: Option<[String; 2]>,
+}
+
 /// All items and scopes that the code declares for the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -113,12 +123,13 @@ pub struct DesiredManifest {
     pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
     /// The endpoints of this app's remotes that other services serve.
     pub foreign: BTreeSet<String>,
+    /// The modules of other services.
+    pub foreign_modules: BTreeSet<String>,
     /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
     /// The keys that handlers' modules and endpoints have in older major versions (`also_key`), by the list that they are
-    /// in, each with the handler's key in this list. An update gives such an entry the new key, or removes it if there is
-    /// an entry of the new key.
-    pub former_keys: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// in. An update gives such an entry the new key, or removes it if there is another entry of the new key.
+    pub(crate) former_keys: BTreeMap<&'static str, BTreeMap<String, FormerKey>>,
     /// The former keys of `pages`.
     pub former_pages: BTreeSet<String>,
     /// The modules that handlers had before the app's clock called them: each key with its endpoint's. An update

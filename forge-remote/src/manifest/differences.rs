@@ -1,5 +1,7 @@
 //! Differences between the manifest and the code as diagnostics.
 
+use std::collections::BTreeSet;
+
 use serde_yaml::Value;
 
 use super::compare::{Difference, Mismatch};
@@ -7,7 +9,8 @@ use super::desired::TOKEN_SCOPES;
 use super::emit::to_yaml;
 use super::file::ManifestFile;
 use super::items::granted;
-use super::path::{ManifestPath, Step};
+use super::path::Step;
+use super::stale::{Fate, User};
 use super::values::{at, list};
 use super::variables::has_reference;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
@@ -38,12 +41,14 @@ const STALE: Rule = Rule::difference(
     "stale",
     "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in this \
     binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
-    (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`), or it is not \
+    (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`, `App::foreign_modules`), or it is not \
     written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
     only if `--prune KEY` or `also_key` names it, if its key is the one that is generated from such an endpoint's, or if \
     it calls a handler of this code that has become one of another kind, so that it does not delete the entries of \
-    another service; and not while a part that stays names it. An entry that `also_key` names gets the handler's key instead, \
-    with its hand-written parts, if the manifest has no entry of that key.",
+    another service; and not while a part that stays names it. An entry that has parts which the code does not declare, \
+    such as an action's `config`, is removed only if `--prune` names its own key. An entry that `also_key` names gets the \
+    handler's key instead, with these parts, if the manifest has no entry of that key, or one without anything \
+    hand-written.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -61,14 +66,85 @@ const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
 );
 
 /// Returns which items name another, with their positions: "`modules.action[search]` (manifest.yml:3:7) names it".
-pub(super) fn users(file: &ManifestFile, kept_by: &[ManifestPath]) -> String {
+pub(super) fn users(file: &ManifestFile, kept_by: &[User]) -> String {
     let name = file.path().display();
-    let users = kept_by.iter().map(|path| {
-        let at = file.position(path);
-        format!("`{path}` ({name}:{}:{})", at.line, at.column)
-    });
-    let verb = if kept_by.len() == 1 { "names" } else { "name" };
-    format!("{} {verb} it", users.collect::<Vec<_>>().join(" and "))
+    let (possible, certain): (Vec<&User>, Vec<&User>) =
+        kept_by.iter().partition(|user| user.by_variable);
+    let mut texts = Vec::new();
+    for (users, verb) in [
+        (certain, ["names it", "name it"]),
+        (possible, ["may name it, by a variable"; 2]),
+    ] {
+        let verb = verb[usize::from(users.len() > 1)];
+        let users = users.iter().map(|user| {
+            let at = file.position(&user.path);
+            format!("`{}` ({name}:{}:{})", user.path, at.line, at.column)
+        });
+        let users = users.collect::<Vec<_>>().join(" and ");
+        if !users.is_empty() {
+            texts.push(format!("{users} {verb}"));
+        }
+    }
+    texts.join(", and ")
+}
+
+/// Returns names in back-ticks.
+pub(super) fn quoted(names: &[String]) -> String {
+    let names = names.iter().map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Adds what an update does with an entry without a handler, or how to resolve it.
+fn with_fate(diagnostic: Diagnostic, file: &ManifestFile, fate: &Fate) -> Diagnostic {
+    const OTHER_CRATE: &str =
+        "if the handler is in another crate, link that crate (`forge_remote::link!`)";
+    let joined =
+        |keys: &BTreeSet<String>| Vec::from_iter(keys.iter().map(String::as_str)).join(",");
+    match fate {
+        Fate::Renamed { to, replaces } => {
+            let place = match replaces {
+                Some(_) => ", in place of the entry there, which has nothing hand-written",
+                None => "",
+            };
+            let note = format!("it is a former entry of `{to}`");
+            let help = format!("run `manifest --write`, which gives it this key{place}");
+            diagnostic.notes([note]).help(help)
+        }
+        Fate::Removed => diagnostic.help("run `manifest --write`, which removes it"),
+        Fate::KeptBy(kept_by) => {
+            let users = users(file, kept_by);
+            let note = format!("{users}, so `manifest --write` keeps it");
+            diagnostic.notes([note]).help(format!(
+                "{OTHER_CRATE}; if another service serves it, list the endpoint in `App::foreign_endpoints`; if it is no \
+                 longer served, change the parts that name it"
+            ))
+        }
+        Fate::HasParts { parts, prune } => {
+            let parts = quoted(parts);
+            let note = format!(
+                "it has parts that the code does not declare ({parts}), so `manifest --write` keeps it"
+            );
+            let keys = joined(prune);
+            diagnostic.notes([note]).help(format!(
+                "move them to an entry of the code, then remove it with `manifest --write --prune {keys}`"
+            ))
+        }
+        Fate::Unproven {
+            prune,
+            calls_handler,
+        } => {
+            let foreign = match calls_handler {
+                true => "if it is another service's, list its key in `App::foreign_modules`",
+                false => {
+                    "if another service serves it, list the endpoint in `App::foreign_endpoints`"
+                }
+            };
+            let keys = joined(prune);
+            diagnostic.help(format!(
+                "{OTHER_CRATE}; {foreign}; if it is no longer served, remove it with `manifest --write --prune {keys}`"
+            ))
+        }
+    }
 }
 
 /// Returns a difference as a diagnostic.
@@ -100,27 +176,8 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
              code's value here",
         );
     }
-    if rule == &STALE {
-        if let Some(renamed) = &difference.renamed {
-            let note =
-                format!("it is a former entry of `{renamed}`: `manifest --write` renames it");
-            diagnostic = diagnostic.notes([note]);
-        }
-        let removal = match difference.kept_by.as_slice() {
-            [] => {
-                let keys = Vec::from_iter(difference.prune.iter().map(String::as_str)).join(",");
-                format!("remove it with `manifest --write --prune {keys}`")
-            }
-            users => {
-                let users = self::users(file, users);
-                diagnostic = diagnostic.notes([format!("{users}, so `manifest --write` keeps it")]);
-                "change the parts that name it".to_owned()
-            }
-        };
-        diagnostic = diagnostic.help(format!(
-            "if the handler is in another crate, link that crate (`forge_remote::link!`); if another service serves \
-             it, list the endpoint in `App::foreign_endpoints`; if it is no longer served, {removal}"
-        ));
+    if let Some(fate) = &difference.fate {
+        diagnostic = with_fate(diagnostic, file, fate);
     }
     if rule == &MISSING_SCOPE
         && let Mismatch::Missing { code } = &difference.mismatch

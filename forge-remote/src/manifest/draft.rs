@@ -5,12 +5,10 @@ use std::sync::Arc;
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
-use super::differences::users;
 use super::edit::{EditedText, Unsafe};
 use super::emit::to_yaml;
 use super::error::ManifestError;
 use super::file::ManifestFile;
-use super::ownership::Taken;
 use super::parallel::in_parallel;
 use super::plan::Plan;
 use super::text::without_mark;
@@ -135,7 +133,7 @@ impl ManifestFile {
                 section: section.scalar().unwrap_or_default().to_owned(),
             });
         }
-        let plan = Plan::new(self.value(), wanted).map_err(|taken| self.taken(taken))?;
+        let plan = Plan::new(self, wanted).map_err(|taken| taken.error(self))?;
         // A file with only comments counts as empty; the comments are preserved.
         let new = match self.root() {
             Some(root) if !root.is_null() => Mapping::new(),
@@ -172,29 +170,6 @@ impl ManifestFile {
             plan,
             new,
         }))
-    }
-
-    fn taken(&self, taken: Taken) -> ManifestError {
-        let Taken {
-            path: place, key, ..
-        } = taken;
-        let filled = self.with_defaults();
-        let removal = if !taken.kept_by.is_empty() {
-            let users = users(&filled, &taken.kept_by);
-            format!("; {users}: change that first")
-        } else if !taken.prune.is_empty() {
-            let keys = Vec::from_iter(taken.prune).join(",");
-            format!(". If it was this code's, `manifest --write --prune {keys}` removes it")
-        } else {
-            String::new()
-        };
-        ManifestError::Taken {
-            path: self.path().to_owned(),
-            at: filled.position(&place),
-            key,
-            place: place.to_string(),
-            removal,
-        }
     }
 
     /// Returns the text with a plan's changes, with the line ends that it had.

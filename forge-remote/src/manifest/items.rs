@@ -1,5 +1,6 @@
 //! Reading a manifest's items: keys, modules, scopes, and when two values mean the same to Forge.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use forge_remote_schema::KindSpec;
@@ -7,6 +8,7 @@ use forge_remote_schema::kinds::{ENDPOINT, KINDS, RESOLVER};
 use serde_yaml::{Mapping, Value};
 
 use super::values::{ALLOW_IMPERSONATION, at};
+use super::variables::Variables;
 
 /// Returns an item's key.
 pub(super) fn key(item: &Value) -> Option<&str> {
@@ -107,9 +109,19 @@ pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, usize, &V
     })
 }
 
-/// Returns the keys of the modules that name some of these endpoints and no others, in the manifest as it is written: a
-/// variable's default does not prove which endpoint the deployed module names.
-pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> Vec<String> {
+/// The keys of modules.
+#[derive(Default)]
+pub(crate) struct ModuleKeys {
+    pub(crate) keys: BTreeSet<String>,
+    /// The keys with a variable that has no value, as they are written.
+    pub(crate) unknown: BTreeSet<String>,
+}
+
+/// Returns the keys of the modules that name some of these endpoints and no others. The names of endpoints are read as
+/// they are written: a variable's default does not prove which endpoint the deployed module names. A key with variables
+/// has the values of this environment and of the defaults.
+pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> ModuleKeys {
+    let variables = Variables::of(manifest);
     let modules = modules(manifest).filter(|(_, _, item)| {
         let mut named = Vec::new();
         named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
@@ -117,8 +129,16 @@ pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> Vec<
         });
         !named.is_empty() && named.into_iter().all(|one| endpoints.contains(one))
     });
-    let keys = modules.filter_map(|(_, _, item)| key(item));
-    keys.map(str::to_owned).collect()
+    let mut found = ModuleKeys::default();
+    for text in modules.filter_map(|(_, _, item)| key(item)) {
+        let values = [variables.resolve(text), variables.resolve_defaults(text)];
+        if values.iter().all(Result::is_err) {
+            found.unknown.insert(text.to_owned());
+        }
+        let values = values.into_iter().flatten();
+        found.keys.extend(values.map(Cow::into_owned));
+    }
+    found
 }
 
 /// Returns the scopes of `permissions.scopes`, which is a list or a mapping.

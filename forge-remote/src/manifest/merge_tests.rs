@@ -47,7 +47,7 @@ fn updated_to(text: &str, wanted: &DesiredManifest) -> Result<String, String> {
     // A second merge changes nothing, and there are no differences.
     let again = ManifestFile::parse("manifest.yml", Some(new.clone())).unwrap();
     assert_eq!(again.merged_with(wanted, None).unwrap(), new);
-    assert_eq!(compare(again.value(), wanted), []);
+    assert_eq!(compare(&again, wanted), []);
     Ok(new)
 }
 
@@ -143,7 +143,7 @@ fn only_stale_items_are_removed() {
     // Without proof, both are reported and kept.
     let file = ManifestFile::parse("manifest.yml", Some(stale.clone())).unwrap();
     assert_eq!(file.merged_with(&wanted(), None).unwrap(), stale);
-    let found = compare(file.value(), &wanted());
+    let found = compare(&file, &wanted());
     let found: Vec<String> = found.iter().map(|one| one.path.to_string()).collect();
     assert_eq!(
         found,

@@ -36,7 +36,7 @@ mod file;
 mod filled;
 #[cfg(feature = "cli")]
 mod flow_style;
-#[cfg(feature = "cli")]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod items;
 #[cfg(feature = "cli")]
 mod kept;
@@ -52,6 +52,8 @@ mod ownership;
 #[cfg(feature = "cli")]
 mod parallel;
 #[cfg(feature = "cli")]
+mod parts;
+#[cfg(feature = "cli")]
 mod path;
 #[cfg(feature = "cli")]
 mod plan;
@@ -66,6 +68,8 @@ mod reconciled;
 mod remote;
 #[cfg(feature = "cli")]
 mod stale;
+#[cfg(feature = "cli")]
+mod taken;
 mod text;
 #[allow(
     missing_docs,
@@ -101,8 +105,8 @@ pub(crate) use changes::{Left, changes};
 pub(crate) use check::check_compared;
 #[cfg(feature = "cli")]
 pub(crate) use compare::{Difference, compare};
-pub(crate) use desired::TOKEN_SCOPES;
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
+pub(crate) use desired::{FormerKey, TOKEN_SCOPES};
 #[cfg(feature = "cli")]
 pub(crate) use draft::Draft;
 #[cfg(feature = "cli")]
@@ -110,7 +114,6 @@ pub use error::CheckError;
 pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
-#[cfg(feature = "cli")]
 pub(crate) use items::modules_of;
 pub use owned::OwnedProperties;
 #[cfg(feature = "cli")]

@@ -9,12 +9,14 @@ use serde_yaml::{Mapping, Value};
 use super::desired::{DesiredManifest, Entry, Scope, scopes_value};
 use super::edit::{Edited, EditedText, Editor, Unsafe};
 use super::equivalent::{KeptVariables, wanted_of};
+use super::file::ManifestFile;
 use super::filled::{FilledManifest, FilledPart};
 use super::items::granted;
 use super::owned::OwnedProperties;
-use super::ownership::{Taken, check_taken, stale_items};
+use super::ownership::stale_items;
 use super::reconciled::reconcile;
-use super::stale::Stale;
+use super::stale::{Becomes, Stale};
+use super::taken::{Taken, check_taken};
 use super::tree::Node;
 use super::values::{ALLOW_IMPERSONATION, scope_options};
 
@@ -84,19 +86,27 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Compares a manifest with the code; fails if a hand-written item has the key of a generated one.
-    pub(super) fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Result<Self, Taken> {
-        let filled = FilledManifest::new(manifest);
+    pub(super) fn new(
+        manifest: &'a ManifestFile,
+        wanted: &'a DesiredManifest,
+    ) -> Result<Self, Taken> {
+        let filled = FilledManifest::of(manifest);
         let stale = stale_items(&filled, wanted);
         check_taken(&filled.value, wanted, &stale)?;
         let mut removed_items: BTreeMap<[&'static str; 2], BTreeSet<usize>> = BTreeMap::new();
         let mut renamed_items: BTreeMap<[&'static str; 2], BTreeMap<usize, &str>> = BTreeMap::new();
         for one in stale.iter().filter(|stale| stale.removable) {
             let Stale { path, index, .. } = one;
-            if let Some(entry) = one.renamed() {
-                let renamed = renamed_items.entry(*path).or_default();
-                renamed.insert(*index, entry.key());
-            } else {
-                removed_items.entry(*path).or_default().insert(*index);
+            let removed = match one.renamed() {
+                Some(Becomes { entry, replaces }) => {
+                    let renamed = renamed_items.entry(*path).or_default();
+                    renamed.insert(*index, entry.key());
+                    replaces
+                }
+                None => Some(*index),
+            };
+            if let Some(index) = removed {
+                removed_items.entry(*path).or_default().insert(index);
             }
         }
         let mut lists: Vec<ListPlan<'a>> = Vec::new();

@@ -6,10 +6,9 @@ use super::desired::DesiredManifest;
 use super::differences::users;
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
-use super::items::key;
 use super::ownership::stale_items;
 use super::path::ManifestPath;
-use super::stale::Stale;
+use super::stale::{Stale, User};
 
 /// Returns why the entries with these keys cannot be removed, and the fix.
 pub(crate) fn prune_problem(
@@ -19,9 +18,9 @@ pub(crate) fn prune_problem(
 ) -> Option<String> {
     let name = file.path().display();
     let joined = |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(",");
-    let filled = FilledManifest::new(file.value());
+    let filled = FilledManifest::of(file);
     let stale = stale_items(&filled, wanted);
-    let keys: BTreeSet<&str> = stale.iter().filter_map(|one| key(one.item)).collect();
+    let keys: BTreeSet<&str> = stale.iter().filter_map(|one| one.part.key()).collect();
     if let Some(key) = prune.iter().find(|key| !keys.contains(key.as_str())) {
         return Some(format!(
             "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
@@ -53,7 +52,7 @@ pub(crate) fn prune_problem(
 }
 
 /// An entry with the items that name it.
-type UsedEntry = (ManifestPath, Vec<ManifestPath>);
+type UsedEntry = (ManifestPath, Vec<User>);
 
 /// Returns the entries with these keys that other items name, with these items.
 fn used_entries(
@@ -65,7 +64,7 @@ fn used_entries(
     pruning.removable.extend(prune.iter().cloned());
     let mut stale = stale_items(filled, &pruning);
     stale.retain(|one| {
-        let is_named = key(one.item).is_some_and(|key| prune.contains(key));
+        let is_named = one.part.key().is_some_and(|key| prune.contains(key));
         is_named && !one.kept_by.is_empty()
     });
     let used = stale.iter();
@@ -87,7 +86,7 @@ fn with_users(
         if used.is_empty() {
             return Ok(all);
         }
-        let is_fixed = |user: &ManifestPath| !stale.contains(user);
+        let is_fixed = |user: &User| !stale.contains(&user.path);
         let blocked = used
             .iter()
             .position(|(_, users)| users.iter().any(is_fixed));
@@ -96,7 +95,7 @@ fn with_users(
         }
         let before = all.len();
         let users = used.iter().flat_map(|(_, users)| users);
-        all.extend(users.filter_map(ManifestPath::key).map(str::to_owned));
+        all.extend(users.filter_map(|user| user.path.key()).map(str::to_owned));
         if all.len() == before {
             return Err(used.swap_remove(0));
         }

@@ -64,7 +64,7 @@ impl ManifestFile {
         &self.path
     }
 
-    fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.text.is_some()
     }
 

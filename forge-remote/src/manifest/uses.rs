@@ -1,5 +1,6 @@
 //! The items that other items name, and that an update therefore keeps.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
@@ -10,8 +11,8 @@ use super::filled::{FilledManifest, FilledPart};
 use super::items::{key, listed_actions, modules, named_endpoints};
 use super::path::ManifestPath;
 use super::reconciled::reconcile;
-use super::stale::Stale;
-use super::values::list;
+use super::stale::{Becomes, Stale, User};
+use super::variables::{Variables, has_reference, is_variable};
 
 /// Keeps the stale items that an item of the updated manifest names, and the ones that those name. Every stale item gets
 /// the paths of the items that keep it.
@@ -35,11 +36,14 @@ pub(super) fn keep_used(
     add_keys_to_prune(stale);
 }
 
-/// Sets the keys with which `--prune` removes each item. A module that goes with an endpoint needs none.
+/// Sets the keys with which `--prune` removes each item. A module that goes with an endpoint needs none, if it has no
+/// hand-written parts.
 fn add_keys_to_prune(stale: &mut [Stale<'_>]) {
     let mut users: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
     for (at, one) in stale.iter().enumerate().filter(|(_, one)| !one.removable) {
-        for name in names_of(one.path[1], one.item) {
+        let mut names = BTreeSet::new();
+        add_names(one.path[1], one.part.value, &mut names);
+        for name in names {
             users.entry(name).or_default().push(at);
         }
     }
@@ -50,11 +54,14 @@ fn add_keys_to_prune(stale: &mut [Stale<'_>]) {
             if !seen.insert(at) {
                 continue;
             }
-            let (list, key) = (stale[at].path[1], key(stale[at].item).unwrap_or_default());
+            let (list, key) = (stale[at].path[1], stale[at].key());
             let users = users.get(&(list, key.to_owned())).into_iter().flatten();
-            next.extend(users.filter(|user| stale[**user].goes_with != Some(key)));
+            next.extend(users.filter(|user| {
+                let user = &stale[**user];
+                user.goes_with != Some(key) || !user.parts.is_empty()
+            }));
         }
-        let keys = seen.iter().filter_map(|at| key(stale[*at].item));
+        let keys = seen.iter().filter_map(|at| stale[*at].part.key());
         stale[first].prune = keys.map(str::to_owned).collect();
     }
 }
@@ -70,10 +77,12 @@ fn keep_used_removable(
     }
     // The indices of the removable items, by list and key: two may have the same.
     let mut by_key: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
+    let mut by_list: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut going_with: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, one) in stale.iter().enumerate().filter(|(_, one)| one.removable) {
-        let name = (one.path[1], key(one.item).unwrap_or_default().to_owned());
+        let name = (one.path[1], one.key().to_owned());
         by_key.entry(name).or_default().push(at);
+        by_list.entry(one.path[1]).or_default().push(at);
         if let Some(endpoint) = one.goes_with {
             going_with.entry(endpoint.to_owned()).or_default().push(at);
         }
@@ -81,34 +90,55 @@ fn keep_used_removable(
     // The items that stay and whose names are not looked at yet.
     let mut staying = items_that_stay(filled, wanted, stale);
     while let Some((path, names)) = staying.pop() {
-        for (list, name) in names {
+        let certain = names.certain.into_iter().map(|name| (name, false));
+        let possible = names.possible.into_iter().map(|name| (name, true));
+        for ((list, name), by_variable) in certain.chain(possible) {
             let Some(used) = by_key.get(&(list, name.clone())) else {
                 continue;
             };
             for at in used {
-                stale[*at].kept_by.push(path.clone());
-                keep(&mut stale[*at], &mut staying);
+                let path = path.clone();
+                stale[*at].kept_by.push(User { path, by_variable });
+                keep(&mut stale[*at], &filled.variables, &mut staying);
             }
             if list == "endpoint" {
                 let before = staying.len();
                 for at in going_with.get(&name).into_iter().flatten() {
-                    keep(&mut stale[*at], &mut staying);
+                    keep(&mut stale[*at], &filled.variables, &mut staying);
                 }
                 // They stay because the endpoint does, so they are not the reason.
                 for (_, names) in &mut staying[before..] {
-                    names.remove(&(list, name.clone()));
+                    names.certain.remove(&(list, name.clone()));
                 }
+            }
+        }
+        for list in names.unknown {
+            for at in by_list.get(list).into_iter().flatten() {
+                let (path, by_variable) = (path.clone(), true);
+                stale[*at].kept_by.push(User { path, by_variable });
+                keep(&mut stale[*at], &filled.variables, &mut staying);
             }
         }
     }
 }
 
-/// An item, and the lists and keys of the items that it names.
-type Named = (ManifestPath, BTreeSet<(&'static str, String)>);
+/// The lists and keys of the items that an item names.
+#[derive(Default)]
+struct Names {
+    /// With the declared defaults of variables.
+    certain: BTreeSet<(&'static str, String)>,
+    /// The other values that variables may have.
+    possible: BTreeSet<(&'static str, String)>,
+    /// The lists of which a variable without a value may name any item.
+    unknown: BTreeSet<&'static str>,
+}
 
-fn keep(stale: &mut Stale<'_>, staying: &mut Vec<Named>) {
+/// An item, and what it names.
+type Named = (ManifestPath, Names);
+
+fn keep(stale: &mut Stale<'_>, variables: &Variables<'_>, staying: &mut Vec<Named>) {
     if std::mem::take(&mut stale.removable) {
-        let names = names_of(stale.path[1], stale.item);
+        let names = names_of(stale.path[1], stale.part, variables);
         staying.push((stale.manifest_path(), names));
     }
 }
@@ -121,29 +151,53 @@ fn items_that_stay(
 ) -> Vec<Named> {
     // Each with the entry that it becomes, if it is not removed.
     let removed = stale.iter().filter(|one| one.removable);
-    let removed = removed.map(|one| ((one.path[1], one.index), one.renamed()));
-    let removed: BTreeMap<(&str, usize), Option<&Entry>> = removed.collect();
+    let mut changed: BTreeMap<(&str, usize), Option<&Entry>> = BTreeMap::new();
+    for one in removed {
+        let becomes = one.renamed();
+        changed.insert((one.path[1], one.index), becomes.map(|one| one.entry));
+        if let Some(Becomes {
+            replaces: Some(at), ..
+        }) = becomes
+        {
+            changed.insert((one.path[1], at), None);
+        }
+    }
+    let entries = wanted.modules.iter().flat_map(|(module_type, entries)| {
+        let entries = entries.iter();
+        entries.map(move |entry| ((*module_type, entry.key()), entry))
+    });
+    let entries: BTreeMap<(&str, &str), &Entry> = entries.collect();
     let mut updated: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut named = Vec::new();
     for (module_type, index, value) in modules(&filled.value) {
         // An endpoint names no module.
-        let change = removed.get(&(module_type, index)).copied();
+        let change = changed.get(&(module_type, index)).copied();
         if module_type == "endpoint" || matches!(change, Some(None)) {
             continue;
         }
         let renamed = change.flatten().map(Entry::key);
         let own_key = renamed.unwrap_or_else(|| key(value).unwrap_or_default());
-        let entries = wanted.modules.get(module_type).into_iter().flatten();
-        let mut entries = entries.filter(|entry| entry.key() == own_key);
-        let written = list(filled.written, &["modules", module_type]).get(index);
-        let names = match (entries.next(), written) {
-            // If several items have the same key, an update changes the first.
-            (Some(entry), Some(written)) if updated.insert((module_type, own_key)) => {
-                let part = FilledPart { written, value };
-                let value = updated_item(module_type, part, entry, filled, wanted);
-                names_of(module_type, &value)
+        let entry = entries.get(&(module_type, own_key)).copied();
+        let written = filled.item(&["modules", module_type], index);
+        let part = written.unwrap_or(FilledPart {
+            written: value,
+            value,
+        });
+        // If several items have the same key, an update changes the first.
+        let names = match entry.filter(|_| updated.insert((module_type, own_key))) {
+            Some(entry) => {
+                let written = updated_item(module_type, part, entry, filled, wanted);
+                let value = match has_reference(&written) {
+                    true => Cow::Owned(filled.variables.with_defaults(&written)),
+                    false => Cow::Borrowed(&written),
+                };
+                let part = FilledPart {
+                    written: &written,
+                    value: &value,
+                };
+                names_of(module_type, part, &filled.variables)
             }
-            _ => names_of(module_type, value),
+            None => names_of(module_type, part, &filled.variables),
         };
         if !names.is_empty() {
             named.push((ManifestPath::of_module(module_type, value), names));
@@ -152,7 +206,7 @@ fn items_that_stay(
     named
 }
 
-/// Returns an item as an update leaves it, with the defaults of its variables.
+/// Returns an item as an update leaves it.
 fn updated_item(
     module_type: &str,
     part: FilledPart<'_>,
@@ -165,17 +219,43 @@ fn updated_item(
     let code = wanted_of(&path, part, &entry.item, wanted, variables);
     let mut item = part.written.as_mapping().cloned().unwrap_or_default();
     reconcile(&mut item, &code, entry.owned);
-    filled.variables.with_defaults(&Value::Mapping(item))
+    Value::Mapping(item)
+}
+
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.certain.is_empty() && self.possible.is_empty() && self.unknown.is_empty()
+    }
 }
 
 /// Returns the lists and keys of the items that a module names.
-fn names_of(module_type: &str, item: &Value) -> BTreeSet<(&'static str, String)> {
-    let mut names = BTreeSet::new();
+fn names_of(module_type: &str, part: FilledPart<'_>, variables: &Variables<'_>) -> Names {
+    let mut names = Names::default();
+    add_names(module_type, part.value, &mut names.certain);
+    if std::ptr::eq(part.written, part.value) {
+        return names;
+    }
+    let mut written = BTreeSet::new();
+    add_names(module_type, part.written, &mut written);
+    for (list, text) in written.into_iter().filter(|(_, text)| is_variable(text)) {
+        if variables.resolve_defaults(&text).is_err() {
+            names.unknown.insert(list);
+        } else if let Ok(here) = variables.resolve(&text) {
+            let name = (list, here.into_owned());
+            if !names.certain.contains(&name) {
+                names.possible.insert(name);
+            }
+        }
+    }
+    names
+}
+
+/// Adds the lists and keys of the items that a module names.
+fn add_names(module_type: &str, item: &Value, names: &mut BTreeSet<(&'static str, String)>) {
     named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
         names.insert(("endpoint", endpoint.to_owned()));
     });
     let actions = listed_actions(module_type, item).iter();
     let actions = actions.filter_map(Value::as_str);
     names.extend(actions.map(|action| ("action", action.to_owned())));
-    names
 }

@@ -63,7 +63,6 @@ impl<'a> Variables<'a> {
     }
 
     /// Returns the text with each variable replaced by its default, regardless of the environment.
-    #[cfg(feature = "cli")]
     pub(crate) fn resolve_defaults<'t>(
         &self,
         text: &'t str,

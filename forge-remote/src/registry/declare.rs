@@ -7,8 +7,8 @@ use serde_yaml::{Mapping, Value};
 use super::{Auth, Handler, Module, Registry};
 use crate::fit::AllowedCaller;
 use crate::manifest::{
-    DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives, TOKEN_SCOPES,
-    mapping,
+    DesiredManifest, Entry, FormerKey, OwnedProperties, Remote, Scope, ScopeAlternatives,
+    TOKEN_SCOPES, mapping,
 };
 
 impl Registry {
@@ -55,22 +55,34 @@ impl Registry {
 fn add_former_keys(desired: &mut DesiredManifest, handler: &Handler) {
     let record = handler.registration();
     let former = &mut desired.former_keys;
-    let mut add = |list: &'static str, key: String, new_key: &str| {
+    let mut add = |list: &'static str, key: String, new_key: &str, endpoints| {
         let keys = former.entry(list).or_default();
-        keys.entry(key).or_insert_with(|| new_key.to_owned());
+        let key = keys.entry(key);
+        key.or_insert_with(|| FormerKey {
+            key: new_key.to_owned(),
+            endpoints,
+        });
     };
+    let spec = record.kind.spec();
+    let suffix = record.kind.module_suffix();
     for key in record.also_key {
-        add("endpoint", (*key).to_owned(), handler.endpoint());
-        match record.kind.module_suffix() {
-            Some(suffix) if !record.dynamic => {
-                let module_type = record.kind.spec().module_type;
-                add(module_type, (*key).to_owned(), handler.key());
-                add(module_type, format!("{key}-{suffix}"), handler.key());
+        add("endpoint", (*key).to_owned(), handler.endpoint(), None);
+        match suffix {
+            Some(_) if !record.dynamic => {
+                add(spec.module_type, (*key).to_owned(), handler.key(), None);
             }
             Some(_) => {}
             None => {
                 desired.former_pages.insert((*key).to_owned());
             }
+        }
+    }
+    // A written key precedes an equal one that is generated.
+    if let Some(suffix) = suffix.filter(|_| !record.dynamic) {
+        for key in record.also_key {
+            let endpoints = [(*key).to_owned(), handler.endpoint().to_owned()];
+            let generated = format!("{key}-{suffix}");
+            add(spec.module_type, generated, handler.key(), Some(endpoints));
         }
     }
 }

@@ -5,8 +5,9 @@
 //! occurrence. With `INSTANT_CLOCK`, its clock does not wait; with `LARGE`, it has a handler with the default limit of
 //! bodies; with `SYSTEM`, one with a system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or
 //! `REDIS`, a token store; with `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads
-//! what fixtures have; with `MANY`, handlers of twenty pages; with `NOTES`, one of GET, and no other one if it is
-//! `only`. With `HANGS`, its state is never connected. `STAGING` lets it accept the staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
+//! what fixtures have; with `ACTION`, one with a former key; with `MANY`, handlers of twenty pages; with `NOTES`, one of
+//! GET, and no other one if it is `only`. With `HANGS`, its state is never connected. `STAGING` lets it accept the
+//! staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
 //! `vault`) is its own source of keys.
 
 use forge_remote::axum::Router;
@@ -53,6 +54,17 @@ async fn never() {}
 
 #[endpoint(method = "GET", path = "/notes", key = "notes")]
 async fn notes() {}
+
+/// Logs time.
+#[action(
+    verb = "CREATE",
+    name = "Log",
+    key = "log-time-action",
+    endpoint = "log-time",
+    path = "/log-time",
+    also_key = "log"
+)]
+async fn log_time() {}
 
 /// Defines handlers of pages, and a function that adds them all.
 macro_rules! pages {
@@ -143,6 +155,9 @@ async fn main() -> Result<()> {
             true => app.jobs(PostgresJobs::new(jobs)),
             false => app.jobs(SqliteJobs::new(jobs)),
         };
+    }
+    if std::env::var_os("ACTION").is_some() {
+        app = app.handler(handler!(log_time));
     }
     if std::env::var_os("MANY").is_some() {
         app = with_pages(app);

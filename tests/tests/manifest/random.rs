@@ -380,6 +380,44 @@ fn modules(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
             draft.lines.pop();
         }
     }
+    if draft.random.chance(40) {
+        actions(draft, wanted, indent);
+    }
+}
+
+/// Writes actions of handlers that are schedules now, or that are gone, some with hand-written parts.
+fn actions(draft: &mut Draft<'_>, wanted: &DesiredManifest, indent: usize) {
+    let step = draft.step;
+    draft.line(step, "action:", true);
+    let schedules = wanted.modules.get("scheduledTrigger");
+    let schedules = schedules.into_iter().flatten().map(|entry| {
+        let endpoint = entry.key().trim_end_matches("-trigger");
+        (entry.key().to_owned(), endpoint.to_owned())
+    });
+    let gone = [("gone-action", "gone"), ("more-action", "gone")];
+    let gone = gone.map(|(key, endpoint)| (key.to_owned(), endpoint.to_owned()));
+    let mut any = false;
+    for (key, endpoint) in schedules.chain(gone) {
+        if draft.random.chance(50) {
+            continue;
+        }
+        let mut fields = vec![
+            field("key", format!("'{key}'")),
+            field("endpoint", format!("'{endpoint}'")),
+            field("actionVerb", "GET"),
+        ];
+        if draft.random.chance(50) {
+            fields.push(field("icon", format!("https://cdn.example.com/{key}.svg")));
+        }
+        if draft.random.chance(50) {
+            fields.push(field("config", "\nresource: main"));
+        }
+        draft.item(indent, &fields, true);
+        any = true;
+    }
+    if !any {
+        draft.lines.pop();
+    }
 }
 
 fn permissions(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
@@ -477,7 +515,8 @@ fn round(
     let mut left = new.strip_prefix('\u{feff}').unwrap_or(&new).split('\n');
     for (line, _) in lines.iter().filter(|(_, ours)| !ours) {
         // The comments of a removed item go with it; `writes` checks the others.
-        if line.trim_start().starts_with('#') && text.contains("key: gone") {
+        let may_remove = text.contains("key: gone") || text.contains("action:");
+        if line.trim_start().starts_with('#') && may_remove {
             continue;
         }
         let wanted_line = if line_end == "\r\n" {
@@ -523,6 +562,8 @@ fn round(
     }
 
     let mut shuffled = wanted.clone();
+    // As in `writes`.
+    shuffled.removable.extend(module_keys(&file));
     random.shuffle(&mut shuffled.endpoints);
     for entries in shuffled.modules.values_mut() {
         random.shuffle(entries);
@@ -539,4 +580,13 @@ fn round(
         return Err(show("the handlers' order matters"));
     }
     Ok(())
+}
+
+/// Returns the keys of all modules.
+fn module_keys(file: &ManifestFile) -> Vec<String> {
+    let manifest = file.to_json();
+    let lists = manifest["modules"].as_object().into_iter().flatten();
+    let items = lists.filter_map(|(_, list)| list.as_array()).flatten();
+    let keys = items.filter_map(|item| item.get("key")?.as_str());
+    keys.map(str::to_owned).collect()
 }

@@ -1,12 +1,15 @@
 //! Entries with a former key (`also_key`): an update gives them the new key in their place.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use forge_remote::handler;
 use forge_remote::manifest::{DesiredManifest, ManifestFile, check};
 use forge_remote::prelude::*;
 
-use crate::uses::{HEAD, parse, wanted};
+use forge_remote_tests::stores::Folder;
+
+use crate::uses::{self, HEAD, PLAIN, parse, wanted};
 
 /// Logs time.
 #[action(
@@ -92,18 +95,34 @@ fn what_a_renamed_entry_names_is_kept() {
     assert!(!after.contains("icon:"), "{after}");
 }
 
-/// The code's entry is there already, so only the user knows what becomes of the parts of the old one.
+/// The code's entry is there already, with something hand-written too, so only the user knows what becomes of both.
 #[test]
 fn an_entry_with_hand_written_parts_is_not_removed() {
     let mut wanted = wanted([handler!(log_time)]);
     wanted.foreign.insert("config".to_owned());
     let old = action("log-action", "log", "/log");
-    let new = "    - key: log-time-action\n      name: Log\n      endpoint: log-time\n      actionVerb: CREATE\n      description: Logs time.\n";
+    let new = "    # the new one\n    - key: log-time-action\n      name: Log\n      endpoint: log-time\n      actionVerb: CREATE\n      description: Logs time.\n";
     let new_endpoint =
         "    - key: log-time\n      remote: backend\n      route:\n        path: /log-time\n";
     let (action_list, endpoints) = old.split_once("  endpoint:\n    #").unwrap();
-    let both = format!("{action_list}{new}  endpoint:\n    #{endpoints}{new_endpoint}");
-    assert_eq!(updated(&both, &wanted), both);
+    let with = |new: &str| format!("{action_list}{new}  endpoint:\n    #{endpoints}{new_endpoint}");
+    let both = with(new);
+    let without_comment = new.replace("    # the new one\n", "");
+    for new in [
+        new.to_owned(),
+        without_comment.replace("Log\n", "Log # by hand\n"),
+        format!("{without_comment}      icon: https://cdn.example.com/new.svg\n"),
+    ] {
+        assert_eq!(updated(&with(&new), &wanted), with(&new));
+    }
+    // Another environment may have another text.
+    let variable = with(&without_comment.replace("Log\n", "${LOG}\n"));
+    let text = format!("environment:\n  variables: [LOG]\n{HEAD}{variable}");
+    let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
+    // An entry that the code alone has written is replaced.
+    let after = updated(&with(&without_comment), &wanted);
+    assert_eq!(after, action("log-time-action", "log-time", "/log-time"));
     let variable = old.replace("key: log-action", "key: ${ACTION}");
     let variables = "environment:\n  variables:\n    - key: ACTION\n      default: log-action\n";
     let text = format!("{variables}{HEAD}{variable}");
@@ -111,7 +130,7 @@ fn an_entry_with_hand_written_parts_is_not_removed() {
     let merged = file.merged_with(&wanted, None).unwrap();
     assert!(merged.contains("key: ${ACTION} # the action\n"), "{merged}");
     assert!(merged.contains("icon:"), "{merged}");
-    // Without such parts, the old one is removed.
+    // Without such parts, only one is left.
     let plain: String = both
         .lines()
         .filter(|line| {
@@ -130,4 +149,132 @@ fn an_entry_with_hand_written_parts_is_not_removed() {
     let after = updated(&plain, &wanted);
     assert!(!after.contains("key: log-action"), "{after}");
     assert!(!after.contains("key: log\n"), "{after}");
+}
+
+const AGENT: &str = "  rovo:agent:\n    - key: agent\n      name: Agent\n      prompt: Log the time\n      actions: [log-action]\n";
+
+/// The names of the checks' findings.
+fn codes(text: &str, wanted: &DesiredManifest) -> Vec<&'static str> {
+    let findings = check(&parse(text), wanted, &BTreeSet::new());
+    findings.iter().map(|one| one.code).collect()
+}
+
+/// While an agent lists the former key, the entry stays. The hand-written parts are not lost by the way to the new key.
+#[test]
+fn an_entry_that_is_named_is_renamed_after_its_users() {
+    let mut wanted = wanted([handler!(log_time)]);
+    wanted.foreign.insert("config".to_owned());
+    let before = format!("{AGENT}{}", action("log-action", "log", "/log"));
+    let first = updated(&before, &wanted);
+    assert!(first.starts_with(&before[..before.find("  endpoint:\n    #").unwrap()]));
+    for part in ["- key: log-action # the action", "- key: log-time-action\n"] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    assert_eq!(updated(&first, &wanted), first);
+    let renamed = AGENT.replace("log-action", "log-time-action");
+    let expected = format!(
+        "{renamed}{}",
+        action("log-time-action", "log-time", "/log-time")
+    );
+    let second = updated(&first.replace(AGENT, &renamed), &wanted);
+    assert_eq!(second, expected);
+    assert_eq!(updated(&second, &wanted), second);
+    // In the other order.
+    assert_eq!(updated(&before.replace(AGENT, &renamed), &wanted), expected);
+    assert!(!codes(&second, &wanted).contains(&"dangling-reference"));
+}
+
+/// A page always names its endpoint.
+#[test]
+fn an_endpoint_is_renamed_after_its_page() {
+    let wanted = wanted([handler!(settings)]);
+    let old = format!(
+        "  endpoint:\n    # of the page\n{}",
+        uses::endpoint("settings", "/settings").replace("backend\n", "backend # ours\n")
+    );
+    let panel = |endpoint: &str| uses::panel(endpoint);
+    let before = format!("{}{old}", panel("settings"));
+    let first = updated(&before, &wanted);
+    assert_eq!(
+        first,
+        format!("{before}{}", uses::endpoint("settings-v2", "/settings"))
+    );
+    let page = panel("settings-v2");
+    let expected = format!("{page}{}", old.replace("settings\n", "settings-v2\n"));
+    let expected = expected.replace("/settings-v2", "/settings");
+    let second = updated(&first.replace(&panel("settings"), &page), &wanted);
+    assert_eq!(second, expected);
+    assert_eq!(updated(&second, &wanted), second);
+    assert_eq!(codes(&second, &wanted), codes(&expected, &wanted));
+    assert_eq!(updated(&format!("{page}{old}"), &wanted), expected);
+}
+
+/// Each report is about what an update does, with the properties that it changes.
+#[test]
+fn the_reports_of_a_renamed_entry_recommend_the_update() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let action = action("log-action", "log", "/log").replace(
+        "      # the page of",
+        "      inputs:\n        comment: {title: C, type: string, required: false, description: D}\n      # the page of",
+    );
+    let action = action.replace("actionVerb: CREATE", "actionVerb: UPDATE");
+    let config = "    - key: config\n      remote: backend\n      route:\n        path: /config\n";
+    let action = action.replace(config, "");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PLAIN);
+        command.arg("manifest").args(arguments).env("ACTION", "1");
+        command.env("FORGE_REMOTE_MANIFEST", &file);
+        let output = command.env_remove("FORGE_REMOTE_APP_ID").output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    std::fs::write(&file, format!("{HEAD}{action}")).unwrap();
+    let text = run(&["--check"]);
+    for part in [
+        "it is a former entry of `modules.action[log-time-action]`",
+        "run `manifest --write`, which gives it this key",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("--prune"), "{text}");
+    let text = run(&["--write"]);
+    for line in [
+        "  renamed  modules.action[log-action] → modules.action[log-time-action]\n",
+        "  renamed  modules.endpoint[log] → modules.endpoint[log-time]\n",
+        "  changed  modules.action[log-time-action].actionVerb: UPDATE → CREATE\n",
+        "  removed  modules.action[log-time-action].inputs\n",
+        "  changed  modules.action[log-time-action].endpoint: log → log-time\n",
+        "  changed  modules.endpoint[log-time].route: { path: /log } → { path: /log-time }\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("added    modules.action"), "{text}");
+
+    // The entry of the new key is replaced.
+    let second = updated(&action, &wanted([handler!(log_time)]));
+    let first = format!(
+        "{HEAD}{}",
+        action.replace(
+            "  endpoint:\n    #",
+            "    - {key: log-time-action, endpoint: log-time}\n  endpoint:\n    #"
+        )
+    );
+    std::fs::write(&file, first).unwrap();
+    let text = run(&["--check"]);
+    assert!(text.contains("in place of the entry there"), "{text}");
+    let text = run(&["--write"]);
+    let line = "  renamed  modules.action[log-action] → modules.action[log-time-action], in place of the entry there\n";
+    assert!(text.contains(line), "{text}");
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert!(after.contains(&second), "{after}");
+
+    // Plain `--write` removes this one.
+    let old = "  action:\n    - {key: log-action, endpoint: log-time}\n    # by hand\n    - {key: log-time-action, endpoint: log-time}\n";
+    std::fs::write(&file, format!("{HEAD}{old}")).unwrap();
+    let text = run(&["--check"]);
+    assert!(
+        text.contains("run `manifest --write`, which removes it"),
+        "{text}"
+    );
+    assert!(!text.contains("--prune"), "{text}");
 }

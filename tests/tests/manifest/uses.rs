@@ -39,7 +39,7 @@ async fn report() {}
 async fn nightly() {}
 
 #[endpoint(key = "votes-v2", path = "/votes", also_key = "votes")]
-async fn votes() -> Result<()> {
+pub(crate) async fn votes() -> Result<()> {
     Ok(())
 }
 
@@ -197,6 +197,26 @@ fn a_former_key_is_no_proof_in_another_list() {
         let after = updated(&ours, [handler!(changes)]).unwrap();
         assert!(!after.contains("on-change"), "{key}: {after}");
     }
+    // The generated key of another service's module.
+    let theirs = format!(
+        "  trigger:\n{}  endpoint:\n{}",
+        trigger("on-change-trigger", "java"),
+        endpoint("java", "/java")
+    );
+    let after = updated(&theirs, [handler!(changes)]).unwrap();
+    let (module, endpoints) = theirs.split_once("  endpoint:\n").unwrap();
+    assert!(
+        after.starts_with(module) && after.contains(endpoints),
+        "{after}"
+    );
+    // It calls the current endpoint.
+    let ours = theirs.replace("endpoint: java", "endpoint: changes-calls");
+    let after = updated(&ours, [handler!(changes)]).unwrap();
+    assert!(!after.contains("on-change"), "{after}");
+    // `also_key` may be the module's alone.
+    let ours = theirs.replace("on-change-trigger", "on-change");
+    let after = updated(&ours, [handler!(changes)]).unwrap();
+    assert!(!after.contains("on-change"), "{after}");
 }
 
 /// The code has the key in another list, so the update is impossible.

@@ -238,6 +238,9 @@ const CASES: &[(&str, Make)] = &[
             .state_async(async { std::io::Result::Ok(Db) })
     }),
     ("foreign-handler", || swept().foreign_endpoints(["sweep"])),
+    ("foreign-handler", || {
+        swept().foreign_modules(["sweep-trigger"])
+    }),
     ("former-key", || swept().handler(handler!(handlers::former))),
     ("key-in-both", || {
         swept().handler(handler!(handlers::key_of_a_module))

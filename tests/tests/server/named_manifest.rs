@@ -121,4 +121,47 @@ async fn a_module_of_another_service_is_unknown_without_the_manifest() {
     }
     let (_, is_logged) = harness(&[]);
     assert!(!is_logged);
+    // An app that lists the modules knows them.
+    for (modules, status) in [(&[][..], 200), (&["other-trigger"], 401)] {
+        let app = App::empty()
+            .handler(handler!(show))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .foreign_endpoints(["other-service"])
+            .foreign_modules(modules.iter().copied())
+            .manifest_path(folder.file("manifest.yml"));
+        let harness = Harness::new(app).unwrap();
+        assert!(!logged.take().contains("other services"));
+        let call = harness.call("show");
+        let call = call.fit(|fit| fit.module("core:endpoint", "other-trigger"));
+        assert_eq!(call.send().await.status(), status);
+    }
+}
+
+/// A module whose key has a variable: its values here and by default are rejected.
+#[tokio::test]
+async fn a_module_of_another_service_may_have_a_variable_as_its_key() {
+    let folder = Folder::default();
+    let manifest = folder.file("manifest.yml");
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let text = "environment: {variables: [{key: THEIRS, default: by-default}, NO_VALUE_OF_THEIRS]}\nmodules:\n  trigger:\n    - {key: '${THEIRS}', endpoint: other-service}\n    - {key: '${NO_VALUE_OF_THEIRS}', endpoint: other-service}\n";
+    std::fs::write(&manifest, text).unwrap();
+    let app = || {
+        let app = App::empty().handler(handler!(show));
+        let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
+        let app = app.foreign_endpoints(["other-service"]);
+        app.manifest_path(&manifest)
+    };
+    let harness = Harness::new(app()).unwrap();
+    assert!(
+        logged.take().contains("\"${NO_VALUE_OF_THEIRS}\""),
+        "the unknown key is logged"
+    );
+    for (module, status) in [("by-default", 401), ("another", 200)] {
+        let call = harness.call("show");
+        let call = call.fit(|fit| fit.module("core:endpoint", module));
+        assert_eq!(call.send().await.status(), status, "{module}");
+    }
+    Harness::new(app().foreign_modules(["theirs"])).unwrap();
+    assert!(!logged.take().contains("NO_VALUE_OF_THEIRS"));
 }

@@ -1,0 +1,120 @@
+//! The default of a variable proves nothing: other environments may have another value.
+
+use std::fs;
+use std::process::Command;
+
+use forge_remote::handler;
+use forge_remote::manifest::ManifestFile;
+use forge_remote::registry::Registration;
+use forge_remote_tests::stores::Folder;
+
+use crate::uses::{self, HEAD, PLAIN, endpoint, panel, schedule, wanted};
+
+/// Updates a manifest with these variables and modules, and returns the modules or the error.
+fn updated(
+    variables: &str,
+    modules: &str,
+    handlers: impl IntoIterator<Item = Registration>,
+) -> Result<String, String> {
+    let start = format!("environment:\n  variables: {variables}\n{HEAD}");
+    let text = format!("{start}{modules}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let merged = file.merged_with(&wanted(handlers), None);
+    let merged = merged.map_err(|error| error.to_string())?;
+    Ok(merged.strip_prefix(&start).unwrap_or(&merged).to_owned())
+}
+
+/// A page whose endpoint is a variable may name the entry.
+#[test]
+fn an_entry_that_a_variable_may_name_is_kept() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let modules = format!(
+        "{}  scheduledTrigger:\n{}  endpoint:\n{}{}",
+        panel("${EP}"),
+        schedule("tick-trigger", "tick"),
+        endpoint("tick", "/tick"),
+        endpoint("gone", "/gone")
+    );
+    let prune = |variables: &str, here: Option<&str>| {
+        let text = format!("environment:\n  variables: {variables}\n{HEAD}{modules}");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(PLAIN);
+        command.args(["manifest", "--write", "--prune", "gone"]);
+        command.env("FORGE_REMOTE_MANIFEST", &file).env_remove("EP");
+        if let Some(here) = here {
+            command.env("EP", here);
+        }
+        let output = command.env_remove("FORGE_REMOTE_APP_ID").output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let is_kept = fs::read_to_string(&file).unwrap().contains("key: gone");
+        (is_kept, text)
+    };
+    for (variables, here) in [
+        ("[EP]", None),
+        ("[EP]", Some("tick")),
+        ("[{key: EP, default: tick}]", Some("gone")),
+    ] {
+        let (is_kept, text) = prune(variables, here);
+        assert!(is_kept, "{variables} {here:?}: {text}");
+        assert!(
+            text.contains("(manifest.yml:") || text.contains("manifest.yml:"),
+            "{text}"
+        );
+        assert!(text.contains("may name it, by a variable"), "{text}");
+    }
+    let (is_kept, text) = prune("[{key: EP, default: gone}]", Some("tick"));
+    assert!(is_kept && text.contains(" names it"), "{text}");
+    let (is_kept, text) = prune("[{key: EP, default: tick}]", None);
+    assert!(!is_kept, "{text}");
+
+    // A former key, without `--prune`.
+    let former = format!(
+        "{}  endpoint:\n{}",
+        panel("${EP}"),
+        endpoint("votes", "/votes")
+    );
+    let after = updated("[EP]", &former, [handler!(uses::votes)]).unwrap();
+    assert_eq!(after, format!("{former}{}", endpoint("votes-v2", "/votes")));
+}
+
+/// Neither a key nor the name of an endpoint.
+#[test]
+fn an_entry_with_a_variable_is_no_proof() {
+    let variables = "[{key: K, default: votes}]";
+    let former = format!("  endpoint:\n{}", endpoint("${K}", "/votes"));
+    let after = updated(variables, &former, [handler!(uses::votes)]).unwrap();
+    assert_eq!(after, format!("{former}{}", endpoint("votes-v2", "/votes")));
+
+    // A module of another kind, whose handler would be `tick`'s.
+    let action = |key: &str, endpoint: &str| {
+        format!("  action:\n    - {{key: \"{key}\", endpoint: \"{endpoint}\"}}\n")
+    };
+    let endpoints = format!("  endpoint:\n{}", endpoint("tick", "/tick"));
+    let variables = "[{key: K, default: tick-trigger}, {key: EP, default: tick}]";
+    for (key, called, is_ours) in [
+        ("tick-trigger", "tick", true),
+        ("${K}", "tick", false),
+        ("tick-trigger", "${EP}", false),
+    ] {
+        let modules = format!("{}{endpoints}", action(key, called));
+        let after = updated(variables, &modules, [handler!(uses::tick)]);
+        assert_eq!(after.is_ok(), is_ours, "{key} {called}: {after:?}");
+    }
+
+    // It does not go with an endpoint either.
+    let modules = format!(
+        "{}  endpoint:\n{}",
+        action("${K}", "gone"),
+        endpoint("gone", "/gone")
+    );
+    let text =
+        format!("environment:\n  variables: [{{key: K, default: gone-action}}]\n{HEAD}{modules}");
+    let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+    let mut wanted = wanted([]);
+    wanted.removable.insert("gone".to_owned());
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
+    // Its own key is named.
+    wanted.removable.insert("gone-action".to_owned());
+    assert!(!file.merged_with(&wanted, None).unwrap().contains("action:"));
+}
