@@ -33,10 +33,10 @@ pub(crate) fn policy(
     private: &TokenStream,
     errors: &mut Errors,
 ) -> Option<TokenStream> {
-    let default = quote!(#private::JobPolicy::DEFAULT);
+    let default = || quote!(#private::JobPolicy::DEFAULT);
     let group = match options.take("durable")? {
-        None => return Some(default),
-        Some(Value::Flag(flag)) => return flag.value.then_some(default),
+        None => return Some(default()),
+        Some(Value::Flag(flag)) => return flag.value.then(default),
         Some(Value::Arguments(group)) => group,
         Some(Value::Invalid) => return None,
         Some(other) => {

@@ -137,9 +137,10 @@ pub(crate) fn relocated(tokens: &TokenStream) -> TokenStream {
 /// expands it faster than tokens from here.
 fn registration(handler: &Handler) -> TokenStream {
     let Handler {
+        spec,
         private,
         conditions,
-        kind,
+        fields,
         function: Function {
             name, visibility, ..
         },
@@ -147,7 +148,7 @@ fn registration(handler: &Handler) -> TokenStream {
     } = handler;
     let record = handler.record_name();
     let visibility = relocated(&visibility.to_token_stream());
-    let requests = match (handler.spec.has_user, handler.auth) {
+    let requests = match (spec.has_user, handler.auth) {
         (false, (true, _)) => "no_user_requests_system",
         (false, (false, _)) => "no_user_requests_none",
         (true, (true, true)) => "requests_both",
@@ -156,9 +157,12 @@ fn registration(handler: &Handler) -> TokenStream {
         (true, (false, false)) => "requests_none",
     };
     let requests = Ident::new(requests, Span::call_site());
+    let kind = Ident::new(spec.runtime, Span::call_site());
+    let written = &fields.written;
+    let others = fields.has_others.then(|| quote!(NONE));
     let function = name.unraw().to_string();
 
-    let mount = mount(&handler.function);
+    let mount = mount(&handler.function, private);
     let place = location(name.span());
 
     let options = options(handler);
@@ -166,9 +170,10 @@ fn registration(handler: &Handler) -> TokenStream {
     let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
     quote! {
         #private::handler! {
-            [#conditions #hidden #visibility] #record
-            #name #function #place #requests #kind,
-            #mount #options
+            [#conditions #hidden #visibility] #record #function #place
+            #requests #kind { #written } [#others]
+            #mount
+            #options
         }
     }
 }
@@ -236,30 +241,35 @@ fn options(handler: &Handler) -> TokenStream {
         let next = record_name(&function.name, handler.number + 1);
         fields.extend(quote!(next: #private::option::Option::Some(#next),));
     }
-    quote!({ [#texts] #fields })
+    quote!([#texts] #fields)
 }
 
 /// Returns the name of the runtime's function that makes the function callable, and its arguments: the
-/// extractors of the function's arguments, and the conversion of the returned value.
-pub(crate) fn mount(function: &Function) -> TokenStream {
-    let arguments = &function.arguments;
-    let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
-        let is_last = index + 1 == arguments.len();
+/// function, the extractors of its arguments, and the conversion of the returned value.
+pub(crate) fn mount(function: &Function, private: &TokenStream) -> TokenStream {
+    let Function {
+        name, arguments, ..
+    } = function;
+    let count = arguments.len();
+    let mut passed = vec![name.clone().into(), Punct::new(',', Spacing::Alone).into()];
+    for (index, ty) in arguments.iter().enumerate() {
+        let is_last = index + 1 == count;
         let method = if is_last { "last" } else { "part" };
-        probe(ty, &format!("forge_remote_{method}"), true)
-    });
-    let reply = match &function.output {
-        Some(ty) => {
-            let reply = probe(ty, "forge_remote_reply", false);
-            quote!([#(#reply)*] [])
-        }
+        passed.extend(probe(ty, &format!("forge_remote_{method}"), true));
+    }
+    match &function.output {
+        Some(ty) => passed.extend(probe(ty, "forge_remote_reply", false)),
         None => {
-            let returned = format_ident!("returned_{}", arguments.len());
-            quote!([] [#returned])
+            let returned = format_ident!("returned_{count}");
+            passed.extend(quote!({
+                use #private::{DirectReply as _, FallibleReply as _};
+                (&&#private::#returned(&#name)).forge_remote_reply()
+            }));
         }
-    };
-    let mount = format_ident!("mount_{}", arguments.len());
-    quote!(#mount [#(#takes)*] #reply)
+    }
+    let passed = Group::new(Delimiter::Parenthesis, passed.into_iter().collect());
+    let mount = format_ident!("mount_{count}");
+    quote!(#mount #passed)
 }
 
 /// Returns `<forge_remote_probe<ty>>::method`, called for an argument. Its spans are the user's type,
@@ -289,7 +299,7 @@ pub(crate) fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<To
     if is_argument {
         let mut call = Group::new(Delimiter::Parenthesis, TokenStream::new());
         call.set_span(last);
-        tokens.extend([call.into(), punct(';', Spacing::Alone)]);
+        tokens.extend([call.into(), punct(',', Spacing::Alone)]);
     }
     tokens
 }

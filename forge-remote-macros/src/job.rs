@@ -83,11 +83,11 @@ fn registration(function: &Function, attribute: TokenStream, errors: &mut Errors
     let text = name.unraw().to_string();
     let docs = model::docs(&function.attributes);
     let place = location(name.span());
-    let mount = mount(function);
+    let mount = mount(function, &private);
     quote! {
         #private::job! {
             [#conditions] [#visibility] #record
-            #name #marker #text #key #docs #place
+            #marker #text #key #docs #place
             #policy, [#(#args)*]
             #mount
         }

@@ -10,14 +10,14 @@ use crate::diag::Errors;
 use crate::durable;
 use crate::options::Options;
 use crate::signature::Function;
-use crate::values::Reader;
+use crate::values::{Fields, Reader};
 use crate::words;
 
 /// An annotated function, with the parts that its record needs.
 pub(crate) struct Handler {
     pub(crate) spec: &'static KindSpec,
-    /// The runtime's value of the kind's options.
-    pub(crate) kind: TokenStream,
+    /// The fields of the kind's value in the runtime.
+    pub(crate) fields: Fields,
     /// `crate::__private`.
     pub(crate) private: TokenStream,
     /// The function's `#[cfg]`s, which apply to its record too.
@@ -65,7 +65,7 @@ impl Handler {
             private: &private,
             errors: &mut *errors,
         };
-        let kind = reader.set(spec.option_set(), options);
+        let fields = reader.fields(spec.option_set(), options);
         let auth = words::auth(spec, options, errors);
         let method = if spec.any_method {
             words::method(options, errors)
@@ -90,7 +90,7 @@ impl Handler {
         let conditions = conditions(&function.attributes);
         Self {
             spec,
-            kind,
+            fields,
             private,
             conditions,
             docs,

@@ -61,33 +61,28 @@ pub(crate) fn options(
     attribute: TokenStream,
     errors: &mut Errors,
 ) -> Vec<WrittenOption> {
-    split(attribute)
-        .into_iter()
+    let attribute: Vec<TokenTree> = attribute.into_iter().collect();
+    split(&attribute)
         .filter_map(|tokens| option(first, tokens, errors))
         .collect()
 }
 
 /// Splits at commas outside of groups.
-fn split(tokens: TokenStream) -> Vec<TokenStream> {
-    let mut parts = vec![TokenStream::new()];
-    for token in tokens {
-        match (&token, parts.last_mut()) {
-            (TokenTree::Punct(punct), _) if punct.as_char() == ',' => {
-                parts.push(TokenStream::new())
-            }
-            (_, Some(part)) => part.extend([token]),
-            (_, None) => {}
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
+fn split(tokens: &[TokenTree]) -> impl Iterator<Item = &[TokenTree]> {
+    let is_comma =
+        |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+    tokens.split(is_comma).filter(|part| !part.is_empty())
 }
 
-fn option(first: &str, tokens: TokenStream, errors: &mut Errors) -> Option<WrittenOption> {
-    let place = Place::of(&tokens);
-    let mut rest = tokens.clone().into_iter();
-    let Some(TokenTree::Ident(word)) = rest.next() else {
+fn stream(tokens: &[TokenTree]) -> TokenStream {
+    tokens.iter().cloned().collect()
+}
+
+fn option(first: &str, tokens: &[TokenTree], errors: &mut Errors) -> Option<WrittenOption> {
+    let Some((TokenTree::Ident(word), rest)) = tokens.split_first() else {
         // A value without a name.
+        let tokens = stream(tokens);
+        let place = Place::of(&tokens);
         let (name, example) = match syn::parse2::<Lit>(tokens.clone()) {
             Ok(Lit::Str(text)) if text.value().starts_with('/') => ("path", tokens.to_string()),
             Ok(Lit::Str(_)) => (first, tokens.to_string()),
@@ -103,55 +98,48 @@ fn option(first: &str, tokens: TokenStream, errors: &mut Errors) -> Option<Writt
         return Some(WrittenOption { name, value });
     };
     let name = word.unraw();
-    let rest: TokenStream = rest.collect();
-    let value = match rest.clone().into_iter().next() {
-        None => None,
-        Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
-            let mut value = rest.into_iter().skip(1).peekable();
-            match value.peek() {
-                None => {
-                    errors.help(
-                        place,
-                        format!("`{name} =` has no value"),
-                        format!("write `{name} = …`"),
-                    );
-                    Some(Value::Invalid)
-                }
-                Some(TokenTree::Punct(again)) if matches!(again.as_char(), '=' | '>') => {
-                    let operator = [TokenTree::Punct(punct), TokenTree::Punct(again.clone())];
-                    let operator = Place::of(operator.into_iter().collect::<TokenStream>());
-                    let value: TokenStream = value.skip(1).collect();
-                    errors.help(
-                        operator,
-                        format!("expected `=` after `{name}`"),
-                        format!("write `{name} = {value}`"),
-                    );
-                    Some(Value::Invalid)
-                }
-                Some(_) => Some(checked_value(value.collect(), errors)),
-            }
+    let value = match rest {
+        [] => None,
+        [TokenTree::Punct(equals)] if equals.as_char() == '=' => {
+            errors.help(
+                Place::of(stream(tokens)),
+                format!("`{name} =` has no value"),
+                format!("write `{name} = …`"),
+            );
+            Some(Value::Invalid)
         }
-        Some(TokenTree::Group(group))
-            if name == "durable"
-                && group.delimiter() == Delimiter::Parenthesis
-                && rest.clone().into_iter().nth(1).is_none() =>
+        [
+            TokenTree::Punct(equals),
+            TokenTree::Punct(again),
+            value @ ..,
+        ] if equals.as_char() == '=' && matches!(again.as_char(), '=' | '>') => {
+            let value = stream(value);
+            errors.help(
+                Place::of(stream(&rest[..2])),
+                format!("expected `=` after `{name}`"),
+                format!("write `{name} = {value}`"),
+            );
+            Some(Value::Invalid)
+        }
+        [TokenTree::Punct(equals), value @ ..] if equals.as_char() == '=' => {
+            Some(checked_value(value, errors))
+        }
+        [TokenTree::Group(group)]
+            if name == "durable" && group.delimiter() == Delimiter::Parenthesis =>
         {
-            Some(Value::Arguments(group))
+            Some(Value::Arguments(group.clone()))
         }
-        Some(other) => {
+        [other, after @ ..] => {
             let value = match other {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {
                     group.stream().to_string()
                 }
-                TokenTree::Punct(_) => {
-                    let value: TokenStream = rest.clone().into_iter().skip(1).collect();
-                    value.to_string()
-                }
-                _ => rest.to_string(),
+                TokenTree::Punct(_) => stream(after).to_string(),
+                _ => stream(rest).to_string(),
             };
             let value = if value.is_empty() { "…" } else { &value };
             errors.help(
-                Place::of(rest),
+                Place::of(stream(rest)),
                 format!("expected `=` or `,` after `{name}`"),
                 format!("write `{name} = {value}`"),
             );
@@ -162,14 +150,14 @@ fn option(first: &str, tokens: TokenStream, errors: &mut Errors) -> Option<Writt
 }
 
 /// Reads a value, which must end at a comma.
-fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
-    let mut rest = tokens.clone().into_iter();
-    let (first, second) = (rest.next(), rest.next());
-    match (first, second) {
+fn checked_value(tokens: &[TokenTree], errors: &mut Errors) -> Value {
+    match tokens {
         // `key = "a" path = "b"`
-        (Some(TokenTree::Literal(_) | TokenTree::Group(_) | TokenTree::Ident(_)), Some(next))
-            if matches!(next, TokenTree::Ident(_)) =>
-        {
+        [
+            TokenTree::Literal(_) | TokenTree::Group(_) | TokenTree::Ident(_),
+            TokenTree::Ident(next),
+            ..,
+        ] => {
             errors.help(
                 next.span(),
                 format!("expected `,` before `{next}`"),
@@ -181,30 +169,30 @@ fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
     }
 }
 
-fn value(tokens: TokenStream) -> Value {
-    let mut rest = tokens.clone().into_iter();
+fn value(tokens: &[TokenTree]) -> Value {
     // The first token selects the parser: trying several would cost a buffer each.
-    let parsed = match (rest.next(), rest.next()) {
-        (Some(TokenTree::Literal(literal)), None) => match Lit::new(literal) {
-            Lit::Str(text) => Some(Value::Text(text)),
-            _ => return Value::Other(tokens),
+    match tokens {
+        [TokenTree::Literal(literal)] => match Lit::new(literal.clone()) {
+            Lit::Str(text) => Value::Text(text),
+            _ => Value::Other(stream(tokens)),
         },
-        (Some(TokenTree::Ident(word)), None) if word == "true" || word == "false" => {
-            Some(Value::Flag(LitBool::new(word == "true", word.span())))
+        [TokenTree::Ident(word)] if word == "true" || word == "false" => {
+            Value::Flag(LitBool::new(word == "true", word.span()))
         }
-        (Some(TokenTree::Ident(word)), None) if syn::parse2::<Ident>(tokens.clone()).is_ok() => {
-            Some(Value::Word(word))
+        [TokenTree::Ident(word)] if syn::parse2::<Ident>(stream(tokens)).is_ok() => {
+            Value::Word(word.clone())
         }
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => {
-            let items = split(group.stream()).into_iter().map(value).collect();
-            return Value::List(items, group);
+        [TokenTree::Group(group)] if group.delimiter() == Delimiter::Bracket => {
+            let items: Vec<TokenTree> = group.stream().into_iter().collect();
+            Value::List(split(&items).map(value).collect(), group.clone())
         }
         // A fragment of a declarative macro (`$interval:literal`) is a group without delimiters.
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
-            return value(group.stream());
+        [TokenTree::Group(group)] if group.delimiter() == Delimiter::None => {
+            value(&group.stream().into_iter().collect::<Vec<_>>())
         }
-        _ => None,
-    };
-    let parsed = parsed.or_else(|| syn::parse2(tokens.clone()).ok().map(Value::Path));
-    parsed.unwrap_or(Value::Other(tokens))
+        _ => match syn::parse2(stream(tokens)) {
+            Ok(path) => Value::Path(path),
+            Err(_) => Value::Other(stream(tokens)),
+        },
+    }
 }

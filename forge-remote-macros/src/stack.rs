@@ -34,7 +34,7 @@ pub(crate) fn mark_next(
 ) -> (TokenStream, Option<&'static KindSpec>) {
     let mut found = None;
     let mut in_attribute = false;
-    let marked = item.into_iter().map(|token| match token {
+    let marked = item.clone().into_iter().map(|token| match token {
         TokenTree::Group(group) if in_attribute && found.is_none() => {
             in_attribute = false;
             found = kind_of(group.stream());
@@ -49,7 +49,10 @@ pub(crate) fn mark_next(
         }
     });
     let marked: Vec<TokenTree> = marked.collect();
-    (marked.into_iter().collect(), found)
+    match found {
+        Some(kind) => (marked.into_iter().collect(), Some(kind)),
+        None => (item, None),
+    }
 }
 
 /// Reports a `#[job]` below an attribute of this name, which would make two records of one name.

@@ -21,32 +21,60 @@ pub(crate) struct Reader<'a> {
     pub(crate) errors: &'a mut Errors,
 }
 
+/// The fields of a set's value.
+pub(crate) struct Fields {
+    /// The fields that the attribute sets: `option: value,`.
+    pub(crate) written: TokenStream,
+    /// Whether others are left out, which have the values of the runtime's `NONE`.
+    pub(crate) has_others: bool,
+}
+
 impl Reader<'_> {
-    /// Reads a set: `Runtime { option: value, … }`.
-    pub(crate) fn set(&mut self, set: OptionSet, options: &mut Options) -> TokenStream {
-        combinations::check(set, options, self.errors);
+    /// Reads a set: `Runtime { option: value, ..Runtime::NONE }`.
+    fn set(&mut self, set: OptionSet, options: &mut Options) -> TokenStream {
+        let Fields {
+            written,
+            has_others,
+        } = self.fields(set, options);
         let private = self.private;
         let runtime = set.runtime.split("::");
         let runtime = runtime.map(|name| Ident::new(name, Span::call_site()));
         let runtime = quote!(#private::kinds::#(#runtime)::*);
-        let mut fields = TokenStream::new();
+        let others = has_others.then(|| quote!(..#runtime::NONE));
+        quote!(#runtime { #written #others })
+    }
+
+    /// Reads the fields of a set. A variant has no `NONE`, so none of its fields are left out.
+    pub(crate) fn fields(&mut self, set: OptionSet, options: &mut Options) -> Fields {
+        combinations::check(set, options, self.errors);
+        let mut written = TokenStream::new();
+        let mut has_others = false;
+        let is_variant = set.runtime.contains("::");
         for option in set.options {
+            let is_optional = option.presence == Presence::Optional && !is_variant;
+            if is_optional && options.misses(option.name) {
+                has_others = true;
+                continue;
+            }
             let field = match option.name {
                 "type" => Ident::new_raw("type", Span::call_site()),
                 name => Ident::new(name, Span::call_site()),
             };
             let value = self.value(option, options);
-            fields.extend(quote!(#field: #value,));
+            written.extend(quote!(#field: #value,));
         }
         if let Some((field, nested)) = set.nested {
-            let field = Ident::new(field, Span::call_site());
-            let value = self.set(*nested, options);
-            fields.extend(quote!(#field: #value,));
+            if nested.names().all(|name| options.misses(name)) {
+                has_others = true;
+            } else {
+                let field = Ident::new(field, Span::call_site());
+                let value = self.set(*nested, options);
+                written.extend(quote!(#field: #value,));
+            }
         }
-        if fields.is_empty() {
-            runtime
-        } else {
-            quote!(#runtime { #fields })
+        Fields {
+            written,
+            has_others,
         }
     }
 

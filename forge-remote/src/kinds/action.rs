@@ -55,6 +55,16 @@ pub struct Action {
     pub inputs: &'static [ActionInput],
 }
 
+impl Action {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        verb: "",
+        name: None,
+        description: "",
+        inputs: &[],
+    };
+}
+
 /// An input of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionInput {

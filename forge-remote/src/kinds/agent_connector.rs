@@ -83,6 +83,19 @@ pub struct AgentConnector {
     pub streaming: bool,
 }
 
+impl AgentConnector {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        name: "",
+        products: &[],
+        description: "",
+        icon: None,
+        conversation_starters: &[],
+        version: None,
+        streaming: false,
+    };
+}
+
 /// The owned properties. The protocol's `pushNotifications` and `extensions` are hand-written.
 const OWNED: OwnedProperties = OwnedProperties::Parts(&[
     ("key", OwnedProperties::All),

@@ -50,6 +50,14 @@ pub struct Consumer {
     pub cross_version: bool,
 }
 
+impl Consumer {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        queue: "",
+        cross_version: false,
+    };
+}
+
 impl Kind for Consumer {
     fn spec(&self) -> &'static KindSpec {
         &kinds::CONSUMER

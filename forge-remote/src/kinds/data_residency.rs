@@ -49,6 +49,14 @@ pub struct DataResidency {
     pub max_hours: Option<HalfHours>,
 }
 
+impl DataResidency {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        hook: "",
+        max_hours: None,
+    };
+}
+
 /// A number of half hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfHours(pub u32);

@@ -44,6 +44,18 @@ pub struct DesignInfoProvider {
     pub documentation_url: Option<&'static str>,
 }
 
+impl DesignInfoProvider {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        function: "",
+        name: None,
+        home_url: None,
+        logo_url: None,
+        handled_domain_name: None,
+        documentation_url: None,
+    };
+}
+
 impl Kind for DesignInfoProvider {
     fn spec(&self) -> &'static KindSpec {
         &kinds::DESIGN_INFO_PROVIDER

@@ -39,6 +39,15 @@ pub struct DynamicPipelinesProvider {
     pub icon: Option<&'static str>,
 }
 
+impl DynamicPipelinesProvider {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        name: "",
+        description: "",
+        icon: None,
+    };
+}
+
 impl Kind for DynamicPipelinesProvider {
     fn spec(&self) -> &'static KindSpec {
         &kinds::DYNAMIC_PIPELINES_PROVIDER

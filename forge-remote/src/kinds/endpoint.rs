@@ -38,6 +38,11 @@ pub struct Endpoint {
     pub pages: &'static [&'static str],
 }
 
+impl Endpoint {
+    #[doc(hidden)]
+    pub const NONE: Self = Self { pages: &[] };
+}
+
 impl Kind for Endpoint {
     fn spec(&self) -> &'static KindSpec {
         &kinds::ENDPOINT

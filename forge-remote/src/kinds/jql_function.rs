@@ -40,6 +40,16 @@ pub struct JqlFunction {
     pub operators: &'static [&'static str],
 }
 
+impl JqlFunction {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        name: "",
+        arguments: &[],
+        types: &[],
+        operators: &[],
+    };
+}
+
 impl Kind for JqlFunction {
     fn spec(&self) -> &'static KindSpec {
         &kinds::JQL_FUNCTION

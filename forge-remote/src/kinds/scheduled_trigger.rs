@@ -40,6 +40,17 @@ pub struct ScheduledTrigger {
 }
 
 impl ScheduledTrigger {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        interval: None,
+        licensed_only: false,
+        cron: None,
+        tz: None,
+        jitter: None,
+        catch_up: None,
+        overlap: None,
+    };
+
     /// Returns the options of a schedule with this interval.
     ///
     /// ```
@@ -50,12 +61,7 @@ impl ScheduledTrigger {
     pub const fn every(interval: Interval) -> Self {
         Self {
             interval: Some(interval),
-            licensed_only: false,
-            cron: None,
-            tz: None,
-            jitter: None,
-            catch_up: None,
-            overlap: None,
+            ..Self::NONE
         }
     }
 }

@@ -48,6 +48,17 @@ pub struct SecurityInfoProvider {
     pub documentation_url: Option<&'static str>,
 }
 
+impl SecurityInfoProvider {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        function: "",
+        name: None,
+        home_url: None,
+        logo_url: None,
+        documentation_url: None,
+    };
+}
+
 impl Kind for SecurityInfoProvider {
     fn spec(&self) -> &'static KindSpec {
         &kinds::SECURITY_INFO_PROVIDER

@@ -70,6 +70,16 @@ pub struct Trigger {
     pub conditions: Conditions,
 }
 
+impl Trigger {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        events: &[],
+        unknown_events: &[],
+        filtered_events: &[],
+        conditions: Conditions::NONE,
+    };
+}
+
 impl Kind for Trigger {
     fn spec(&self) -> &'static KindSpec {
         &kinds::TRIGGER
@@ -181,6 +191,13 @@ pub struct FilteredEvent {
 }
 
 impl FilteredEvent {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        event: None,
+        unknown_event: None,
+        conditions: Conditions::NONE,
+    };
+
     fn name(&self) -> &'static str {
         self.event.or(self.unknown_event).unwrap_or_default()
     }

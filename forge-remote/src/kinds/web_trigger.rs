@@ -76,6 +76,15 @@ pub struct WebTrigger {
     pub url_format: Option<&'static str>,
 }
 
+impl WebTrigger {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        outputs: &[],
+        hmac: false,
+        url_format: None,
+    };
+}
+
 impl Kind for WebTrigger {
     fn spec(&self) -> &'static KindSpec {
         &kinds::WEB_TRIGGER

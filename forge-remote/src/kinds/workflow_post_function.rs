@@ -43,6 +43,15 @@ pub struct WorkflowPostFunction {
     pub project_types: &'static [&'static str],
 }
 
+impl WorkflowPostFunction {
+    #[doc(hidden)]
+    pub const NONE: Self = Self {
+        name: "",
+        description: "",
+        project_types: &[],
+    };
+}
+
 impl Kind for WorkflowPostFunction {
     fn spec(&self) -> &'static KindSpec {
         &kinds::WORKFLOW_POST_FUNCTION

@@ -19,10 +19,10 @@ use crate::registry::{ErasedHandler, JobRegistration};
 macro_rules! __forge_remote_job {
     (
         [$($condition:tt)*] [$($visibility:tt)*] $record:ident
-        $function:ident $type:ident $name:literal $key:literal $docs:literal $place:literal
+        $type:ident $name:literal $key:literal $docs:literal $place:literal
         $policy:expr,
         [$($args:ty)?]
-        $mount:ident $arguments:tt $reply:tt $returned:tt
+        $mount:ident ($function:ident $($arguments:tt)*)
     ) => {
         $($condition)*
         #[doc(hidden)]
@@ -35,7 +35,7 @@ macro_rules! __forge_remote_job {
                 $docs,
                 $place,
                 $policy,
-                $crate::__forge_remote_handler! {@mount $mount $function $arguments $reply $returned},
+                $crate::__private::$mount($function $($arguments)*),
             )
         }
 

@@ -27,7 +27,6 @@ pub use mount::{
     returned_10, returned_11, returned_12, returned_13, returned_14, returned_15, returned_16,
 };
 pub use probe::{DirectReply, Fallback, FallibleReply, HandlerOutput, Probe};
-pub use record::registration;
 pub use requests::{
     HasUser, IsCalled, IsJob, No, RequestedTokens, RequestsSystemToken, RequestsUserToken, Yes,
 };

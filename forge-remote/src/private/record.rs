@@ -1,8 +1,6 @@
 //! The registration that an attribute writes.
 
-use std::sync::Arc;
-
-use crate::registry::{Auth, ErasedHandler, Kind, Location, Registration};
+use crate::registry::Location;
 
 /// The item that a macro emits next to a function. It holds the other items, so that one in the wrong
 /// place causes one error. It is a function, not a static, which the compiler would have to evaluate.
@@ -11,58 +9,29 @@ use crate::registry::{Auth, ErasedHandler, Kind, Location, Registration};
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forge_remote_handler {
-    // The function with its extractors and its conversion, of a handler or of a job.
-    (@mount $mount:ident $function:ident [$($argument:expr;)*] [$($reply:expr)?] [$($returned:ident)?]) => {
-        $crate::__private::$mount(
-            $function,
-            $($argument,)*
-            $($reply)?
-            $({
-                use $crate::__private::{DirectReply as _, FallibleReply as _};
-                (&&$crate::__private::$returned(&$function)).forge_remote_reply()
-            })?
-        )
-    };
-    (@options $new:expr; []) => { $new };
-    (@options $new:expr; [$($text:ident: $literal:literal,)*] $($field:ident: $value:expr,)*) => {{
-        let mut registration = $new;
-        $(registration.$text = $crate::__private::option::Option::Some($literal);)*
-        $(registration.$field = $value;)*
-        registration
-    }};
     (
-        [$($head:tt)*] $record:ident
-        $function:ident $name:literal $place:literal
-        $requests:ident $kind:expr,
-        $mount:ident $arguments:tt $reply:tt $returned:tt
-        { $($options:tt)* }
+        [$($head:tt)*] $record:ident $name:literal $place:literal
+        $requests:ident $kind:ident { $($kind_fields:tt)* } [$($others:ident)?]
+        $mount:ident ($function:ident $($arguments:tt)*)
+        [$($text:ident: $literal:literal,)*] $($field:ident: $value:expr,)*
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
             use $crate::__private::{$requests::forge_remote_probe, Fallback as _};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
-            $crate::__forge_remote_handler! {@options
-                $crate::__private::registration(
-                    &$kind,
-                    $name,
-                    $place,
-                    $crate::__private::$requests::AUTH,
-                    $crate::__forge_remote_handler! {@mount $mount $function $arguments $reply $returned},
-                );
-                $($options)*
-            }
+            let mut registration = $crate::__private::$requests::registration(
+                &$crate::__private::kinds::$kind {
+                    $($kind_fields)*
+                    $(..$crate::__private::kinds::$kind::$others)?
+                },
+                $name,
+                $place,
+                $crate::__private::$mount($function $($arguments)*),
+            );
+            $(registration.$text = $crate::__private::option::Option::Some($literal);)*
+            $(registration.$field = $value;)*
+            registration
         }
     };
-}
-
-/// Returns a registration without options; `place` is `file:line:column`.
-pub fn registration(
-    kind: &'static dyn Kind,
-    function: &'static str,
-    place: &'static str,
-    auth: Auth,
-    mount: Arc<dyn ErasedHandler>,
-) -> Registration {
-    Registration::new(kind, function, location(place), auth, mount)
 }
 
 /// Reads `file:line:column`.

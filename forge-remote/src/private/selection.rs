@@ -1,8 +1,11 @@
 //! A [`Probe`] for each combination of tokens that a handler requests.
 
+use std::sync::Arc;
+
 use super::probe::Probe;
+use super::record::location;
 use super::requests::{No, RequestedTokens, Yes};
-use crate::registry::Auth;
+use crate::registry::{Auth, ErasedHandler, Kind, Registration};
 
 macro_rules! requested_tokens {
     ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
@@ -13,7 +16,16 @@ macro_rules! requested_tokens {
                 pub type forge_remote_probe<T> =
                     super::Probe<T, super::RequestedTokens<super::$system, super::$user, super::$has_user>>;
 
-                pub const AUTH: super::Auth = super::Auth::$auth;
+                /// Returns a registration without options; `place` is `file:line:column`.
+                pub fn registration(
+                    kind: &'static dyn super::Kind,
+                    function: &'static str,
+                    place: &'static str,
+                    mount: super::Arc<dyn super::ErasedHandler>,
+                ) -> super::Registration {
+                    let auth = super::Auth::$auth;
+                    super::Registration::new(kind, function, super::location(place), auth, mount)
+                }
             }
         )*
     };
