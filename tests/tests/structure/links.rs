@@ -222,9 +222,9 @@ fn problem_on_code_hosts(link: &Link, page: &Path) -> Option<String> {
     if !is_web && (target.contains("::") || target.contains('@')) {
         return Some(format!("only rustdoc has links to items: {target}"));
     }
-    let is_source = |end: &&str| target.contains("/src/") && target.ends_with(end);
+    let is_source = |end: &str| target.contains("/src/") && target.ends_with(end);
     let file = page.with_file_name(target);
-    if !is_web && [".md", ".rs"].iter().any(|end| is_source(&end)) && file.exists() {
+    if !is_web && [".md", ".rs"].into_iter().any(is_source) && file.exists() {
         return Some(format!(
             "a code host shows rustdoc's source there: link {DOCS} instead of {target}"
         ));
