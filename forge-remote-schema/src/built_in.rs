@@ -21,7 +21,13 @@ pub const TOKENS_GOODBYE: &str = "tokens-goodbye";
 pub const CRON_CLOCK: &str = "cron-clock";
 
 /// Every builder method that adds handlers.
-pub const BUILT_IN: &[BuiltIn] = &[BuiltIn {
-    method: "keep_tokens_fresh",
-    endpoints: &[TOKENS_HOURLY, TOKENS_LIFE, TOKENS_GOODBYE],
-}];
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        method: "keep_tokens_fresh",
+        endpoints: &[TOKENS_HOURLY, TOKENS_LIFE, TOKENS_GOODBYE],
+    },
+    BuiltIn {
+        method: "keep_tokens_fresh_by",
+        endpoints: &[TOKENS_LIFE, TOKENS_GOODBYE],
+    },
+];

@@ -99,10 +99,11 @@ async fn start_sync(
     Ok(())
 }
 
-/// Deletes the copies of an installation.
+/// Ends an installation. Its copies are deleted in the callback of [`app`], once it is certain that Forge does not call
+/// for the installation any more.
 #[pre_uninstall]
-async fn delete_copies(call: Invocation, State(mirror): State<Mirror>) -> Result<()> {
-    mirror.remove_site(call.installation_id());
+async fn end_sync(call: Invocation, tokens: Tokens) -> Result<()> {
+    tokens.remove(call.installation_id()).await?;
     Ok(())
 }
 
@@ -246,10 +247,18 @@ async fn overview(call: Invocation, State(mirror): State<Mirror>) -> Result<Json
     Ok(Json(Overview { items, checked }))
 }
 
-/// Returns the app, without its state.
-pub fn app() -> App {
+/// Returns the app with its copies and a token store, which reports uninstallations. It lacks the secret.
+pub fn app(tokens: impl Into<Tokens>, mirror: Mirror) -> App {
+    let tokens = tokens.into();
+    let copies = mirror.clone();
+    tokens.on_removed(move |installation_id| {
+        copies.remove_site(&installation_id);
+        std::future::ready(())
+    });
     App::new()
         .remote(Remote::new("sync").base_url("https://sync.example.com"))
+        .token_store(tokens)
+        .state(mirror)
         .sample_body(
             "import",
             serde_json::json!({

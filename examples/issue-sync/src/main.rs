@@ -1,12 +1,13 @@
 //! Serves the app, or runs the command in its arguments.
 
 use forge_remote::App;
+use forge_remote::token::SqliteTokens;
+use issue_sync::{Mirror, Secret};
 
 /// Returns the app with its state: the test below also fails if state is missing.
 fn app() -> App {
-    issue_sync::app()
-        .state(issue_sync::Mirror::default())
-        .state_async(async { issue_sync::Secret::from_env() })
+    issue_sync::app(SqliteTokens::new("tokens.db"), Mirror::default())
+        .state_async(async { Secret::from_env() })
 }
 
 #[tokio::main]

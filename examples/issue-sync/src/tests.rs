@@ -1,8 +1,11 @@
 //! Signed calls to each of the app's handlers: valid ones, retries and malformed ones.
 
+use std::time::Duration;
+
 use crate::{Mirror, SIGNATURE_HEADER, Secret, WeakSecret, app};
 use aws_lc_rs::hmac;
-use forge_remote::testing::{Harness, HarnessCall};
+use forge_remote::testing::{Harness, HarnessCall, TestClock};
+use forge_remote::token::MemoryTokens;
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -12,7 +15,8 @@ fn harness() -> Harness {
 }
 
 fn harness_with(secret: Secret) -> Harness {
-    Harness::new(app().state(Mirror::default()).state(secret)).unwrap()
+    let app = app(MemoryTokens::new(), Mirror::default());
+    Harness::new(app.state(secret)).unwrap()
 }
 
 /// Returns the signature that the other tracker sends.
@@ -142,8 +146,32 @@ async fn a_work_item_is_synchronized_through_its_life() {
         200
     );
     assert_eq!(items(&harness).await.as_array().unwrap().len(), 1);
-    assert_eq!(harness.call("delete-copies").send().await.status(), 200);
-    assert_eq!(items(&harness).await, json!([]));
+}
+
+/// Forge may call for an installation while it is uninstalled, so its copies are not deleted at once.
+#[tokio::test]
+async fn copies_are_deleted_once_the_uninstallation_has_settled() {
+    let clock = TestClock::new();
+    let app = app(MemoryTokens::new(), Mirror::default());
+    let app = app.state(Secret::default()).clock(clock.clone());
+    let harness = Harness::new(app).unwrap();
+    let created = event("created", "one", "1000");
+    assert_eq!(send(&harness, "sync-issue", created).await.0, 200);
+    assert_eq!(harness.call("reconcile").send().await.status(), 200);
+    assert_eq!(harness.call("end-sync").send().await.status(), 200);
+    let items_after = async |minutes: u32| {
+        for _ in 0..minutes {
+            clock.advance(Duration::from_secs(60));
+            // The callback needs some turns.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        items(&harness).await.as_array().unwrap().len()
+    };
+    // The test kit's installation is in Jira and Confluence, so that it may only have left one of them.
+    assert_eq!(items_after(60).await, 1);
+    assert_eq!(items_after(20).await, 0);
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ impl App {
     pub(crate) fn desired_manifest(&self) -> DesiredManifest {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.app_ids = self.settings().configured_app_ids;
+        desired.needs_pre_uninstall = self.acts_on_removals();
         desired.granular = self.granular;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
@@ -74,6 +75,18 @@ impl App {
         desired.add_scopes(&self.scopes);
         desired.impersonate(&self.impersonation);
         desired
+    }
+}
+
+impl App {
+    /// Returns whether the removal of an installation starts callbacks of the app, or ends its jobs.
+    fn acts_on_removals(&self) -> bool {
+        let ends_jobs = || {
+            let jobs = self.jobs.as_ref();
+            jobs.is_some_and(|jobs| jobs.engine.guarantees().ends_installations)
+        };
+        let tokens = self.tokens.as_ref();
+        tokens.is_some_and(|tokens| tokens.has_removal_callbacks() || ends_jobs())
     }
 }
 

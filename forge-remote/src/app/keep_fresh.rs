@@ -1,4 +1,5 @@
-//! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh). They are registered by
+//! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) and
+//! [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by). They are registered by
 //! hand, because a macro would add them to every app.
 
 use std::sync::Arc;
@@ -42,22 +43,18 @@ impl App {
     #[track_caller]
     pub fn keep_tokens_fresh(self) -> Self {
         let place = std::panic::Location::caller().into();
-        let handlers = registrations(place).into_iter();
-        handlers.fold(self, Self::handler)
+        let [hourly, life, goodbye] = registrations(place);
+        self.added_once([hourly, life, goodbye])
     }
 
-    /// Declares that an existing schedule keeps the system tokens fresh, instead of the handlers of
-    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh). The manifest is not changed.
+    /// Lets an existing schedule keep the system tokens fresh, instead of the hourly call of
+    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh). The manifest gets the other two modules of that method,
+    /// `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
     ///
-    /// `key` is the key of a scheduled trigger or of its endpoint. The app keeps the system token of every
-    /// call of the platform, with or without this setting. This setting adds a check at launch: the app has
-    /// a [`token_store`](Self::token_store), and the named handler requests the token (`auth = system`) and
-    /// is called at least once an hour, even on sites without a licence.
-    ///
-    /// An installation's first token then comes with the schedule's first call after the installation,
-    /// unless a trigger for `avi:forge:installed:app` requests it too. An uninstallation removes the token
-    /// only if a `#[pre_uninstall]` handler of yours calls
-    /// [`Tokens::remove`](crate::Tokens::remove); otherwise the token expires within 4 hours.
+    /// `key` is the key of a scheduled trigger or of its endpoint; `cron-clock` is that of the handlers with
+    /// [`cron`](crate::schedules). The launch fails unless the app has a [`token_store`](Self::token_store), and the
+    /// named handler requests the token (`auth = system`) and is called at least once an hour, even on sites without a
+    /// licence.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -74,8 +71,23 @@ impl App {
     pub fn keep_tokens_fresh_by(mut self, key: impl Into<String>) -> Self {
         let place = std::panic::Location::caller().into();
         self.kept_fresh_by.push((key.into(), place));
+        let [_, life, goodbye] = registrations(place);
         self.set_clock();
-        self
+        self.added_once([life, goodbye])
+    }
+
+    /// Adds these handlers, except the ones that an earlier call has added.
+    fn added_once(self, added: impl IntoIterator<Item = Registration>) -> Self {
+        added.into_iter().fold(self, |app, added| {
+            let is_it = |one: &Handler| {
+                let record = one.registration();
+                record.function == NAME && record.endpoint == added.endpoint
+            };
+            match app.registry.handlers().iter().any(is_it) {
+                true => app,
+                false => app.handler(added),
+            }
+        })
     }
 
     /// Returns a problem for each handler of [`keep_tokens_fresh_by`](Self::keep_tokens_fresh_by) that
@@ -168,7 +180,7 @@ const NO_TOKEN_SOURCE: Rule = Rule::launch(
 );
 
 /// Returns the handlers: an hourly call, one at each installation and major upgrade, and one before
-/// an uninstallation. `place` is the app's call of `keep_tokens_fresh`.
+/// an uninstallation. `place` is the app's call of the method that adds them.
 pub(super) fn registrations(place: Location) -> [Registration; 3] {
     // The app stores the token of every call that carries one, so these handlers are empty.
     let token =

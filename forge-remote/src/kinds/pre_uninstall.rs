@@ -14,17 +14,21 @@ use crate::registry::{Kind, Module, SampleCall};
 ///
 /// For functions, Atlassian documents a timeout of 55 seconds, and that the response does not
 /// affect the removal. For remotes neither is documented. Calls of the installation can follow: it
-/// stays inactive for 60 days after the uninstallation, see [removals](crate::token#removals).
+/// stays inactive for 60 days after the uninstallation, see [removals](crate::token#removals). So do not delete its data
+/// here, but in [`Tokens::on_removed`](crate::Tokens::on_removed):
 ///
 /// ```
 /// use forge_remote::prelude::*;
 ///
-/// #[pre_uninstall(auth = system)]
-/// async fn delete_installation(call: Invocation, token: Option<SystemToken>) -> Result<()> {
-///     println!("{} is uninstalled; has a token: {}", call.installation_id(), token.is_some());
-///     Ok(())
+/// /// [`App::keep_tokens_fresh`] has a handler that does this.
+/// #[pre_uninstall]
+/// async fn end_installation(call: Invocation, tokens: Tokens) -> Result<()> {
+///     Ok(tokens.remove(call.installation_id()).await?)
 /// }
 /// ```
+///
+/// An app without a token store notes the time, and deletes the data 60 days later, unless the installation has called
+/// since.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/pre-uninstall-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

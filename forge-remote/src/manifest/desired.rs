@@ -135,6 +135,9 @@ pub struct DesiredManifest {
     /// The modules that handlers had before the app's clock called them: each key with its endpoint's. An update
     /// may remove them, with these endpoints.
     pub former_modules: BTreeMap<String, String>,
+    /// Whether the app acts when it is uninstalled: in callbacks of [`Tokens::on_removed`](crate::Tokens::on_removed), or
+    /// because its job engine ends the waiting jobs.
+    pub needs_pre_uninstall: bool,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,
     /// Whether tokens are requested without the scopes that are named after them:

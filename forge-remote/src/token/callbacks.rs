@@ -101,12 +101,16 @@ impl Callbacks {
         self.announcer.has_callbacks.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn has_removal(&self) -> bool {
+        self.announcer.has_callbacks.load(Ordering::Relaxed)
+    }
+
     /// Returns the callbacks for removals and the announced removals, to the first caller after a
     /// callback was added.
     pub(super) fn take_removal(
         &self,
     ) -> Option<(RemovalCallbacks, mpsc::UnboundedReceiver<String>)> {
-        if !self.announcer.has_callbacks.load(Ordering::Relaxed) {
+        if !self.has_removal() {
             return None;
         }
         let announced = self.announced.lock();

@@ -14,8 +14,10 @@ const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 impl Tokens {
     /// Registers a callback for removed installations, which deletes the app's data of an installation.
     ///
-    /// [`remove`](Self::remove) removes an installation;
-    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls it when the app is uninstalled.
+    /// [`remove`](Self::remove) removes an installation. When the app is uninstalled, the handlers of
+    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) and
+    /// [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by) call it. Without either, a `#[pre_uninstall]`
+    /// handler of the app has to; `manifest --check` and the launch warn of an app that lacks it (`no-pre-uninstall`).
     /// The callback is the only signal that this data may be deleted: an installation that isn't
     /// listed, or has no token now, may still exist.
     ///
@@ -33,7 +35,7 @@ impl Tokens {
     /// Forge doesn't guarantee the `preUninstall` call: an installation that has had no token for days may
     /// have been uninstalled too. Atlassian doesn't document whether Forge also makes this call when the app
     /// is removed from one of an installation's products. So the delay is 75 minutes for an installation in
-    /// several products: with `keep_tokens_fresh`, Forge calls for every remaining installation within it.
+    /// several products: with tokens that are kept fresh, Forge calls for every remaining installation within it.
     ///
     /// ```
     /// use forge_remote::token::{MemoryTokens, Tokens};
@@ -59,6 +61,11 @@ impl Tokens {
             Box::pin(async move { callback(id).await.into_result() })
         }));
         self.start_watchers();
+    }
+
+    /// Returns whether there is a callback for removed installations.
+    pub(crate) fn has_removal_callbacks(&self) -> bool {
+        self.0.callbacks.has_removal()
     }
 
     /// Sets the delay between a removal and the callbacks of [`on_removed`](Self::on_removed), at most

@@ -397,6 +397,7 @@ fn every_rule_is_explained_and_shown() {
         "too-many-schedules",
         "token-without-scope",
         "known-event",
+        "no-pre-uninstall",
         "unmanaged-permissions",
         // Others of these tests.
         "manifest-too-large",
@@ -493,6 +494,30 @@ fn the_file_and_the_code_agree_on_rolling_releases() {
     assert_eq!(found(GOOD, false), []);
     assert_eq!(found(&managed, false), [(Severity::Note, 27)]);
     assert_eq!(found(GOOD, true), [(Severity::Warning, 26)]);
+}
+
+/// Only the code knows whether an app acts when it is uninstalled; any module `preUninstall` may call it.
+#[test]
+fn an_app_that_acts_on_uninstallations_has_to_be_called() {
+    let called = GOOD.replace(
+        "  trigger:\n",
+        "  preUninstall:\n    - {key: bye, endpoint: tick}\n  trigger:\n",
+    );
+    let found = |text: &str, needs_call, allowed: &[&str]| -> Vec<(Severity, usize)> {
+        let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+        let mut wanted = DesiredManifest::default();
+        wanted.needs_pre_uninstall = needs_call;
+        let allowed = allowed.iter().map(|code| (*code).to_owned()).collect();
+        let found = check(&file, &wanted, &allowed);
+        let found = found.iter().filter(|one| one.code == "no-pre-uninstall");
+        found
+            .map(|one| (one.severity, one.manifest.as_ref().unwrap().line))
+            .collect()
+    };
+    assert_eq!(found(GOOD, true, &[]), [(Severity::Warning, 3)]);
+    assert_eq!(found(GOOD, true, &["no-pre-uninstall"]), []);
+    assert_eq!(found(&called, true, &[]), []);
+    assert_eq!(found(GOOD, false, &[]), []);
 }
 
 /// An event declared as unknown may stay once a later version knows it.

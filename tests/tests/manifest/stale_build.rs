@@ -278,6 +278,13 @@ fn the_frameworks_own_handlers_are_known() {
     let gone = gone.map(|one| format!("modules.endpoint[tokens-{one}] has no handler in src"));
     assert_eq!(problems(), gone);
 
+    handlers(".keep_tokens_fresh_by(\"other\")");
+    assert_eq!(
+        problems(),
+        ["modules.endpoint[tokens-hourly] has no handler in src"]
+    );
+    handlers("");
+
     // A call in a test neither adds the handlers nor makes their entries stale.
     let test = "#[test]\nfn kept() { App::new().keep_tokens_fresh(); }\n";
     let main = fs::read_to_string(package.join("src/main.rs")).unwrap();

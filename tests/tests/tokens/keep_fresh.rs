@@ -1,9 +1,16 @@
 //! Schedules that keep tokens fresh: `App::keep_tokens_fresh`, and a schedule of the app's own.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use forge_remote::handler;
+use forge_remote::jobs::MemoryJobs;
+use forge_remote::manifest::{ManifestFile, check};
 use forge_remote::prelude::*;
-use forge_remote::testing::Harness;
+use forge_remote::testing::{Harness, TEST_APP_ID};
 use forge_remote::token::MemoryTokens;
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::token_app::{HOUR, ONE, TokenApp, ari, renewing_app, tokens_in};
 
 #[scheduled_trigger(interval = "hour", auth = system, endpoint = "token-sync", path = "/sync")]
 #[trigger(
@@ -24,7 +31,7 @@ async fn bare() {}
 #[scheduled_trigger(interval = "hour", licensed_only, auth = system)]
 async fn licensed() {}
 
-/// An app that is deployed with its own schedule keeps it.
+/// An app that is deployed with its own schedule keeps it, and is called at installations and uninstallations.
 #[tokio::test]
 async fn a_deployed_schedule_keeps_tokens_fresh() {
     let builder = || {
@@ -42,14 +49,24 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
         let tokens = Tokens::new(MemoryTokens::new());
         let app = builder().token_store(tokens.clone());
         let harness = Harness::new(app.keep_tokens_fresh_by(key)).unwrap();
-        let yaml = |harness: &Harness| harness.app().desired_manifest().to_yaml();
+        let keys = |harness: &Harness| -> BTreeSet<String> {
+            let handlers = harness.app().registry().handlers().iter();
+            handlers.map(|one| one.key().to_owned()).collect()
+        };
         let without = Harness::new(with_tokens()).unwrap();
-        assert_eq!(yaml(&harness), yaml(&without), "no new entry");
+        let added = ["tokens-goodbye-pre-uninstall", "tokens-life-trigger"];
+        let added_keys = &keys(&harness) - &keys(&without);
+        assert_eq!(added_keys, added.map(str::to_owned).into());
         let response = harness.call("token-sync").send().await;
         assert_eq!(response.status(), 200, "{}", response.text());
         tokens.flush().await.unwrap();
         assert_eq!(tokens.installations().await.unwrap().len(), 1);
     }
+    let twice = with_tokens()
+        .keep_tokens_fresh_by("token-sync")
+        .keep_tokens_fresh_by("token-sync-trigger")
+        .keep_tokens_fresh();
+    assert!(twice.build().is_ok());
 
     let text = |app: App| app.build().map(drop).unwrap_err().to_string();
     for (key, problem, fix) in [
@@ -92,6 +109,65 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
         text.contains("`App::keep_tokens_fresh_by` takes `Tokens`"),
         "{text}"
     );
+}
+
+/// A schedule that keeps tokens fresh does not hide the uninstallation from the callbacks, which delete the data.
+#[tokio::test]
+async fn an_app_with_its_own_schedule_is_called_when_it_is_uninstalled() {
+    let tokens = tokens_in(&FlakyStore::default());
+    let deleted = Arc::new(Mutex::new(Vec::new()));
+    let deleting = Arc::clone(&deleted);
+    tokens.on_removed(move |id| {
+        deleting.lock().unwrap().push(id);
+        async {}
+    });
+    let app = renewing_app().keep_tokens_fresh_by("renew");
+    let app = TokenApp::new(app, tokens).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    let goodbye = app.harness.call("tokens-goodbye");
+    let response = goodbye.fit(|fit| fit.installation(ONE)).send().await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    assert!(app.listed().await.is_empty());
+    // The installation is in several products.
+    app.minutes(80).await;
+    assert_eq!(*deleted.lock().unwrap(), [ari(ONE)]);
+}
+
+/// An app that acts on uninstallations, and is never called for one, is warned.
+#[test]
+fn an_app_that_no_uninstallation_reaches_is_warned() {
+    #[pre_uninstall]
+    async fn ends(call: Invocation, tokens: Tokens) -> Result<()> {
+        Ok(tokens.remove(call.installation_id()).await?)
+    }
+
+    let with = |app: App, acts: bool| {
+        let tokens = Tokens::new(MemoryTokens::new());
+        if acts {
+            tokens.on_removed(|_| async {});
+        }
+        app.token_store(tokens)
+    };
+    let warned = |app: App| {
+        let wanted = app.app_id(TEST_APP_ID).build().unwrap().desired_manifest();
+        let file = ManifestFile::parse("manifest.yml", None).unwrap();
+        let text = file.merged_with(&wanted, Some(TEST_APP_ID)).unwrap();
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let findings = check(&file, &wanted, &BTreeSet::new());
+        findings.iter().any(|one| one.code == "no-pre-uninstall")
+    };
+    assert!(warned(with(renewing_app(), true)));
+    let jobs = || MemoryJobs::new();
+    assert!(warned(with(renewing_app().jobs(jobs()), false)));
+    assert!(!warned(renewing_app().jobs(jobs())));
+    assert!(!warned(with(renewing_app(), false)));
+    for called in [
+        renewing_app().keep_tokens_fresh(),
+        renewing_app().keep_tokens_fresh_by("renew"),
+        renewing_app().handler(handler!(ends)),
+    ] {
+        assert!(!warned(with(called, true)));
+    }
 }
 
 /// One line in the app adds the calls that deliver tokens, their modules, and the removal.

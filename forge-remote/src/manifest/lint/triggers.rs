@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote_schema::{did_you_mean, events};
+use forge_remote_schema::{did_you_mean, events, kinds};
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
@@ -18,6 +18,7 @@ pub(super) const TOPIC: Topic = Topic {
         &KNOWN_EVENT,
         &UNKNOWN_EVENT,
         &UNINSTALLED_EVENT,
+        &NO_PRE_UNINSTALL,
         &TOO_MANY_PROPERTIES,
         &ON_ERROR_ALONE,
         &IGNORE_SELF,
@@ -26,6 +27,7 @@ pub(super) const TOPIC: Topic = Topic {
         scopes(findings);
         known(findings);
         unknown(findings);
+        uninstallation(findings);
         properties(findings);
         filters(findings);
     },
@@ -138,6 +140,28 @@ fn unknown(findings: &mut Findings<'_>) {
             });
             findings.warning(&UNKNOWN_EVENT, &path, message, help);
         }
+    }
+}
+
+const NO_PRE_UNINSTALL: Rule = Rule::lint(
+    "no-pre-uninstall",
+    "The app acts when it is uninstalled, in callbacks of `Tokens::on_removed` or by ending the waiting jobs, but Forge \
+    announces an uninstallation only to a module `preUninstall`, which the manifest lacks: the installation's data and jobs stay. \
+    Add `App::keep_tokens_fresh`, or a `#[pre_uninstall]` handler that calls `Tokens::remove`.",
+);
+
+fn uninstallation(findings: &mut Findings<'_>) {
+    let module_type = kinds::PRE_UNINSTALL.module_type;
+    let wanted = findings.wanted;
+    let mut modules = findings.modules();
+    let has_module =
+        wanted.modules.contains_key(module_type) || modules.any(|(name, _)| name == module_type);
+    if wanted.needs_pre_uninstall && !has_module {
+        let message = "the app is not called when it is uninstalled, so the callbacks of `Tokens::on_removed` never run, \
+                       and waiting jobs are not ended";
+        let help = "add `App::keep_tokens_fresh`, or a `#[pre_uninstall]` handler that calls `Tokens::remove`";
+        let path = ManifestPath::of(&["modules"]);
+        findings.warning(&NO_PRE_UNINSTALL, &path, message, help);
     }
 }
 
