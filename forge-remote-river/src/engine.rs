@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use forge_remote::__engines::{counted, with_causes};
 use forge_remote::diagnostic::Check;
 use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, LastAccepted, Repeats,
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, KeyCounts, LastAccepted,
+    Repeats,
 };
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use sqlx::Transaction;
@@ -246,6 +247,10 @@ impl<D: Database> River<D> {
 
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
         self.readable().await?.counts().await
+    }
+
+    pub(crate) async fn key_counts(&self) -> Result<KeyCounts, EngineError> {
+        self.readable().await?.key_counts().await
     }
 
     pub(crate) async fn last_accepted(&self) -> Result<LastAccepted, EngineError> {

@@ -70,6 +70,11 @@ macro_rules! engine_type {
                 Box::pin(async move { river.checks().await })
             }
 
+            fn key_counts(&self) -> BoxFuture<Result<Option<KeyCounts>, EngineError>> {
+                let river = Arc::clone(&self.0);
+                Box::pin(async move { river.key_counts().await.map(Some) })
+            }
+
             fn last_accepted(&self) -> BoxFuture<Result<Option<LastAccepted>, EngineError>> {
                 let river = Arc::clone(&self.0);
                 Box::pin(async move { river.last_accepted().await.map(Some) })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts, LastAccepted};
+use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts, KeyCounts, LastAccepted};
 use riverqueue::jiff::Timestamp;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::Transaction;
@@ -13,7 +13,7 @@ use sqlx::pool::PoolConnection;
 use crate::admission::{Admission, Applicant, decide, priority};
 use crate::lead::Lead;
 use crate::statements::{Statements, Value, values};
-use crate::stored_call::{QUEUE, StoredCall, from_millis, millis, to_millis};
+use crate::stored_call::{QUEUE, StoredCall, from_millis, key_id, millis, to_millis};
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
@@ -72,6 +72,9 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     const CANCEL_WAITING: &'static str;
     /// Selects 1 if there is a table or an index with the name `$1`, otherwise 0.
     const EXISTS: &'static str;
+
+    /// Selects the start of the sealed contents of unfinished and dead jobs, which shows their key, and their number.
+    const KEY_COUNTS: &'static str;
 
     /// Selects a row if a job in the queue `$1` becomes due after `$2` and until `$3`, in milliseconds since 1970.
     const BECOMES_DUE: &'static str;
@@ -492,6 +495,17 @@ impl<S: Store> Ledger<S> {
         counts.dead = dead.unsigned_abs();
         counts.oldest_due = (oldest >= 0).then(|| from_millis(oldest));
         Ok(counts)
+    }
+
+    /// Counts the unfinished and dead jobs under each key.
+    pub(crate) async fn key_counts(&self) -> Result<KeyCounts, EngineError> {
+        let connection = self.store.connection().await;
+        let mut connection = connection.map_err(database_failed)?;
+        let counts = connection.named_integers(S::KEY_COUNTS).await;
+        let counts = counts.map_err(database_failed)?.into_iter();
+        Ok(counts
+            .filter_map(|(start, count)| Some((key_id(&start)?, count.unsigned_abs())))
+            .collect())
     }
 
     /// Returns when the last call of each handler was accepted, as far as calls are remembered.

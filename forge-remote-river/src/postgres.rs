@@ -8,7 +8,7 @@ use forge_remote::diagnostic::Check;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
-    LastAccepted, Repeats,
+    KeyCounts, LastAccepted, Repeats,
 };
 use riverqueue::migrate::PostgresMigrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};

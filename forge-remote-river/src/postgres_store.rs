@@ -73,6 +73,11 @@ impl Store for PostgresStore {
                  AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
              LIMIT $2
          ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
+    const KEY_COUNTS: &'static str =
+        "SELECT coalesce(substr(args ->> 'sealed', 1, 12), ''), count(*) FROM river_job
+         WHERE queue = 'forge_remote'
+             AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled', 'discarded')
+         GROUP BY 1";
     const EXISTS: &'static str = "SELECT (to_regclass($1) IS NOT NULL)::int::bigint";
 
     fn client(&self) -> ClientBuilder {

@@ -10,7 +10,7 @@ use forge_remote::diagnostic::Check;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
-    LastAccepted, Repeats,
+    KeyCounts, LastAccepted, Repeats,
 };
 use forge_remote::sqlite_file::{
     self, ClosedFile, check_file, check_folder, folder_of, make_private, sibling,

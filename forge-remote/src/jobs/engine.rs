@@ -98,6 +98,17 @@ pub trait JobEngine: Any + Send + Sync {
         Box::pin(std::future::ready(Vec::new()))
     }
 
+    /// Returns the number of unfinished and dead envelopes under each key, by [`Envelope::key_id`]: for `doctor`, which
+    /// shows the keys that stored jobs need. Like [`checks`](Self::checks) it changes nothing, and works before
+    /// [`open`](Self::open). `None` if the engine does not know.
+    ///
+    /// # Errors
+    ///
+    /// `doctor` reports them.
+    fn key_counts(&self) -> BoxFuture<Result<Option<KeyCounts>, EngineError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Returns when the last envelope of each handler was accepted, by the handler's key, as far as the engine
     /// remembers: for `doctor`, which shows the calls of schedules with it. `None` if the engine does not know.
     ///
@@ -108,6 +119,9 @@ pub trait JobEngine: Any + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 }
+
+/// The number of envelopes under each key, by its id: [`JobEngine::key_counts`].
+pub type KeyCounts = BTreeMap<String, u64>;
 
 /// When the last envelope of each handler was accepted: [`JobEngine::last_accepted`].
 pub type LastAccepted = BTreeMap<String, SystemTime>;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::report::{Report, ReportCode};
+use crate::token::sealing_key;
 
 /// A sealed call or job with the data that an engine needs.
 ///
@@ -68,6 +69,19 @@ impl Envelope {
             max_attempts: 1,
             sealed,
         }
+    }
+
+    /// Returns the id of the key that its contents are sealed under; `None` if the app did not seal them. The key has
+    /// to stay in `FORGE_REMOTE_TOKEN_KEY` until the envelope's job is done or discarded.
+    ///
+    /// ```
+    /// use forge_remote::jobs::Envelope;
+    ///
+    /// let envelope = Envelope::new("key", "report", "ari:1", b"not sealed".to_vec());
+    /// assert_eq!(envelope.key_id(), None);
+    /// ```
+    pub fn key_id(&self) -> Option<String> {
+        sealing_key(&self.sealed)
     }
 
     /// Returns the due time: `not_before`, or else `accepted_at`.

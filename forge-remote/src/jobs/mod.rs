@@ -120,7 +120,7 @@ pub(crate) use contents::Contents;
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
 pub use engine::{
-    Accepted, EngineContext, JobEngine, JobRunner, LastAccepted, PastAttempts, Verdict,
+    Accepted, EngineContext, JobEngine, JobRunner, KeyCounts, LastAccepted, PastAttempts, Verdict,
 };
 pub use envelope::{Envelope, Repeats};
 pub use guarantees::Guarantees;

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::handle::Tokens;
 use super::opening::configured_keys;
-use super::seal::{InvalidKeys, Keys, Shut};
+use super::seal::{InvalidKeys, KeyId, Keys, Shut};
 
 /// Seals and opens the calls of durable handlers. The first key seals, all open.
 #[derive(Clone)]
@@ -98,6 +98,21 @@ impl JobSeal {
             .open_as(&call.bound(b"forge-remote/job-report/1\0"), sealed);
         String::from_utf8(opened.ok()?.to_vec()).ok()
     }
+}
+
+/// Returns the id of the key that a call is sealed under; `None` if its form is unknown.
+pub(crate) fn sealing_key(sealed: &[u8]) -> Option<String> {
+    KeyId::of(sealed).map(|id| id.to_string())
+}
+
+/// Returns the ids of the configured keys, in their order; none if there are no valid keys.
+#[cfg(feature = "cli")]
+pub(crate) fn configured_key_ids(tokens: Option<&Tokens>) -> Vec<String> {
+    let settings = tokens.map(Tokens::settings);
+    let keys = configured_keys(settings.as_ref().and_then(|one| one.keys.as_ref()));
+    let keys = keys.ok().flatten();
+    let ids = keys.iter().flat_map(Keys::ids);
+    ids.map(|id| id.to_string()).collect()
 }
 
 impl SealedCall<'_> {

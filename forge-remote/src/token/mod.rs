@@ -87,8 +87,8 @@
 //!
 //! # Removals
 //!
-//! [`Tokens::remove`], which [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls before
-//! an uninstallation, replaces the token with a record of the removal, so that no instance writes the
+//! [`Tokens::remove`], which a handler of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) or
+//! [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by) calls before an uninstallation, replaces the token with a record of the removal, so that no instance writes the
 //! token back. Delete an installation's data in [`Tokens::on_removed`]: its callbacks run at least
 //! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
 //! just have no token at the moment: do not delete its data.
@@ -122,10 +122,15 @@
 //!
 //! # Keys
 //!
-//! Tokens leave the process sealed by AES-256-GCM, under `FORGE_REMOTE_TOKEN_KEY`: 32 bytes in base64,
-//! as `openssl rand -base64 32` prints them, the same for every instance. The first key encrypts; records
-//! of the other keys can still be decrypted. To change it, set `old,new` on every instance, then `new,old`, then, two days later, `new`
-//! (records of removals last longer than tokens).
+//! Tokens and [jobs](crate::jobs) leave the process sealed by AES-256-GCM, under `FORGE_REMOTE_TOKEN_KEY`: 32 bytes in
+//! base64, as `openssl rand -base64 32` prints them, the same for every instance. The first key encrypts; records of the
+//! other keys can still be decrypted.
+//!
+//! To change the key, set `old,new` on every instance, then `new,old`. Remove `old` once nothing needs it. Tokens and
+//! records of removals need it for two days. A job needs it until it has run: for its delay and all its retries, and a
+//! dead job for the 30 days in which it can be retried. The command `doctor` shows how many tokens and jobs need each
+//! key, which it names by an id (a part of the key's hash); it does not see the keys of jobs in a Restate server. A job
+//! whose key is missing waits (`other-key` in `jobs list`), and is dead 7 to 14 days after its due time.
 //!
 //! The store has a record that is sealed with the first key. So an instance with different keys does not
 //! start with that store, even if the store has no tokens yet. An app whose keys open neither the record nor any of the tokens
@@ -171,7 +176,9 @@ pub use callbacks::RemovalOutcome;
 pub use error::{OpenError, TokenError};
 pub use handle::Tokens;
 pub use installation::Installation;
-pub(crate) use job_seal::{JobSeal, SealError, SealedCall};
+#[cfg(feature = "cli")]
+pub(crate) use job_seal::configured_key_ids;
+pub(crate) use job_seal::{JobSeal, SealError, SealedCall, sealing_key};
 pub use listing::InstallationStream;
 pub(crate) use lookup::Presence;
 pub use seal::InvalidKeys;

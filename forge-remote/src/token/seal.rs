@@ -39,6 +39,15 @@ impl fmt::Display for KeyId {
     }
 }
 
+impl KeyId {
+    /// Returns the id of the key that a record is sealed under; `None` if it is not in this version's format.
+    pub(super) fn of(sealed: &[u8]) -> Option<Self> {
+        let (&[format], rest) = sealed.split_first_chunk()?;
+        let (id, _) = rest.split_first_chunk()?;
+        (format == FORMAT).then_some(Self(*id))
+    }
+}
+
 /// An error of parsing or generating token keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -134,6 +143,12 @@ impl Keys {
             .map(key)
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+
+    /// Returns the keys' ids, in their order.
+    #[cfg(feature = "cli")]
+    pub(super) fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.0.iter().map(|key| key.id)
     }
 
     /// Generates a key for records that don't outlive the process.

@@ -1,5 +1,6 @@
 //! The contents of a store, read without changing anything, for the command `doctor`.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::error::OpenError;
@@ -7,6 +8,7 @@ use super::handle::Tokens;
 use super::keeper::{Keeper, in_time};
 use super::limits::PAGE;
 use super::records::Peeked;
+use super::seal::KeyId;
 use super::store::{Guarded, PageRequest, SealedToken, StoreError, TokenStore as _};
 use crate::credentials::issued_at;
 use crate::diagnostic::Check;
@@ -23,6 +25,8 @@ pub(crate) struct Survey {
     pub(crate) issued: Option<(SystemTime, SystemTime)>,
     /// The next expiry of a valid token.
     pub(crate) next_expiry: Option<SystemTime>,
+    /// The number of records of tokens and removals that are sealed under each key, by its id.
+    pub(crate) sealed_under: BTreeMap<String, u64>,
     /// Installations whose token has expired.
     pub(crate) expired: Group,
     /// Installations whose token Atlassian rejected.
@@ -102,6 +106,9 @@ pub(crate) enum SurveyError {
 
 impl Survey {
     fn add(&mut self, keeper: &Keeper, record: &SealedToken) {
+        if let Some(key) = KeyId::of(&record.sealed) {
+            *self.sealed_under.entry(key.to_string()).or_default() += 1;
+        }
         let (token, standing) = match keeper.peek(record) {
             Peeked::NotOurs => return,
             Peeked::Token { token, standing } => (token, standing),

@@ -406,7 +406,12 @@ async fn keeping(folder: &Folder, clock: &TestClock, key: &str) -> (Harness, Tok
 }
 
 /// Delivers a token that was issued this long ago and lives 4 hours.
-async fn deliver(folder: &Folder, installation: &str, age: Duration, key: &str) -> String {
+pub(crate) async fn deliver(
+    folder: &Folder,
+    installation: &str,
+    age: Duration,
+    key: &str,
+) -> String {
     let clock = TestClock::new();
     let issued = SystemTime::now() - age;
     clock.set(issued);

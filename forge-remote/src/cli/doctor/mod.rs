@@ -1,6 +1,7 @@
 //! The `doctor` command: checks whether a deployment is sound, from where it runs, or with `--url`
 //! from outside.
 
+mod key_use;
 mod keys;
 mod line;
 mod local;

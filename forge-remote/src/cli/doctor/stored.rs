@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::key_use::{JobKeys, KeyUse};
 use super::line::{Line, Minutes};
 use super::schedules::{Schedules, Seen};
 use crate::app::App;
@@ -12,7 +13,7 @@ use crate::diagnostic::{Check, CheckState, Diagnostic};
 use crate::error::chain;
 use crate::fit::BoxFuture;
 use crate::jobs::{EngineError, JobEngine, JobState};
-use crate::token::{Group, Survey, SurveyError, Tokens};
+use crate::token::{Group, Survey, SurveyError, Tokens, configured_key_ids};
 
 /// How much longer than a single response the list of all tokens may take.
 const SURVEY_FACTOR: u32 = 6;
@@ -25,6 +26,8 @@ pub(super) struct Stored {
     engine: Option<Arc<dyn JobEngine>>,
     /// Why the engine's jobs cannot be sealed.
     unsealed: Option<Diagnostic>,
+    /// The ids of the keys of tokens and jobs, the sealing one first.
+    key_ids: Vec<String>,
     schedules: Schedules,
 }
 
@@ -37,6 +40,7 @@ impl Stored {
         let unsealed = app.job_seal().err().map(|problem| *problem);
         Self {
             tokens: app.tokens.clone(),
+            key_ids: configured_key_ids(app.tokens.as_ref()),
             unsealed: unsealed.filter(|_| engine.is_some()),
             engine,
             schedules: Schedules::of(app),
@@ -46,9 +50,9 @@ impl Stored {
     /// Runs the checks. `timeout` is that of each one.
     pub(super) async fn checked(self, timeout: Duration) -> Vec<Line> {
         let mut lines = Vec::new();
-        let mut seen = Seen::default();
+        let (mut seen, mut keys) = (Seen::default(), KeyUse::default());
         if let Some(tokens) = &self.tokens {
-            lines.extend(check_tokens(tokens, timeout, &mut seen).await);
+            lines.extend(check_tokens(tokens, timeout, &mut seen, &mut keys).await);
         }
         if let Some(engine) = &self.engine {
             match self.unsealed {
@@ -56,9 +60,12 @@ impl Stored {
                     let fix = problem.help.unwrap_or_default();
                     lines.push(Line::failed("jobs", problem.message, fix));
                 }
-                None => lines.extend(check_jobs(&**engine, timeout, &mut seen).await),
+                None => {
+                    lines.extend(check_jobs(&**engine, timeout, &mut seen, &mut keys).await);
+                }
             }
         }
+        lines.extend(keys.checked(&self.key_ids));
         lines.extend(self.schedules.checked(&seen, SystemTime::now()));
         lines
     }
@@ -84,7 +91,12 @@ fn silent(check: &'static str, name: &str, timeout: Duration) -> Check {
     Check::failed(check, detail, fix)
 }
 
-async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
+async fn check_tokens(
+    tokens: &Tokens,
+    timeout: Duration,
+    seen: &mut Seen,
+    keys: &mut KeyUse,
+) -> Vec<Line> {
     let name = tokens.store_name();
     if !tokens.are_stored() {
         let detail = format!("they are in the memory of the running app ({name})");
@@ -105,7 +117,9 @@ async fn check_tokens(tokens: &Tokens, timeout: Duration, seen: &mut Seen) -> Ve
     lines.push(match survey {
         Ok(survey) => {
             seen.newest_token = survey.issued.map(|(_, newest)| newest);
-            describe(&survey, SystemTime::now())
+            let line = describe(&survey, SystemTime::now());
+            keys.tokens = Some(survey.sealed_under);
+            line
         }
         Err(SurveyError::Keys(error)) => {
             let fix = "set FORGE_REMOTE_TOKEN_KEY as in the environment of the app";
@@ -181,7 +195,12 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
     Line::passed("tokens", detail)
 }
 
-async fn check_jobs(engine: &dyn JobEngine, timeout: Duration, seen: &mut Seen) -> Vec<Line> {
+async fn check_jobs(
+    engine: &dyn JobEngine,
+    timeout: Duration,
+    seen: &mut Seen,
+    keys: &mut KeyUse,
+) -> Vec<Line> {
     let name = engine.name();
     if !engine.guarantees().outlives_process {
         let detail = format!("they are in the memory of the running app ({name})");
@@ -194,6 +213,13 @@ async fn check_jobs(engine: &dyn JobEngine, timeout: Duration, seen: &mut Seen) 
     }
     let jobs = tokio::time::timeout(timeout, jobs(engine)).await;
     lines.push(jobs.unwrap_or_else(|_| silent("jobs", &name, timeout).into()));
+    let needed = tokio::time::timeout(timeout * SURVEY_FACTOR, engine.key_counts()).await;
+    keys.jobs = match needed {
+        Ok(Ok(Some(counts))) => JobKeys::Counted(counts),
+        Ok(Ok(None)) => JobKeys::Unknown(format!("{name} does not show them")),
+        Ok(Err(error)) => JobKeys::Unknown(format!("{name}: {error}{}", chain(&error))),
+        Err(_) => JobKeys::Unknown(format!("{name}: no response in time")),
+    };
     if let Ok(Ok(last)) = tokio::time::timeout(timeout, engine.last_accepted()).await {
         seen.accepted = last;
     }

@@ -1,0 +1,108 @@
+//! `doctor` shows which keys stored tokens and jobs need, so that a key is not removed too early.
+
+use std::time::{Duration, SystemTime};
+
+use forge_remote::jobs::{Envelope, JobEngine, KeyCounts};
+use forge_remote::token::{PageRequest, SqliteTokens, TokenStore as _};
+use forge_remote_river::{PostgresJobs, SqliteJobs};
+use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
+use forge_remote_tests::token_app::{MINUTE, ONE, ari};
+
+use crate::doctor::lines;
+use crate::doctor_stores::{deliver, deployed, doctor};
+
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("SQLITE", "tokens.db"),
+    ("JOBS", "jobs.db"),
+    ("SYSTEM", "1"),
+];
+
+/// Runs `doctor` with these keys.
+async fn doctor_with(folder: &Folder, keys: &str) -> (i32, String) {
+    let keys = [("FORGE_REMOTE_TOKEN_KEY", keys)];
+    doctor(folder, &[&ENVIRONMENT[..], &keys].concat()).await
+}
+
+/// A deployment with a token and a delayed job under the first key.
+async fn sealed() -> Folder {
+    let folder = deployed(&ENVIRONMENT).await;
+    deliver(&folder, ONE, MINUTE, KEYS[0]).await;
+    let tokens = SqliteTokens::new(folder.file("tokens.db"));
+    tokens.open().await.unwrap();
+    let stored = tokens.list(PageRequest::first(10)).await.unwrap().tokens;
+    let jobs = SqliteJobs::new(folder.file("jobs.db"));
+    jobs.open().await.unwrap();
+    // Tokens and jobs are sealed in one format, which begins with the key's id.
+    let mut envelope = Envelope::new("key", "index-trigger", ari(ONE), stored[0].sealed.clone());
+    envelope.accepted_at = SystemTime::now();
+    envelope.not_before = Some(SystemTime::now() + Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(envelope.key_id().unwrap().len(), 16);
+    jobs.accept(envelope).await.unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn each_key_is_shown_with_the_tokens_and_jobs_that_need_it() {
+    let folder = sealed().await;
+    let (status, text) = doctor_with(&folder, &format!("{},{}", KEYS[1], KEYS[0])).await;
+    let (line, _) = lines(&text, "token keys");
+    assert!(line.starts_with("ok  "), "{text}");
+    let [new, old] = line.split("; ").collect::<Vec<_>>()[..] else {
+        panic!("{text}");
+    };
+    assert!(new.contains("key 1 ("), "{text}");
+    assert!(
+        new.ends_with(") seals, and is needed by no token and no job"),
+        "{text}"
+    );
+    assert!(old.starts_with("key 2 ("), "{text}");
+    assert!(old.ends_with(") is needed by 1 token and 1 job"), "{text}");
+    assert_eq!(status, 0, "{text}");
+    // A single key that opens everything needs no line.
+    let (_, text) = doctor_with(&folder, KEYS[0]).await;
+    assert!(!text.contains("token keys"), "{text}");
+}
+
+/// Tokens are delivered again, but a job's contents are lost with its key.
+#[tokio::test]
+async fn a_job_whose_key_was_removed_fails() {
+    let folder = sealed().await;
+    let (status, text) = doctor_with(&folder, KEYS[1]).await;
+    let (line, fix) = lines(&text, "token keys");
+    assert!(
+        line.starts_with("FAIL") && line.contains("1 job under "),
+        "{text}"
+    );
+    assert!(
+        fix.contains("append these keys to FORGE_REMOTE_TOKEN_KEY"),
+        "{text}"
+    );
+    assert_eq!(status, 1, "{text}");
+}
+
+/// Returns the counts of an engine with two jobs under one key, one under another, and one that no app has sealed.
+async fn counted(jobs: &impl JobEngine) -> KeyCounts {
+    jobs.open().await.unwrap();
+    for (at, first) in [7, 7, 9].into_iter().enumerate() {
+        // The format, the key's id, and the rest.
+        let sealed = [1, first].into_iter().chain([0; 40]).collect();
+        let envelope = Envelope::new(format!("key-{at}"), "index-trigger", ari(ONE), sealed);
+        jobs.accept(envelope).await.unwrap();
+    }
+    let unsealed = Envelope::new("unsealed", "index-trigger", ari(ONE), vec![0; 3]);
+    jobs.accept(unsealed).await.unwrap();
+    jobs.key_counts().await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn each_database_counts_the_jobs_of_a_key() {
+    let expected: KeyCounts = [("0700000000000000", 2), ("0900000000000000", 1)]
+        .map(|(id, count)| (id.to_owned(), count))
+        .into();
+    let folder = Folder::default();
+    let jobs = SqliteJobs::new(folder.file("jobs.db"));
+    assert_eq!(counted(&jobs).await, expected);
+    if let Some(url) = postgres_url().await {
+        assert_eq!(counted(&PostgresJobs::new(&url)).await, expected);
+    }
+}
