@@ -51,20 +51,29 @@ pub(crate) fn overdue() -> Response {
     )
 }
 
-/// Returns the reason why a page's `invokeRemote` rejects a response of any status: it accepts only JSON
-/// with that content type.
-///
-/// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
+/// Returns the reason why a page's `invokeRemote` rejects a response; the rule is in
+/// [`Endpoint`](crate::kinds::Endpoint#the-response).
 #[cfg(any(feature = "dev", feature = "testing"))]
-pub(crate) fn invoke_remote_error(headers: &HeaderMap, body: &[u8]) -> Option<&'static str> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok());
+pub(crate) fn invoke_remote_error(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<&'static str> {
+    if status == StatusCode::UNAUTHORIZED {
+        return Some("401 means that the remote rejects the FIT: return 403");
+    }
+    let (is_success, content_type) = (status.is_success(), headers.get(header::CONTENT_TYPE));
+    let is_other_type = content_type.is_some_and(|value| {
+        let value = value.to_str().unwrap_or_default();
+        !value.starts_with("application/json")
+    });
     if body.is_empty() {
-        Some("its body is empty: return `Json(())`")
-    } else if !content_type.is_some_and(|text| text.starts_with("application/json")) {
-        Some("its content type is not `application/json`: return `Json(…)`")
+        let reason = "its status is not 2xx and its body is empty: return `(status, Json(…))`";
+        (!is_success).then_some(reason)
+    } else if is_other_type && !is_success {
+        Some("its content type is not `application/json`: return `(status, Json(…))`")
     } else if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() {
-        Some("its body is not JSON")
+        Some("its body is not JSON: return `Json(…)`")
     } else {
         None
     }

@@ -74,12 +74,12 @@ impl AtlassianClient {
 /// use forge_remote::prelude::*;
 ///
 /// #[endpoint(auth = system, scopes = ["write:jira-work"])]
-/// async fn close(call: Invocation, token: SystemToken) -> Result<StatusCode> {
+/// async fn close(call: Invocation, token: SystemToken) -> Result<()> {
 ///     if !call.permissions(&token).has_scope("write:jira-work").await? {
-///         return Ok(StatusCode::CONFLICT);
+///         return Err(Error::http(StatusCode::CONFLICT, "an administrator has not approved the update yet"));
 ///     }
 ///     // …
-///     Ok(StatusCode::NO_CONTENT)
+///     Ok(())
 /// }
 /// ```
 ///

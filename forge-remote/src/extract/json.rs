@@ -15,7 +15,7 @@ use crate::response;
 /// The JSON body of a request or a response.
 ///
 /// Works like [`axum::Json`], but the response to a rejected body is JSON, which a page's
-/// `invokeRemote` requires:
+/// `invokeRemote` [requires](crate::kinds::Endpoint#the-response) of a failing call:
 ///
 /// | response | body |
 /// | --- | --- |

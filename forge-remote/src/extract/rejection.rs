@@ -16,7 +16,7 @@
 //!     note: Result<Json<Note>, JsonRejection>,
 //! ) -> Result<StatusCode> {
 //!     let Ok(Json(note)) = note else {
-//!         return Ok(StatusCode::UNPROCESSABLE_ENTITY);
+//!         return Err(Error::http(StatusCode::UNPROCESSABLE_ENTITY, "a note has a text"));
 //!     };
 //!     let _ = (token, note.text);
 //!     Ok(StatusCode::CREATED)
@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Each has `status()` and `body_text()`, and becomes a JSON response, since a page's `invokeRemote`
-//! accepts nothing else. A rejection is logged when it becomes a response, at most ten times a minute
+//! [accepts nothing else](crate::kinds::Endpoint#the-response) from a failing call. A rejection is logged when it becomes a response, at most ten times a minute
 //! for each kind of rejection.
 
 use axum::http::{HeaderName, StatusCode};

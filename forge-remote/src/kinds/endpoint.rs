@@ -30,7 +30,17 @@ use crate::registry::{Kind, SampleCall};
 /// }
 /// ```
 ///
+/// # The response
+///
+/// `invokeRemote` accepts a 2xx response without a body, as above, or with JSON. Any other status needs a JSON body,
+/// and a content type, if there is one, of `application/json`: return `(StatusCode::CONFLICT, Json(…))` or an
+/// [`Error`](crate::Error), not a status alone. Otherwise the page's promise is rejected, and the page sees neither the
+/// status nor the body. So it does after a 401, which means that the remote rejects the FIT: return 403 instead, as
+/// [`Error::http`](crate::Error::http) does for 401. `requestRemote` accepts any response. `dev` and
+/// `TestResponse::invoke_remote_error` of the test kit mark the responses that `invokeRemote` rejects.
+///
 /// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>,
+/// <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>,
 /// <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/requestRemote/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {

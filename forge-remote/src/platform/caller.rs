@@ -191,9 +191,11 @@ impl PlatformClient {
         };
         if let (Ok(response), true) = (&outcome.response, outcome.from_page)
             && !response.is_cut()
+            // A forged FIT has to get a 401.
+            && changes.forgery.is_none()
         {
             outcome.invoke_remote_error =
-                response::invoke_remote_error(&response.headers, &response.body);
+                response::invoke_remote_error(response.status, &response.headers, &response.body);
         }
         outcome.elapsed = started.elapsed();
         let outcome = Arc::new(outcome);

@@ -34,7 +34,8 @@ impl TestResponse {
             .await
             .map(Into::into)
             .unwrap_or_default();
-        let error = from_page.then(|| response::invoke_remote_error(&parts.headers, &body));
+        let error =
+            from_page.then(|| response::invoke_remote_error(parts.status, &parts.headers, &body));
         Self {
             status: parts.status,
             headers: parts.headers,
@@ -56,8 +57,7 @@ impl TestResponse {
     /// Returns the reason why a page's `invokeRemote` rejects this response of an `#[endpoint]`;
     /// `None` if it accepts it, and for handlers that pages do not call.
     ///
-    /// `invokeRemote` accepts only JSON with the content type `application/json`, regardless of the
-    /// status. `requestRemote` accepts any response.
+    /// The rule is in [`Endpoint`](crate::kinds::Endpoint#the-response). `requestRemote` accepts any response.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -79,8 +79,6 @@ impl TestResponse {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
     pub fn invoke_remote_error(&self) -> Option<&'static str> {
         self.invoke_remote_error
     }

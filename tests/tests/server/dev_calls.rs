@@ -95,7 +95,7 @@ fn a_text_for_a_page_is_marked() {
     let (good, text) = run(&mut app(&["dev", "--once"]));
     assert!(good, "{text}");
     assert!(line(&text, "POST /greet").starts_with("ok "), "{text}");
-    let marks = text.matches("a page's `invokeRemote` rejects this response: its content type");
+    let marks = text.matches("a page's `invokeRemote` rejects this response: its body is not JSON");
     assert_eq!(marks.count(), 1, "{text}");
 }
 

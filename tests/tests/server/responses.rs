@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_remote::axum::body::Body;
+use forge_remote::axum::extract::Query;
+use forge_remote::axum::http::{HeaderMap, header};
 use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
 use forge_remote::handler;
 use forge_remote::prelude::*;
@@ -362,12 +365,32 @@ async fn says_text() -> &'static str {
 #[endpoint]
 async fn says_nothing() {}
 
+/// Responds with the status and the content type of the query.
+#[endpoint]
+async fn says(Query(wanted): Query<Wanted>) -> (StatusCode, HeaderMap, Body) {
+    let mut headers = HeaderMap::new();
+    if let Some(content_type) = &wanted.content_type {
+        headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+    }
+    let status = StatusCode::from_u16(wanted.status).unwrap();
+    (status, headers, wanted.body.into())
+}
+
+#[derive(serde::Deserialize)]
+struct Wanted {
+    status: u16,
+    content_type: Option<String>,
+    #[serde(default)]
+    body: String,
+}
+
 #[trigger(events = ["avi:jira:created:issue"])]
 async fn follows() -> &'static str {
     "hello"
 }
 
-/// `invokeRemote` accepts only JSON; the platform accepts any response of an event's handler.
+/// `invokeRemote` accepts JSON, and a success without a body; the platform accepts any response of an event's handler.
+/// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
 #[tokio::test]
 async fn a_response_that_invoke_remote_rejects_is_marked() {
     let app = App::empty()
@@ -378,17 +401,13 @@ async fn a_response_that_invoke_remote_rejects_is_marked() {
         .remote(Remote::new("backend").base_url("https://backend.example.com"));
     let harness = Harness::new(app).unwrap();
     let text = harness.call("says-text").send().await;
-    assert!(
-        text.invoke_remote_error()
-            .unwrap()
-            .contains("`application/json`")
-    );
+    assert!(text.invoke_remote_error().unwrap().contains("not JSON"));
     assert!(
         format!("{text:?}").contains("`invokeRemote` rejects this response"),
         "{text:?}"
     );
     let nothing = harness.call("says-nothing").send().await;
-    assert!(nothing.invoke_remote_error().unwrap().contains("empty"));
+    assert_eq!(nothing.invoke_remote_error(), None);
     let json = harness.call("echo").json(&json!([1])).send().await;
     assert_eq!(json.invoke_remote_error(), None);
     let rejected = harness.call("echo").body("no JSON").send().await;
@@ -396,6 +415,47 @@ async fn a_response_that_invoke_remote_rejects_is_marked() {
     assert_eq!(rejected.invoke_remote_error(), None);
     let event = harness.call("follows-trigger").send().await;
     assert_eq!(event.invoke_remote_error(), None);
+}
+
+/// Each row of the table in Atlassian's documentation, and each reason that it lists.
+#[tokio::test]
+async fn the_documented_rules_of_invoke_remote_are_applied() {
+    let app = App::empty()
+        .handler(handler!(says))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let harness = Harness::new(app).unwrap();
+    for (query, reason) in [
+        ("status=204", None),
+        ("status=200&content_type=text/plain", None),
+        ("status=200&content_type=text/plain&body=1", None),
+        ("status=200&body=hello", Some("not JSON")),
+        (
+            "status=200&content_type=application/json&body=hello",
+            Some("not JSON"),
+        ),
+        ("status=409&body=1", None),
+        ("status=409", Some("empty")),
+        ("status=302", Some("empty")),
+        (
+            "status=409&content_type=text/plain&body=1",
+            Some("content type"),
+        ),
+        ("status=409&content_type=application/json&body=1", None),
+        (
+            "status=401&content_type=application/json&body=1",
+            Some("401"),
+        ),
+    ] {
+        let response = harness.call("says").query(query).send().await;
+        let given = response.invoke_remote_error();
+        assert!(
+            match reason {
+                Some(reason) => given.is_some_and(|given| given.contains(reason)),
+                None => given.is_none(),
+            },
+            "{query}: {given:?}"
+        );
+    }
 }
 
 /// An error whose text has that of its cause.
