@@ -4,6 +4,23 @@
 /// context.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
+/// Defines the codes of an error's variants and, in a list, the explanation of each.
+macro_rules! codes {
+    ($error:ident, $list:ident: $($variant:pat => $code:literal, $explanation:literal;)*) => {
+        impl $error {
+            /// Returns a short, stable name for metrics and searches.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $($variant => $code,)*
+                }
+            }
+        }
+
+        /// The codes, each with its explanation.
+        pub const $list: &[(&str, &str)] = &[$(($code, $explanation)),*];
+    };
+}
+
 /// Why a FIT was rejected.
 ///
 /// The reason is for the log only. The caller gets a 401, or a 403 for [`WrongPage`](Self::WrongPage), where
@@ -18,7 +35,9 @@ pub enum TokenRejection {
          another client"
     )]
     MissingHeader,
-    #[error("there is more than one Authorization header")]
+    #[error(
+        "there is more than one Authorization header: a proxy adds one; configure it to pass Forge's through unchanged"
+    )]
     RepeatedHeader,
     #[error("the Authorization header is not `Bearer` and one token")]
     NotBearer,
@@ -55,9 +74,14 @@ pub enum TokenRejection {
     InstallationMismatch,
     #[error("`app.installationId` is not an ARI of at most 512 printable ASCII characters")]
     BadInstallation,
-    #[error("the FIT has expired")]
+    #[error(
+        "the FIT has expired: if every call is rejected for this, this machine's clock is ahead"
+    )]
     Expired,
-    #[error("the FIT expires more than an hour from now: check that `exp` is in seconds")]
+    #[error(
+        "the FIT expires more than an hour from now: check this machine's clock, and that a signer of your own writes \
+         `exp` in seconds"
+    )]
     LivesTooLong,
     #[error("the FIT is not valid yet: check this machine's clock")]
     NotYetValid,
@@ -79,41 +103,68 @@ pub enum TokenRejection {
     Replayed,
 }
 
-impl TokenRejection {
-    /// Returns a short, stable name for metrics and searches.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::MissingHeader => "missing_header",
-            Self::RepeatedHeader => "repeated_header",
-            Self::NotBearer => "not_bearer",
-            Self::TooLong => "too_long",
-            Self::NotCompact(_) => "not_compact",
-            Self::BadHeader(_) => "bad_header",
-            Self::WrongAlgorithm => "wrong_algorithm",
-            Self::NoKid => "no_kid",
-            Self::ForbiddenHeader(_) => "forbidden_header",
-            Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::BadClaims { .. } => "bad_claims",
-            Self::MissingClaim(_) => "missing_claim",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::WrongApp => "wrong_app",
-            Self::InstallationMismatch => "installation_mismatch",
-            Self::BadInstallation => "bad_installation",
-            Self::Expired => "expired",
-            Self::LivesTooLong => "lives_too_long",
-            Self::NotYetValid => "not_yet_valid",
-            Self::IssuedInFuture => "issued_in_future",
-            Self::WrongEnvironment => "wrong_environment",
-            Self::HasPrincipal => "has_principal",
-            Self::WrongEndpoint => "wrong_endpoint",
-            Self::WrongModuleType => "wrong_module_type",
-            Self::WrongPage => "wrong_page",
-            Self::OtherCloud => "other_cloud",
-            Self::Replayed => "replayed",
-        }
-    }
+codes! { TokenRejection, REJECTION_CODES:
+    Self::MissingHeader => "missing_header",
+        "The request has no `Authorization` header: it is not a call by Forge, or a proxy removes the header.";
+    Self::RepeatedHeader => "repeated_header",
+        "There is more than one `Authorization` header. A proxy adds one: configure it to pass Forge's through unchanged.";
+    Self::NotBearer => "not_bearer",
+        "The `Authorization` header is not `Bearer` and one token: another client sent it, or a proxy changes it.";
+    Self::TooLong => "too_long",
+        "The token has more than 64 KiB, which no FIT has.";
+    Self::NotCompact(_) => "not_compact",
+        "The token is not three parts of base64url, so it is not a FIT, or it was truncated on the way.";
+    Self::BadHeader(_) => "bad_header",
+        "The token's header is not acceptable JSON, so it is not a FIT.";
+    Self::WrongAlgorithm => "wrong_algorithm",
+        "The token's header names an algorithm other than RS256, which every FIT has.";
+    Self::NoKid => "no_kid",
+        "The token's header has no usable `kid`, which names the key of a FIT.";
+    Self::ForbiddenHeader(_) => "forbidden_header",
+        "The token's header contains a key or an extension, which no FIT has.";
+    Self::UnknownKey => "unknown_key",
+        "No published key has the FIT's `kid`. It is forged, or signed by another Atlassian cloud or a local platform \
+         (`dev`): compare the configured clouds with the installation's.";
+    Self::BadSignature => "bad_signature",
+        "Another key than the one that `kid` names signed the FIT, or the FIT was changed.";
+    Self::BadClaims { .. } => "bad_claims",
+        "The claims are not acceptable JSON. The log line has the kind of mistake and its column.";
+    Self::MissingClaim(_) => "missing_claim",
+        "The claims lack one that every FIT has. The log line names it.";
+    Self::WrongIssuer => "wrong_issuer",
+        "The token's issuer is not `forge/invocation-token`, so it is not a FIT.";
+    Self::WrongAudience => "wrong_audience",
+        "The FIT is for another app: compare the configured app id with the `app.id` of the deployed manifest.";
+    Self::WrongApp => "wrong_app",
+        "The FIT's audience is this app, and its claim `app.id` names another one.";
+    Self::InstallationMismatch => "installation_mismatch",
+        "The FIT's two installation ids, `app.installationId` and `app.installation.id`, differ.";
+    Self::BadInstallation => "bad_installation",
+        "The FIT's installation id is not an ARI of at most 512 printable ASCII characters.";
+    Self::Expired => "expired",
+        "The FIT has expired: a call was late or is a replay. If every call is rejected for this, this machine's clock is \
+         ahead: a FIT is valid for 25 seconds.";
+    Self::LivesTooLong => "lives_too_long",
+        "The FIT expires more than an hour ahead: this machine's clock is behind, or a signer of your own does not write \
+         `exp` in seconds.";
+    Self::NotYetValid => "not_yet_valid",
+        "The FIT is not valid yet (`nbf`): this machine's clock is behind.";
+    Self::IssuedInFuture => "issued_in_future",
+        "The FIT was issued in the future (`iat`): this machine's clock is behind.";
+    Self::WrongEnvironment => "wrong_environment",
+        "This deployment does not accept the FIT's environment: see `VerificationPolicy::environments`.";
+    Self::HasPrincipal => "has_principal",
+        "The FIT names a user, and only the platform calls the handler. A page may have sent its own FIT to it.";
+    Self::WrongEndpoint => "wrong_endpoint",
+        "The FIT names another endpoint. If an older major version of the app is installed, see `also_at` and `also_key`.";
+    Self::WrongModuleType => "wrong_module_type",
+        "The FIT comes from a module, and only the platform calls the handler. A page may have sent its own FIT to it.";
+    Self::WrongPage => "wrong_page",
+        "The FIT's page is not in the handler's `pages`. The response is 403.";
+    Self::OtherCloud => "other_cloud",
+        "The FIT was signed by an Atlassian cloud other than its installation's.";
+    Self::Replayed => "replayed",
+        "The FIT was used before, and the replay guard is on.";
 }
 
 /// Why no key was available to verify a FIT.
@@ -135,14 +186,12 @@ pub enum KeysUnavailable {
     Cooldown,
 }
 
-impl KeysUnavailable {
-    /// Returns a short, stable name for metrics and searches.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotFetched => "keys_unavailable",
-            Self::Cooldown => "unknown_key_cooldown",
-        }
-    }
+codes! { KeysUnavailable, KEYS_UNAVAILABLE_CODES:
+    Self::NotFetched => "keys_unavailable",
+        "Atlassian's key set cannot be fetched: check that this machine can reach its URL. The response is 503.";
+    Self::Cooldown => "unknown_key_cooldown",
+        "No fetched key has the FIT's `kid`, and `JwksPolicy::unknown_key_cooldown` since the last fetch has not passed. \
+         Once it has, the FIT is verified, or rejected as `unknown_key`. The response is 503.";
 }
 
 /// Why a request could not be verified: its FIT was rejected (401 or 403), or no key was available (503).

@@ -74,7 +74,7 @@ struct Readme;
 pub mod __private {
     pub use crate::clock_health::ClockHealth;
     pub use crate::cloud::{Cloud, cloud_id_of, cloud_ids};
-    pub use crate::error::{causes, chain, with_causes};
+    pub use crate::error::{KEYS_UNAVAILABLE_CODES, REJECTION_CODES, causes, chain, with_causes};
     pub use crate::verifier::named_key;
 
     /// Returns how many keys of a document can verify a FIT; `None` if it is not a key set.

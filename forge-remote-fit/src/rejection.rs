@@ -102,7 +102,13 @@ impl VerifyError {
                 "rejected: no valid Forge Invocation Token"
             ),
             Self::KeysUnavailable(error) => {
-                tracing::error!(%error, suppressed, "rejected: the FIT cannot be verified without keys");
+                tracing::error!(
+                    code,
+                    %error,
+                    hint = hint(),
+                    suppressed,
+                    "rejected: the FIT cannot be verified without keys"
+                );
             }
         }
     }

@@ -11,6 +11,8 @@ pub use forge_remote_fit::{
     TokenRejection, VerificationPolicy, Verifier, VerifyError,
 };
 
-#[cfg(feature = "cli")]
-pub(crate) use forge_remote_fit::__private::usable_keys;
 pub(crate) use forge_remote_fit::__private::{ClockHealth, Cloud, cloud_id_of, cloud_ids};
+#[cfg(feature = "cli")]
+pub(crate) use forge_remote_fit::__private::{
+    KEYS_UNAVAILABLE_CODES, REJECTION_CODES, usable_keys,
+};

@@ -31,10 +31,21 @@ impl DevProcess {
     #[must_use]
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
+        Self::logging_to(command, Stdio::null())
+    }
+
+    /// Starts a command like [`start`](Self::start), with its log in a file.
+    ///
+    /// # Panics
+    ///
+    /// If the process ends before it serves.
+    #[must_use]
+    #[track_caller]
+    pub fn logging_to(command: &mut Command, log: impl Into<Stdio>) -> Self {
         let mut child = command
             .args(["--platform-port", "0"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();

@@ -13,6 +13,7 @@ use super::engine::JobsSetting;
 use super::layer_stack::Layers;
 use super::limits::Limits;
 use super::route_table::OwnRoutes;
+use super::service::UNKNOWN_KEY;
 use super::span_observer::OnSpan;
 use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
@@ -100,6 +101,8 @@ pub struct App {
     pub(crate) layers: Layers,
     pub(crate) on_span: OnSpan,
     pub(crate) own_routes: Vec<OwnRoutes>,
+    /// The hint at a FIT whose key is unknown.
+    pub(crate) unknown_key_hint: &'static str,
     pub(crate) problems: Vec<Diagnostic>,
 }
 
@@ -153,6 +156,7 @@ impl App {
             layers: Layers::default(),
             on_span: OnSpan::default(),
             own_routes: Vec::new(),
+            unknown_key_hint: UNKNOWN_KEY,
             problems: Vec::new(),
         }
     }

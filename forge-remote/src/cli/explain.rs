@@ -6,6 +6,7 @@ use super::output::{FAILED, OK, print, print_error};
 use super::table::wrapped;
 use crate::app::App;
 use crate::diagnostic::{Rule, RuleKind};
+use crate::fit::{KEYS_UNAVAILABLE_CODES, REJECTION_CODES};
 use crate::{app, manifest, registry};
 
 pub(super) fn command() -> Command {
@@ -34,7 +35,7 @@ pub(super) fn print_explanation(code: Option<&String>) -> i32 {
 }
 
 /// The kinds of rules, in the order of the list.
-const HEADINGS: [(RuleKind, &str); 5] = [
+const HEADINGS: [(RuleKind, &str); 6] = [
     (RuleKind::Launch, "problems that keep the app from starting"),
     (
         RuleKind::Difference,
@@ -49,7 +50,26 @@ const HEADINGS: [(RuleKind, &str); 5] = [
         RuleKind::Deployment,
         "faults of a deployment (`doctor --url`)",
     ),
+    (
+        RuleKind::Rejection,
+        "reasons why a call was rejected (`code` in the log)",
+    ),
 ];
+
+/// The rules of the verifier's codes.
+static REJECTIONS: [Rule; REJECTION_CODES.len()] = rejections(REJECTION_CODES);
+static KEYS_UNAVAILABLE: [Rule; KEYS_UNAVAILABLE_CODES.len()] = rejections(KEYS_UNAVAILABLE_CODES);
+
+const fn rejections<const N: usize>(codes: &[(&'static str, &'static str)]) -> [Rule; N] {
+    let mut rules = [Rule::rejection("", ""); N];
+    let mut at = 0;
+    while at < N {
+        let (code, explanation) = codes[at];
+        rules[at] = Rule::rejection(code, explanation);
+        at += 1;
+    }
+    rules
+}
 
 /// Returns every rule: the manifest's, the handlers' and the app's.
 fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -58,7 +78,11 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     let launch = launch.chain(crate::platform::RULES.iter().copied());
     #[cfg(feature = "dev")]
     let launch = launch.chain(super::doctor::RULES.iter().copied());
-    manifest::rules().chain(app::rules()).chain(launch)
+    let rejections = REJECTIONS.iter().chain(&KEYS_UNAVAILABLE);
+    manifest::rules()
+        .chain(app::rules())
+        .chain(launch)
+        .chain(rejections)
 }
 
 /// Returns the codes of all rules, by their kind.
@@ -98,6 +122,11 @@ fn explain(code: Option<&str>) -> Result<String, String> {
                 .to_owned()
         }
         RuleKind::Deployment => "`doctor --url` reports it, and it cannot be allowed.".to_owned(),
+        RuleKind::Rejection => {
+            "The log line of the rejected call has it as `code`, with a description. The chapter `security` of the \
+             documentation describes the verification."
+                .to_owned()
+        }
         RuleKind::Launch => "It keeps the app from starting and cannot be allowed.".to_owned(),
     };
     Ok(format!("{lines}\n\n{}\n", wrapped(&allow, "")))
@@ -143,6 +172,9 @@ mod tests {
         let listed: Vec<&str> = rules().map(|rule| rule.code).collect();
         let once: BTreeSet<String> = listed.iter().map(|code| (*code).to_owned()).collect();
         assert_eq!(once.len(), listed.len(), "a code is listed twice");
+        // The verifier's codes are not in this crate's source.
+        let of_verifier = REJECTIONS.iter().chain(&KEYS_UNAVAILABLE);
+        in_source.extend(of_verifier.map(|rule| rule.code.to_owned()));
         assert_eq!(once, in_source);
         for rule in rules() {
             let text = explain(Some(rule.code)).unwrap();

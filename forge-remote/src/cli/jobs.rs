@@ -81,7 +81,8 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     let Some(inspector) = jobs.engine.inspector() else {
         let name = jobs.engine.name();
         print_error(&format!(
-            "error: the engine of the app ({name}) does not show its jobs"
+            "error: the engine of the app ({name}) does not show its jobs: implement `JobEngine::inspector`, or use the \
+             engine's own tools"
         ));
         return NEGATIVE;
     };

@@ -119,8 +119,8 @@ async fn check_host(State(hosts): State<Hosts>, request: Request, next: Next) ->
         return next.run(request).await;
     }
     let message = format!(
-        "`dev` serves the app as http://{} only; for another host name, such as a tunnel's, start \
-         `dev --allow-host NAME`",
+        "`dev` serves the app as http://{} only; for calls to the app's own routes through a tunnel, start \
+         `dev --allow-host NAME`; for Forge's calls, run the app without `dev`, which accepts only its local platform's",
         hosts.first()
     );
     json_error(StatusCode::MISDIRECTED_REQUEST, "unknown_host", &message)

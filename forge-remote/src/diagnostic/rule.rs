@@ -15,6 +15,8 @@ pub enum RuleKind {
     Version,
     /// A fault of a deployment, which `doctor --url` finds from outside.
     Deployment,
+    /// The reason why a call was rejected, which the log has.
+    Rejection,
 }
 
 /// The code of a check's report, and its explanation.
@@ -63,6 +65,12 @@ impl Rule {
     #[cfg(feature = "dev")]
     pub(crate) const fn deployment(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Deployment, explanation)
+    }
+
+    /// Creates the rule that a rejected call broke.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn rejection(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Rejection, explanation)
     }
 
     const fn new(code: &'static str, kind: RuleKind, explanation: &'static str) -> Self {

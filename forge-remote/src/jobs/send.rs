@@ -159,7 +159,10 @@ pub enum SendError {
     },
     /// The engine returned an error; the job may have been stored nevertheless. If you send it again
     /// with the same [`unique`](SendJob::unique) key, it runs once.
-    #[error("the job `{key}` is not stored")]
+    #[error(
+        "the engine did not confirm that it has stored the job `{key}`: send it again; a `unique` key prevents a \
+         second run"
+    )]
     NotStored {
         /// The job's key.
         key: &'static str,

@@ -43,7 +43,10 @@ pub(crate) enum NotStored {
     NotSealed,
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("the engine did not respond within {} seconds", ACCEPT_TIMEOUT.as_secs())]
+    #[error(
+        "the engine did not respond within {} seconds: check that its database or server is reachable",
+        ACCEPT_TIMEOUT.as_secs()
+    )]
     TimedOut,
 }
 

@@ -107,7 +107,12 @@ async fn the_apps_port_is_served_by_its_own_names_only() {
         ] {
             let response = send(path, host).await;
             assert_eq!(response.status, 421, "{path} {host}");
-            assert!(response.text().contains("--allow-host"));
+            for part in [
+                "--allow-host",
+                "for Forge's calls, run the app without `dev`",
+            ] {
+                assert!(response.text().contains(part), "{}", response.text());
+            }
         }
         for host in ["127.0.0.1", "localhost", "[::1]"] {
             let host = format!("{host}:{port}");

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
 use forge_remote_tests::app_command::{app_command, run};
 use forge_remote_tests::dev_process::DevProcess;
+use forge_remote_tests::http::{self, Call};
+use forge_remote_tests::jws::Fit;
+use forge_remote_tests::test_app::eventually;
 
 fn app(arguments: &[&str]) -> Command {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -252,4 +256,20 @@ fn invoke_calls_every_hook_event_method_and_retry() {
     );
     let (_, text) = invoke(&["follow", "--event", "avi:jira:invented:thing"]);
     assert!(!text.contains("Forge would not"), "{text}");
+}
+
+/// A tunnel to `dev` brings Forge's own calls, which `dev` cannot verify: the log has the fix.
+#[tokio::test]
+async fn the_log_of_dev_says_how_to_receive_forges_calls() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev_calls.log");
+    let log = std::fs::File::create(&path).unwrap();
+    let dev = DevProcess::logging_to(&mut app(&["dev"]), log);
+    let fit = Fit::backend(SystemTime::now(), "tick").token();
+    let call = Call::post("/greet").host(&dev.app_address().to_string());
+    let response = http::send(dev.app_address(), &call.bearer(&fit)).await;
+    let status = response.unwrap().status;
+    assert!([401, 503].contains(&status), "{status}");
+    let read = || std::fs::read_to_string(&path).unwrap();
+    let hint = "for Forge's calls, run the app without `dev`";
+    assert!(eventually(|| read().contains(hint)).await, "{}", read());
 }

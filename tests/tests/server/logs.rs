@@ -1,13 +1,16 @@
 //! Callers can neither flood the log nor forge a line in it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use forge_remote::prelude::*;
 
+use forge_remote_tests::app_command::{app_command, run};
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
-use forge_remote_tests::jws::{Fit, published};
+use forge_remote_tests::jws::{Fit, published, seconds};
 use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::rsa::stranger;
 use forge_remote_tests::test_app::TestApp;
 
 #[derive(serde::Deserialize)]
@@ -231,4 +234,66 @@ async fn a_call_without_a_header_is_logged_with_its_likely_causes() {
     ] {
         assert!(log.contains(part), "{part}: {log}");
     }
+}
+
+/// Dates and unknown keys are rarely an attack either: a clock is wrong, or the FIT is of another platform.
+#[tokio::test]
+async fn dates_and_unknown_keys_are_logged_with_their_likely_causes() {
+    let log = LogCapture::default();
+    let _guard = log.start();
+    let app = TestApp::start().await;
+    let now = seconds(app.now());
+    let dated = |claim: &str, at: i64| app.fit().claim(claim, at).token();
+    let issued = app.fit().claim("/iat", now + 300).claim("/exp", now + 320);
+    let unknown = |kid: &str| app.fit().head("kid", kid).sign(stranger());
+    let (unknown, other) = (unknown("stranger"), unknown("other"));
+    for (code, token) in [
+        ("expired", dated("/exp", now - 1)),
+        ("lives_too_long", dated("/exp", now + 7200)),
+        ("not_yet_valid", dated("/nbf", now + 300)),
+        ("issued_in_future", issued.token()),
+        ("unknown_key", unknown),
+        // Within the cooldown, another unknown key is not looked up.
+        ("unknown_key_cooldown", other),
+    ] {
+        log.take();
+        let status = app.status(&token).await;
+        let lines = log.take();
+        assert!(lines.contains(&format!("code={code} ")), "{code}: {lines}");
+        let causes: &[&str] = match code {
+            "unknown_key" => &["`dev`", "`App::staging_cloud`"],
+            "unknown_key_cooldown" => {
+                assert_eq!(status, 503, "{lines}");
+                &["`dev`", "`App::staging_cloud`"]
+            }
+            _ => &["this machine's clock", "`doctor`"],
+        };
+        for cause in causes {
+            assert!(lines.contains(cause), "{code}: {cause}: {lines}");
+        }
+    }
+}
+
+/// A code of the log is explained by the command that explains the other codes.
+#[test]
+fn the_codes_of_rejections_are_explained() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let explain = |arguments: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_plain_app");
+        run(app_command(program, folder, &["explain"]).args(arguments))
+    };
+    for (code, fix) in [
+        ("wrong_audience", "compare the configured app id"),
+        ("expired", "clock is ahead"),
+        ("unknown_key_cooldown", "`JwksPolicy::unknown_key_cooldown`"),
+    ] {
+        let (good, text) = explain(&[code]);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(good && text.contains(fix), "{text}");
+        assert!(text.contains("log line"), "{text}");
+    }
+    let (good, text) = explain(&[]);
+    assert!(good && text.contains("\n  wrong_audience\n"), "{text}");
+    let (good, text) = explain(&["wrong_audeince"]);
+    assert!(!good && text.contains("wrong_audience"), "{text}");
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use forge_remote::jobs::JobPolicy;
+use forge_remote_fit::__private::{KEYS_UNAVAILABLE_CODES, REJECTION_CODES};
 use forge_remote_schema::KindSpec;
 use forge_remote_schema::durable::{self, MAX_COUNT, OPTIONS};
 use forge_remote_schema::kinds::KINDS;
@@ -477,21 +478,10 @@ fn the_configuration_page_has_the_features_of_the_other_crates() {
 
 #[test]
 fn the_security_page_has_the_code_of_every_rejection() {
-    let source = crate::repository().join("forge-remote-fit/src/error.rs");
-    let source = fs::read_to_string(source).expect("the rejections");
-    let codes: BTreeSet<&str> = source
-        .lines()
-        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
-        .collect();
-    assert!(codes.len() > 25, "{codes:?}");
-    let page = docs("security.md");
-    let (_, section) = page.split_once("# Codes of rejections").expect("a section");
-    let (section, _) = section.split_once("\n# ").expect("the next section");
-    let listed: BTreeSet<&str> = rows(section)
-        .iter()
-        .flat_map(|row| quoted(row[0]))
-        .collect();
-    assert_eq!(listed, codes);
+    let codes = REJECTION_CODES.iter().chain(KEYS_UNAVAILABLE_CODES);
+    let rows = codes.map(|(code, explanation)| format!("| `{code}` | {explanation} |\n"));
+    let head = "| code | reason |\n| --- | --- |\n";
+    check_tables("security.md", &[(head, rows.collect())]);
 }
 
 /// A row of the benchmarks' figures that is marked as missed has a row with the reason, in the same order.

@@ -207,6 +207,7 @@ fn context(app: &mut App, verifier: Arc<Verifier>, plan: &CallPlan) -> ServiceCo
         work,
         log_limits,
         on_span: app.on_span.clone(),
+        unknown_key_hint: app.unknown_key_hint,
         #[cfg(feature = "dev")]
         schedules,
     }

@@ -25,6 +25,8 @@ pub(super) struct ServiceContext {
     pub(super) work: Arc<Work>,
     pub(super) log_limits: LogLimits,
     pub(super) on_span: OnSpan,
+    /// The hint at a FIT whose key is unknown.
+    pub(super) unknown_key_hint: &'static str,
     #[cfg(feature = "dev")]
     pub(super) schedules: Schedules,
 }

@@ -12,6 +12,7 @@ mod fixed_routes;
 mod former;
 mod handler_routes;
 mod handling;
+mod hints;
 mod keys;
 mod last_calls;
 mod measured;
@@ -26,5 +27,6 @@ pub use built::Service;
 #[cfg(feature = "dev")]
 pub(crate) use cron::FIRE_HEADER;
 pub(super) use cron::Tick;
+pub(super) use hints::UNKNOWN_KEY;
 #[cfg(feature = "cli")]
 pub(super) use keys::RULES;

@@ -16,6 +16,7 @@ use super::context::ServiceContext;
 use super::durable::Intake;
 use super::former::FormerCalls;
 use super::handling::call;
+use super::hints;
 use super::last_calls::LastCall;
 use super::spans;
 use super::target::target;
@@ -233,8 +234,12 @@ impl Mounted {
         }
         rejection.log_with(&self.context.log_limits, || {
             let own = &self.target.endpoint;
-            self.former
-                .at_handler(&rejection, headers, own, is_former_path)
+            let former = self
+                .former
+                .at_handler(&rejection, headers, own, is_former_path);
+            former.or_else(|| {
+                hints::at_rejection(&rejection, self.context.unknown_key_hint).map(str::to_owned)
+            })
         });
         record::verification(rejection.code());
         Err(rejection.to_response())

@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
                 .long("allow-host")
                 .value_name("NAME")
                 .action(ArgAction::Append)
-                .help("Also accept this `Host` header at the app's port, such as a tunnel's name"),
+                .help("Also accept this `Host` header at the app's port, such as the name of a tunnel to the app's own routes"),
         )
         .arg(
             Arg::new("fixtures")

@@ -27,6 +27,10 @@ use crate::platform::{Change, Journal, PlatformClient};
 const DRIFT_HELP: &str = "`dev --write` updates the file at every start (once: `cargo run -- manifest --write`); Forge \
                           follows it after the next `forge deploy`";
 
+/// The hint at a FIT that the local platform did not sign.
+const FOREIGN_KEY_HINT: &str =
+    "`dev` accepts only FITs of its local platform; for Forge's calls, run the app without `dev`";
+
 /// The id of an app that isn't registered yet.
 const UNREGISTERED: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000000";
 
@@ -124,6 +128,7 @@ impl Session {
             tokens.record_sources();
         }
         let (platform, mut app) = app.with_platform(UNREGISTERED)?;
+        app.unknown_key_hint = FOREIGN_KEY_HINT;
         platform.apis().record_no_calls();
         if let Some(path) = &options.fixtures {
             platform.apis().read_fixtures(path)?;

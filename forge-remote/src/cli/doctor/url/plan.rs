@@ -52,7 +52,10 @@ pub(super) const UNKNOWN_PATH: &str = "/forge-remote-doctor/unknown";
 /// Why there is nothing to attack.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanError {
-    #[error("the app has no handler that `doctor --url` can call")]
+    #[error(
+        "the app has no handler that `doctor --url` can call (a handler with `cron` has no path): link the crates that \
+         have handlers with `forge_remote::link!`"
+    )]
     NoHandler,
     #[error("{0}")]
     AppId(String),
