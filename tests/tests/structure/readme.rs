@@ -52,6 +52,47 @@ fn a_pasted_program_has_the_readmes_dependencies() {
     assert_eq!(found.join("\n"), commands(&readme()));
 }
 
+/// `deploying` has the lines that leave the local platform out of a production binary, and keep the commands.
+#[test]
+fn a_production_binary_has_the_commands_without_the_local_platform() {
+    let path = "forge-remote/src/docs/deploying.md";
+    let page = fs::read_to_string(crate::repository().join(path)).expect("the page");
+    let command = "cargo add forge-remote --no-default-features --features cli";
+    assert_eq!(block(&page, "```sh"), command);
+    let new = NewCrate::new("production", env!("CARGO_TARGET_TMPDIR"));
+    new.write("src/main.rs", "fn main() {}\n");
+    let features = block(&page, "```toml");
+    let forge_remote = crate::repository().join("forge-remote");
+    let manifest = format!(
+        "[package]\nname = \"app\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{features}\n\n[dependencies.forge-remote]\n\
+         path = {forge_remote:?}\ndefault-features = false\nfeatures = [\"cli\"]\n\n[workspace]\n"
+    );
+    new.write("Cargo.toml", &manifest);
+    fs::copy(
+        crate::repository().join("Cargo.lock"),
+        new.folder().join("Cargo.lock"),
+    )
+    .expect("a lock file");
+    let crates = |options: &[&str]| -> (bool, bool) {
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["tree", "--offline", "--edges", "normal", "--prefix", "none"])
+            .args(options)
+            .current_dir(new.folder())
+            .output()
+            .expect("cargo runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(
+            output.status.success(),
+            "{:?}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let has = |name: &str| text.lines().any(|line| line.starts_with(name));
+        (has("clap "), has("forge-remote-attacks "))
+    };
+    assert_eq!(crates(&[]), (true, true));
+    assert_eq!(crates(&["--no-default-features"]), (true, false));
+}
+
 /// The README's program, which is that of `getting_started` too.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
