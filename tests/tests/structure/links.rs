@@ -237,7 +237,10 @@ fn undefined_references(page: &str) -> Vec<String> {
     let prose = prose(page).collect::<Vec<_>>().join("\n");
     let names = prose.split("][").skip(1);
     let names = names.filter_map(|rest| rest.split_once(']'));
-    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_name = |name: &str| {
+        name.chars()
+            .all(|c| c.is_ascii_lowercase() || "_-".contains(c))
+    };
     let names = names.map(|(name, _)| name).filter(|name| is_name(name));
     let undefined = names.filter(|name| !prose.contains(&format!("\n[{name}]: ")));
     undefined.map(str::to_owned).collect()
