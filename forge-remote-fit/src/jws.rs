@@ -46,21 +46,55 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// The payload's bytes. Padding, the standard alphabet, white space and stray trailing bits are rejected.
-    pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRejection> {
-        decode(self.payload, "the payload is not base64url")
+    /// Returns a buffer for the decoded parts.
+    pub(super) fn buffer(&self) -> Buffer {
+        let [payload, header, signature] =
+            [self.payload, self.header, self.signature].map(base64url::decoded_len);
+        Buffer {
+            bytes: vec![0; payload + header + signature],
+            payload,
+            header,
+        }
     }
 
-    pub(super) fn signature(&self) -> Result<Vec<u8>, TokenRejection> {
-        decode(self.signature, "the signature is not base64url")
-    }
-
-    /// The protected header's bytes.
-    pub(super) fn header(&self) -> Result<Vec<u8>, TokenRejection> {
+    /// Decodes the protected header.
+    pub(super) fn decode_header(&self, header: &mut [u8]) -> Result<(), TokenRejection> {
         if self.header.len() > MAX_HEADER_BYTES {
             return Err(TokenRejection::BadHeader("it is too long"));
         }
-        decode(self.header, "the header is not base64url")
+        decode(self.header, header, "the header is not base64url")
+    }
+
+    pub(super) fn decode_signature(&self, signature: &mut [u8]) -> Result<(), TokenRejection> {
+        decode(self.signature, signature, "the signature is not base64url")
+    }
+
+    /// Decodes the payload. Padding, the standard alphabet, white space and stray trailing bits are rejected.
+    pub(super) fn decode_payload(&self, payload: &mut [u8]) -> Result<(), TokenRejection> {
+        decode(self.payload, payload, "the payload is not base64url")
+    }
+}
+
+/// Room for the decoded parts of a compact JWS, in one allocation.
+pub(super) struct Buffer {
+    /// The payload first, then the header, then the signature.
+    bytes: Vec<u8>,
+    payload: usize,
+    header: usize,
+}
+
+impl Buffer {
+    /// Returns the room for the header, the signature and the payload.
+    pub(super) fn parts(&mut self) -> [&mut [u8]; 3] {
+        let (payload, rest) = self.bytes.split_at_mut(self.payload);
+        let (header, signature) = rest.split_at_mut(self.header);
+        [header, signature, payload]
+    }
+
+    /// Returns the payload alone.
+    pub(super) fn into_payload(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.payload);
+        self.bytes
     }
 }
 
@@ -83,8 +117,8 @@ fn split_at(text: &[u8], dot: Option<usize>) -> Option<(&[u8], &[u8])> {
     Some((before, rest.get(1..)?))
 }
 
-fn decode(part: &[u8], problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
-    base64url::decode(part).ok_or(TokenRejection::NotCompact(problem))
+fn decode(part: &[u8], decoded: &mut [u8], problem: &'static str) -> Result<(), TokenRejection> {
+    base64url::decode_into(part, decoded).ok_or(TokenRejection::NotCompact(problem))
 }
 
 #[derive(Default)]

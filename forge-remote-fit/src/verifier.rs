@@ -10,6 +10,7 @@ use forge_remote_schema::pages::is_token_module_type;
 use http::{HeaderMap, header};
 
 use super::app_id::AppId;
+use super::base64url;
 use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::clock_health::ClockHealth;
@@ -201,15 +202,17 @@ impl Verifier {
     ) -> Result<Claims, VerifyError> {
         let token = bearer(headers)?;
         let jws = Compact::split(token)?;
-        let header = jws.header()?;
-        let kid = jws::kid(&header)?;
-        let signature = jws.signature()?;
-        let payload = jws.payload()?;
+        let mut buffer = jws.buffer();
+        let [header, signature, payload] = buffer.parts();
+        jws.decode_header(header)?;
+        let kid = jws::kid(header)?;
+        jws.decode_signature(signature)?;
+        jws.decode_payload(payload)?;
 
-        let candidates = self.keys.choose(&payload).find(&kid).await?;
+        let candidates = self.keys.choose(payload).find(&kid).await?;
         if !candidates
             .iter()
-            .any(|key| key.has_signed(jws.signed, &signature))
+            .any(|key| key.has_signed(jws.signed, signature))
         {
             return Err(TokenRejection::BadSignature.into());
         }
@@ -225,7 +228,7 @@ impl Verifier {
             },
             max_lifetime: self.policy.max_lifetime,
         };
-        let checked = Claims::check(payload, &expected);
+        let checked = Claims::check(buffer.into_payload(), &expected);
         match &checked {
             Ok(_) if !is_behind => self.clock_health.confirm(),
             Ok(_)
@@ -409,7 +412,7 @@ fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejec
 /// Returns the module key that a request's FIT names, unverified: for the choice of a message only.
 #[doc(hidden)]
 pub fn named_key(headers: &HeaderMap) -> Option<String> {
-    let payload = Compact::split(bearer(headers).ok()?).ok()?.payload().ok()?;
+    let payload = base64url::decode(Compact::split(bearer(headers).ok()?).ok()?.payload)?;
     let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
     let key = payload.pointer("/app/module/key")?.as_str()?;
     Some(key.to_owned())
