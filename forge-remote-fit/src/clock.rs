@@ -27,8 +27,8 @@ pub trait Clock: Send + Sync + 'static {
 /// clock can be set: the longer of the two ages counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    elapsed: Duration,
-    wall: SystemTime,
+    pub(crate) elapsed: Duration,
+    pub(crate) wall: SystemTime,
 }
 
 impl Moment {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use memchr::{memchr, memrchr};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::base64url;
 use super::error::TokenRejection;
@@ -172,17 +172,16 @@ impl<'de> Deserialize<'de> for Header<'de> {
                 let mut seen = Names::default();
                 while let Some(name) = map.next_key::<Text<'de>>()? {
                     match &*name.0 {
-                        "alg" => header.alg = Some(map.next_value()?),
-                        "kid" => header.kid = Some(map.next_value()?),
-                        "typ" => header.typ = Some(map.next_value()?),
+                        "alg" => header.alg = Some(seen.value(0, &mut map)?),
+                        "kid" => header.kid = Some(seen.value(1, &mut map)?),
+                        "typ" => header.typ = Some(seen.value(2, &mut map)?),
                         other => {
                             if let Some(known) = FORBIDDEN.iter().find(|known| **known == other) {
                                 header.forbidden = Some(known);
                             }
-                            map.next_value::<IgnoredAny>()?;
+                            seen.pass_over(name, &mut map)?;
                         }
                     }
-                    seen.add::<A::Error>(name)?;
                 }
                 Ok(header)
             }

@@ -199,12 +199,19 @@ impl Jwks {
         }
     }
 
-    /// The keys that may have signed a FIT with this `kid`.
+    /// Passes the keys of this name to `check`, if the set has them and isn't due to be fetched again: the usual case.
+    pub(super) fn with_fresh<T>(&self, kid: &str, check: impl FnOnce(&[Key]) -> T) -> Option<T> {
+        let snapshot = self.inner.snapshot.load();
+        let snapshot = snapshot.as_ref()?;
+        if snapshot.due_in(&*self.inner.clock).is_zero() {
+            return None;
+        }
+        snapshot.keys.get(kid).map(|keys| check(keys))
+    }
+
+    /// The keys that may have signed a FIT with this `kid`, after a fetch where that is due.
     pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
         let inner = &self.inner;
-        if let Some(keys) = inner.fresh(kid) {
-            return Ok(keys);
-        }
         // Twice: a fetch that was under way already may be older than the FIT.
         for _ in 0..2 {
             let Some(snapshot) = inner.usable() else {
@@ -255,16 +262,6 @@ impl JwksState {
 
     fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The keys of this name, if the set has them and isn't due to be fetched again: the usual case.
-    fn fresh(&self, kid: &str) -> Option<Arc<[Key]>> {
-        let snapshot = self.snapshot.load();
-        let snapshot = snapshot.as_ref()?;
-        if snapshot.due_in(&*self.clock).is_zero() {
-            return None;
-        }
-        snapshot.keys.get(kid).cloned()
     }
 
     /// The last good set, unless it is too old to be trusted.

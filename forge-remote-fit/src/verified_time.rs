@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::clock::Clock;
+use super::clock::Moment;
 use crate::log_limit::{LogLimit, Permit};
 
 /// How far Atlassian's signers may be ahead of the true time.
@@ -37,13 +37,12 @@ impl Default for VerifiedTime {
 impl VerifiedTime {
     /// Returns the time to judge expiry by: the wall clock's, unless that is known to be behind.
     /// True with it when it is: then this is the earliest time it can be, and it may be later.
-    pub(super) fn now(&self, clock: &dyn Clock) -> (SystemTime, bool) {
-        let wall = clock.now();
+    pub(super) fn now(&self, moment: &Moment) -> (SystemTime, bool) {
+        let Moment { elapsed, wall } = *moment;
         let offset = self.offset.load(Ordering::Relaxed);
         if offset == i64::MIN {
             return (wall, false);
         }
-        let elapsed = clock.elapsed();
         let earliest = u64::try_from(offset.saturating_add(counted(elapsed))).unwrap_or(0);
         let earliest = SystemTime::UNIX_EPOCH + Duration::from_millis(earliest);
         let Ok(behind) = earliest.duration_since(wall) else {
@@ -55,12 +54,12 @@ impl VerifiedTime {
         (earliest, !behind.is_zero())
     }
 
-    /// Takes note of a verified FIT's `iat`; `now` is the time it was judged by.
-    pub(super) fn observe(&self, issued_at: SystemTime, now: SystemTime, clock: &dyn Clock) {
+    /// Takes note of a verified FIT's `iat`; `now` is the time it was judged by, at this moment.
+    pub(super) fn observe(&self, issued_at: SystemTime, now: SystemTime, moment: &Moment) {
         let earliest = issued_at.min(now).checked_sub(TOLERANCE);
         let since = earliest.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         if let Some(since) = since {
-            let offset = millis(since).saturating_sub(counted(clock.elapsed()));
+            let offset = millis(since).saturating_sub(counted(moment.elapsed));
             self.offset.fetch_max(offset, Ordering::Relaxed);
         }
     }

@@ -12,9 +12,10 @@ use http::{HeaderMap, header};
 use super::app_id::AppId;
 use super::base64url;
 use super::claims::{Claims, Expected, Origin};
-use super::clock::Clock;
+use super::clock::{Clock, Moment};
 use super::clock_health::ClockHealth;
 use super::error::{MAX_TOKEN_BYTES, TokenRejection, VerifyError};
+use super::jwk::Key;
 use super::jws::{self, Compact};
 use super::keys::Jwks;
 use super::log_limit::LogLimits;
@@ -209,15 +210,22 @@ impl Verifier {
         jws.decode_signature(signature)?;
         jws.decode_payload(payload)?;
 
-        let candidates = self.keys.choose(payload).find(&kid).await?;
-        if !candidates
-            .iter()
-            .any(|key| key.has_signed(jws.signed, signature))
-        {
+        let keys = self.keys.choose(payload);
+        let is_signed_by_one = |candidates: &[Key]| {
+            let mut candidates = candidates.iter();
+            candidates.any(|key| key.has_signed(jws.signed, signature))
+        };
+        let is_signed = match keys.with_fresh(&kid, is_signed_by_one) {
+            Some(is_signed) => is_signed,
+            // On the heap, because hardly any call needs the room for it.
+            None => is_signed_by_one(&Box::pin(keys.find(&kid)).await?),
+        };
+        if !is_signed {
             return Err(TokenRejection::BadSignature.into());
         }
 
-        let (now, is_behind) = self.time.now(&*self.clock);
+        let moment = Moment::now(&*self.clock);
+        let (now, is_behind) = self.time.now(&moment);
         let expected = Expected {
             app_ids: &self.app_ids,
             now,
@@ -243,7 +251,7 @@ impl Verifier {
         }
         let claims = checked?;
         if let Some(issued_at) = claims.issued_at() {
-            self.time.observe(issued_at, expected.now, &*self.clock);
+            self.time.observe(issued_at, expected.now, &moment);
         }
         self.check_environment(&claims)?;
         self.bind(&claims, target)?;

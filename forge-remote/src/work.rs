@@ -120,20 +120,20 @@ impl Work {
     ///
     /// A handler that has begun runs to completion: when its caller disconnects, or when it has not
     /// responded after `timeout`, it continues as a separate task.
-    pub(crate) fn handle(
-        self: &Arc<Self>,
+    pub(crate) fn handle<'a>(
+        &'a self,
         timeout: Duration,
-        log_limits: &LogLimits,
+        log_limits: &'a LogLimits,
         handling: impl FnOnce() -> Handling,
-    ) -> Option<InFlight> {
+    ) -> Option<InFlight<'a>> {
         let token = self.calls.token();
         if self.calls.len() > self.max_calls.load(Ordering::Relaxed) {
             return None;
         }
         Some(InFlight {
             handling: Some((handling(), token)),
-            work: Arc::clone(self),
-            log_limits: log_limits.clone(),
+            work: self,
+            log_limits,
             timeout,
             deadline: None,
         })
@@ -283,17 +283,17 @@ impl Drop for Serving {
 }
 
 /// A handler in flight: its response, or 503 when it takes longer than its caller waits.
-pub(crate) struct InFlight {
+pub(crate) struct InFlight<'a> {
     handling: Option<(Handling, TaskTrackerToken)>,
-    work: Arc<Work>,
+    work: &'a Work,
     /// Callers can disconnect as often as they like.
-    log_limits: LogLimits,
+    log_limits: &'a LogLimits,
     timeout: Duration,
     /// Created at the first poll that returns `Pending`.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl InFlight {
+impl InFlight<'_> {
     /// Continues the handler as a task without its caller.
     fn detach(&mut self) {
         let Some((handling, token)) = self.handling.take() else {
@@ -319,7 +319,7 @@ impl InFlight {
     }
 }
 
-impl Future for InFlight {
+impl Future for InFlight<'_> {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
@@ -363,7 +363,7 @@ impl Future for InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if self.handling.is_some() {
             if let Some(Permit { suppressed }) = self.log_limits.permit("caller_left") {

@@ -41,21 +41,18 @@ impl<'de> Deserialize<'de> for RawClaims<'de> {
                 let mut seen = Names::default();
                 while let Some(name) = map.next_key::<Text<'de>>()? {
                     match &*name.0 {
-                        "iss" => claims.issuer = map.next_value()?,
-                        "aud" => claims.audience = map.next_value()?,
-                        "exp" => claims.expires = map.next_value()?,
-                        "nbf" => claims.not_before = map.next_value()?,
-                        "iat" => claims.issued_at = map.next_value()?,
-                        "jti" => claims.jti = map.next_value()?,
-                        "principal" => claims.principal = map.next_value()?,
-                        "icLabel" => claims.isolated_cloud_label = map.next_value()?,
-                        "context" => claims.context = map.next_value()?,
-                        "app" => claims.app = map.next_value()?,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
+                        "iss" => claims.issuer = seen.value(0, &mut map)?,
+                        "aud" => claims.audience = seen.value(1, &mut map)?,
+                        "exp" => claims.expires = seen.value(2, &mut map)?,
+                        "nbf" => claims.not_before = seen.value(3, &mut map)?,
+                        "iat" => claims.issued_at = seen.value(4, &mut map)?,
+                        "jti" => claims.jti = seen.value(5, &mut map)?,
+                        "principal" => claims.principal = seen.value(6, &mut map)?,
+                        "icLabel" => claims.isolated_cloud_label = seen.value(7, &mut map)?,
+                        "context" => claims.context = seen.value(8, &mut map)?,
+                        "app" => claims.app = seen.value(9, &mut map)?,
+                        _ => seen.pass_over(name, &mut map)?,
                     }
-                    seen.add::<A::Error>(name)?;
                 }
                 Ok(claims)
             }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use memchr::memchr2_iter;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::surrogates::repair_str;
 
@@ -154,28 +154,51 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// The member names of one object: a second of the same name is an error (RFC 7519 §4).
-pub(crate) struct Names<'a>(Vec<Text<'a>>);
-
-/// More members than this in one object is not a FIT.
-const MAX_MEMBERS: usize = 64;
-/// A FIT has about a dozen.
-const USUAL_MEMBERS: usize = 16;
-
-impl Default for Names<'_> {
-    fn default() -> Self {
-        Self(Vec::with_capacity(USUAL_MEMBERS))
-    }
+#[derive(Default)]
+pub(crate) struct Names<'a> {
+    count: usize,
+    /// A bit for each known name that was seen.
+    known: u32,
+    others: Vec<Text<'a>>,
 }
 
+/// More members than this in one object is not a FIT, which has about a dozen.
+const MAX_MEMBERS: usize = 64;
+
 impl<'a> Names<'a> {
-    pub(crate) fn add<E: serde::de::Error>(&mut self, name: Text<'a>) -> Result<(), E> {
-        if self.0.contains(&name) {
+    /// Reads the value of a known member. Each has a different number, below 32.
+    pub(crate) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+        &mut self,
+        number: u32,
+        map: &mut A,
+    ) -> Result<T, A::Error> {
+        let value = map.next_value()?;
+        let bit = 1 << number;
+        self.count(self.known & bit != 0)?;
+        self.known |= bit;
+        Ok(value)
+    }
+
+    /// Passes over the value of another member.
+    pub(crate) fn pass_over<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: Text<'a>,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        map.next_value::<IgnoredAny>()?;
+        self.count(self.others.contains(&name))?;
+        self.others.push(name);
+        Ok(())
+    }
+
+    fn count<E: serde::de::Error>(&mut self, is_known: bool) -> Result<(), E> {
+        if is_known {
             return Err(E::custom("duplicate member"));
         }
-        if self.0.len() >= MAX_MEMBERS {
+        if self.count >= MAX_MEMBERS {
             return Err(E::custom("too many members"));
         }
-        self.0.push(name);
+        self.count += 1;
         Ok(())
     }
 }
@@ -194,6 +217,62 @@ mod tests {
             ("{", None),
         ] {
             assert_eq!(readable(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    /// Reads two known members and others.
+    struct Members;
+
+    impl<'de> Deserialize<'de> for Members {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct MembersVisitor;
+
+            impl<'de> Visitor<'de> for MembersVisitor {
+                type Value = Members;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                    let mut seen = Names::default();
+                    while let Some(name) = map.next_key::<Text<'de>>()? {
+                        match &*name.0 {
+                            "a" => seen.value(0, &mut map)?,
+                            "b" => seen.value(31, &mut map)?,
+                            _ => seen.pass_over(name, &mut map)?,
+                        }
+                    }
+                    Ok(Members)
+                }
+            }
+
+            deserializer.deserialize_map(MembersVisitor)
+        }
+    }
+
+    #[test]
+    fn a_member_occurs_once_and_members_are_limited() {
+        let is_read = |text: &str| serde_json::from_str::<Members>(text).is_ok();
+        let others = |count: usize| {
+            let names = (0..count).map(|at| format!(r#","x{at}":null"#));
+            names.collect::<String>()
+        };
+        assert!(is_read(r#"{"a":null,"b":null,"c":[1],"d":{}}"#));
+        for twice in [
+            r#"{"a":null,"a":null}"#,
+            r#"{"b":null,"a":null,"b":null}"#,
+            r#"{"a":null,"\u0061":null}"#,
+            r#"{"c":1,"c":1}"#,
+            r#"{"c":1,"a":null,"\u0063":2}"#,
+        ] {
+            assert!(!is_read(twice), "{twice}");
+        }
+        for (count, expected) in [(62, true), (63, false)] {
+            let text = format!(r#"{{"a":null,"b":null{}}}"#, others(count));
+            assert_eq!(is_read(&text), expected, "{count} others at the end");
+            let text = format!(r#"{{"a":null{},"b":null}}"#, others(count));
+            assert_eq!(is_read(&text), expected, "{count} others before the end");
         }
     }
 

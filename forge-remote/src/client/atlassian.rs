@@ -339,7 +339,10 @@ impl AtlassianClient {
 
     /// Sets the deadline: the caller waits for this long from now.
     pub(crate) fn responding_within(mut self, time: Duration) -> Self {
-        let now = self.settings().clock.elapsed();
+        let settings = self.shared.settings.lock();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner);
+        let now = settings.clock.elapsed();
+        drop(settings);
         self.options.deadline = Some(now.saturating_add(time));
         self
     }

@@ -1,7 +1,7 @@
 //! The app's own values, by type.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use super::rejection::StateRejection;
 
 #[derive(Default)]
-pub(crate) struct StateMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+pub(crate) struct StateMap(BTreeMap<TypeId, Box<dyn Any + Send + Sync>>);
 
 impl StateMap {
     /// Inserts a value; returns false if it replaces one of this type.

@@ -1,6 +1,7 @@
 //! The pipeline of one request: size, token, handler, response.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -126,9 +127,9 @@ impl Mounted {
         let span = spans::of_call(&request, &self.endpoint);
         let request = self.context.on_span.with(&span, request);
         let is_page = self.target.caller == AllowedCaller::Page;
-        let serving = self.serve_in_span(request).instrument(span.clone());
-        let mut response = serving.await;
-        spans::record_response(&span, &response);
+        let mut serving = pin!(self.serve_in_span(request).instrument(span));
+        let mut response = serving.as_mut().await;
+        spans::record_response(serving.span(), &response);
         if is_page {
             // Any origin may read it: a request needs the FIT, which no browser adds automatically.
             let any = HeaderValue::from_static("*");
