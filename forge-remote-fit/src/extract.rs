@@ -38,10 +38,19 @@ impl IntoResponse for MissingFitLayer {
     }
 }
 
-/// Adds a verified call to its request, as [`FitLayer`](crate::FitLayer) does.
+/// The claims and the provenance of a call, as one request extension.
+#[derive(Clone)]
+struct VerifiedCall {
+    claims: Claims,
+    provenance: Provenance,
+}
+
+/// Adds a verified call to its request, for the extractors.
 pub fn extend(extensions: &mut http::Extensions, claims: &Claims, provenance: Provenance) {
-    extensions.insert(claims.clone());
-    extensions.insert(provenance);
+    extensions.insert(VerifiedCall {
+        claims: claims.clone(),
+        provenance,
+    });
 }
 
 /// The claims that a [`FitLayer`](crate::FitLayer) verified.
@@ -58,7 +67,11 @@ impl<S: Sync> FromRequestParts<S> for Claims {
     type Rejection = MissingFitLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingFitLayer> {
-        parts.extensions.get().cloned().ok_or(MissingFitLayer)
+        let of_layer = || parts.extensions.get().cloned();
+        match parts.extensions.get::<VerifiedCall>() {
+            Some(call) => Ok(call.claims.clone()),
+            None => of_layer().ok_or(MissingFitLayer),
+        }
     }
 }
 
@@ -67,6 +80,10 @@ impl<S: Sync> FromRequestParts<S> for Provenance {
     type Rejection = MissingFitLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingFitLayer> {
-        parts.extensions.get().copied().ok_or(MissingFitLayer)
+        let of_layer = || parts.extensions.get().copied();
+        match parts.extensions.get::<VerifiedCall>() {
+            Some(call) => Ok(call.provenance),
+            None => of_layer().ok_or(MissingFitLayer),
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use memchr::memchr_iter;
 use serde_json::value::RawValue;
 
 pub use contexts::InstallationContext;
@@ -214,7 +215,7 @@ const MAX_ARI_BYTES: usize = 512;
 fn is_ari(text: &str) -> bool {
     text.len() <= MAX_ARI_BYTES
         && text.starts_with("ari:")
-        && text.bytes().filter(|byte| *byte == b':').count() >= 4
+        && memchr_iter(b':', text.as_bytes()).nth(3).is_some()
         // Without an early exit, the compiler checks many bytes at once.
         && text.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic())
 }

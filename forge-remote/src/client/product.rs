@@ -161,7 +161,7 @@ impl ProductApi {
             );
         }
         let owner = owner?;
-        if *owner.installation_id != *self.0.installation_id {
+        if *owner.installation_id() != *self.0.installation_id {
             return Some("the token belongs to another installation");
         }
         if self.0.is_supplied && !self.0.is_on(&owner.cloud_ids()) {

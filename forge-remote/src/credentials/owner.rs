@@ -3,31 +3,32 @@
 use std::sync::Arc;
 
 use crate::fit::{Claims, Provenance};
-use crate::opaque::Opaque;
 
-/// The parts of a verified call that its OAuth tokens need. Clones share them.
+/// The parts of a verified call that its OAuth tokens need. Clones share the claims.
 #[derive(Clone, Debug)]
-pub(crate) struct VerifiedCall(Opaque<(Claims, Provenance)>);
+pub(crate) struct VerifiedCall {
+    claims: Claims,
+    provenance: Provenance,
+}
 
 impl VerifiedCall {
     pub(crate) fn new(claims: Claims, provenance: Provenance) -> Self {
-        Self(Opaque::new((claims, provenance)))
+        Self { claims, provenance }
     }
 
     pub(crate) fn claims(&self) -> &Claims {
-        &self.0.0
+        &self.claims
     }
 
     /// Returns the origin of the headers, and so of the OAuth tokens.
     pub(crate) fn provenance(&self) -> Provenance {
-        self.0.1
+        self.provenance
     }
 }
 
 /// The installation and site that a token belongs to. The token is used for no other.
 #[derive(Clone)]
 pub(crate) struct Owner {
-    pub(crate) installation_id: Arc<str>,
     /// The site that an impersonated user's token was exchanged for: `ari:cloud:jira::site/<cloudId>`.
     pub(crate) context: Option<Arc<str>>,
     source: Source,
@@ -39,14 +40,16 @@ enum Source {
     /// A header of this call.
     Call(VerifiedCall),
     /// The app's token store.
-    Kept { cloud_ids: Vec<String> },
+    Kept {
+        installation_id: Arc<str>,
+        cloud_ids: Vec<String>,
+    },
 }
 
 impl Owner {
     /// Returns the owner of a call's tokens.
     pub(crate) fn of_call(call: VerifiedCall) -> Self {
         Self {
-            installation_id: call.claims().installation_id().into(),
             context: None,
             source: Source::Call(call),
         }
@@ -56,9 +59,11 @@ impl Owner {
     /// installation.
     pub(crate) fn of_kept(installation_id: &str, cloud_ids: Vec<String>) -> Self {
         Self {
-            installation_id: installation_id.into(),
             context: None,
-            source: Source::Kept { cloud_ids },
+            source: Source::Kept {
+                installation_id: installation_id.into(),
+                cloud_ids,
+            },
         }
     }
 
@@ -67,6 +72,15 @@ impl Owner {
         Self {
             context: Some(context.into()),
             ..self.clone()
+        }
+    }
+
+    pub(crate) fn installation_id(&self) -> &str {
+        match &self.source {
+            Source::Call(call) => call.claims().installation_id(),
+            Source::Kept {
+                installation_id, ..
+            } => installation_id,
         }
     }
 
@@ -84,7 +98,7 @@ impl Owner {
     pub(crate) fn cloud_ids(&self) -> Vec<String> {
         match &self.source {
             Source::Call(call) => call.claims().cloud_ids(),
-            Source::Kept { cloud_ids } => cloud_ids.clone(),
+            Source::Kept { cloud_ids, .. } => cloud_ids.clone(),
         }
     }
 }

@@ -5,22 +5,17 @@ use axum::extract::{FromRequest as _, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use super::invocation::Verified;
 use super::rejection::{BodyRejection, JsonRejection};
 use crate::json::repair_bytes;
-
-/// Marks a request of the platform: its body is read as JSON, regardless of its content type.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlatformBody {
-    /// Whether an empty body is read as `{}`, because Atlassian does not document the body.
-    pub(crate) may_be_empty: bool,
-}
 
 /// Reads the body: a page's where its content type is JSON, the platform's in any case.
 pub(super) async fn read<S: Send + Sync>(
     request: Request,
     state: &S,
 ) -> Result<Bytes, JsonRejection> {
-    let Some(platform) = request.extensions().get::<PlatformBody>().copied() else {
+    let call = request.extensions().get::<Verified>();
+    let Some(platform) = call.and_then(Verified::platform_body) else {
         if !is_json(request.headers()) {
             return Err(JsonRejection::ContentType);
         }

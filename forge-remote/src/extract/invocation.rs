@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderValue};
 
 use super::rejection::InvocationRejection;
 use super::state::AppState;
@@ -22,14 +22,23 @@ use crate::work::Work;
 #[derive(Clone, Debug)]
 pub(crate) struct Verified(Opaque<CallFacts>);
 
+/// The parts of a verified call.
 #[derive(Debug)]
-struct CallFacts {
-    call: VerifiedCall,
-    endpoint: Arc<str>,
-    atlassian: AtlassianClient,
-    work: Arc<Work>,
-    trace_id: Option<Box<str>>,
-    span_id: Option<Box<str>>,
+pub(crate) struct CallFacts {
+    pub(crate) call: VerifiedCall,
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) atlassian: AtlassianClient,
+    pub(crate) work: Arc<Work>,
+    pub(crate) trace: Trace,
+    /// How the body is read, if the platform sent it.
+    pub(crate) platform_body: Option<PlatformBody>,
+}
+
+/// A body that the platform sent: it is read as JSON, regardless of its content type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlatformBody {
+    /// Whether an empty body is read as `{}`, because Atlassian does not document the body.
+    pub(crate) may_be_empty: bool,
 }
 
 /// The raw sub-path below the handler's path; set on requests to a sub-path.
@@ -41,22 +50,8 @@ pub(crate) struct Subpath(pub(crate) String);
 pub(crate) struct FormerPath;
 
 impl Verified {
-    pub(crate) fn new(
-        claims: Claims,
-        endpoint: Arc<str>,
-        atlassian: AtlassianClient,
-        headers: &HeaderMap,
-        provenance: Provenance,
-        work: Arc<Work>,
-    ) -> Self {
-        Self(Opaque::new(CallFacts {
-            call: VerifiedCall::new(claims, provenance),
-            endpoint,
-            atlassian,
-            work,
-            trace_id: trace_id(headers).map(Into::into),
-            span_id: hex_header(headers, SPAN_ID).map(Into::into),
-        }))
+    pub(crate) fn new(facts: CallFacts) -> Self {
+        Self(Opaque::new(facts))
     }
 
     /// Adds the call to its request.
@@ -69,9 +64,8 @@ impl Verified {
         &self.0.endpoint
     }
 
-    /// Returns Forge's trace id and span id.
-    pub(crate) fn trace(&self) -> [Option<&str>; 2] {
-        [self.0.trace_id.as_deref(), self.0.span_id.as_deref()]
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     pub(crate) fn claims(&self) -> &Claims {
@@ -87,21 +81,73 @@ impl Verified {
         self.0.call.provenance()
     }
 
+    pub(super) fn platform_body(&self) -> Option<PlatformBody> {
+        self.0.platform_body
+    }
+
     /// Returns the owner of the call's OAuth tokens.
     pub(crate) fn owner(&self) -> Owner {
         Owner::of_call(self.0.call.clone())
     }
 }
 
-/// Returns Forge's trace id, if it is valid: hex only, so that no other text gets into the log.
-pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    hex_header(headers, TRACE_ID)
+/// Forge's trace id and span id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trace {
+    trace_id: Option<HexId>,
+    span_id: Option<HexId>,
 }
 
-fn hex_header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    let text = headers.get(name)?.to_str().ok()?;
-    let hex = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hex.then_some(text)
+impl Trace {
+    /// Reads the ids of a call.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let id = |name| headers.get(name).and_then(HexId::new);
+        Self {
+            trace_id: id(TRACE_ID),
+            span_id: id(SPAN_ID),
+        }
+    }
+
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_ref().map(HexId::as_str)
+    }
+
+    pub(crate) fn span_id(&self) -> Option<&str> {
+        self.span_id.as_ref().map(HexId::as_str)
+    }
+}
+
+/// The longest id. Forge's have 32 and 16 digits.
+const MAX_ID: usize = 64;
+
+/// An id of hexadecimal digits: no other text gets into the log.
+#[derive(Clone, Copy)]
+struct HexId {
+    digits: [u8; MAX_ID],
+    length: u8,
+}
+
+impl HexId {
+    fn new(value: &HeaderValue) -> Option<Self> {
+        let text = value.as_bytes();
+        let length = u8::try_from(text.len()).ok()?;
+        let mut digits = [0; MAX_ID];
+        digits.get_mut(..text.len())?.copy_from_slice(text);
+        let is_hex = !text.is_empty() && text.iter().all(u8::is_ascii_hexdigit);
+        is_hex.then_some(Self { digits, length })
+    }
+
+    fn as_str(&self) -> &str {
+        let digits = self.digits.get(..usize::from(self.length));
+        let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        text.unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for HexId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The verified call of a handler.
@@ -123,12 +169,12 @@ pub struct Invocation(Verified);
 impl Invocation {
     /// Returns Forge's trace id (`x-b3-traceid`), which Atlassian's support needs.
     pub fn trace_id(&self) -> Option<&str> {
-        self.0.0.trace_id.as_deref()
+        self.0.trace().trace_id()
     }
 
     /// Returns Forge's span id (`x-b3-spanid`).
     pub fn span_id(&self) -> Option<&str> {
-        self.0.0.span_id.as_deref()
+        self.0.trace().span_id()
     }
 
     /// Returns the key of the called endpoint.
@@ -223,3 +269,31 @@ const _: () = {
     is_static::<AppState>();
     is_static::<Invocation>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_trace_has_up_to_64_hexadecimal_digits() {
+        let longest = "0123456789abcdefABCDEF0123456789".repeat(2);
+        let too_long = format!("{longest}0");
+        for (text, is_valid) in [
+            ("0", true),
+            ("4bf92f3577b34da6a3ce929d0e0e4736", true),
+            (&longest, true),
+            (&too_long, false),
+            ("", false),
+            ("4bf9 2f35", false),
+            ("4bf9-2f35", false),
+            ("4bf9\u{e9}", false),
+        ] {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            let headers = HeaderMap::from_iter([(TRACE_ID, value.clone()), (SPAN_ID, value)]);
+            let trace = Trace::of(&headers);
+            let expected = is_valid.then_some(text);
+            assert_eq!([trace.trace_id(), trace.span_id()], [expected; 2], "{text}");
+        }
+        assert_eq!(Trace::of(&HeaderMap::new()).trace_id(), None);
+    }
+}

@@ -10,14 +10,14 @@ mod oauth;
 pub mod rejection;
 mod state;
 
-pub(crate) use body::{PlatformBody, whole_body};
+pub(crate) use body::whole_body;
 pub(crate) use event::read_event;
 pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
-pub(crate) use invocation::{FormerPath, Subpath, Verified, trace_id};
+pub(crate) use invocation::{CallFacts, FormerPath, PlatformBody, Subpath, Trace, Verified};
 pub use job_call::{Args, JobCall};
 pub(crate) use job_call::{JobInstallation, StoredArgs};
 pub use json::Json;
-pub(crate) use oauth::StoredCall;
+pub(crate) use oauth::{StoredCall, is_in_store};
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};

@@ -37,13 +37,22 @@ async fn system_token(
     }
     let (call, text) = read_verified(parts, &SYSTEM_HEADER)?;
     let sent = text.map(|text| SystemToken::new(text, call.owner()));
-    let Some(tokens) = state.get::<Tokens>() else {
-        return Ok(sent);
-    };
-    if call.provenance() == Provenance::Platform {
-        return Ok(sent);
+    match store(call, state) {
+        Some(tokens) => Ok(tokens.of_platform(call.claims()).await.or(sent)),
+        None => Ok(sent),
     }
-    Ok(tokens.of_platform(call.claims()).await.or(sent))
+}
+
+/// Returns the store whose token a handler of this call gets instead of the header's.
+fn store(call: &Verified, state: &AppState) -> Option<Tokens> {
+    let is_proven = call.provenance() == Provenance::Platform;
+    (!is_proven).then(|| state.get())?
+}
+
+/// Returns whether the system token of a request has to be waited for.
+pub(crate) fn is_in_store(parts: &Parts, state: &AppState) -> bool {
+    let call = parts.extensions.get::<Verified>();
+    call.is_some_and(|call| store(call, state).is_some())
 }
 
 /// Returns the header's token.

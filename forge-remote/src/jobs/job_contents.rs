@@ -69,7 +69,8 @@ impl From<&Verified> for SendingCall {
         Self {
             claims: KeptClaims::from(call.claims()),
             endpoint: call.endpoint().to_owned(),
-            trace: call.trace().map(|id| id.map(str::to_owned)),
+            trace: [call.trace().trace_id(), call.trace().span_id()]
+                .map(|id| id.map(str::to_owned)),
         }
     }
 }

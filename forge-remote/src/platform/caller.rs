@@ -15,7 +15,7 @@ use super::journal::{Journal, Origin, Sent};
 use super::outcome::{Exchanged, Outcome};
 use super::{Platform, has_body};
 use crate::app::{FIRE_HEADER, Service};
-use crate::extract::trace_id;
+use crate::extract::Trace;
 use crate::fit;
 use crate::kinds::event_sample;
 use crate::registry::{Handler, SampleCall};
@@ -242,7 +242,10 @@ impl PlatformClient {
                 ..changes.clone()
             },
             retry: Some(outcome.retry).filter(|count| *count > 0),
-            trace_id: trace_id(request.headers()).unwrap_or_default().to_owned(),
+            trace_id: Trace::of(request.headers())
+                .trace_id()
+                .unwrap_or_default()
+                .to_owned(),
             claims: claims(request.headers()).unwrap_or_default(),
             headers: shown(request.headers()),
             body: request.body().clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 
-use super::arguments::{Arguments, Last, Part};
+use super::arguments::{Arguments, Last, Part, Taken};
 use super::probe::Returned;
 use crate::extract::AppState;
 use crate::registry::{BoxFuture, ErasedHandler, Requirement};
@@ -49,7 +49,7 @@ macro_rules! mount {
             Output: Future + Send + 'static,
             Output::Output: 'static,
             $($part: Send + 'static,)*
-            $($last: 'static)?
+            $($last: Send + 'static)?
         {
             let needs: Vec<Option<Requirement>> = vec![$($part.need,)* $($last.need)?];
             Arc::new(TypedHandler {
@@ -68,7 +68,7 @@ macro_rules! mount {
             Output: Future + Send + 'static,
             Output::Output: 'static,
             $($part: Send + 'static,)*
-            $($last: 'static)?
+            $($last: Send + 'static)?
         {
             fn function(&self) -> TypeId {
                 TypeId::of::<Function>()
@@ -88,13 +88,21 @@ macro_rules! mount {
                     let mut arguments = Arguments::new(request, state);
                     let ($($part,)* $($last,)?) = &self.arguments;
                     $(
-                        let $part = match ($part.take)(&mut arguments).await {
+                        let $part = match ($part.take)(&mut arguments) {
+                            Taken::Now(taken) => taken,
+                            Taken::Later(taken) => taken.await,
+                        };
+                        let $part = match $part {
                             Ok(value) => value,
                             Err(rejection) => return rejection,
                         };
                     )*
                     $(
-                        let $last = match ($last.take)(arguments).await {
+                        let $last = match ($last.take)(arguments) {
+                            Taken::Now(taken) => taken,
+                            Taken::Later(taken) => taken.await,
+                        };
+                        let $last = match $last {
                             Ok(value) => value,
                             Err(rejection) => return rejection,
                         };

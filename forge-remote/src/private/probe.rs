@@ -9,7 +9,9 @@ use std::marker::PhantomData;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
-use super::arguments::{Argument, Last, LastArgument, Part, last, part};
+use super::arguments::{
+    Argument, ForStore, Last, LastArgument, Never, Part, last, own_last, own_part, part,
+};
 use super::requests::{HasUser, IsCalled, IsJob, RequestsSystemToken, RequestsUserToken};
 use crate::credentials::{SystemToken, UserToken};
 use crate::error::{BoxError, Error};
@@ -56,21 +58,21 @@ pub trait Fallback<T> {
 impl<T, A> Fallback<T> for Probe<T, A> {}
 
 macro_rules! requirements {
-    ($([$($generic:tt)*] $ty:ty: $requirement:expr $(, $requests:ident)*;)*) => {
+    ($waits:ty: $([$($generic:tt)*] $ty:ty: $requirement:expr $(, $requests:ident)*;)*) => {
         $(
             impl<A, $($generic)*> Probe<$ty, A> {
                 pub fn forge_remote_part() -> Part<$ty>
                 where
                     $(A: $requests,)*
                 {
-                    part($requirement)
+                    own_part::<_, $waits>($requirement)
                 }
 
                 pub fn forge_remote_last() -> Last<$ty>
                 where
                     $(A: $requests,)*
                 {
-                    last($requirement)
+                    own_last::<_, $waits>($requirement)
                 }
             }
         )*
@@ -78,13 +80,11 @@ macro_rules! requirements {
 }
 
 requirements! {
+    Never:
     // It has no requirement; nearly every handler takes it, and an inherent function compiles faster.
     [] Invocation: None, IsCalled;
-    [] SystemToken: Some(Requirement::SystemToken), RequestsSystemToken;
-    [] Option<SystemToken>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] UserToken: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Option<UserToken>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
-    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Tokens: Some(Requirement::Tokens);
     [] RetryContext: Some(Requirement::RetryContext), IsCalled;
@@ -97,6 +97,13 @@ requirements! {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
     });
+}
+
+requirements! {
+    ForStore:
+    [] SystemToken: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] Option<SystemToken>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
+    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
 }
 
 // Inherent functions for the body's extractors too, so that the compiler skips selecting one of axum's

@@ -20,10 +20,9 @@ use tracing::Instrument as _;
 use super::durable::{RunGuard, Runs, not_stored};
 use super::handling::call;
 use crate::client::CallingHandler;
+use crate::credentials::VerifiedCall;
 use crate::extract::rejection::StateRejection;
-#[cfg(feature = "dev")]
-use crate::extract::trace_id;
-use crate::extract::{AppState, PlatformBody, Verified};
+use crate::extract::{AppState, CallFacts, PlatformBody, Verified};
 use crate::fit::Clock;
 #[cfg(feature = "dev")]
 use crate::jobs::random_key;
@@ -346,17 +345,16 @@ impl Tick {
         } = &self.inner().shared;
         let mut request = Request::from_parts(self.parts.clone(), Body::from(BODY));
         let atlassian = self.call.atlassian().clone().without_deadline();
-        let verified = Verified::new(
-            self.call.claims().clone(),
-            handler.key.as_str().into(),
-            atlassian.called_by(handler.calling),
-            &self.parts.headers,
-            self.call.provenance(),
-            Arc::clone(work),
-        );
+        let verified = Verified::new(CallFacts {
+            call: VerifiedCall::new(self.call.claims().clone(), self.call.provenance()),
+            endpoint: handler.key.as_str().into(),
+            atlassian: atlassian.called_by(handler.calling),
+            work: Arc::clone(work),
+            trace: *self.call.trace(),
+            platform_body: Some(PlatformBody { may_be_empty: true }),
+        });
         let extensions = request.extensions_mut();
         verified.extend(extensions);
-        extensions.insert(PlatformBody { may_be_empty: true });
         extensions.insert(Occurrence::new(occurrence));
         let mount = Arc::clone(&handler.mount);
         let running = call(mount, self.state.clone(), request, handler.reads_ahead);
@@ -411,7 +409,7 @@ impl Tick {
             return StatusCode::ACCEPTED.into_response();
         };
         // A retry of the call fires nothing.
-        let call = trace_id(&self.parts.headers).map(str::to_owned);
+        let call = self.call.trace().trace_id().map(str::to_owned);
         let key = format!(
             "cron-fired-{}",
             call.or_else(random_key).unwrap_or_default()

@@ -24,7 +24,8 @@ use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::CallingHandler;
-use crate::extract::{FormerPath, PlatformBody, Verified};
+use crate::credentials::VerifiedCall;
+use crate::extract::{CallFacts, FormerPath, PlatformBody, Trace, Verified};
 use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, VerifyError};
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
@@ -124,10 +125,11 @@ impl Mounted {
     /// Serves a request: checks its size and token, then calls the handler. No path skips a check.
     pub(super) async fn serve(self: Arc<Self>, mut request: Request) -> Response {
         hide_secrets(request.headers_mut());
-        let span = spans::of_call(&request, &self.endpoint);
+        let trace = Trace::of(request.headers());
+        let span = spans::of_call(&request, &self.endpoint, &trace);
         let request = self.context.on_span.with(&span, request);
         let is_page = self.target.caller == AllowedCaller::Page;
-        let mut serving = pin!(self.serve_in_span(request).instrument(span));
+        let mut serving = pin!(self.serve_in_span(request, trace).instrument(span));
         let mut response = serving.as_mut().await;
         spans::record_response(serving.span(), &response);
         if is_page {
@@ -141,7 +143,7 @@ impl Mounted {
         response
     }
 
-    async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
+    async fn serve_in_span(self: Arc<Self>, mut request: Request, trace: Trace) -> Response {
         let atlassian = self
             .context
             .atlassian
@@ -169,22 +171,18 @@ impl Mounted {
         {
             tokens.observe(&claims, request.headers(), provenance);
         }
-        let endpoint = Arc::clone(&attribute.endpoint);
-        let verified = Verified::new(
-            claims,
-            endpoint,
-            atlassian.called_by(attribute.calling),
-            request.headers(),
-            provenance,
-            Arc::clone(&self.context.work),
-        );
+        let is_page = attribute.target.caller == AllowedCaller::Page;
+        let verified = Verified::new(CallFacts {
+            call: VerifiedCall::new(claims, provenance),
+            endpoint: Arc::clone(&attribute.endpoint),
+            atlassian: atlassian.called_by(attribute.calling),
+            work: Arc::clone(&self.context.work),
+            trace,
+            platform_body: (!is_page).then_some(PlatformBody {
+                may_be_empty: self.body_optional,
+            }),
+        });
         verified.extend(request.extensions_mut());
-        if attribute.target.caller != AllowedCaller::Page {
-            let may_be_empty = self.body_optional;
-            request
-                .extensions_mut()
-                .insert(PlatformBody { may_be_empty });
-        }
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 

@@ -5,19 +5,19 @@ use axum::response::Response;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::extract::trace_id;
+use crate::extract::Trace;
 use crate::telemetry::http::{OTHER, error_type, method_name};
 use crate::telemetry::span::record_result;
 
 /// Returns the span of a handler's call.
-pub(super) fn of_call(request: &Request, handler: &str) -> Span {
+pub(super) fn of_call(request: &Request, handler: &str, trace: &Trace) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or(OTHER, MatchedPath::as_str);
     let method = method_name(request.method());
     tracing::info_span!(
         "invocation",
         handler,
-        trace_id = trace_id(request.headers()).unwrap_or("-"),
+        trace_id = trace.trace_id().unwrap_or("-"),
         otel.name = format_args!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = Empty,

@@ -9,8 +9,11 @@ use axum::http::request::Parts;
 
 use super::handler::DurableHandler;
 use crate::app::service::context::ServiceContext;
-use crate::extract::{JobCall, JobInstallation, PlatformBody, StoredArgs, Verified, trace_id};
-use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance};
+use crate::credentials::VerifiedCall;
+use crate::extract::{
+    CallFacts, JobCall, JobInstallation, PlatformBody, StoredArgs, Trace, Verified,
+};
+use crate::fit::{AllowedCaller, EndpointTarget, Provenance};
 use crate::jobs::{Contents, Envelope, JobContents, JobSender, UnreadableContents};
 use crate::schedules::Occurrence;
 use crate::token::{JobSeal, SealedCall};
@@ -59,19 +62,13 @@ pub(super) fn restored_call(
     let app_id = claims.app_id().to_owned();
     let mut request = contents.request()?;
     let provenance = Provenance::from_claims(&claims, target);
+    let call = VerifiedCall::new(claims, provenance);
     let endpoint = Arc::clone(&handler.endpoint);
-    let verified = verified(
-        context,
-        handler,
-        claims,
-        endpoint,
-        request.headers(),
-        provenance,
-    );
-    verified.extend(request.extensions_mut());
-    request.extensions_mut().insert(PlatformBody {
+    let mut facts = facts(context, handler, call, endpoint, request.headers());
+    facts.platform_body = Some(PlatformBody {
         may_be_empty: handler.body_optional,
     });
+    Verified::new(facts).extend(request.extensions_mut());
     Ok(Restored {
         request,
         app_id,
@@ -125,7 +122,8 @@ pub(super) fn restored_job(
             );
             let installation = JobInstallation::from(&claims);
             let (endpoint, headers) = (call.endpoint.as_str().into(), call.headers());
-            let verified = verified(context, handler, claims, endpoint, &headers, provenance);
+            let call = VerifiedCall::new(claims, provenance);
+            let verified = Verified::new(facts(context, handler, call, endpoint, &headers));
             *request.headers_mut() = headers;
             verified.clone().extend(request.extensions_mut());
             (installation, Some(verified))
@@ -148,29 +146,29 @@ pub(super) fn restored_job(
     })
 }
 
-fn verified(
+fn facts(
     context: &ServiceContext,
     handler: &DurableHandler,
-    claims: Claims,
+    call: VerifiedCall,
     endpoint: Arc<str>,
     headers: &HeaderMap,
-    provenance: Provenance,
-) -> Verified {
-    if let Some(trace) = trace_id(headers) {
-        tracing::Span::current().record("trace_id", trace);
+) -> CallFacts {
+    let trace = Trace::of(headers);
+    if let Some(trace_id) = trace.trace_id() {
+        tracing::Span::current().record("trace_id", trace_id);
     }
     let atlassian = context
         .atlassian
         .clone()
         .responding_within(handler.timeout());
-    Verified::new(
-        claims,
+    CallFacts {
+        call,
         endpoint,
-        atlassian.called_by(handler.calling),
-        headers,
-        provenance,
-        Arc::clone(&context.work),
-    )
+        atlassian: atlassian.called_by(handler.calling),
+        work: Arc::clone(&context.work),
+        trace,
+        platform_body: None,
+    }
 }
 
 fn rejected(reason: impl ToString) -> NotRestored {
