@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::base64url;
 use super::claims::{Claims, Expected, Origin};
+use super::json::strict::{is_plain, is_too_deep, parsable};
 use super::jws::{self, Compact};
 use super::source::{FetchError, JwksDocument, KeySource};
 use super::{
@@ -151,6 +152,7 @@ fn bearer(token: &str) -> HeaderValue {
 /// A header and a payload, a line each; or a payload alone, or an `Authorization` header.
 ///
 /// - Base64url is decoded as by a second decoder, and rejected where that rejects it.
+/// - JSON whose full parse is spared is read by the parser, as it is.
 /// - No FIT without the key's signature is accepted.
 /// - A signed one is accepted if and only if its header and its claims each pass, and both say what
 ///   another JSON reader finds in them.
@@ -167,6 +169,11 @@ pub fn verifier(input: &[u8]) {
         assert!(accepted.is_none(), "accepted without a signature");
     }
     let (header, payload) = first_line(input);
+    if let Ok(text) = serde_json::from_slice::<&RawValue>(payload) {
+        let text = text.get();
+        let is_usual = !is_too_deep(&format!("[{text}]")) && is_plain(text);
+        assert!(!is_usual || matches!(parsable(text), Some(Cow::Borrowed(_))));
+    }
     let header = header.unwrap_or(HEADER);
     let signed = format!(
         "{}.{}",

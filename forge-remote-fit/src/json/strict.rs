@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use memchr::memchr2_iter;
+use memchr::{memchr2, memchr2_iter};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -12,6 +12,9 @@ use super::surrogates::repair_str;
 
 /// Deeper nesting than this is rejected, as serde_json does where it parses.
 const MAX_DEPTH: usize = 128;
+
+/// An `f64` holds every number of 308 digits.
+const MAX_DIGITS: u32 = 300;
 
 /// Whether a JSON text nests too deep, in the parts that nobody parses yet, too.
 pub(crate) fn is_too_deep(text: &str) -> bool {
@@ -40,13 +43,49 @@ pub(crate) fn is_too_deep(text: &str) -> bool {
     false
 }
 
-/// A JSON text that is kept unparsed, once it is known that it can be read later. Half a surrogate
-/// pair in it becomes U+FFFD.
+/// Returns a valid JSON text that is kept unparsed, if a parser will read it in full. Half a surrogate pair in it
+/// becomes U+FFFD. The text is part of one that is not [too deep](is_too_deep).
 pub(crate) fn readable(text: &str) -> Option<Cow<'_, str>> {
+    if is_plain(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    parsable(text)
+}
+
+/// The same, by parsing the text.
+pub(crate) fn parsable(text: &str) -> Option<Cow<'_, str>> {
     let text = repair_str(text);
     serde_json::from_str::<Readable>(&text)
         .is_ok()
         .then_some(text)
+}
+
+/// Whether a valid JSON text holds nothing that a parser may reject: it has no escapes, which may be halves of
+/// surrogate pairs, and no numbers with an exponent or hundreds of digits, which may be too large.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    let mut digits = 0;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'0'..=b'9' if digits < MAX_DIGITS => {
+                digits += 1;
+                continue;
+            }
+            b'0'..=b'9' => return false,
+            b'e' | b'E' if digits > 0 => return false,
+            b'"' => {
+                let end = memchr2(b'"', b'\\', rest).and_then(|end| rest.split_at_checked(end));
+                let Some((_, [b'"', after @ ..])) = end else {
+                    return false;
+                };
+                rest = after;
+            }
+            _ => {}
+        }
+        digits = 0;
+    }
+    true
 }
 
 /// Reads any JSON in full and keeps nothing of it.
@@ -207,6 +246,104 @@ impl<'a> Names<'a> {
 mod tests {
     use super::*;
 
+    /// A pseudorandom number below `bound`.
+    fn below(state: &mut u64, bound: u64) -> u64 {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (*state >> 33) % bound
+    }
+
+    fn random_json(state: &mut u64, depth: u32) -> String {
+        const STRINGS: [&str; 10] = [
+            "", "a", "5e9", "1e999", "é", "[{,:", r"\u00e9", r"\ud800", r"\\", r#"\""#,
+        ];
+        let string = |state: &mut u64| {
+            let count = below(state, 3);
+            let parts = (0..count).map(|_| STRINGS[below(state, 10) as usize]);
+            format!("\"{}\"", parts.collect::<String>())
+        };
+        let digits = |state: &mut u64, most: u64| {
+            let count = below(state, most);
+            let rest = (0..count).map(|_| char::from(b'0' + below(state, 10) as u8));
+            rest.collect::<String>()
+        };
+        let space = |state: &mut u64| ["", " ", "\n"][below(state, 3) as usize];
+        match below(state, if depth == 0 { 6 } else { 8 }) {
+            0 => "null".to_owned(),
+            1 => ["true", "false"][below(state, 2) as usize].to_owned(),
+            2 | 3 => string(state),
+            4 => {
+                let most = [3, 20, 305, 320][below(state, 4) as usize];
+                format!(
+                    "{}7{}",
+                    ["", "-"][below(state, 2) as usize],
+                    digits(state, most)
+                )
+            }
+            5 => {
+                let exponent =
+                    ["", "e5", "E-400", "e+308", "e309", "e999"][below(state, 6) as usize];
+                format!("9.{}1{exponent}", digits(state, 5))
+            }
+            kind => {
+                let count = below(state, 4);
+                let items: Vec<_> = (0..count)
+                    .map(|_| {
+                        let item = random_json(state, depth - 1);
+                        let (before, after) = (space(state), space(state));
+                        let name = if kind == 6 {
+                            String::new()
+                        } else {
+                            format!("{}:", string(state))
+                        };
+                        format!("{before}{name}{before}{item}{after}")
+                    })
+                    .collect();
+                let [open, close] = if kind == 6 { ["[", "]"] } else { ["{", "}"] };
+                format!("{open}{}{close}", items.join(","))
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_is_parsable_as_it_is() {
+        let mut state = 1;
+        let [mut plain, mut rejected] = [0, 0];
+        for _ in 0..20_000 {
+            let text = random_json(&mut state, 4);
+            assert!(
+                serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok(),
+                "{text}"
+            );
+            if is_plain(&text) {
+                plain += 1;
+                assert!(
+                    matches!(parsable(&text), Some(Cow::Borrowed(same)) if same == text),
+                    "{text}"
+                );
+            } else if parsable(&text).is_none() {
+                rejected += 1;
+            }
+        }
+        assert!(plain > 1000 && rejected > 1000, "{plain} {rejected}");
+    }
+
+    #[test]
+    fn usual_contexts_are_plain() {
+        for text in [
+            r#"{"cloudId":"d0d52620-3203-4cfa-8db5-f2587155f0dd","extension":{"issue":{"id":"10001","key":"5E-1"}},"n":[1,-2.5,true,null]}"#,
+            &format!("[{}]", "9".repeat(298)),
+        ] {
+            assert!(is_plain(text), "{text}");
+        }
+        let long = format!("[{}]", "9".repeat(309));
+        for text in ["1e5", "[1E5]", r#"{"a":2.0e1,"b":""}"#, r#"["\n"]"#, &long] {
+            assert!(!is_plain(text), "{text}");
+        }
+        assert_eq!(readable(&long), None);
+    }
+
     #[test]
     fn unparsable_text_is_not_readable() {
         for (text, expected) in [
@@ -214,10 +351,10 @@ mod tests {
             (r#"{"a":"\ud800"}"#, Some(r#"{"a":"\ufffd"}"#)),
             (r#"{"a":"\ud800","b":1e999}"#, None),
             (r#"{"a":1e999}"#, None),
-            ("{", None),
         ] {
             assert_eq!(readable(text).as_deref(), expected, "{text}");
         }
+        assert_eq!(parsable("{"), None);
     }
 
     /// Reads two known members and others.

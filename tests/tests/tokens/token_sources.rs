@@ -14,6 +14,11 @@ async fn without_token() {}
 #[endpoint(auth = system)]
 async fn page() {}
 
+#[endpoint(auth = system)]
+async fn token_page(token: SystemToken) -> Json<String> {
+    Json(token.expose_secret().to_owned())
+}
+
 #[web_trigger(auth = system)]
 async fn hook(_request: WebTriggerRequest) -> WebTriggerResponse {
     WebTriggerResponse::new(200, "")
@@ -29,6 +34,7 @@ fn all_sources_app() -> App {
     renewing_app()
         .handler(handler!(without_token))
         .handler(handler!(page))
+        .handler(handler!(token_page))
         .handler(handler!(hook))
         .handler(handler!(agent))
 }
@@ -118,4 +124,31 @@ async fn callers_cannot_plant_a_token_by_a_header() {
         }
         assert_eq!(app.tokens.stats().seen, 0);
     }
+}
+
+/// A page's call gets the stored token instead of its header's.
+#[tokio::test]
+async fn a_page_waits_for_one_read_of_the_stored_token() {
+    let store = FlakyStore::default();
+    let other_instance = start_with(tokens_in(&store)).await;
+    let stored = other_instance.token(3 * HOUR, "stored");
+    other_instance.deliver(ONE, &stored).await;
+    other_instance.tokens.flush().await.unwrap();
+
+    let app = start_with(tokens_in(&store)).await;
+    let planted = app.token(3 * HOUR, "planted");
+    let reads = store.gets();
+    store.hold_gets(true);
+    let call = app.harness.call("token-page");
+    let call = call.fit(|fit| fit.installation(ONE));
+    let call = call.header("x-forge-oauth-system", &planted).send();
+    let release = async {
+        while store.gets() == reads {
+            tokio::task::yield_now().await;
+        }
+        store.hold_gets(false);
+    };
+    let (response, ()) = tokio::join!(call, release);
+    assert_eq!(response.json(), stored);
+    assert_eq!(store.gets(), reads + 1);
 }
