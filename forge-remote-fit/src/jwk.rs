@@ -1,6 +1,6 @@
 //! Published keys: what of a key-set document may verify a FIT.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
@@ -17,7 +17,7 @@ const MAX_CANDIDATES: usize = 4;
 const MAX_KEYS: usize = 1000;
 
 /// The usable keys of a document, by `kid`.
-pub(super) type Keys = HashMap<Box<str>, Arc<[Key]>>;
+pub(super) type Keys = BTreeMap<Box<str>, Arc<[Key]>>;
 
 /// An RSA public key that may verify RS256, parsed once for all its signatures.
 pub(super) struct Key {
@@ -51,7 +51,7 @@ struct Document<'a> {
 /// good one. `None` when it isn't a key set at all.
 pub(super) fn parse(document: &[u8]) -> Option<Keys> {
     let Object(document): Object<Document<'_>> = serde_json::from_slice(document).ok()?;
-    let mut keys: HashMap<Box<str>, Vec<Key>> = HashMap::new();
+    let mut keys: BTreeMap<Box<str>, Vec<Key>> = BTreeMap::new();
     for entry in document.keys.into_iter().take(MAX_KEYS) {
         let Some((kid, key)) = usable(entry) else {
             continue;
