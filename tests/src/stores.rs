@@ -410,7 +410,7 @@ impl TokenStore for FlakyStore {
         self.unless_down(|| self.store().compare_and_swap_key_check(there, new))
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         let puts = {
             let mut puts = self.0.puts.lock().unwrap();
             puts.push(tokens.len());

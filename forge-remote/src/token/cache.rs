@@ -65,9 +65,6 @@ pub(super) struct Entry {
     pub(super) ends_by: Duration,
     /// Whether it waits to be written.
     pub(super) unwritten: bool,
-    /// Whether its installation was unknown when it was delivered: the store may have a record of a
-    /// removal, which would win.
-    pub(super) is_first: bool,
     /// Whether the store has a record that would win but must not: it is replaced by this one.
     pub(super) replaces: bool,
     /// The last time that the store was known to have it, by the clock's `elapsed`.
@@ -145,7 +142,7 @@ pub(super) struct Memory {
     pub(super) removals: HashMap<String, Removal>,
     /// The removals that are not yet written to the store.
     pub(super) unremoved: BTreeSet<String>,
-    /// The installations whose first token was written and whose record is not yet read again.
+    /// The installations whose record in the store has won over a token, and is not yet read.
     pub(super) unread: BTreeSet<String>,
     /// Whether a task is reading them.
     pub(super) reading: bool,
@@ -160,7 +157,7 @@ pub(super) struct Memory {
     pub(super) next_round: Duration,
     pub(super) counts: TokenStats,
     pub(super) failed_rounds: u64,
-    /// The number of failed reads of first tokens' records.
+    /// The number of failed reads of these records.
     pub(super) failed_reads: u64,
     /// Limits lines about dropped tokens.
     pub(super) full_limit: LogLimit,

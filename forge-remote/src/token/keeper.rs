@@ -83,7 +83,7 @@ pub(super) struct Keeper {
     memory: Mutex<Memory>,
     /// Ends the pause after a failure, and the wait for more tokens, early.
     pub(super) hurry: Notify,
-    /// Ends the pause after a failed read of a first token's record early.
+    /// Ends the pause after a failed read of a record that has won early.
     pub(super) hurry_reading: Notify,
     /// The number of rounds of writing and reading, failed or not.
     pub(super) rounds: watch::Sender<u64>,
@@ -286,7 +286,6 @@ impl Keeper {
         }
         let replaces =
             replaces || supersedes || memory.entries.get(id).is_some_and(|entry| entry.replaces);
-        let is_first = memory.entries.get(id).is_none_or(|entry| entry.is_first);
         memory.counts.seen += 1;
         memory.insert(Entry {
             token: Arc::new(token),
@@ -296,7 +295,6 @@ impl Keeper {
             delivered: Some(delivered),
             ends_by: Entry::ends_by(expires_at, now, elapsed),
             unwritten: true,
-            is_first,
             replaces,
             confirmed: elapsed,
             checked: elapsed,

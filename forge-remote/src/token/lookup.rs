@@ -172,9 +172,9 @@ impl Tokens {
         Ok(keeper.remove(id, products).await?)
     }
 
-    /// Waits until every pending token and removal is written to the store, and the records of installations that were
-    /// unknown before have been read again. After an error, the background task keeps retrying. A stopping server does
-    /// this automatically.
+    /// Waits until every pending token and removal is written to the store. If another instance's record was later than
+    /// a token, such as one of a removal, it also waits until this record is read. After an error, the background task
+    /// keeps retrying. A stopping server does this automatically.
     ///
     /// Call it before a handler returns where the platform freezes the CPU after the response (AWS
     /// Lambda, Google Cloud Run without "CPU always allocated"): the writing task does not run there.

@@ -141,7 +141,6 @@ mod callbacks;
 mod connecting;
 mod error;
 mod expiry_watch;
-mod first_reads;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handle;
@@ -153,6 +152,7 @@ mod limits;
 mod listing;
 mod lookup;
 mod opening;
+mod outdated_tokens;
 mod purge;
 mod records;
 mod removal;

@@ -134,7 +134,6 @@ impl Keeper {
                             delivered: None,
                             ends_by: Entry::ends_by(sealed.expires_at, now, elapsed),
                             unwritten: false,
-                            is_first: false,
                             replaces: false,
                             confirmed: elapsed,
                             checked: elapsed,

@@ -1,16 +1,16 @@
 //! Writing off the requests' path: one task, which also opens a store that couldn't be opened at
 //! launch.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::{Entry, Link, Memory};
 use super::connecting::connect;
 use super::error::OpenError;
-use super::first_reads::start_reading;
 use super::keeper::{Keeper, in_time};
 use super::limits::{FIRST_PAUSE, MAX_PAUSE};
+use super::outdated_tokens::start_reading;
 use super::removal::Removal;
 use super::seal::Keys;
 use super::store::{PageRequest, SealedToken, StoreError, StoreFuture};
@@ -135,10 +135,11 @@ impl Keeper {
                 _ => records.push(record),
             }
         }
-        if !records.is_empty() {
-            self.in_write_time(self.store.put(records)).await?;
-        }
-        self.mark_written(rows);
+        let outdated = match records.is_empty() {
+            true => Vec::new(),
+            false => self.in_write_time(self.store.put(records)).await?,
+        };
+        self.mark_written(rows, &outdated.into_iter().collect());
         start_reading(self);
         Ok(())
     }
@@ -230,13 +231,15 @@ impl Keeper {
         );
     }
 
-    fn mark_written(&self, rows: &[Row]) {
+    /// Records that rows were written, or lost against a later record: one that has won over a token, such as a removal
+    /// by another instance, has to be known here. A token that should have replaced it was compared with it already.
+    fn mark_written(&self, rows: &[Row], outdated: &BTreeSet<String>) {
         let elapsed = self.clock.elapsed();
         let mut memory = self.memory();
         for row in rows {
             memory.rejected.remove(row.id());
-            if row.is_first() {
-                memory.unread.insert(row.id().to_owned());
+            if matches!(row, Row::Token(entry) if !entry.replaces) {
+                memory.unread.extend(outdated.get(row.id()).cloned());
             }
             match row {
                 Row::Removal(id, written) => {
@@ -256,7 +259,6 @@ impl Keeper {
                             && entry.standing == written.standing
                     }) {
                         entry.unwritten = false;
-                        entry.is_first = false;
                         entry.replaces = false;
                         entry.confirmed = elapsed;
                         entry.checked = elapsed;
@@ -268,8 +270,8 @@ impl Keeper {
         }
     }
 
-    /// Waits until no row waits to be written, and the records of first tokens have been read again; the error is that of
-    /// a failed round.
+    /// Waits until no row waits to be written, and the records that have won over tokens have been read; the error is that
+    /// of a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_rejected();
         self.settle(Memory::waiting).await?;
@@ -306,8 +308,8 @@ impl Keeper {
             tracing::warn!(
                 store = self.store.name(),
                 unread,
-                "the records of first tokens could not be read again in time: if the store has an earlier removal of an \
-                 installation, other instances do not know its token until Forge calls again"
+                "the records that have won over tokens could not be read in time: if one is of a removal, other instances \
+                 do not know the installation's token until Forge calls again"
             );
         }
         Ok(())
@@ -418,11 +420,6 @@ impl Row {
             Self::Removal(id, removal) => removal.sealed(id, keys),
             Self::Token(entry) => entry.sealed(keys),
         }
-    }
-
-    /// Returns whether it has the token of an installation that was unknown before.
-    fn is_first(&self) -> bool {
-        matches!(self, Self::Token(entry) if entry.is_first)
     }
 }
 

@@ -24,6 +24,10 @@ const LONG: &[(&str, &str)] = &[
         "one recursion over shapes",
     ),
     (
+        "forge-remote/src/token/store/postgres.rs",
+        "one pool, with its statements and checks",
+    ),
+    (
         "forge-remote/src/token/store/sqlite.rs",
         "one connection, with its statements and checks",
     ),

@@ -310,7 +310,7 @@ impl TokenStore for Hanging {
         "a hanging store".to_owned()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         self.unless_it_hangs(self.store.put(tokens))
     }
 

@@ -203,7 +203,7 @@ impl TokenStore for Connection {
         self.call(true, |kept| kept.compare_and_swap_key_check(expected, new))
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         self.call(true, |kept| kept.put(tokens))
     }
 

@@ -142,9 +142,16 @@ async fn later_end_wins(store: Arc<dyn TokenStore>) -> Case {
     let (early, late) = (record(1, now() + HOUR), record(1, now() + 2 * HOUR));
     for order in [[&early, &late], [&late, &early]] {
         clear(&*store).await?;
+        let mut outdated = Vec::new();
         for token in order {
-            store.put(vec![token.clone()]).await?;
+            outdated.extend(store.put(vec![token.clone()]).await?);
         }
+        let is_late_first = order[0] == &late;
+        let expected: &[String] = if is_late_first { &[id(1)] } else { &[] };
+        expect(
+            outdated == expected,
+            format!("`put` returns {outdated:?} as the installations with a later record"),
+        )?;
         is_kept(&*store, &late).await?;
         clear(&*store).await?;
         store.put(order.map(Clone::clone).to_vec()).await?;

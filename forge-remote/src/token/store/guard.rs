@@ -77,7 +77,7 @@ impl TokenStore for Guarded {
         self.0.outlives_process()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         self.call(|store| store.put(tokens))
     }
 

@@ -154,7 +154,9 @@ pub trait TokenStore: Send + Sync + 'static {
         true
     }
 
-    /// Writes each of these records, unless its installation has a record with a later expiry.
+    /// Writes each of these records, unless its installation has a record with a later expiry. Returns the ids of the
+    /// installations whose record was not written for that reason: the later one, such as the record of a removal, is
+    /// then read.
     ///
     /// The comparison and the write are atomic, even with other writers: an existing record is never
     /// lost, and never replaced by one with an earlier expiry. The records are independent: after an
@@ -165,7 +167,7 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// A write that returned an error, or whose caller stopped waiting, should not be executed
     /// afterwards: set a time limit at the server below the caller's 10 seconds.
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()>;
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>>;
 
     /// Replaces the record of `new`'s installation if its sealed bytes still are `expected`; returns
     /// whether it did. The comparison and the write are atomic. Sealed bytes contain a random nonce, so
@@ -221,7 +223,7 @@ impl TokenStore for Box<dyn TokenStore> {
         (**self).outlives_process()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         (**self).put(tokens)
     }
 

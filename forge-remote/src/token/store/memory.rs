@@ -74,19 +74,21 @@ impl TokenStore for MemoryTokens {
         done(key_check.get_or_insert(new).clone())
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
-        let mut kept = self.tokens();
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
+        let (mut kept, mut outdated) = (self.tokens(), Vec::new());
         for token in tokens {
             let ends = token.expires_at_millis();
             let later = kept.get(&token.installation_id).is_some_and(|kept| {
                 let lead = kept.expires_at_millis().saturating_sub(ends);
                 (1..=MAX_LEAD_MILLIS).contains(&lead)
             });
-            if !later {
+            if later {
+                outdated.push(token.installation_id);
+            } else {
                 kept.insert(token.installation_id.clone(), token);
             }
         }
-        done(())
+        done(outdated)
     }
 
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {

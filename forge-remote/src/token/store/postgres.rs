@@ -1,5 +1,6 @@
 //! The token store in PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -225,9 +226,23 @@ impl PostgresTokens {
         Ok(done.rows_affected())
     }
 
-    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
+    /// Runs a statement that writes, and returns the rows that it returns.
+    async fn write_returning(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let begin = self.pool()?.begin_with(BEGIN_WRITE).await;
+        let mut transaction = begin.map_err(failed)?;
+        let rows = statement.fetch_all(&mut *transaction).await;
+        let rows = rows.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(rows)
+    }
+
+    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<Vec<String>, StoreError> {
         // One statement may contain each row only once; sorted, so that two writers cannot deadlock.
         let rows = latest(tokens);
+        let mut outdated: BTreeSet<String> = rows.keys().cloned().collect();
         let mut columns = (vec![], vec![], vec![], vec![]);
         for (id, token) in rows {
             columns.0.push(id);
@@ -246,14 +261,19 @@ impl PostgresTokens {
              SET expires_at = EXCLUDED.expires_at, cloud_ids = EXCLUDED.cloud_ids,
                  sealed = EXCLUDED.sealed
              WHERE forge_remote_tokens.expires_at <= EXCLUDED.expires_at
-                OR forge_remote_tokens.expires_at > EXCLUDED.expires_at + $5",
+                OR forge_remote_tokens.expires_at > EXCLUDED.expires_at + $5
+             RETURNING installation_id",
         )
         .bind(columns.0)
         .bind(columns.1)
         .bind(columns.2)
         .bind(columns.3)
         .bind(MAX_LEAD_MILLIS);
-        self.write(put).await.map(drop)
+        for row in self.write_returning(put).await? {
+            let written: String = row.try_get(0).map_err(failed)?;
+            outdated.remove(&written);
+        }
+        Ok(outdated.into_iter().collect())
     }
 }
 
@@ -404,7 +424,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         Box::pin(self.clone().put_all(tokens))
     }
 

@@ -271,22 +271,24 @@ impl SqliteTokens {
         transaction.commit().await.map_err(failed)
     }
 
-    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
+    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<Vec<String>, StoreError> {
         let tokens: Vec<SealedToken> = latest(tokens).into_values().collect();
         let mut transaction = self.pool().begin().await.map_err(failed)?;
+        let mut outdated = Vec::new();
         for rows in tokens.chunks(MAX_ROWS) {
-            put_rows(&mut transaction, rows).await?;
+            outdated.extend(put_rows(&mut transaction, rows).await?);
         }
-        transaction.commit().await.map_err(failed)
+        transaction.commit().await.map_err(failed)?;
+        Ok(outdated)
     }
 }
 
 /// Writes records of different installations by few statements: each one wakes the connection's thread and
-/// waits for it, which costs more than a row.
+/// waits for it, which costs more than a row. Returns the installations that have a later record.
 async fn put_rows(
     connection: &mut SqliteConnection,
     tokens: &[SealedToken],
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let mut put = QueryBuilder::<Sqlite>::new(
         "INSERT INTO forge_remote_tokens (installation_id, expires_at, sealed) ",
     );
@@ -318,7 +320,12 @@ async fn put_rows(
         sites.is_some_and(|sites| !are_sites(*sites, token))
     };
     let moved: Vec<&SealedToken> = tokens.iter().filter(is_moved).collect();
-    put_sites(connection, &moved).await
+    put_sites(connection, &moved).await?;
+    let ids = tokens.iter().map(|token| &token.installation_id);
+    Ok(ids
+        .filter(|id| !sites.contains_key(id.as_str()))
+        .cloned()
+        .collect())
 }
 
 /// Returns whether these sites, as [`sites!`] returns them, are a token's.
@@ -472,7 +479,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         Box::pin(self.clone().put_all(tokens))
     }
 

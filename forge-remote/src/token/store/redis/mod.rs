@@ -191,7 +191,7 @@ impl RedisTokens {
         probe.purge(from_millis(2)).await.map(drop)
     }
 
-    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
+    async fn put_all(self, tokens: Vec<SealedToken>) -> Result<Vec<String>, StoreError> {
         let script = Script::new(PUT);
         let pipeline = |deadline| {
             let mut pipeline = Pipeline::with_capacity(tokens.len() + 1);
@@ -199,11 +199,16 @@ impl RedisTokens {
             pipeline.cmd("SCRIPT").arg("LOAD").arg(PUT).ignore();
             for token in &tokens {
                 let call = pipeline.cmd("EVALSHA").arg(script.get_hash());
-                self.put_arguments(call, token, &[], deadline).ignore();
+                self.put_arguments(call, token, &[], deadline);
             }
             pipeline
         };
-        self.link.write(pipeline).await
+        let written: Vec<u64> = self.link.write(pipeline).await?;
+        let outdated = tokens.iter().zip(written);
+        let outdated = outdated.filter(|(_, written)| *written == 0);
+        Ok(outdated
+            .map(|(token, _)| token.installation_id.clone())
+            .collect())
     }
 
     /// Appends the script's arguments for one token.
@@ -378,7 +383,7 @@ impl TokenStore for RedisTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<Vec<String>> {
         Box::pin(self.clone().put_all(tokens))
     }
 

@@ -1,4 +1,4 @@
-//! Reading the records of first tokens again, after they are written: an older record of a removal may have won, and
+//! Reading the records that have won over a token when it was written: another instance's removal or later token, which
 //! has to be known here. A separate task, so that no write waits for it.
 
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use super::keeper::Keeper;
 use super::limits::{FIRST_PAUSE, MAX_PAUSE};
 use super::store::StoreError;
 
-/// Starts the task that reads, if a first token was written and no task is running.
+/// Starts the task that reads, if a record has won over a token and no task is running.
 pub(super) fn start_reading(keeper: &Arc<Keeper>) {
     // Without a runtime the records wait for the next token or for `flush`.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -33,7 +33,7 @@ pub(super) fn start_reading(keeper: &Arc<Keeper>) {
 }
 
 impl Keeper {
-    /// Waits until the records of first tokens have been read again; the error is that of a failed read, which is
+    /// Waits until the records that have won over tokens have been read; the error is that of a failed read, which is
     /// retried.
     pub(super) async fn settle_reads(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut rounds = self.rounds.subscribe();
@@ -51,7 +51,7 @@ impl Keeper {
             if failed {
                 let store = self.store.name();
                 return Err(StoreError::new(format!(
-                    "{unread} records of first tokens are not yet read again from {store}; the reads are retried"
+                    "{unread} records of other instances are not yet read from {store}; the reads are retried"
                 )));
             }
             start_reading(self);
@@ -63,7 +63,7 @@ impl Keeper {
 }
 
 impl Memory {
-    /// Returns the number of first tokens whose record is not yet read again.
+    /// Returns the number of records that have won over a token and are not yet read.
     pub(super) fn unread(&self) -> usize {
         // The one that is being read is no longer in the set.
         self.unread.len() + usize::from(self.reading)
@@ -121,7 +121,7 @@ impl Reading {
     async fn pause_after(&self, error: &StoreError, pause: &mut Duration) {
         let keeper = &self.keeper;
         keeper.memory().failed_reads += 1;
-        tracing::debug!(%error, retry_in = ?*pause, "the records of first tokens cannot be read again yet");
+        tracing::debug!(%error, retry_in = ?*pause, "the records of other instances cannot be read yet");
         keeper.round_is_over();
         tokio::select! {
             () = keeper.clock.sleep(*pause) => {}
