@@ -177,6 +177,20 @@ impl<S: Store> Dispatch<S> {
         }
     }
 
+    /// Returns the outcome of a job whose handler this version of the app lacks: it waits for a while, or is dead.
+    fn without_handler(&self, context: &WorkContext, job: &Job<StoredCall>) -> WorkOutcome {
+        let report = Report::new(ReportCode::UnknownHandler, Vec::new());
+        let last = read_report(&job.row.metadata);
+        let envelope = &job.args.0;
+        let pause = envelope.pause_without_handler(SystemTime::now(), last.as_ref());
+        let Some(pause) = pause else {
+            self.end_dead(context, job, &report);
+            return WorkOutcome::Discard;
+        };
+        write_report(context, &report.after(last.as_ref()));
+        WorkOutcome::Snooze(pause)
+    }
+
     fn end_dead(&self, context: &WorkContext, job: &Job<StoredCall>, report: &Report) {
         write_report(context, report);
         let attempts = u32::try_from(job.row.attempt).unwrap_or(1);
@@ -250,16 +264,7 @@ impl<S: Store> Dispatch<S> {
         job: &Job<StoredCall>,
     ) -> Result<WorkOutcome, Failed> {
         let Some(policy) = self.runner.policy(&job.args.0.handler) else {
-            let report = Report::new(ReportCode::UnknownHandler, Vec::new());
-            let envelope = &job.args.0;
-            let last = read_report(&job.row.metadata);
-            let pause = envelope.pause_without_handler(SystemTime::now(), last.as_ref());
-            let Some(pause) = pause else {
-                self.end_dead(context, job, &report);
-                return Ok(WorkOutcome::Discard);
-            };
-            write_report(context, &report.after(last.as_ref()));
-            return Ok(WorkOutcome::Snooze(pause));
+            return Ok(self.without_handler(context, job));
         };
         let _running = self.running.enter(job.row.id);
         let cancellation = context.cancellation_token();
