@@ -9,7 +9,7 @@ mod app;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 mod conformance;
 #[cfg(feature = "dev")]
 mod console;

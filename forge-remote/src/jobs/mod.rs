@@ -92,7 +92,7 @@
 //! [`App::jobs`](crate::App::jobs) takes any [`JobEngine`].
 
 mod attempt;
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 mod conformance;
 mod contents;
 mod counts;
@@ -114,7 +114,7 @@ mod versioned;
 pub use crate::extract::{Args, JobCall};
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 pub use conformance::{job_engine_conformance, job_engine_conformance_in_parallel};
 pub(crate) use contents::Contents;
 pub use counts::JobCounts;

@@ -38,8 +38,11 @@ pub use crate::platform::{
     PlatformError, SentTokens,
 };
 
+#[cfg(feature = "conformance")]
 pub use crate::conformance::ConformanceError;
+#[cfg(feature = "conformance")]
 pub use crate::jobs::{job_engine_conformance, job_engine_conformance_in_parallel};
+#[cfg(feature = "conformance")]
 pub use crate::token::store::token_store_conformance;
 
 pub use call::HarnessCall;

@@ -114,6 +114,7 @@ fn the_documented_numbers_of_crates_are_right() {
         ("cli", ""),
         ("dev", "cli"),
         ("testing", "dev"),
+        ("conformance", "testing"),
         ("cron", ""),
         ("metrics", ""),
     ] {

@@ -1,6 +1,6 @@
 //! Token stores: their interface, and one file for each store.
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 mod conformance;
 mod guard;
 mod interface;
@@ -19,7 +19,7 @@ mod redis;
 mod sqlite;
 // end of the generated part
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 pub use conformance::token_store_conformance;
 pub(super) use guard::Guarded;
 pub use interface::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
