@@ -96,7 +96,7 @@ async fn writes_to_local_apis_are_not_kept() {
     }
     let grown = dev.memory().saturating_sub(before);
     assert!(
-        grown < 24 * 1024 * 1024,
+        grown < 40 * 1024 * 1024,
         "64 MiB were written; dev grew by {grown} bytes"
     );
 }
