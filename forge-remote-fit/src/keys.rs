@@ -394,7 +394,13 @@ impl JwksState {
     fn accept(&self, number: u64, document: &[u8], max_age: Option<Duration>) {
         let keys = match jwk::parse(document) {
             Some(keys) if !keys.is_empty() => keys,
-            Some(_) => return self.reject("the document has no key that could verify a FIT"),
+            Some(_) => {
+                let problems = jwk::examined(document).map(|examined| examined.problems());
+                let problems = problems.filter(|problems| !problems.is_empty());
+                let problems = problems.map_or_else(String::new, |all| format!(": {all}"));
+                let reason = format!("the document has no key that could verify a FIT{problems}");
+                return self.reject(&reason);
+            }
             None => return self.reject("the document is not a JSON Web Key Set"),
         };
         let time_to_live = max_age

@@ -77,9 +77,28 @@ pub mod __private {
     pub use crate::error::{KEYS_UNAVAILABLE_CODES, REJECTION_CODES, causes, chain, with_causes};
     pub use crate::verifier::named_key;
 
-    /// Returns how many keys of a document can verify a FIT; `None` if it is not a key set.
-    pub fn usable_keys(document: &[u8]) -> Option<usize> {
-        crate::jwk::parse(document).map(|keys| keys.len())
+    /// The keys of a document.
+    #[derive(Debug)]
+    pub struct ExaminedKeys {
+        /// The number of keys that can verify a FIT.
+        pub usable: usize,
+        /// The number of keys that cannot.
+        pub unusable: usize,
+        /// The number of all entries.
+        pub entries: usize,
+        /// The reasons why these cannot, in one line; empty if all can.
+        pub problems: String,
+    }
+
+    /// Returns which keys of a document can verify a FIT; `None` if it is not a key set.
+    pub fn examined_keys(document: &[u8]) -> Option<ExaminedKeys> {
+        let examined = crate::jwk::examined(document)?;
+        Some(ExaminedKeys {
+            usable: examined.usable,
+            unusable: examined.unusable(),
+            entries: examined.entries,
+            problems: examined.problems(),
+        })
     }
 
     /// Adds a verified call to its request, for the extractors of the feature `axum`.

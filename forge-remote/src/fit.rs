@@ -14,5 +14,5 @@ pub use forge_remote_fit::{
 pub(crate) use forge_remote_fit::__private::{ClockHealth, Cloud, cloud_id_of, cloud_ids};
 #[cfg(feature = "cli")]
 pub(crate) use forge_remote_fit::__private::{
-    KEYS_UNAVAILABLE_CODES, REJECTION_CODES, usable_keys,
+    ExaminedKeys, KEYS_UNAVAILABLE_CODES, REJECTION_CODES, examined_keys,
 };

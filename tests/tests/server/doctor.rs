@@ -71,7 +71,7 @@ pub(crate) fn placed(mut command: Command, folder: &Folder, arguments: &[&str]) 
     command
 }
 
-async fn doctor(folder: &Folder, response: JwksResponse) -> (Option<i32>, String) {
+pub(crate) async fn doctor(folder: &Folder, response: JwksResponse) -> (Option<i32>, String) {
     let keys = JwksServer::start(response).await;
     let mut command = app_in(folder, &["doctor"]);
     let Output { status, stdout, .. } = command
@@ -156,7 +156,7 @@ async fn a_key_set_that_is_not_one_is_reported() {
             "responded with 404",
         ),
         (JwksResponse::json("{\"keys\": []}"), "0 usable keys"),
-        (JwksResponse::json("<html>"), "0 usable keys"),
+        (JwksResponse::json("<html>"), "not a JSON Web Key Set"),
         (JwksResponse::Reset, "cannot be fetched"),
     ] {
         let (status, text) = doctor(&folder, response).await;

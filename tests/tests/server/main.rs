@@ -20,6 +20,7 @@ mod doctor;
 mod doctor_certificate;
 mod doctor_consent;
 mod doctor_fronts;
+mod doctor_key_sets;
 mod doctor_key_use;
 mod doctor_keys;
 mod doctor_servers;

@@ -9,7 +9,9 @@ use super::line::Line;
 use crate::app::App;
 use crate::diagnostic::counted;
 use crate::error::chain;
-use crate::fit::{HttpKeySource, KeySource, PRODUCTION_KEYS, STAGING_KEYS, usable_keys};
+use crate::fit::{
+    ExaminedKeys, HttpKeySource, KeySource, PRODUCTION_KEYS, STAGING_KEYS, examined_keys,
+};
 use crate::http_client::Network;
 
 /// The largest key set, in bytes.
@@ -53,6 +55,8 @@ struct Fetched {
     status: u16,
     date: Option<SystemTime>,
     at: SystemTime,
+    /// The content type, with its foreign text escaped and cut.
+    content_type: String,
     body: Vec<u8>,
     took: Duration,
 }
@@ -184,19 +188,32 @@ impl KeySet {
                 return Line::failed("keys", detail, fix);
             }
         };
-        match usable_keys(&document).unwrap_or(0) {
-            0 => Line::failed("keys", format!("{cloud}{name} has 0 usable keys"), fix),
-            usable => self.passed(usable, name, started.elapsed()),
+        match examined_keys(&document) {
+            Some(keys) if keys.usable > 0 => self.passed(&keys, name, started.elapsed()),
+            Some(keys) => {
+                let detail = format!("{cloud}{name} has 0 usable keys{}", reasons(&keys));
+                Line::failed("keys", detail, fix)
+            }
+            None => {
+                let detail = format!("{cloud}{name} has a document that is not a JSON Web Key Set");
+                Line::failed("keys", detail, fix)
+            }
         }
     }
 
     fn fetched(&self, fetched: &Fetched) -> Line {
         let (cloud, url, status) = (&self.cloud, self.origin.name(), fetched.status);
-        let usable = usable_keys(&fetched.body).unwrap_or(0);
-        if status == 200 && usable > 0 {
-            return self.passed(usable, &url, fetched.took);
-        }
-        let detail = format!("{cloud}{url} responded with {status} and {usable} usable keys");
+        let keys = examined_keys(&fetched.body).filter(|_| status == 200);
+        let found = match &keys {
+            Some(keys) if keys.usable > 0 => return self.passed(keys, &url, fetched.took),
+            Some(keys) => format!(" and 0 usable keys{}", reasons(keys)),
+            None if status == 200 => format!(
+                " and a document that is not a JSON Web Key Set (content type {})",
+                fetched.content_type
+            ),
+            None => String::new(),
+        };
+        let detail = format!("{cloud}{url} responded with {status}{found}");
         Line::failed(
             "keys",
             detail,
@@ -209,20 +226,26 @@ impl KeySet {
         )
     }
 
-    fn passed(&self, usable: usize, origin: &str, took: Duration) -> Line {
+    fn passed(&self, keys: &ExaminedKeys, origin: &str, took: Duration) -> Line {
         let (cloud, took) = (&self.cloud, took.as_millis());
-        let keys = counted(usable, "key", "keys");
-        let detail = format!("{cloud}{keys} from {origin} in {took} ms");
+        let usable = counted(keys.usable, "key", "keys");
+        let unusable = match keys.unusable {
+            0 => String::new(),
+            some => {
+                let (all, reasons) = (keys.entries, reasons(keys));
+                format!("; {some} of {all} keys cannot verify a FIT{reasons}")
+            }
+        };
+        let detail = format!("{cloud}{usable} from {origin} in {took} ms{unusable}");
         if !cloud.is_empty() || origin == PRODUCTION_KEYS {
             return Line::passed("keys", detail);
         }
         let fix = "remove FORGE_REMOTE_JWKS_URL, `App::jwks_url` and `App::key_source`, unless it mirrors \
                    Atlassian's set: every holder of a private key of it can act as any installation";
-        Line::warning(
-            "keys",
-            format!("{detail}, which is not Atlassian's set"),
-            fix,
-        )
+        let detail = format!(
+            "{cloud}{usable} from {origin} in {took} ms, which is not Atlassian's set{unusable}"
+        );
+        Line::warning("keys", detail, fix)
     }
 
     fn unfetched(&self, detail: &str) -> Line {
@@ -236,6 +259,14 @@ impl KeySet {
             }
         };
         Line::failed("keys", format!("{}{detail}", self.cloud), fix)
+    }
+}
+
+/// Returns the reasons why keys cannot verify a FIT, for the end of a sentence.
+fn reasons(keys: &ExaminedKeys) -> String {
+    match keys.problems.is_empty() {
+        true => String::new(),
+        false => format!(": {}", keys.problems),
     }
 }
 
@@ -270,6 +301,10 @@ async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
     let at = SystemTime::now();
     let (status, headers) = (response.status().as_u16(), response.headers());
     let date = host_time(headers);
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or("not given").chars().take(64);
+    let content_type = content_type.flat_map(char::escape_debug).collect();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
@@ -283,6 +318,7 @@ async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, String> {
         status,
         date,
         at,
+        content_type,
         body,
         took,
     })
