@@ -1,7 +1,7 @@
-//! Variables in the items of lists: the outputs of a web trigger, the events of a trigger.
+//! Variables in the items of lists: the outputs of a web trigger, the events of a trigger, the arguments of a JQL function.
 
 use forge_remote::handler;
-use forge_remote::kinds::WebTriggerOutput;
+use forge_remote::kinds::{JqlFunctionResponse, WebTriggerOutput};
 use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
@@ -11,6 +11,19 @@ use forge_remote::registry::Registry;
 ])]
 async fn hook() -> WebTriggerOutput {
     WebTriggerOutput::new("done")
+}
+
+#[jql_function(
+    key = "urgent",
+    endpoint = "urgent-calls",
+    path = "/urgent",
+    name = "urgent",
+    arguments = ["team"],
+    types = ["issue"],
+    operators = ["in"]
+)]
+async fn urgent() -> Json<JqlFunctionResponse> {
+    Json(JqlFunctionResponse::jql("project = A"))
 }
 
 #[trigger(key = "changes", endpoint = "changes-calls", path = "/changes", filtered_events = [
@@ -112,5 +125,42 @@ fn a_variable_of_an_item_that_stays_is_kept() {
     let (_, after) = with_lists(DONE, &twice);
     for variable in ["${DEFAULT}", "${TEXT}"] {
         assert!(after.contains(variable), "{after}");
+    }
+}
+
+/// The arguments of a JQL function are identified by their names.
+#[test]
+fn a_variable_stays_in_the_argument_that_it_was_in() {
+    let remote = Remote::new("backend").base_url("https://a.example.com");
+    let wanted = Registry::from_registrations([handler!(urgent)]).desired_manifest(&[remote]);
+    let start = "environment:\n  variables: [TEXT, {key: DEFAULT, default: 'false'}]\n";
+    let fresh = format!("{start}{}", wanted.to_yaml());
+    let fresh_list = "        - name: team\n          required: true\n";
+    assert!(fresh.contains(fresh_list), "{fresh}");
+    let with = |arguments: &str| {
+        let text = fresh.replace(fresh_list, arguments);
+        let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+        let after = file.merged_with(&wanted, None).unwrap();
+        (file.differences(&wanted).len(), text, after)
+    };
+    for argument in [
+        fresh_list.replace("team", "${TEXT}"),
+        fresh_list.replace("true", "${TEXT}"),
+    ] {
+        let (differences, text, after) = with(&argument);
+        assert_eq!((differences, after), (0, text));
+    }
+    for argument in [
+        fresh_list
+            .replace("team", "former")
+            .replace("true", "${TEXT}"),
+        fresh_list
+            .replace("team", "former")
+            .replace("true", "${DEFAULT}"),
+    ] {
+        for arguments in [argument.clone(), format!("{argument}{fresh_list}")] {
+            let (differences, _, after) = with(&arguments);
+            assert_eq!((differences, &after), (1, &fresh), "{arguments}");
+        }
     }
 }
