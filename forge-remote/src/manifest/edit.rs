@@ -194,17 +194,7 @@ impl<'t> Editor<'t> {
                     "the part to remove has an anchor, alias, tag or merge key",
                 ));
             }
-            let dash = self.dash(item)?;
-            let start = lines::line_start(self.text, dash);
-            if !self.text[start..dash].trim().is_empty() {
-                return Err(Unsafe::new(
-                    item.at,
-                    "this item shares its line with another list",
-                ));
-            }
-            let column = lines::column(self.text, dash);
-            self.reject_unclear_comment(item.at, start, column, *at == 0)?;
-            let lines = lines::with_comments(self.text, start, item.span.end, column);
+            let lines = self.item_lines(item, *at == 0)?;
             self.splices.push((lines, String::new()));
         }
         if !add.is_empty() {
@@ -235,6 +225,26 @@ impl<'t> Editor<'t> {
             self.insert_lines(at, &lines);
         }
         Ok(())
+    }
+
+    /// Returns the lines that are removed with an item of a block sequence: from its dash, with the comments about it.
+    pub(super) fn item_lines(&self, item: &Node, is_first: bool) -> Result<Range<usize>, Unsafe> {
+        let dash = self.dash(item)?;
+        let start = lines::line_start(self.text, dash);
+        if !self.text[start..dash].trim().is_empty() {
+            return Err(Unsafe::new(
+                item.at,
+                "this item shares its line with another list",
+            ));
+        }
+        let column = lines::column(self.text, dash);
+        self.reject_unclear_comment(item.at, start, column, is_first)?;
+        Ok(lines::with_comments(
+            self.text,
+            start,
+            item.span.end,
+            column,
+        ))
     }
 
     /// Replaces the value of an entry, which is absent, a scalar, `[]` or `{}`, by a list or a mapping.

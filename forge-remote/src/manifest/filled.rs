@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_yaml::Value;
 
+use super::edit::Editor;
 use super::file::ManifestFile;
 use super::items::key;
 use super::lines;
@@ -64,22 +65,27 @@ impl<'a> FilledManifest<'a> {
         Some(FilledPart { written, value })
     }
 
-    /// Returns whether an item of the list at a path of names has a comment, above it, in its lines or below it.
+    /// Returns whether the removal of an item of the list at a path of names would delete a comment, or is not safe: a
+    /// comment may be about the item, or a part has an anchor.
     pub(super) fn has_comment(&self, path: &[&str], index: usize) -> bool {
         let Some((text, root)) = self.source else {
             return false;
         };
         let list = path.iter().try_fold(root, |node, name| node.get(name));
-        let item = list.and_then(|list| list.items().get(index));
-        item.is_some_and(|item| {
-            let start = lines::line_start(text, item.span.start);
-            // A block's item starts behind its dash.
-            let column = lines::column(
-                text,
-                start + text[start..].len() - text[start..].trim_start().len(),
-            );
-            let lines = lines::with_comments(text, start, item.span.end, column);
-            has_comment_around(text, lines, item)
+        let item = list.and_then(|list| Some((list, list.items().get(index)?)));
+        item.is_some_and(|(list, item)| {
+            let lines = if list.is_flow() {
+                let start = lines::line_start(text, item.span.start);
+                let indentation = text[start..].len() - text[start..].trim_start().len();
+                let column = lines::column(text, start + indentation);
+                lines::with_comments(text, start, item.span.end, column)
+            } else {
+                match Editor::new(text, None).item_lines(item, index == 0) {
+                    Ok(lines) => lines,
+                    Err(_) => return true,
+                }
+            };
+            list.marked || item.first_mark().is_some() || has_comment_around(text, lines, item)
         })
     }
 }

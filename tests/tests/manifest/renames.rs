@@ -151,6 +151,51 @@ fn an_entry_with_hand_written_parts_is_not_removed() {
     assert!(!after.contains("key: log\n"), "{after}");
 }
 
+/// A comment of the code's entry, wherever it is, and an entry that cannot be removed safely.
+#[test]
+fn an_entry_with_a_comment_around_its_dash_is_not_replaced() {
+    let mut wanted = wanted([handler!(log_time)]);
+    wanted.foreign.insert("config".to_owned());
+    let old = action("log-action", "log", "/log");
+    let (list, endpoints) = old.split_once("  endpoint:\n    #").unwrap();
+    let (name, old_item) = list.split_at(list.find('\n').unwrap() + 1);
+    let entry = "      name: Log\n      endpoint: log-time\n      actionVerb: CREATE\n      description: Logs time.\n";
+    let new_endpoint =
+        "    - key: log-time\n      remote: backend\n      route:\n        path: /log-time\n";
+    let with = |items: [&str; 2]| {
+        let [first, second] = items;
+        format!("{name}{first}{second}  endpoint:\n    #{endpoints}{new_endpoint}")
+    };
+    let bare = format!("    - key: log-time-action\n{entry}");
+    assert!(!updated(&with([old_item, &bare]), &wanted).contains("key: log-action"));
+    for start in [
+        "    - # Keep it\n      key: log-time-action\n",
+        "    -\n      # Keep it\n      key: log-time-action\n",
+        "    # Keep it\n    -\n      key: log-time-action\n",
+        "    - key: log-time-action # Keep it\n",
+        "\n    # Keep it\n\n    - key: log-time-action\n",
+        "    - &log\n      key: log-time-action\n",
+    ] {
+        let before = with([old_item, &format!("{start}{entry}")]);
+        assert_eq!(updated(&before, &wanted), before);
+    }
+    // Above the first entry, it may be about the list.
+    let new = format!("      # Keep it\n{bare}");
+    let before = with([&new, old_item]);
+    assert_eq!(updated(&before, &wanted), before);
+
+    // An endpoint.
+    let wanted = self::wanted([handler!(settings)]);
+    let old = uses::endpoint("settings", "/settings");
+    let new = uses::endpoint("settings-v2", "/settings");
+    let lone_dash = new.replace("    - key", "    # Keep it\n    -\n      key");
+    let before = format!("  endpoint:\n{old}{lone_dash}");
+    assert_eq!(
+        updated(&before, &wanted),
+        format!("  endpoint:\n{lone_dash}")
+    );
+}
+
 const AGENT: &str = "  rovo:agent:\n    - key: agent\n      name: Agent\n      prompt: Log the time\n      actions: [log-action]\n";
 
 /// The names of the checks' findings.
