@@ -7,13 +7,13 @@ use serde_yaml::Value;
 
 use super::compare::{Difference, Mismatch, compare, compare_filled};
 use super::desired::DesiredManifest;
-use super::differences::quoted;
+use super::differences::{default_or_name, quoted};
 use super::emit;
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
 use super::items::key;
 use super::path::{ManifestPath, Step};
-use super::stale::Fate;
+use super::stale::{Fate, Prune};
 use super::versions::{VersionLevel, is_app_managed, version_changes};
 
 /// Returns one line for each part that an update adds, changes or removes, and the version that deploying it
@@ -149,6 +149,10 @@ pub(crate) struct Left {
     with_parts: Vec<(String, String)>,
     /// The keys of entries that other parts name.
     used: Vec<String>,
+    /// The keys of entries that only variables without a default may name, and these variables.
+    by_variable: (Vec<String>, BTreeSet<String>),
+    /// The hand-written parts of the unproven entries.
+    deleted: Prune,
 }
 
 impl Left {
@@ -162,17 +166,29 @@ impl Left {
             };
             match &one.fate {
                 None => {}
-                Some(Fate::KeptBy(_)) => left.used.push(key.to_owned()),
+                Some(Fate::KeptBy {
+                    users,
+                    otherwise: Some(_),
+                }) => {
+                    let (keys, variables) = &mut left.by_variable;
+                    keys.push(key.to_owned());
+                    let names = users.iter().flat_map(|user| &user.without_default);
+                    variables.extend(names.cloned());
+                }
+                Some(Fate::KeptBy { .. }) => left.used.push(key.to_owned()),
                 Some(Fate::HasParts { parts, .. }) => {
                     left.with_parts.push((key.to_owned(), quoted(parts)));
                 }
                 Some(fate) => {
                     if let Fate::Unproven {
-                        calls_handler: true,
-                        ..
+                        prune,
+                        calls_handler,
                     } = fate
                     {
-                        left.modules.push(key.to_owned());
+                        left.deleted.add(key, prune.parts_of(key));
+                        if *calls_handler {
+                            left.modules.push(key.to_owned());
+                        }
                     }
                     left.unproven.push(key.to_owned());
                 }
@@ -182,7 +198,7 @@ impl Left {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.unproven.len() + self.with_parts.len() + self.used.len()
+        self.unproven.len() + self.with_parts.len() + self.used.len() + self.by_variable.0.len()
     }
 
     /// Returns the reasons why they are left; empty if there are none.
@@ -200,10 +216,10 @@ impl Left {
                     self.modules.join(", ")
                 ),
             };
-            let keys = self.unproven.join(",");
+            let (keys, deleted) = (self.unproven.join(","), self.deleted.deleted());
             let _ = writeln!(
                 text,
-                "not removed, because they may be another service's: {all}. Remove them with `--prune {keys}`, or {foreign}"
+                "not removed, because they may be another service's: {all}. Remove them with `--prune {keys}`{deleted}, or {foreign}"
             );
         }
         if !self.with_parts.is_empty() {
@@ -223,6 +239,15 @@ impl Left {
                 text,
                 "not removed, because other parts name them: {}. Change these parts first",
                 self.used.join(", ")
+            );
+        }
+        let (keys, variables) = &self.by_variable;
+        if !keys.is_empty() {
+            let _ = writeln!(
+                text,
+                "not removed, because a variable without a default may name them: {}. To see which they are, {}",
+                keys.join(", "),
+                default_or_name(variables)
             );
         }
         text

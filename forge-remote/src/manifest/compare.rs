@@ -95,7 +95,7 @@ impl ManifestFile {
     #[doc(hidden)]
     pub fn unkept_differences(&self, wanted: &DesiredManifest) -> Vec<String> {
         let differences = compare(self, wanted);
-        let is_used = |one: &&Difference| matches!(one.fate, Some(Fate::KeptBy(_)));
+        let is_used = |one: &&Difference| matches!(one.fate, Some(Fate::KeptBy { .. }));
         let unused = differences.iter().filter(|one| !is_used(one));
         unused.map(Difference::headline).collect()
     }

@@ -45,7 +45,7 @@ const STALE: Rule = Rule::difference(
     written yet (`manifest --adopt` prints the handlers of a whole manifest). `manifest --write` removes the entry \
     only if `--prune KEY` or `also_key` names it, if its key is the one that is generated from such an endpoint's, or if \
     it calls a handler of this code that has become one of another kind, so that it does not delete the entries of \
-    another service; and not while a part that stays names it. An entry that has parts which the code does not declare, \
+    another service; and not while a part that stays names it, or may name it by a variable without a default. An entry that has parts which the code does not declare, \
     such as an action's `config`, is removed only if `--prune` names its own key. An entry that `also_key` names gets the \
     handler's key instead, with these parts, if the manifest has no entry of that key, or one without anything \
     hand-written.",
@@ -94,12 +94,34 @@ pub(super) fn quoted(names: &[String]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Adds what an update does with an entry without a handler, or how to resolve it.
-fn with_fate(diagnostic: Diagnostic, file: &ManifestFile, fate: &Fate) -> Diagnostic {
+/// Returns the step before an entry that these items name can be removed. `change` is the one for items that name it
+/// without a variable.
+pub(super) fn way_out(kept_by: &[User], change: &str) -> String {
+    let variables = kept_by.iter().flat_map(|user| user.without_default.clone());
+    let variables: BTreeSet<String> = variables.collect();
+    if variables.is_empty() {
+        return change.to_owned();
+    }
+    let default = default_or_name(&variables);
+    match kept_by.iter().any(|user| user.without_default.is_empty()) {
+        true => format!("{change}, and {default}"),
+        false => default,
+    }
+}
+
+/// Returns how to show which entry variables without a default name.
+pub(super) fn default_or_name(variables: &BTreeSet<String>) -> String {
+    let variables = quoted(&Vec::from_iter(variables.iter().cloned()));
+    format!(
+        "give {variables} a default in `environment.variables`, or write the name instead of the variable"
+    )
+}
+
+/// Returns notes about an entry without a handler, and what an update does with it, or how to resolve it. `first` is a
+/// step before, which ends with "then".
+fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String) {
     const OTHER_CRATE: &str =
         "if the handler is in another crate, link that crate (`forge_remote::link!`)";
-    let joined =
-        |keys: &BTreeSet<String>| Vec::from_iter(keys.iter().map(String::as_str)).join(",");
     match fate {
         Fate::Renamed { to, replaces } => {
             let place = match replaces {
@@ -107,27 +129,42 @@ fn with_fate(diagnostic: Diagnostic, file: &ManifestFile, fate: &Fate) -> Diagno
                 None => "",
             };
             let note = format!("it is a former entry of `{to}`");
-            let help = format!("run `manifest --write`, which gives it this key{place}");
-            diagnostic.notes([note]).help(help)
+            let help = format!("{first}run `manifest --write`, which gives it this key{place}");
+            (vec![note], help)
         }
-        Fate::Removed => diagnostic.help("run `manifest --write`, which removes it"),
-        Fate::KeptBy(kept_by) => {
+        Fate::Removed => {
+            let help = format!("{first}run `manifest --write`, which removes it");
+            (Vec::new(), help)
+        }
+        Fate::KeptBy {
+            users: kept_by,
+            otherwise,
+        } => {
+            let way_out = way_out(kept_by, "change the parts that name it");
+            let (mut notes, help) = match otherwise {
+                Some(fate) => advice(file, fate, &format!("{way_out}, then ")),
+                None => (
+                    Vec::new(),
+                    format!(
+                        "{OTHER_CRATE}; if another service serves it, list the endpoint in `App::foreign_endpoints`; if it \
+                         is no longer served, {way_out}"
+                    ),
+                ),
+            };
             let users = users(file, kept_by);
-            let note = format!("{users}, so `manifest --write` keeps it");
-            diagnostic.notes([note]).help(format!(
-                "{OTHER_CRATE}; if another service serves it, list the endpoint in `App::foreign_endpoints`; if it is no \
-                 longer served, change the parts that name it"
-            ))
+            notes.push(format!("{users}, so `manifest --write` keeps it"));
+            (notes, help)
         }
         Fate::HasParts { parts, prune } => {
             let parts = quoted(parts);
             let note = format!(
                 "it has parts that the code does not declare ({parts}), so `manifest --write` keeps it"
             );
-            let keys = joined(prune);
-            diagnostic.notes([note]).help(format!(
-                "move them to an entry of the code, then remove it with `manifest --write --prune {keys}`"
-            ))
+            let keys = prune.keys();
+            let help = format!(
+                "{first}move them to an entry of the code, then remove it with `manifest --write --prune {keys}`"
+            );
+            (vec![note], help)
         }
         Fate::Unproven {
             prune,
@@ -139,10 +176,12 @@ fn with_fate(diagnostic: Diagnostic, file: &ManifestFile, fate: &Fate) -> Diagno
                     "if another service serves it, list the endpoint in `App::foreign_endpoints`"
                 }
             };
-            let keys = joined(prune);
-            diagnostic.help(format!(
-                "{OTHER_CRATE}; {foreign}; if it is no longer served, remove it with `manifest --write --prune {keys}`"
-            ))
+            let (keys, deleted) = (prune.keys(), prune.deleted());
+            let help = format!(
+                "{OTHER_CRATE}; {foreign}; if it is no longer served, {first}remove it with `manifest --write --prune \
+                 {keys}`{deleted}"
+            );
+            (Vec::new(), help)
         }
     }
 }
@@ -177,7 +216,8 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         );
     }
     if let Some(fate) = &difference.fate {
-        diagnostic = with_fate(diagnostic, file, fate);
+        let (notes, help) = advice(file, fate, "");
+        diagnostic = diagnostic.notes(notes).help(help);
     }
     if rule == &MISSING_SCOPE
         && let Mismatch::Missing { code } = &difference.mismatch

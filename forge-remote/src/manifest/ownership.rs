@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::{KindSpec, kinds};
+use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
 use super::evidence::{Evidence, StaleModule, endpoints_of, is_generated};
 use super::filled::{FilledManifest, FilledPart};
-use super::items::text;
+use super::items::{same, text};
 use super::parts::parts_of_user;
-use super::stale::{Becomes, Stale};
-use super::uses::keep_used;
-use super::variables::has_reference;
+use super::stale::{Becomes, Prune, Stale};
+use super::uses::{keep_used, updated_item};
 
 /// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
 /// remotes that are not foreign, and modules of a generated type that name such endpoints and no others.
@@ -48,6 +48,7 @@ pub(super) fn stale_items<'a>(
     let of_former: BTreeSet<&str> = of_former.collect();
     let mut renames = Renames {
         filled,
+        wanted,
         evidence: &evidence,
         indices: BTreeMap::new(),
         renamed: BTreeSet::new(),
@@ -68,7 +69,7 @@ pub(super) fn stale_items<'a>(
             becomes: renames.entry_of(ENDPOINTS, None, part),
             parts: Vec::new(),
             kept_by: Vec::new(),
-            prune: BTreeSet::new(),
+            prune: Prune::default(),
             goes_with: None,
             calls_handler: false,
         });
@@ -82,26 +83,24 @@ pub(super) fn stale_items<'a>(
         let is_proven = evidence.of_module(&module);
         let goes_with = module.generated_for().filter(|_| !is_proven);
         let is_proven = is_proven || goes_with.is_some_and(|endpoint| removed.contains(endpoint));
-        let may_lose_parts =
-            (is_proven || goes_with.is_some()) && becomes.is_none() && !evidence.is_named(part);
-        let parts = match may_lose_parts {
-            true => {
+        let parts = match evidence.is_named(part) {
+            true => Vec::new(),
+            false => {
                 let successor = evidence.successor(kind.module_type, part, &module.endpoints);
                 parts_of_user(kind, part.value, successor)
             }
-            false => Vec::new(),
         };
         let mut called = endpoints_of(part.value, kind).into_iter();
         Stale {
             path,
             index,
             part,
-            removable: is_proven && parts.is_empty(),
+            removable: is_proven && (becomes.is_some() || parts.is_empty()),
             is_proven,
             becomes,
             parts,
             kept_by: Vec::new(),
-            prune: BTreeSet::new(),
+            prune: Prune::default(),
             goes_with,
             calls_handler: !kind.has_endpoint() || called.any(|one| kept.contains(one)),
         }
@@ -146,6 +145,7 @@ fn stale_modules<'a>(
 /// The items that get the key of the code's entry that they became.
 struct Renames<'a, 'e> {
     filled: &'a FilledManifest<'a>,
+    wanted: &'a DesiredManifest,
     evidence: &'e Evidence<'a>,
     /// The indices of the items of each key, for the lists that were searched.
     indices: BTreeMap<&'static str, BTreeMap<&'a str, Vec<usize>>>,
@@ -169,7 +169,7 @@ impl<'a> Renames<'a, '_> {
             [at] => Some(*at),
             _ => return None,
         };
-        if replaces.is_some_and(|at| !self.is_bare(path, kind, at, entry)) {
+        if replaces.is_some_and(|at| !self.is_bare(path, at, entry)) {
             return None;
         }
         let is_first = self.renamed.insert((path[1], entry.key()));
@@ -191,19 +191,19 @@ impl<'a> Renames<'a, '_> {
         indices.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns whether an item has nothing hand-written: no part, no variable and no comment.
-    fn is_bare(
-        &self,
-        path: [&'static str; 2],
-        kind: Option<&'static KindSpec>,
-        index: usize,
-        entry: &Entry,
-    ) -> bool {
+    /// Returns whether an item has nothing hand-written: no comment, and nothing that an update of the item keeps beside
+    /// the code's entry or in place of its values, such as a variable or a translated text.
+    fn is_bare(&self, path: [&'static str; 2], index: usize, entry: &Entry) -> bool {
         let Some(part) = self.filled.item(&path, index) else {
             return false;
         };
-        let has_parts =
-            kind.is_some_and(|kind| !parts_of_user(kind, part.value, Some(entry)).is_empty());
-        !has_parts && !has_reference(part.written) && !self.filled.has_comment(&path, index)
+        let updated = updated_item(path[1], part, entry, self.filled, self.wanted);
+        let is_code = |name: &Value, value: &Value| {
+            let code = entry.item.get(name);
+            code.is_some_and(|code| same(value, code))
+        };
+        let is_entry = updated.len() == entry.item.len()
+            && updated.iter().all(|(name, value)| is_code(name, value));
+        is_entry && !self.filled.has_comment(&path, index)
     }
 }

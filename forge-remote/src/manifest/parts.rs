@@ -8,7 +8,8 @@ use super::values::at;
 
 /// Returns the hand-written parts of a module, such as `config` or `protocols.agent2Agent.extensions`: the ones that no
 /// option of its kind writes. `successor` is the code's entry of which the module has a former key: a property that may
-/// be set by hand instead of by its option is hand-written if this entry lacks it.
+/// be set by hand instead of by its option is hand-written if this entry lacks it. A translated text is hand-written
+/// everywhere, because options are plain texts.
 ///
 /// An update that removes the module would lose them, so it removes the module only if its key is named. All parts of an
 /// endpoint, and of a module whose kind decides the whole item, are the code's.
@@ -50,10 +51,14 @@ fn add_parts<'a>(
     for (name, value) in mapping {
         place.push(name.as_str().unwrap_or_default());
         if written.iter().any(|one| one.starts_with(place)) {
-            if let Value::Mapping(inner) = value
-                && !written.contains(&place.as_slice())
-            {
-                add_parts(inner, place, written, parts);
+            match value {
+                Value::Mapping(inner) if !written.contains(&place.as_slice()) => {
+                    add_parts(inner, place, written, parts);
+                }
+                value if value.get("i18n").is_some_and(Value::is_string) => {
+                    parts.push(place.join("."));
+                }
+                _ => {}
             }
         } else if !written.iter().any(|one| place.starts_with(one)) {
             parts.push(place.join("."));

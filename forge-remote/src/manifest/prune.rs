@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::desired::DesiredManifest;
-use super::differences::users;
+use super::differences::{users, way_out};
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
 use super::ownership::stale_items;
 use super::path::ManifestPath;
-use super::stale::{Stale, User};
+use super::stale::{Prune, Stale, User};
 
 /// Returns why the entries with these keys cannot be removed, and the fix.
 pub(crate) fn prune_problem(
@@ -29,20 +29,27 @@ pub(crate) fn prune_problem(
     let used = used_entries(&filled, wanted, prune);
     let (first, kept_by) = used.first()?;
     let file = file.with_defaults();
-    let stale: Vec<ManifestPath> = stale.iter().map(Stale::manifest_path).collect();
+    let deleted = |keys: &BTreeSet<String>| {
+        let mut prune = Prune::default();
+        for one in stale.iter().filter(|one| keys.contains(one.key())) {
+            prune.add(one.key(), &one.parts);
+        }
+        prune.deleted()
+    };
+    let paths: Vec<ManifestPath> = stale.iter().map(Stale::manifest_path).collect();
     let mut reason = format!("`{first}` is still used: {}", users(&file, kept_by));
-    let fix = match with_users(&filled, wanted, prune, &stale) {
+    let fix = match with_users(&filled, wanted, prune, &paths) {
         Ok(all) => {
             let whole = if all.len() > 2 { "all" } else { "both" };
-            let all = joined(&all);
-            format!("change that, or remove {whole}: `manifest --write --prune {all}`")
+            let (deleted, all) = (deleted(&all), joined(&all));
+            format!("change that, or remove {whole}: `manifest --write --prune {all}`{deleted}")
         }
         Err((used, kept_by)) => {
             if used != *first {
                 let users = users(&file, &kept_by);
                 reason.push_str(&format!("; `{used}` is still used: {users}"));
             }
-            "change that first".to_owned()
+            way_out(&kept_by, "change that first")
         }
     };
     Some(format!(

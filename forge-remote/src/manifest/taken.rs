@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
-use super::differences::{quoted, users};
+use super::differences::{quoted, users, way_out};
 use super::error::ManifestError;
 use super::file::ManifestFile;
 use super::items::{key, modules, text};
@@ -26,20 +26,22 @@ impl Taken {
     /// Returns the error with the fix.
     pub(super) fn error(self, file: &ManifestFile) -> ManifestError {
         let filled = file.with_defaults();
-        let joined = |keys: BTreeSet<String>| Vec::from_iter(keys).join(",");
         let removal = match self.fate {
-            Some(Fate::KeptBy(kept_by)) => {
-                format!("; {}: change that first", users(&filled, &kept_by))
+            Some(Fate::KeptBy { users: kept_by, .. }) => {
+                let users = users(&filled, &kept_by);
+                format!("; {users}: {}", way_out(&kept_by, "change that first"))
             }
             Some(Fate::HasParts { parts, prune }) => format!(
                 ". It has parts that the code does not declare ({}): move them, then `manifest --write --prune {}` \
                  removes it",
                 quoted(&parts),
-                joined(prune)
+                prune.keys()
             ),
             Some(Fate::Unproven { prune, .. }) if !prune.is_empty() => {
-                let keys = joined(prune);
-                format!(". If it was this code's, `manifest --write --prune {keys}` removes it")
+                let (keys, deleted) = (prune.keys(), prune.deleted());
+                format!(
+                    ". If it was this code's, `manifest --write --prune {keys}` removes it{deleted}"
+                )
             }
             _ => String::new(),
         };

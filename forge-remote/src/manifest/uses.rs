@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::desired::{DesiredManifest, Entry};
 use super::equivalent::{KeptVariables, wanted_of};
@@ -11,7 +11,7 @@ use super::filled::{FilledManifest, FilledPart};
 use super::items::{key, listed_actions, modules, named_endpoints};
 use super::path::ManifestPath;
 use super::reconciled::reconcile;
-use super::stale::{Becomes, Stale, User};
+use super::stale::{Becomes, Prune, Stale, User};
 use super::variables::{Variables, has_reference, is_variable};
 
 /// Keeps the stale items that an item of the updated manifest names, and the ones that those name. Every stale item gets
@@ -61,8 +61,13 @@ fn add_keys_to_prune(stale: &mut [Stale<'_>]) {
                 user.goes_with != Some(key) || !user.parts.is_empty()
             }));
         }
-        let keys = seen.iter().filter_map(|at| stale[*at].part.key());
-        stale[first].prune = keys.map(str::to_owned).collect();
+        let mut prune = Prune::default();
+        for one in seen.iter().map(|at| &stale[*at]) {
+            if let Some(key) = one.part.key() {
+                prune.add(key, &one.parts);
+            }
+        }
+        stale[first].prune = prune;
     }
 }
 
@@ -97,8 +102,11 @@ fn keep_used_removable(
                 continue;
             };
             for at in used {
-                let path = path.clone();
-                stale[*at].kept_by.push(User { path, by_variable });
+                stale[*at].kept_by.push(User {
+                    path: path.clone(),
+                    by_variable,
+                    without_default: BTreeSet::new(),
+                });
                 keep(&mut stale[*at], &filled.variables, &mut staying);
             }
             if list == "endpoint" {
@@ -112,10 +120,13 @@ fn keep_used_removable(
                 }
             }
         }
-        for list in names.unknown {
+        for (list, without_default) in names.unknown {
             for at in by_list.get(list).into_iter().flatten() {
-                let (path, by_variable) = (path.clone(), true);
-                stale[*at].kept_by.push(User { path, by_variable });
+                stale[*at].kept_by.push(User {
+                    path: path.clone(),
+                    by_variable: true,
+                    without_default: without_default.clone(),
+                });
                 keep(&mut stale[*at], &filled.variables, &mut staying);
             }
         }
@@ -129,8 +140,8 @@ struct Names {
     certain: BTreeSet<(&'static str, String)>,
     /// The other values that variables may have.
     possible: BTreeSet<(&'static str, String)>,
-    /// The lists of which a variable without a value may name any item.
-    unknown: BTreeSet<&'static str>,
+    /// The lists of which a variable without a default may name any item, with these variables.
+    unknown: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
 /// An item, and what it names.
@@ -187,6 +198,7 @@ fn items_that_stay(
         let names = match entry.filter(|_| updated.insert((module_type, own_key))) {
             Some(entry) => {
                 let written = updated_item(module_type, part, entry, filled, wanted);
+                let written = Value::Mapping(written);
                 let value = match has_reference(&written) {
                     true => Cow::Owned(filled.variables.with_defaults(&written)),
                     false => Cow::Borrowed(&written),
@@ -207,19 +219,19 @@ fn items_that_stay(
 }
 
 /// Returns an item as an update leaves it.
-fn updated_item(
+pub(super) fn updated_item(
     module_type: &str,
     part: FilledPart<'_>,
     entry: &Entry,
     filled: &FilledManifest<'_>,
     wanted: &DesiredManifest,
-) -> Value {
+) -> Mapping {
     let variables = KeptVariables::All(&filled.variables);
     let path = ["modules", module_type];
     let code = wanted_of(&path, part, &entry.item, wanted, variables);
     let mut item = part.written.as_mapping().cloned().unwrap_or_default();
     reconcile(&mut item, &code, entry.owned);
-    Value::Mapping(item)
+    item
 }
 
 impl Names {
@@ -238,8 +250,10 @@ fn names_of(module_type: &str, part: FilledPart<'_>, variables: &Variables<'_>) 
     let mut written = BTreeSet::new();
     add_names(module_type, part.written, &mut written);
     for (list, text) in written.into_iter().filter(|(_, text)| is_variable(text)) {
-        if variables.resolve_defaults(&text).is_err() {
-            names.unknown.insert(list);
+        let mut without_default = variables.without_default(&text).peekable();
+        if without_default.peek().is_some() {
+            let unknown = names.unknown.entry(list).or_default();
+            unknown.extend(without_default.map(str::to_owned));
         } else if let Ok(here) = variables.resolve(&text) {
             let name = (list, here.into_owned());
             if !names.certain.contains(&name) {

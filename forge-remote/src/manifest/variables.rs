@@ -107,6 +107,12 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// Returns the variables of a text that have no declared default.
+    #[cfg(feature = "cli")]
+    pub(super) fn without_default<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        references(text).filter(|name| !matches!(self.0.get(*name), Some(Some(_))))
+    }
+
     /// Returns whether a text has a variable without a default: only `forge deploy` knows its value.
     #[cfg(feature = "cli")]
     pub(super) fn is_unknown(&self, text: &str) -> bool {

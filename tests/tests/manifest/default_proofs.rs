@@ -78,6 +78,58 @@ fn an_entry_that_a_variable_may_name_is_kept() {
     assert_eq!(after, format!("{former}{}", endpoint("votes-v2", "/votes")));
 }
 
+/// Only a default shows which entry the page names.
+#[test]
+fn the_reports_name_the_variable_without_a_default() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let modules = |called: &str| {
+        format!(
+            "{}  scheduledTrigger:\n{}  endpoint:\n{}{}",
+            panel(called),
+            schedule("tick-trigger", "tick"),
+            endpoint("tick", "/tick"),
+            endpoint("gone", "/gone")
+        )
+    };
+    let way_out =
+        "give `EP` a default in `environment.variables`, or write the name instead of the variable";
+    for (variables, called) in [("[EP]", "${EP}"), ("[OTHER]", "${EP}"), ("[EP]", "x-${EP}")] {
+        let text = format!(
+            "environment:\n  variables: {variables}\n{HEAD}{}",
+            modules(called)
+        );
+        fs::write(&file, text).unwrap();
+        let (_, text) = uses::manifest(PLAIN, &file, &["--check"]);
+        for part in [
+            "`modules.jira:issuePanel[panel]` (",
+            "may name it, by a variable, so `manifest --write` keeps it",
+            "list the endpoint in `App::foreign_endpoints`; if it is no longer served, give `EP`",
+            &format!("{way_out}, then remove it with `manifest --write --prune gone`"),
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let (_, text) = uses::manifest(PLAIN, &file, &["--write"]);
+        let line = format!(
+            "a variable without a default may name them: gone. To see which they are, {way_out}"
+        );
+        assert!(text.contains(&line), "{text}");
+        let (status, text) = uses::manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
+        assert_eq!(status, Some(2), "{text}");
+        let fix = format!("nothing was written: {way_out}");
+        assert!(text.contains(&fix), "{text}");
+    }
+    // The recommended default.
+    let text = format!(
+        "environment:\n  variables: [{{key: EP, default: tick}}]\n{HEAD}{}",
+        modules("${EP}")
+    );
+    fs::write(&file, text).unwrap();
+    let (_, text) = uses::manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(!after.contains("key: gone"), "{text}");
+}
+
 /// Neither a key nor the name of an endpoint.
 #[test]
 fn an_entry_with_a_variable_is_no_proof() {

@@ -167,6 +167,45 @@ fn a_report_names_the_hand_written_parts() {
     assert!(after.contains("scheduledTrigger") && !after.contains("icon"));
 }
 
+/// Each recommendation of `--prune` names the parts that it deletes.
+#[test]
+fn a_recommended_prune_names_the_parts_that_it_deletes() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let tick = format!(
+        "  scheduledTrigger:\n{}  endpoint:\n{}",
+        schedule("tick-trigger", "tick"),
+        endpoint("tick", "/tick")
+    );
+    for key in ["gone-action", "votes"] {
+        let action = ACTION.replace("gone-action", key);
+        let before = format!("{HEAD}{tick}{}{action}", endpoint("gone", "/gone"));
+        fs::write(&file, &before).unwrap();
+        let deleted = format!("(this deletes `icon`, `config` of `{key}`)");
+        let (_, text) = manifest(PLAIN, &file, &["--check"]);
+        for keys in [format!("gone,{key}"), key.to_owned()] {
+            let advice = format!("remove it with `manifest --write --prune {keys}` {deleted}");
+            assert!(text.contains(&advice), "{advice}: {text}");
+        }
+        let (_, text) = manifest(PLAIN, &file, &["--write"]);
+        assert!(text.contains(&format!("` {deleted}, or list")), "{text}");
+        let (_, text) = manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
+        let advice = format!("or remove both: `manifest --write --prune gone,{key}` {deleted}");
+        assert!(text.contains(&advice), "{text}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    }
+    // The code has its key in another list.
+    let action = ACTION.replace("gone-action", "tick-trigger");
+    fs::write(
+        &file,
+        format!("{HEAD}{action}  endpoint:\n{}", endpoint("gone", "/gone")),
+    )
+    .unwrap();
+    let (_, text) = manifest(PLAIN, &file, &["--write"]);
+    let deleted = "removes it (this deletes `icon`, `config` of `tick-trigger`)";
+    assert!(text.contains(deleted), "{text}");
+}
+
 /// A schedule has no other parts, so it goes with its endpoint.
 #[test]
 fn a_module_without_other_parts_goes_with_its_endpoint() {

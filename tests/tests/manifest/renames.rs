@@ -196,6 +196,42 @@ fn an_entry_with_a_comment_around_its_dash_is_not_replaced() {
     );
 }
 
+/// An update keeps these values in place of the code's, so they are the user's.
+#[test]
+fn an_entry_with_values_that_an_update_keeps_is_not_replaced() {
+    let wanted = self::wanted([handler!(seen)]);
+    let post_function = |key: &str, endpoint: &str, texts: &str| {
+        format!("    - key: {key}\n      endpoint: {endpoint}\n{texts}")
+    };
+    let endpoints = format!(
+        "  endpoint:\n{}{}",
+        uses::endpoint("seen", "/seen"),
+        uses::endpoint("seen-v2-calls", "/seen")
+    );
+    let with = |old: &str, new: &str| {
+        let old = post_function("seen", "seen", old);
+        let new = post_function("seen-v2", "seen-v2-calls", new);
+        format!("  jira:workflowPostFunction:\n{old}{new}{endpoints}")
+    };
+    let plain = "      name: Seen\n      description: Notes the transition.\n";
+    let translated = "      name:\n        i18n: seen.name\n      description: {i18n: seen.text}\n";
+    let after = updated(&with(plain, translated), &wanted);
+    assert!(after.contains(translated), "{after}");
+    assert!(after.contains("- key: seen-v2\n"), "{after}");
+    // The former entry's texts stay.
+    let before = with(translated, &format!("      # by hand\n{plain}"));
+    let after = updated(&before, &wanted);
+    assert!(after.contains(translated), "{after}");
+    assert!(after.contains("# by hand"), "{after}");
+    // A page's endpoint without a route.
+    let wanted = self::wanted([handler!(settings)]);
+    let page = uses::panel("settings-v2");
+    let new = "    - key: settings-v2\n      remote: backend\n";
+    let old = uses::endpoint("settings", "/settings");
+    let after = updated(&format!("{page}  endpoint:\n{old}{new}"), &wanted);
+    assert_eq!(after, format!("{page}  endpoint:\n{new}"));
+}
+
 const AGENT: &str = "  rovo:agent:\n    - key: agent\n      name: Agent\n      prompt: Log the time\n      actions: [log-action]\n";
 
 /// The names of the checks' findings.
