@@ -6,7 +6,8 @@
 //! bodies; with `SYSTEM`, one with a system token; with `FALLBACK`, a route of every path; with `SQLITE`, `POSTGRES` or
 //! `REDIS`, a token store; with `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads
 //! what fixtures have; with `ACTION`, one with a former key; with `MANY`, handlers of twenty pages; with `NOTES`, one of
-//! GET, and no other one if it is `only`. With `HANGS`, its state is never connected. `STAGING` lets it accept the
+//! GET, and no other one if it is `only`. With `HANGS`, its state is never connected; if it is `thread`, that blocks
+//! its thread, and if it is `pool`, a thread for blocking work. `STAGING` lets it accept the
 //! staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
 //! `vault`) is its own source of keys.
 
@@ -103,8 +104,22 @@ impl KeySource for Vault {
 }
 
 /// A connection to a database that does not respond.
-async fn never_connected() -> std::io::Result<u8> {
-    eprintln!("connecting");
+async fn never_connected(hangs: String) -> std::io::Result<u8> {
+    let hour = std::time::Duration::from_secs(3600);
+    match &*hangs {
+        "thread" => {
+            eprintln!("connecting");
+            std::thread::sleep(hour);
+        }
+        "pool" => {
+            let blocking = tokio::task::spawn_blocking(move || {
+                eprintln!("connecting");
+                std::thread::sleep(hour);
+            });
+            blocking.await?;
+        }
+        _ => eprintln!("connecting"),
+    }
     std::future::pending().await
 }
 
@@ -173,8 +188,8 @@ async fn main() -> Result<()> {
         Ok(url) => app.key_source(HttpKeySource::new(url)?),
         Err(_) => app,
     };
-    if std::env::var_os("HANGS").is_some() {
-        app = app.state_async(never_connected());
+    if let Ok(hangs) = std::env::var("HANGS") {
+        app = app.state_async(never_connected(hangs));
     }
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);

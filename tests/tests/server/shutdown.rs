@@ -15,9 +15,9 @@ use forge_remote_tests::jws::{APP_ID, published};
 use forge_remote_tests::plain_process::PlainProcess;
 use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
 use forge_remote_tests::test_app::SOON;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::Semaphore;
 
 /// A gate for work: it adds a permit to the first semaphore when it begins, takes one of the second
@@ -394,32 +394,85 @@ async fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// As process 1 of a container, a process ignores the signals that it does not receive.
-#[tokio::test]
-async fn a_signal_while_the_app_connects_ends_it() {
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
+/// A process that connects its state, which never completes.
+struct Connecting {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
 
-    for (command, status) in [("serve", 0), ("dev", 0), ("dev --once", 2)] {
+impl Connecting {
+    /// Starts a command of an app whose state hangs in this way. It ignores SIGTERM, unless it receives it.
+    async fn start(command: &str, hangs: &str) -> Self {
         let program = env!("CARGO_BIN_EXE_plain_app");
         let mut child = Command::new("sh")
             .args(["-c", &format!("trap '' TERM; exec {program} {command}")])
-            .env("HANGS", "1")
+            .env("HANGS", hangs)
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env_remove("FORGE_REMOTE_MANIFEST")
+            .env_remove("RUST_LOG")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        while log.next_line().await.unwrap().expect("it does not connect") != "connecting" {}
-        let id = child.id().unwrap().to_string();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut connecting = Self { child, log };
+        connecting.logs("connecting").await;
+        connecting
+    }
+
+    async fn logs(&mut self, text: &str) {
+        let logged = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                if line.contains(text) {
+                    return;
+                }
+            }
+            panic!("the process has ended");
+        };
+        let logged = tokio::time::timeout(Duration::from_secs(10), logged).await;
+        assert!(logged.is_ok(), "`{text}` is not logged");
+    }
+
+    async fn terminate(&self) {
+        let id = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
         assert!(sent.await.unwrap().success());
-        let ended = tokio::time::timeout(Duration::from_secs(2), child.wait()).await;
-        let ended = ended.expect("the process still runs").unwrap();
-        assert_eq!(ended.code(), Some(status), "{command}");
+    }
+
+    async fn status(mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
+        ended.expect("the process still runs").unwrap().code()
+    }
+}
+
+/// As process 1 of a container, a process ignores the signals that it does not receive.
+#[tokio::test]
+async fn a_signal_while_the_app_connects_ends_it() {
+    for (command, status) in [("serve", 0), ("dev", 0), ("dev --once", 2)] {
+        let app = Connecting::start(command, "").await;
+        app.terminate().await;
+        assert_eq!(app.status().await, Some(status), "{command}");
+    }
+}
+
+/// The first signal stops the app at its next await point, which a start that blocks its thread does not reach. A start
+/// that blocks another thread is cancelled, but the process waits for that thread.
+#[tokio::test]
+async fn a_second_signal_ends_a_start_that_blocks_a_thread() {
+    for (command, hangs) in [
+        ("serve", "thread"),
+        ("dev", "thread"),
+        ("dev --once", "thread"),
+        ("serve", "pool"),
+        ("dev", "pool"),
+    ] {
+        let mut app = Connecting::start(command, hangs).await;
+        app.terminate().await;
+        app.logs("a second one ends the process").await;
+        app.terminate().await;
+        assert_eq!(app.status().await, Some(1), "{command}, {hangs}");
     }
 }
 

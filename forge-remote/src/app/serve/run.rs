@@ -44,8 +44,11 @@ pub enum ServeError {
 
 impl App {
     /// Serves until Ctrl-C or SIGTERM, as [`run`](Self::run) does without a command. For programs
-    /// without the feature `cli` or with their own command line. A signal while the app still connects ends it
-    /// without serving.
+    /// without the feature `cli` or with their own command line.
+    ///
+    /// A signal while the app still connects ends it without serving, at the next await point. If the app does not
+    /// serve yet, or no longer, a second signal ends the process with status 1, even while a thread is blocked. While
+    /// it serves, the second signal ends this method with [`ServeError::Interrupted`], and a third one the process.
     ///
     /// Checks the app, connects its state, and listens on the configured address
     /// ([`bind`](Self::bind)). To see logs, set a `tracing` subscriber first. With the feature `cli`,
@@ -136,10 +139,11 @@ impl Listening {
     /// Serves until a signal.
     pub(crate) async fn run(self) -> Result<(), ServeError> {
         tokio::select! {
+            biased;
+            () = self.signals.second() => Err(ServeError::Interrupted),
             served = self.built.serve(self.listener, self.signals.first()) => {
                 served.map_err(ServeError::Serve)
             }
-            () = self.signals.second() => Err(ServeError::Interrupted),
         }
     }
 }

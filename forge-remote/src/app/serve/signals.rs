@@ -1,25 +1,43 @@
 //! The signals that stop the process: Ctrl-C and SIGTERM.
 
-use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+
+/// The exit status of a process that a signal ended at once.
+const INTERRUPTED: i32 = 1;
 
 /// A counter of the signals to stop that arrived since its creation.
+///
+/// The second signal ends the process, unless [`second`](Self::second) is awaited, and the third one always does. After
+/// a first signal, this also holds once the counter is dropped, because the process may still wait for blocked threads.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
     count: watch::Receiver<usize>,
-    _listening: JoinSet<()>,
+    second_is_awaited: Arc<AtomicBool>,
 }
 
 impl StopSignals {
     pub(crate) fn listen() -> Self {
         let (sender, count) = watch::channel(0);
-        let mut listening = JoinSet::new();
-        listening.spawn(counted(sender));
+        let second_is_awaited = Arc::new(AtomicBool::new(false));
+        let counter = Counter {
+            count: sender,
+            second_is_awaited: Arc::clone(&second_is_awaited),
+        };
+        let (ready, is_ready) = mpsc::channel();
+        // The app's tasks can block every thread of its runtime.
+        let thread = std::thread::Builder::new().name("forge-remote-signals".to_owned());
+        if let Err(error) = thread.spawn(move || counter.run(ready)) {
+            tracing::error!(%error, "signals to stop cannot be received: their thread does not start");
+        }
+        // Completes when the thread drops its end, so that no later signal is missed.
+        let _ = is_ready.recv();
         Self {
             count,
-            _listening: listening,
+            second_is_awaited,
         }
     }
 
@@ -30,6 +48,7 @@ impl StopSignals {
 
     /// Completes at the second signal: the process should end at once.
     pub(crate) async fn second(&self) {
+        self.second_is_awaited.store(true, Ordering::Relaxed);
         self.reached(2).await;
     }
 
@@ -42,40 +61,102 @@ impl StopSignals {
     }
 }
 
-/// Counts signals. They are received from the call of this function on, not from the first poll.
-#[cfg(unix)]
-fn counted(count: watch::Sender<usize>) -> impl Future<Output = ()> + Send {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        self.second_is_awaited.store(false, Ordering::Relaxed);
+    }
+}
 
-    let receive = |kind| {
-        signal(kind)
-            .inspect_err(|error| tracing::error!(%error, "a signal to stop cannot be received"))
-            .ok()
-    };
-    let mut interrupt = receive(SignalKind::interrupt());
-    let mut terminate = receive(SignalKind::terminate());
-    async fn next(signal: &mut Option<Signal>) {
-        match signal {
-            Some(signal) => {
-                signal.recv().await;
-            }
-            None => std::future::pending().await,
+/// The thread that counts signals.
+struct Counter {
+    count: watch::Sender<usize>,
+    second_is_awaited: Arc<AtomicBool>,
+}
+
+impl Counter {
+    /// Counts signals, and drops `ready` once they are received.
+    fn run(self, ready: mpsc::Sender<()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.count(ready)),
+            Err(error) => tracing::error!(%error, "signals to stop cannot be received"),
         }
     }
-    async move {
+
+    async fn count(self, ready: mpsc::Sender<()>) {
+        let mut signals = Signals::receive();
+        drop(ready);
         loop {
             tokio::select! {
-                () = next(&mut interrupt) => {}
-                () = next(&mut terminate) => {}
+                () = signals.next() => {}
+                () = self.count.closed(), if *self.count.borrow() == 0 => return,
             }
-            count.send_modify(|count| *count += 1);
+            self.count.send_modify(|count| *count += 1);
+            let count = *self.count.borrow();
+            match count {
+                1 => tracing::info!(
+                    "received a signal to stop; a second one ends the process at once"
+                ),
+                2 if self.second_is_awaited.load(Ordering::Relaxed) => {}
+                _ => std::process::exit(INTERRUPTED),
+            }
+        }
+    }
+}
+
+/// The received signals, from the creation of this value on.
+#[cfg(unix)]
+struct Signals {
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn receive() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let receive = |kind| {
+            signal(kind)
+                .inspect_err(|error| tracing::error!(%error, "a signal to stop cannot be received"))
+                .ok()
+        };
+        Self {
+            interrupt: receive(SignalKind::interrupt()),
+            terminate: receive(SignalKind::terminate()),
+        }
+    }
+
+    async fn next(&mut self) {
+        async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
         }
     }
 }
 
 #[cfg(not(unix))]
-async fn counted(count: watch::Sender<usize>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        count.send_modify(|count| *count += 1);
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn receive() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
