@@ -115,6 +115,12 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<PoolConnection<Self::Database>, sqlx::Error>> + Send;
 
+    /// Begins a transaction that reads whole tables. The database ends its statements even if the caller has stopped
+    /// waiting for them.
+    fn begin_survey(
+        &self,
+    ) -> impl Future<Output = Result<Transaction<'static, Self::Database>, sqlx::Error>> + Send;
+
     /// Begins a transaction that writes.
     fn begin(&self) -> impl Future<Output = Result<Writing<Self>, sqlx::Error>> + Send;
 
@@ -499,9 +505,9 @@ impl<S: Store> Ledger<S> {
 
     /// Counts the unfinished and dead jobs under each key.
     pub(crate) async fn key_counts(&self) -> Result<KeyCounts, EngineError> {
-        let connection = self.store.connection().await;
-        let mut connection = connection.map_err(database_failed)?;
-        let counts = connection.named_integers(S::KEY_COUNTS).await;
+        let survey = self.store.begin_survey().await;
+        let mut survey = survey.map_err(database_failed)?;
+        let counts = survey.named_integers(S::KEY_COUNTS).await;
         let counts = counts.map_err(database_failed)?.into_iter();
         Ok(counts
             .filter_map(|(start, count)| Some((key_id(&start)?, count.unsigned_abs())))
@@ -510,9 +516,9 @@ impl<S: Store> Ledger<S> {
 
     /// Returns when the last call of each handler was accepted, as far as calls are remembered.
     pub(crate) async fn last_accepted(&self) -> Result<LastAccepted, EngineError> {
-        let connection = self.store.connection().await;
-        let mut connection = connection.map_err(database_failed)?;
-        let last = connection
+        let survey = self.store.begin_survey().await;
+        let mut survey = survey.map_err(database_failed)?;
+        let last = survey
             .named_integers(
                 "SELECT handler, max(accepted_at) FROM forge_remote_call GROUP BY handler",
             )

@@ -103,6 +103,15 @@ impl Store for PostgresStore {
         self.pool.acquire().await
     }
 
+    async fn begin_survey(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        // A client that stops waiting does not end its statement.
+        sqlx::query("SET LOCAL statement_timeout = '60s'")
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction)
+    }
+
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
         let mut transaction = riverqueue::database::begin_postgres(&self.pool).await?;
         // A transaction of the app that sends a `unique` job can hold the lock of its key for long.

@@ -87,6 +87,10 @@ impl Store for SqliteStore {
         self.pool.acquire().await
     }
 
+    async fn begin_survey(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.pool.begin().await
+    }
+
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
         // The semaphore is never closed; without a turn, SQLite's own lock still holds.
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
