@@ -9,7 +9,7 @@ use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
 use forge_remote_tests::token_app::{MINUTE, ONE, ari};
 
 use crate::doctor::lines;
-use crate::doctor_stores::{deliver, deployed, doctor};
+use crate::doctor_stores::{deliver, deployed, doctor, run};
 
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("SQLITE", "tokens.db"),
@@ -61,6 +61,66 @@ async fn each_key_is_shown_with_the_tokens_and_jobs_that_need_it() {
     // A single key that opens everything needs no line.
     let (_, text) = doctor_with(&folder, KEYS[0]).await;
     assert!(!text.contains("token keys"), "{text}");
+}
+
+/// A key that is still needed must not look free because a store or an engine could not be read.
+#[tokio::test]
+async fn a_store_that_was_not_read_makes_the_keys_unknown() {
+    const DOWN: &str = "postgres://nobody@127.0.0.1:1/none";
+    let folder = sealed().await;
+    let keys = format!("{},{}", KEYS[1], KEYS[0]);
+    let check = async |environment: &[(&str, &str)], counted: &str, unknown: &str| {
+        let system = [("SYSTEM", "1"), ("FORGE_REMOTE_TOKEN_KEY", &*keys)];
+        let (_, text) = doctor(&folder, &[environment, &system].concat()).await;
+        let (line, fix) = lines(&text, "token keys");
+        assert!(line.starts_with("?   "), "{text}");
+        let parts: Vec<&str> = line.split("; ").collect();
+        assert!(
+            parts[1].ends_with(&format!(" is needed by {counted}")),
+            "{text}"
+        );
+        assert!(
+            parts[2].starts_with(unknown) && parts[2].ends_with("was not read"),
+            "{text}"
+        );
+        let (one, _) = unknown.split_once("s: ").unwrap();
+        assert!(!line.contains(&format!("no {one}")), "{text}");
+        assert!(fix.contains("keep every key"), "{text}");
+    };
+    let (tokens, jobs) = (ENVIRONMENT[0], ENVIRONMENT[1]);
+    // The server is down, and the file was never created.
+    for other in [DOWN, "other.db"] {
+        check(&[tokens, ("JOBS", other)], "1 token", "jobs: ").await;
+    }
+    for other in [("POSTGRES", DOWN), ("SQLITE", "other.db")] {
+        check(&[other, jobs], "1 job", "tokens: ").await;
+    }
+    // The store passes its checks, and cannot be listed.
+    let damage = "ALTER TABLE forge_remote_tokens RENAME COLUMN sealed TO other";
+    run(&folder, "tokens.db", damage).await;
+    check(&[tokens, jobs], "1 job", "tokens: ").await;
+
+    // Neither was read.
+    let environment = [
+        ("POSTGRES", DOWN),
+        ("JOBS", DOWN),
+        ("FORGE_REMOTE_TOKEN_KEY", &keys),
+    ];
+    let (_, text) = doctor(&folder, &environment).await;
+    let (line, _) = lines(&text, "token keys");
+    assert!(
+        line.starts_with("?   ") && !line.contains("is needed by"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_stores_nothing_has_no_line_of_its_keys() {
+    let folder = deployed(&[]).await;
+    let keys = format!("{},{}", KEYS[1], KEYS[0]);
+    let (status, text) = doctor(&folder, &[("FORGE_REMOTE_TOKEN_KEY", &keys)]).await;
+    assert!(!text.contains("token keys"), "{text}");
+    assert_eq!(status, 0, "{text}");
 }
 
 /// Tokens are delivered again, but a job's contents are lost with its key.

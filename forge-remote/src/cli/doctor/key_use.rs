@@ -7,63 +7,86 @@ use crate::jobs::KeyCounts;
 const CHECK: &str = "token keys";
 
 /// The stored data that needs the keys.
-#[derive(Default)]
 pub(super) struct KeyUse {
-    /// The stored tokens and removals; `None` if the app stores none.
-    pub(super) tokens: Option<KeyCounts>,
-    pub(super) jobs: JobKeys,
+    /// The stored tokens and removals.
+    pub(super) tokens: KeyUsers,
+    /// The unfinished and dead jobs.
+    pub(super) jobs: KeyUsers,
 }
 
-/// The unfinished and dead jobs that need each key.
-#[derive(Default)]
-pub(super) enum JobKeys {
-    /// The app stores no jobs.
-    #[default]
-    NoJobs,
+/// The number of sealed records under each key.
+pub(super) enum KeyUsers {
+    /// The app stores none.
+    NoneStored,
     Counted(KeyCounts),
     /// They are not known, for this reason.
     Unknown(String),
 }
 
 impl KeyUse {
-    /// Returns the line of the keys with these ids, the sealing one first. A single key that opens everything has none.
+    /// Returns the state before the checks, with the names of the store and the engine: a check that ends early has
+    /// counted nothing.
+    pub(super) fn unread(tokens: Option<String>, jobs: Option<String>) -> Self {
+        let unread = |name: Option<String>| match name {
+            Some(name) => KeyUsers::Unknown(format!("{name} was not read")),
+            None => KeyUsers::NoneStored,
+        };
+        Self {
+            tokens: unread(tokens),
+            jobs: unread(jobs),
+        }
+    }
+
+    /// Returns the line of the keys with these ids, the sealing one first. A single key that opens everything has none, nor
+    /// has an app that stores nothing.
     pub(super) fn checked(&self, configured: &[String]) -> Option<Line> {
         if let Some(line) = self.jobs.lacking(configured) {
             return Some(line);
         }
-        if configured.len() < 2 {
+        let all = [
+            (&self.tokens, "token", "tokens"),
+            (&self.jobs, "job", "jobs"),
+        ];
+        let is_stored = |sealed: &KeyUsers| !matches!(sealed, KeyUsers::NoneStored);
+        if configured.len() < 2 || !all.iter().any(|(sealed, ..)| is_stored(sealed)) {
             return None;
         }
         let uses = configured.iter().enumerate().map(|(at, id)| {
             let role = if at == 0 { " seals, and" } else { "" };
-            let users = self.users(id);
-            format!("key {} ({id}){role} is needed by {users}", at + 1)
+            let users = all.iter();
+            let users = users.filter_map(|(sealed, one, many)| sealed.users(id, one, many));
+            let users = users.collect::<Vec<_>>().join(" and ");
+            let is_counted = !users.is_empty();
+            is_counted.then(|| format!("key {} ({id}){role} is needed by {users}", at + 1))
         });
-        let uses = uses.collect::<Vec<_>>().join("; ");
-        Some(match &self.jobs {
-            JobKeys::Unknown(reason) => {
-                let fix = "keep every key until the jobs that were stored under it have run, with all retries";
-                Line::unknown(CHECK, format!("{uses}; jobs: {reason}"), fix)
-            }
-            _ => Line::passed(CHECK, uses),
-        })
-    }
-
-    /// Returns the numbers of the tokens and jobs that need a key.
-    fn users(&self, id: &str) -> String {
-        let of = |counts: &KeyCounts| counts.get(id).copied().unwrap_or_default();
-        let tokens = self.tokens.as_ref();
-        let tokens = tokens.map(|counts| some(of(counts), "token", "tokens"));
-        let jobs = match &self.jobs {
-            JobKeys::Counted(counts) => Some(some(of(counts), "job", "jobs")),
-            JobKeys::NoJobs | JobKeys::Unknown(_) => None,
-        };
-        let users: Vec<String> = tokens.into_iter().chain(jobs).collect();
-        users.join(" and ")
+        let unknown = all.iter().filter_map(|(sealed, _, many)| match sealed {
+            KeyUsers::Unknown(reason) => Some(format!("{many}: {reason}")),
+            KeyUsers::NoneStored | KeyUsers::Counted(_) => None,
+        });
+        let unknown: Vec<String> = unknown.collect();
+        let is_known = unknown.is_empty();
+        let detail = uses.flatten().chain(unknown).collect::<Vec<_>>().join("; ");
+        if is_known {
+            return Some(Line::passed(CHECK, detail));
+        }
+        let fix = "keep every key until `doctor` counts both; if it cannot, until the jobs that were stored under the key \
+                   have run, with all retries";
+        Some(Line::unknown(CHECK, detail, fix))
     }
 }
 
-impl JobKeys {
+impl KeyUsers {
+    /// Returns the number of records that need a key, if it is known.
+    fn users(&self, id: &str, one: &str, many: &str) -> Option<String> {
+        match self {
+            Self::Counted(counts) => {
+                let count = counts.get(id).copied().unwrap_or_default();
+                Some(some(count, one, many))
+            }
+            Self::NoneStored | Self::Unknown(_) => None,
+        }
+    }
+
     /// Returns the line of jobs whose key is not configured.
     fn lacking(&self, configured: &[String]) -> Option<Line> {
         let Self::Counted(counts) = self else {

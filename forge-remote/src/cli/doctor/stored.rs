@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::key_use::{JobKeys, KeyUse};
+use super::key_use::{KeyUse, KeyUsers};
 use super::line::{Line, Minutes};
 use super::schedules::{Schedules, Seen};
 use crate::app::App;
@@ -50,7 +50,10 @@ impl Stored {
     /// Runs the checks. `timeout` is that of each one.
     pub(super) async fn checked(self, timeout: Duration) -> Vec<Line> {
         let mut lines = Vec::new();
-        let (mut seen, mut keys) = (Seen::default(), KeyUse::default());
+        let mut seen = Seen::default();
+        let tokens = self.tokens.as_ref().filter(|one| one.are_stored());
+        let engine = self.engine.as_deref().filter(|one| are_stored(*one));
+        let mut keys = KeyUse::unread(tokens.map(Tokens::store_name), engine.map(JobEngine::name));
         if let Some(tokens) = &self.tokens {
             lines.extend(check_tokens(tokens, timeout, &mut seen, &mut keys).await);
         }
@@ -118,7 +121,7 @@ async fn check_tokens(
         Ok(survey) => {
             seen.newest_token = survey.issued.map(|(_, newest)| newest);
             let line = describe(&survey, SystemTime::now());
-            keys.tokens = Some(survey.sealed_under);
+            keys.tokens = KeyUsers::Counted(survey.sealed_under);
             line
         }
         Err(SurveyError::Keys(error)) => {
@@ -195,6 +198,11 @@ fn describe(survey: &Survey, now: SystemTime) -> Line {
     Line::passed("tokens", detail)
 }
 
+/// Returns whether an engine's jobs are on disk or a server.
+fn are_stored(engine: &dyn JobEngine) -> bool {
+    engine.guarantees().outlives_process
+}
+
 async fn check_jobs(
     engine: &dyn JobEngine,
     timeout: Duration,
@@ -202,7 +210,7 @@ async fn check_jobs(
     keys: &mut KeyUse,
 ) -> Vec<Line> {
     let name = engine.name();
-    if !engine.guarantees().outlives_process {
+    if !are_stored(engine) {
         let detail = format!("they are in the memory of the running app ({name})");
         let fix = "the metrics `forge_remote.jobs.*` show them; to keep them across restarts, use an engine with a store";
         return vec![Line::unknown("jobs", detail, fix)];
@@ -215,10 +223,10 @@ async fn check_jobs(
     lines.push(jobs.unwrap_or_else(|_| silent("jobs", &name, timeout).into()));
     let needed = tokio::time::timeout(timeout * SURVEY_FACTOR, engine.key_counts()).await;
     keys.jobs = match needed {
-        Ok(Ok(Some(counts))) => JobKeys::Counted(counts),
-        Ok(Ok(None)) => JobKeys::Unknown(format!("{name} does not show them")),
-        Ok(Err(error)) => JobKeys::Unknown(format!("{name}: {error}{}", chain(&error))),
-        Err(_) => JobKeys::Unknown(format!("{name}: no response in time")),
+        Ok(Ok(Some(counts))) => KeyUsers::Counted(counts),
+        Ok(Ok(None)) => KeyUsers::Unknown(format!("{name} does not show them")),
+        Ok(Err(error)) => KeyUsers::Unknown(format!("{name}: {error}{}", chain(&error))),
+        Err(_) => KeyUsers::Unknown(format!("{name}: no response in time")),
     };
     if let Ok(Ok(last)) = tokio::time::timeout(timeout, engine.last_accepted()).await {
         seen.accepted = last;
