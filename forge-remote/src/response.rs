@@ -19,6 +19,10 @@ pub(crate) fn code_of(status: StatusCode) -> String {
     reason.to_ascii_lowercase().replace([' ', '-', '\''], "_")
 }
 
+/// Marks a response that rejects a request's FIT, as an extension: it is not the handler's.
+#[derive(Clone, Copy)]
+pub(crate) struct FitRejected;
+
 /// Returns a response with the body `{"error":{"code":…,"message":…}}`.
 pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &str) -> Response {
     shared::json_error(status, code, message)

@@ -34,8 +34,10 @@ impl TestResponse {
             .await
             .map(Into::into)
             .unwrap_or_default();
-        let error =
-            from_page.then(|| response::invoke_remote_error(parts.status, &parts.headers, &body));
+        // A rejected FIT has to get a 401, which no handler returned.
+        let is_of_handler = parts.extensions.get::<response::FitRejected>().is_none();
+        let error = (from_page && is_of_handler)
+            .then(|| response::invoke_remote_error(parts.status, &parts.headers, &body));
         Self {
             status: parts.status,
             headers: parts.headers,
@@ -55,7 +57,7 @@ impl TestResponse {
     }
 
     /// Returns the reason why a page's `invokeRemote` rejects this response of an `#[endpoint]`;
-    /// `None` if it accepts it, and for handlers that pages do not call.
+    /// `None` if it accepts it, for a call whose FIT the remote rejects, and for handlers that pages do not call.
     ///
     /// The rule is in [`Endpoint`](crate::kinds::Endpoint#the-response). `requestRemote` accepts any response.
     ///

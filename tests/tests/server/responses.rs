@@ -415,6 +415,15 @@ async fn a_response_that_invoke_remote_rejects_is_marked() {
     assert_eq!(rejected.invoke_remote_error(), None);
     let event = harness.call("follows-trigger").send().await;
     assert_eq!(event.invoke_remote_error(), None);
+    // A rejected FIT has to get a 401; the handler's own is its mistake.
+    let forged = harness.call("echo").fit(|fit| fit.without("/exp"));
+    let forged = forged.send().await;
+    assert_eq!(forged.status(), 401);
+    assert_eq!(forged.invoke_remote_error(), None);
+    assert!(
+        !format!("{forged:?}").contains("invokeRemote"),
+        "{forged:?}"
+    );
 }
 
 /// Each row of the table in Atlassian's documentation, and each reason that it lists.

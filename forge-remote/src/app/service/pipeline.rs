@@ -241,7 +241,9 @@ impl Mounted {
             })
         });
         record::verification(rejection.code());
-        Err(rejection.to_response())
+        let mut response: Response = rejection.to_response();
+        response.extensions_mut().insert(response::FitRejected);
+        Err(response)
     }
 
     /// Returns the claims of a request's token for this attribute.
