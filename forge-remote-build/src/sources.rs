@@ -79,8 +79,8 @@ impl Sources {
             let text = fs::read_to_string(&path).unwrap_or_default();
             if let Ok(tokens) = text.parse::<TokenStream>() {
                 for built_in in BUILT_IN.iter().filter(|one| names(&tokens, one.method)) {
-                    let endpoints = built_in.endpoints.iter().copied();
-                    sources.conditionally_built_in.extend(endpoints);
+                    let endpoints = built_in.endpoints.iter().chain(built_in.optional);
+                    sources.conditionally_built_in.extend(endpoints.copied());
                 }
                 sources.take_calls(tokens);
             }

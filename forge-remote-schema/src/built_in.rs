@@ -6,8 +6,10 @@
 pub struct BuiltIn {
     /// The method of `App`.
     pub method: &'static str,
-    /// The endpoint keys of its handlers.
+    /// The endpoint keys of the handlers that it always adds.
     pub endpoints: &'static [&'static str],
+    /// The endpoint keys of the handlers that it adds unless the app has its own.
+    pub optional: &'static [&'static str],
 }
 
 /// The endpoint that receives a new system token once an hour.
@@ -25,9 +27,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         method: "keep_tokens_fresh",
         endpoints: &[TOKENS_HOURLY, TOKENS_LIFE, TOKENS_GOODBYE],
+        optional: &[],
     },
     BuiltIn {
         method: "keep_tokens_fresh_by",
-        endpoints: &[TOKENS_LIFE, TOKENS_GOODBYE],
+        endpoints: &[],
+        optional: &[TOKENS_LIFE, TOKENS_GOODBYE],
     },
 ];

@@ -83,6 +83,8 @@ pub struct App {
     /// The data of the local platform; see [`Self::fixtures`].
     pub(crate) fixtures: Vec<serde_json::Value>,
     pub(crate) allowed: BTreeSet<String>,
+    /// The first call of [`Self::keep_tokens_fresh`].
+    pub(crate) kept_fresh: Option<Location>,
     /// The handlers of [`Self::keep_tokens_fresh_by`], by key.
     pub(crate) kept_fresh_by: Vec<(String, Location)>,
     pub(crate) has_five_minute_cron: bool,
@@ -142,6 +144,7 @@ impl App {
             samples: BTreeMap::new(),
             fixtures: Vec::new(),
             allowed: BTreeSet::new(),
+            kept_fresh: None,
             kept_fresh_by: Vec::new(),
             has_five_minute_cron: false,
             serves_cron: false,

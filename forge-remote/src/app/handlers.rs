@@ -27,6 +27,7 @@ impl App {
     pub fn handler(mut self, registration: impl Into<Registered>) -> Self {
         self.registry.add(registration.into());
         self.set_clock();
+        self.set_token_handlers();
         self
     }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_remote_schema::{built_in, did_you_mean};
+use forge_remote_schema::{built_in, did_you_mean, kinds};
 
 use super::builder::App;
 use crate::credentials::SystemToken;
@@ -18,6 +18,7 @@ use crate::registry::{Auth, ErasedHandler, Handler, Kind, Location, Registration
 use crate::token::Tokens;
 
 const NAME: &str = "keep_tokens_fresh";
+const INSTALLED: &str = "avi:forge:installed:app";
 static HOURLY: ScheduledTrigger = ScheduledTrigger::every(Interval::Hour);
 /// The longest interval of calls that keep tokens fresh: a delivered token is valid for at least
 /// 2 hours.
@@ -28,7 +29,11 @@ impl App {
     /// Adds handlers that let Forge deliver a fresh system token of every installation, as Atlassian
     /// recommends: an hourly call, a call after each installation and major upgrade, and a call
     /// before an uninstallation, whose handler removes the token. The manifest gets the modules
-    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
+    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`, and their endpoints. In a
+    /// deployed app, new endpoints are a major version: the administrator of each site has to consent.
+    ///
+    /// The removal also ends the installation's [jobs](crate::jobs): waiting jobs are discarded, also the ones that a
+    /// `#[pre_uninstall]` handler of the app has sent. Do such work in [`Tokens::on_removed`](crate::Tokens::on_removed).
     ///
     /// Forge allows at most five scheduled triggers per app; this is one of them.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
@@ -41,15 +46,26 @@ impl App {
     /// # let _ = app;
     /// ```
     #[track_caller]
-    pub fn keep_tokens_fresh(self) -> Self {
+    pub fn keep_tokens_fresh(mut self) -> Self {
         let place = std::panic::Location::caller().into();
-        let [hourly, life, goodbye] = registrations(place);
-        self.added_once([hourly, life, goodbye])
+        self.kept_fresh.get_or_insert(place);
+        self.set_token_handlers();
+        self
     }
 
     /// Lets an existing schedule keep the system tokens fresh, instead of the hourly call of
-    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh). The manifest gets the other two modules of that method,
-    /// `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
+    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh). Of that method's other two handlers, the manifest gets the ones
+    /// the app does not have:
+    ///
+    /// - `tokens-life-trigger`, unless a `#[trigger]` of the app has the event `avi:forge:installed:app` and
+    ///   `auth = system`;
+    /// - `tokens-goodbye-pre-uninstall`, unless the app has a `#[pre_uninstall]` handler. That handler must call
+    ///   [`Tokens::remove`](crate::Tokens::remove); otherwise the token stays until it expires, and the callbacks of
+    ///   [`Tokens::on_removed`](crate::Tokens::on_removed) do not run.
+    ///
+    /// So an app that has both keeps its manifest. In a deployed app, adding one of the two is a major version, because
+    /// of its endpoint: the administrator of each site has to consent. The removal also ends the installation's waiting
+    /// [jobs](crate::jobs).
     ///
     /// `key` is the key of a scheduled trigger or of its endpoint; `cron-clock` is that of the handlers with
     /// [`cron`](crate::schedules). The launch fails unless the app has a [`token_store`](Self::token_store), and the
@@ -71,23 +87,31 @@ impl App {
     pub fn keep_tokens_fresh_by(mut self, key: impl Into<String>) -> Self {
         let place = std::panic::Location::caller().into();
         self.kept_fresh_by.push((key.into(), place));
-        let [_, life, goodbye] = registrations(place);
         self.set_clock();
-        self.added_once([life, goodbye])
+        self.set_token_handlers();
+        self
     }
 
-    /// Adds these handlers, except the ones that an earlier call has added.
-    fn added_once(self, added: impl IntoIterator<Item = Registration>) -> Self {
-        added.into_iter().fold(self, |app, added| {
-            let is_it = |one: &Handler| {
-                let record = one.registration();
-                record.function == NAME && record.endpoint == added.endpoint
-            };
-            match app.registry.handlers().iter().any(is_it) {
-                true => app,
-                false => app.handler(added),
+    /// Sets the handlers of both methods, instead of earlier ones. Runs after each change of the app's handlers, which
+    /// may replace some of them.
+    pub(super) fn set_token_handlers(&mut self) {
+        let first = self.kept_fresh_by.first().map(|(_, place)| *place);
+        let Some(place) = self.kept_fresh.or(first) else {
+            return;
+        };
+        let all = registrations(place);
+        for one in &all {
+            self.registry.remove(one);
+        }
+        let adds_all = self.kept_fresh.is_some();
+        let own = self.registry.handlers();
+        let adds_life = adds_all || !own.iter().any(delivers_first_token);
+        let adds_goodbye = adds_all || !own.iter().any(announces_uninstallation);
+        for (one, is_added) in all.into_iter().zip([adds_all, adds_life, adds_goodbye]) {
+            if is_added {
+                self.registry.add(one.into());
             }
-        })
+        }
     }
 
     /// Returns a problem for each handler of [`keep_tokens_fresh_by`](Self::keep_tokens_fresh_by) that
@@ -169,6 +193,18 @@ impl App {
     }
 }
 
+/// Returns whether Forge calls a handler with the first system token of an installation.
+fn delivers_first_token(handler: &Handler) -> bool {
+    let record = handler.registration();
+    record.auth.system && record.kind.events().contains(&INSTALLED)
+}
+
+/// Returns whether Forge calls a handler before an uninstallation.
+fn announces_uninstallation(handler: &Handler) -> bool {
+    let spec = handler.registration().kind.spec();
+    spec.module_type == kinds::PRE_UNINSTALL.module_type
+}
+
 /// The rules of this file.
 #[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[&NO_TOKEN_SOURCE];
@@ -213,7 +249,7 @@ pub(super) fn registrations(place: Location) -> [Registration; 3] {
         handler(
             &Trigger {
                 filtered_events: &[],
-                events: &["avi:forge:installed:app", "avi:forge:upgraded:app"],
+                events: &[INSTALLED, "avi:forge:upgraded:app"],
                 unknown_events: &[],
                 conditions: Conditions::NONE,
             },

@@ -206,10 +206,15 @@ impl Registry {
 
     /// Adds a handler instead of the one with the same function.
     pub(crate) fn replace(&mut self, added: Registration) {
-        let function = added.mount.function();
+        self.remove(&added);
+        self.add(added.into());
+    }
+
+    /// Removes the handlers with the same function.
+    pub(crate) fn remove(&mut self, removed: &Registration) {
+        let function = removed.mount.function();
         self.handlers
             .retain(|one| one.registration.mount.function() != function);
-        self.add(added.into());
     }
 
     /// Returns a registry of these handlers only, each with all attributes of its function.

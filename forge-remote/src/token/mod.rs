@@ -88,8 +88,8 @@
 //! # Removals
 //!
 //! [`Tokens::remove`], which a handler of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) or
-//! [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by) calls before an uninstallation, replaces the token with a record of the removal, so that no instance writes the
-//! token back. Delete an installation's data in [`Tokens::on_removed`]: its callbacks run at least
+//! [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by), or the app's own `#[pre_uninstall]` handler, calls
+//! before an uninstallation, replaces the token with a record of the removal, so that no instance writes the token back. Delete an installation's data in [`Tokens::on_removed`]: its callbacks run at least
 //! once, after the removal has settled. An installation that [`Tokens::installations`] does not list may
 //! just have no token at the moment: do not delete its data.
 //!

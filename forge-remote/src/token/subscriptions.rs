@@ -16,8 +16,9 @@ impl Tokens {
     ///
     /// [`remove`](Self::remove) removes an installation. When the app is uninstalled, the handlers of
     /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) and
-    /// [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by) call it. Without either, a `#[pre_uninstall]`
-    /// handler of the app has to; `manifest --check` and the launch warn of an app that lacks it (`no-pre-uninstall`).
+    /// [`App::keep_tokens_fresh_by`](crate::App::keep_tokens_fresh_by) call it. Without either, or with the latter and a
+    /// `#[pre_uninstall]` handler of the app, that handler has to. `manifest --check` and the launch warn of an app that
+    /// is never called (`no-pre-uninstall`).
     /// The callback is the only signal that this data may be deleted: an installation that isn't
     /// listed, or has no token now, may still exist.
     ///

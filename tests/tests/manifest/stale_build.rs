@@ -283,6 +283,10 @@ fn the_frameworks_own_handlers_are_known() {
         problems(),
         ["modules.endpoint[tokens-hourly] has no handler in src"]
     );
+    // The app may have its own handlers instead.
+    fs::write(&manifest, "app: {}\n").unwrap();
+    assert_eq!(problems(), [""; 0]);
+    fs::write(&manifest, &fresh).unwrap();
     handlers("");
 
     // A call in a test neither adds the handlers nor makes their entries stale.

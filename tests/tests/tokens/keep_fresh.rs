@@ -54,9 +54,9 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
             handlers.map(|one| one.key().to_owned()).collect()
         };
         let without = Harness::new(with_tokens()).unwrap();
-        let added = ["tokens-goodbye-pre-uninstall", "tokens-life-trigger"];
-        let added_keys = &keys(&harness) - &keys(&without);
-        assert_eq!(added_keys, added.map(str::to_owned).into());
+        // `sync_token` is called at installations.
+        let added = &keys(&harness) - &keys(&without);
+        assert_eq!(added, ["tokens-goodbye-pre-uninstall".to_owned()].into());
         let response = harness.call("token-sync").send().await;
         assert_eq!(response.status(), 200, "{}", response.text());
         tokens.flush().await.unwrap();
@@ -109,6 +109,53 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
         text.contains("`App::keep_tokens_fresh_by` takes `Tokens`"),
         "{text}"
     );
+}
+
+/// The app's own handlers for installations and uninstallations replace the built-in ones, in any order.
+#[test]
+fn a_manifest_with_its_own_handlers_stays_as_it_is() {
+    #[trigger(events = ["avi:forge:installed:app"])]
+    async fn without_token() {}
+
+    #[pre_uninstall]
+    async fn ends(call: Invocation, tokens: Tokens) -> Result<()> {
+        Ok(tokens.remove(call.installation_id()).await?)
+    }
+
+    let yaml = |app: App| {
+        let app = app.app_id(TEST_APP_ID).token_store(MemoryTokens::new());
+        app.build().unwrap().desired_manifest().to_yaml()
+    };
+    let kept = |app: App| app.keep_tokens_fresh_by("renew");
+    let synced = |app: App| app.handler(handler!(sync_token));
+    let ended = |app: App| app.handler(handler!(ends));
+    let deployed = yaml(ended(synced(renewing_app())));
+    for app in [
+        kept(ended(synced(renewing_app()))),
+        ended(kept(synced(renewing_app()))),
+        ended(synced(kept(renewing_app()))),
+    ] {
+        assert_eq!(yaml(app), deployed);
+    }
+    // An app without one of them gets it.
+    let (life, goodbye) = ("tokens-life-trigger", "tokens-goodbye-pre-uninstall");
+    for (app, is_added) in [
+        (kept(renewing_app()), [true, true]),
+        (synced(kept(renewing_app())), [false, true]),
+        (ended(kept(renewing_app())), [true, false]),
+        (
+            kept(renewing_app()).handler(handler!(without_token)),
+            [true, true],
+        ),
+        (
+            ended(synced(kept(renewing_app()).keep_tokens_fresh())),
+            [true, true],
+        ),
+    ] {
+        let yaml = yaml(app);
+        let added = [life, goodbye].map(|key| yaml.contains(&format!("key: {key}\n")));
+        assert_eq!(added, is_added, "{yaml}");
+    }
 }
 
 /// A schedule that keeps tokens fresh does not hide the uninstallation from the callbacks, which delete the data.
