@@ -7,11 +7,12 @@ use serde_yaml::Value;
 
 use super::compare::{Difference, Mismatch, compare, compare_filled};
 use super::desired::DesiredManifest;
-use super::differences::{default_or_name, quoted};
+use super::differences::default_or_name;
 use super::emit;
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
 use super::items::key;
+use super::parts::quoted;
 use super::path::{ManifestPath, Step};
 use super::stale::{Fate, Prune};
 use super::versions::{VersionLevel, is_app_managed, version_changes};

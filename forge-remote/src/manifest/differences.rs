@@ -9,6 +9,7 @@ use super::desired::TOKEN_SCOPES;
 use super::emit::to_yaml;
 use super::file::ManifestFile;
 use super::items::granted;
+use super::parts::quoted;
 use super::path::Step;
 use super::stale::{Fate, User};
 use super::values::{at, list};
@@ -86,12 +87,6 @@ pub(super) fn users(file: &ManifestFile, kept_by: &[User]) -> String {
         }
     }
     texts.join(", and ")
-}
-
-/// Returns names in back-ticks.
-pub(super) fn quoted(names: &[String]) -> String {
-    let names = names.iter().map(|name| format!("`{name}`"));
-    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the step before an entry that these items name can be removed. `change` is the one for items that name it

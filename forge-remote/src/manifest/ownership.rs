@@ -191,8 +191,8 @@ impl<'a> Renames<'a, '_> {
         indices.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns whether an item has nothing hand-written: no comment, and nothing that an update of the item keeps beside
-    /// the code's entry or in place of its values, such as a variable or a translated text.
+    /// Returns whether an item has nothing hand-written: no comment, and nothing that an update of the item keeps in
+    /// addition to the code's entry or in place of its values, such as a variable or a translated text.
     fn is_bare(&self, path: [&'static str; 2], index: usize, entry: &Entry) -> bool {
         let Some(part) = self.filled.item(&path, index) else {
             return false;

@@ -36,6 +36,12 @@ pub(super) fn parts_of_user(
     parts
 }
 
+/// Returns names in back-ticks.
+pub(super) fn quoted(names: &[String]) -> String {
+    let names = names.iter().map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 fn at_place(item: &Mapping, place: Place) -> Option<&Value> {
     let (first, rest) = place.split_first()?;
     at(item.get(*first)?, rest)

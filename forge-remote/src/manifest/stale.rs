@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::Entry;
-use super::differences::quoted;
 use super::filled::FilledPart;
+use super::parts::quoted;
 use super::path::ManifestPath;
 
 /// An item that calls this app's remotes and that the code does not declare.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
-use super::differences::{quoted, users, way_out};
+use super::differences::{users, way_out};
 use super::error::ManifestError;
 use super::file::ManifestFile;
 use super::items::{key, modules, text};
+use super::parts::quoted;
 use super::path::ManifestPath;
 use super::stale::{Fate, Stale};
 use super::values::list;
