@@ -140,6 +140,12 @@ async fn main() -> Result<()> {
         Some(_) => "http://backend.example.com",
         None => "https://backend.example.com",
     };
+    if std::env::var_os("SERVES_BEFORE").is_some() {
+        let app = App::empty().handler(handler!(tick));
+        app.remote(Remote::new("backend").base_url(url))
+            .run()
+            .await?;
+    }
     let mut app = App::empty();
     if std::env::var_os("LARGE").is_some() {
         app = app.handler(handler!(large));

@@ -476,6 +476,24 @@ async fn a_second_signal_ends_a_start_that_blocks_a_thread() {
     }
 }
 
+/// The signal that has stopped one server of a process is not the first of two for the next server.
+#[tokio::test]
+async fn one_signal_stops_a_second_server_of_a_process() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command.env("SERVES_BEFORE", "1");
+    let mut app = PlainProcess::start(command, &keys).await;
+    app.logs("FITs are verified with the keys of this source")
+        .await;
+    app.signal("TERM").await;
+    app.logs("FITs are verified with the keys of this source")
+        .await;
+    app.signal("TERM").await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), app.child.wait()).await;
+    let status = ended.expect("the process still runs").unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
 /// A task that blocks its thread cannot be cancelled, but does not keep the process alive.
 #[tokio::test]
 async fn a_task_that_blocks_its_thread_does_not_keep_the_process() {

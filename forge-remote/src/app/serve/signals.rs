@@ -1,7 +1,7 @@
 //! The signals that stop the process: Ctrl-C and SIGTERM.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use tokio::sync::watch;
@@ -9,23 +9,35 @@ use tokio::sync::watch;
 /// The exit status of a process that a signal ended at once.
 const INTERRUPTED: i32 = 1;
 
+/// The number of [`StopSignals`] in this process.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
 /// A counter of the signals to stop that arrived since its creation.
 ///
 /// The second signal ends the process, unless [`second`](Self::second) is awaited, and the third one always does. After
-/// a first signal, this also holds once the counter is dropped, because the process may still wait for blocked threads.
+/// a first signal, and if the app has not served, this also holds once the counter is dropped, because the process may
+/// still wait for blocked threads; unless another counter exists then.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
     count: watch::Receiver<usize>,
-    second_is_awaited: Arc<AtomicBool>,
+    flags: Arc<Flags>,
+}
+
+/// What the app did.
+#[derive(Debug, Default)]
+struct Flags {
+    second_is_awaited: AtomicBool,
+    has_served: AtomicBool,
 }
 
 impl StopSignals {
     pub(crate) fn listen() -> Self {
+        LIVE.fetch_add(1, Ordering::Relaxed);
         let (sender, count) = watch::channel(0);
-        let second_is_awaited = Arc::new(AtomicBool::new(false));
+        let flags = Arc::new(Flags::default());
         let counter = Counter {
             count: sender,
-            second_is_awaited: Arc::clone(&second_is_awaited),
+            flags: Arc::clone(&flags),
         };
         let (ready, is_ready) = mpsc::channel();
         // The app's tasks can block every thread of its runtime.
@@ -35,10 +47,7 @@ impl StopSignals {
         }
         // Completes when the thread drops its end, so that no later signal is missed.
         let _ = is_ready.recv();
-        Self {
-            count,
-            second_is_awaited,
-        }
+        Self { count, flags }
     }
 
     /// Completes at the first signal: the app should stop.
@@ -48,7 +57,8 @@ impl StopSignals {
 
     /// Completes at the second signal: the process should end at once.
     pub(crate) async fn second(&self) {
-        self.second_is_awaited.store(true, Ordering::Relaxed);
+        self.flags.has_served.store(true, Ordering::Relaxed);
+        self.flags.second_is_awaited.store(true, Ordering::Relaxed);
         self.reached(2).await;
     }
 
@@ -63,14 +73,15 @@ impl StopSignals {
 
 impl Drop for StopSignals {
     fn drop(&mut self) {
-        self.second_is_awaited.store(false, Ordering::Relaxed);
+        self.flags.second_is_awaited.store(false, Ordering::Relaxed);
+        LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The thread that counts signals.
 struct Counter {
     count: watch::Sender<usize>,
-    second_is_awaited: Arc<AtomicBool>,
+    flags: Arc<Flags>,
 }
 
 impl Counter {
@@ -88,10 +99,21 @@ impl Counter {
     async fn count(self, ready: mpsc::Sender<()>) {
         let mut signals = Signals::receive();
         drop(ready);
+        let mut ends_with_app = true;
         loop {
             tokio::select! {
                 () = signals.next() => {}
-                () = self.count.closed(), if *self.count.borrow() == 0 => return,
+                () = self.count.closed(), if ends_with_app => {
+                    if self.flags.has_served.load(Ordering::Relaxed) && *self.count.borrow() == 0 {
+                        return;
+                    }
+                    ends_with_app = false;
+                    continue;
+                }
+            }
+            // The process serves again, and this signal is for that server.
+            if self.count.is_closed() && LIVE.load(Ordering::Relaxed) > 0 {
+                return;
             }
             self.count.send_modify(|count| *count += 1);
             let count = *self.count.borrow();
@@ -99,7 +121,7 @@ impl Counter {
                 1 => tracing::info!(
                     "received a signal to stop; a second one ends the process at once"
                 ),
-                2 if self.second_is_awaited.load(Ordering::Relaxed) => {}
+                2 if self.flags.second_is_awaited.load(Ordering::Relaxed) => {}
                 _ => std::process::exit(INTERRUPTED),
             }
         }
