@@ -23,7 +23,7 @@ pub(crate) struct StopSignals {
     flags: Arc<Flags>,
 }
 
-/// What the app did.
+/// The progress of the app, for the thread that counts.
 #[derive(Debug, Default)]
 struct Flags {
     second_is_awaited: AtomicBool,
