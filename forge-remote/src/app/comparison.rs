@@ -253,16 +253,18 @@ impl Comparison {
             let differences = compare(&merged, wanted);
             let changes = || changes(file, &merged, wanted, &differences);
             let report = || self.report_after(&merged, true, &differences, color);
-            let (mut report, changed) = in_parallel(report, changes);
-            let changed = changed.unwrap_or_else(changes);
-            let changed = match (file.exists(), merged.app_id()) {
-                (true, _) => format!("{name} is updated:\n{changed}"),
+            let (mut report, listed) = in_parallel(report, changes);
+            let written = match (file.exists(), merged.app_id()) {
+                (true, _) => {
+                    let listed = listed.unwrap_or_else(changes);
+                    format!("{name} is updated:\n{listed}")
+                }
                 (false, None) => format!(
                     "{name} is written, without `app.id`: `forge register` writes it before the first `forge deploy`\n"
                 ),
                 (false, Some(_)) => format!("{name} is written\n"),
             };
-            report.text.push_str(&changed);
+            report.text.push_str(&written);
             Ok(report)
         };
         // The report does not wait for the second parser. The file is replaced only after both have read the text.

@@ -118,16 +118,21 @@ fn quoted(place: &[&str]) -> String {
 
 const ACTION: &str = "  action:\n    # agents use it\n    - key: gone-action\n      name: Gone\n      endpoint: gone\n      actionVerb: GET\n      description: Finds\n      icon: https://cdn.example.com/icon.svg\n      # the page\n      config:\n        resource: main\n";
 
+/// Returns the entries of `plain_app`'s schedule, without the end of the list of endpoints.
+fn tick() -> String {
+    format!(
+        "  scheduledTrigger:\n{}  endpoint:\n{}",
+        schedule("tick-trigger", "tick"),
+        endpoint("tick", "/tick")
+    )
+}
+
 /// The reports name the parts, and commands that work.
 #[test]
 fn a_report_names_the_hand_written_parts() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let tick = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
+    let tick = tick();
     let before = format!("{HEAD}{tick}{}{ACTION}", endpoint("gone", "/gone"));
     fs::write(&file, &before).unwrap();
     let (_, text) = manifest(PLAIN, &file, &["--check"]);
@@ -172,11 +177,7 @@ fn a_report_names_the_hand_written_parts() {
 fn a_recommended_prune_names_the_parts_that_it_deletes() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let tick = format!(
-        "  scheduledTrigger:\n{}  endpoint:\n{}",
-        schedule("tick-trigger", "tick"),
-        endpoint("tick", "/tick")
-    );
+    let tick = tick();
     for key in ["gone-action", "votes"] {
         let action = ACTION.replace("gone-action", key);
         let before = format!("{HEAD}{tick}{}{action}", endpoint("gone", "/gone"));
