@@ -90,6 +90,7 @@ fn read_help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::IsADirectory => ": name the file in it, such as manifest.yml",
         io::ErrorKind::InvalidData => ": save it as UTF-8",
+        io::ErrorKind::FileTooLarge => ": name a manifest",
         io::ErrorKind::PermissionDenied => ": let the user of this process read it",
         _ => "",
     }

@@ -1,7 +1,7 @@
 //! A manifest's text: reading it, and the one parser of all commands and of the launch.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::error::ManifestError;
@@ -10,9 +10,12 @@ use super::tree::{self, Node};
 /// The byte order mark.
 const MARK: char = '\u{feff}';
 
+/// Upper bound on a file's size, in bytes. A device or a pipe may have no end.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Returns the text of a file; `None` if it does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, ManifestError> {
-    match fs::read_to_string(path) {
+    match read_bounded(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ManifestError::Read {
@@ -20,6 +23,18 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, ManifestError> {
             source,
         }),
     }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
+        let message = "it has more than 16 MiB";
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 /// Returns a text without its byte order mark.

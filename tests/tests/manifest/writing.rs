@@ -79,3 +79,22 @@ fn mode_owner_and_link_are_preserved() {
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     assert_eq!(fs::read_to_string(&path).unwrap(), "app: {}\n");
 }
+
+/// A file that is no manifest is not read without an end, and each error has its fix.
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_with_its_fix() {
+    let folder = Folder::default();
+    let fix_of = |path: &std::path::Path| ManifestFile::read(path).unwrap_err().to_string();
+    let path = folder.file("manifest.yml");
+    fs::write(&path, b"\xff\xfe").unwrap();
+    assert!(fix_of(&path).ends_with(": save it as UTF-8"));
+    let largest = 16 * 1024 * 1024;
+    let comment = format!("#{}", "x".repeat(largest - 1));
+    fs::write(&path, &comment).unwrap();
+    assert!(ManifestFile::read(&path).is_ok());
+    fs::write(&path, comment + "x").unwrap();
+    let too_large = "it has more than 16 MiB: name a manifest";
+    assert!(fix_of(&path).ends_with(too_large));
+    #[cfg(target_os = "linux")]
+    assert!(fix_of(std::path::Path::new("/dev/zero")).ends_with(too_large));
+}
