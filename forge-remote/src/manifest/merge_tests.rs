@@ -417,3 +417,22 @@ fn a_comment_in_an_empty_scope_is_not_lost() {
     let error = updated_to(text, &wanted).unwrap_err();
     assert!(error.contains("comment"), "{error}");
 }
+
+/// The order of a mapping's entries does not count, each entry does.
+#[test]
+fn a_tree_has_its_value_in_any_order_and_no_other() {
+    let root = super::tree::parse("a: 1\nb: {c: x, d: [y]}\n").unwrap();
+    let root = root.unwrap();
+    for (text, expected) in [
+        ("a: 1\nb: {c: x, d: [y]}", true),
+        ("b: {d: [y], c: x}\na: 1", true),
+        ("b: {d: [y], c: z}\na: 1", false),
+        ("b: {d: [y, y], c: x}\na: 1", false),
+        ("b: {d: [y], c: x}", false),
+        ("b: {d: [y], c: x}\ne: 1", false),
+        ("b: {d: [y], c: x}\na: 1\ne: 1", false),
+    ] {
+        let value: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+        assert_eq!(root.has_value(&value), expected, "{text}");
+    }
+}
