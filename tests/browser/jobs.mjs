@@ -201,6 +201,44 @@ await step('shows the log of an open call while its work runs', async () => {
   await section('log').getByText('was released').waitFor();
 });
 
+await step('runs delayed work after the last call of it', async () => {
+  const found = await page.evaluate(async () => {
+    const { delayed } = await import('/console/timing.js');
+    const timers = [];
+    let runs = 0;
+    const request = delayed(
+      () => (runs += 1),
+      300,
+      (run) => timers.push(run),
+    );
+    const found = [];
+    for (const calls of [1, 2, 0]) {
+      for (let at = 0; at < calls; at += 1) request();
+      timers.shift()?.();
+      found.push(`${runs} ${timers.length}`);
+    }
+    return found.join();
+  });
+  // The second call of the second round came while the timer of the first one ran.
+  check(found === '1 0,2 1,3 0', `the runs and timers are ${found}`);
+});
+
+await step('ignores a response that a later one has overtaken', async () => {
+  const found = await page.evaluate(async () => {
+    const { newest } = await import('/console/timing.js');
+    const started = [];
+    const read = newest(() => new Promise((resolve, reject) => started.push({ resolve, reject })));
+    const reads = [read(), read(), read(), read()];
+    started[1].resolve('second');
+    started[0].resolve('first');
+    started[3].reject(new Error('fourth'));
+    started[2].reject(new Error('third'));
+    const ended = await Promise.allSettled(reads);
+    return ended.map((one) => one.value ?? one.reason?.message ?? null).join();
+  });
+  check(found === ',second,,fourth', `the results are ${found}`);
+});
+
 await step('shows the log of an open call before its response', async () => {
   const ended = api('/handlers/slow/call', 'POST');
   const line = page.locator('section[aria-label="Calls"] .row[data-id]', { hasText: 'slow' });

@@ -9,6 +9,7 @@ import { outcomeOf, status } from './labels.js';
 import { manifestView } from './manifest.js';
 import { loadCalls, loadHandlers, model, publish, putCall, subscribe } from './model.js';
 import { schedulesView } from './schedules.js';
+import { delayed } from './timing.js';
 import { tokensView } from './tokens.js';
 
 const main = document.getElementById('main');
@@ -123,17 +124,8 @@ async function connected() {
   else publish('log', null);
 }
 
-let isLoading = false;
-
-/** Loads the handlers a moment later: fast schedules change often. */
-function scheduleHandlers() {
-  if (isLoading) return;
-  isLoading = true;
-  setTimeout(() => {
-    isLoading = false;
-    loadHandlers().catch(() => {});
-  }, HANDLERS_DELAY);
-}
+// Fast schedules change often.
+const scheduleHandlers = delayed(() => loadHandlers().catch(() => {}), HANDLERS_DELAY);
 
 function received(name, data) {
   if (name === 'call') putCall(data);

@@ -7,6 +7,7 @@ import { ORIGINS, outcomeOf, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
 import { claims, countOf, dim, log, message, section, verdict, waterfall } from './parts.js';
 import { createElement, createRef } from './preact.js';
+import { delayed, newest } from './timing.js';
 
 /** Longer than `dev` waits between two events of one log. */
 const LOG_DELAY = 300;
@@ -24,12 +25,12 @@ export function callDetail({ announce, select }) {
   let shown = null;
   let failure = null;
   let note = null;
-  let request = new AbortController();
   // The call that the user repeats: the new call is opened as soon as it starts.
   let repeated = null;
-  // The timer of the next fetch of the open call, and the calls whose logs grew in the last moment.
-  let rereading = null;
+  // The calls whose logs grew in the last moment.
   let grown = [];
+  const read = newest((id) => get(`/calls/${id}`));
+  const reread = delayed(() => load(summary.id), LOG_DELAY);
 
   subscribe('calls', (ids) => {
     if (repeated === null) return;
@@ -47,13 +48,6 @@ export function callDetail({ announce, select }) {
     if (summary && (id === summary.id || id === null)) reread();
   });
 
-  function reread() {
-    rereading ??= setTimeout(() => {
-      rereading = null;
-      load(summary.id);
-    }, LOG_DELAY);
-  }
-
   function open(id, known, isUpdate = false) {
     const isOther = summary?.id !== id;
     if (isOther) call = null;
@@ -67,16 +61,13 @@ export function callDetail({ announce, select }) {
   }
 
   async function load(id) {
-    request.abort();
-    request = new AbortController();
-    const { signal } = request;
     try {
-      const loaded = await get(`/calls/${id}`, { signal });
-      if (signal.aborted) return;
+      const loaded = await read(id);
+      if (loaded === null || summary.id !== id) return;
       [summary, call, shown] = [loaded, loaded, loaded];
     } catch (error) {
       // The shown state stays if `dev` no longer has the call.
-      if (error.name === 'AbortError' || call?.id === id) return;
+      if (summary.id !== id || call?.id === id) return;
       [call, shown, failure] = [null, null, error.message];
     }
     update();

@@ -3,6 +3,7 @@
 import { get, post } from './api.js';
 import { button, clock, container, draw, empty, h, heads, moment } from './dom.js';
 import { model } from './model.js';
+import { newest } from './timing.js';
 
 const STATES = ['waiting', 'running', 'failed', 'dead'];
 const EMPTY = {
@@ -30,11 +31,13 @@ export function jobsView() {
     load();
   }
 
+  const read = newest((wanted) => get(`/jobs?state=${wanted}`));
+
   async function load() {
     const wanted = state;
     try {
-      const found = await get(`/jobs?state=${wanted}`);
-      if (wanted !== state) return;
+      const found = await read(wanted);
+      if (found === null || wanted !== state) return;
       listed = found;
     } catch (error) {
       note = error.message;

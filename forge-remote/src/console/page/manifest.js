@@ -2,6 +2,7 @@
 
 import { get, post } from './api.js';
 import { button, container, draw, empty, h, prose } from './dom.js';
+import { newest } from './timing.js';
 
 export function manifestView() {
   const element = container('section', { class: 'page', 'aria-label': 'Manifest' });
@@ -10,9 +11,13 @@ export function manifestView() {
   let report = '';
   let isWriting = false;
 
+  const read = newest(() => get('/manifest'));
+
   async function load() {
     try {
-      compared = await get('/manifest');
+      const found = await read();
+      if (found === null) return;
+      compared = found;
       failure = null;
     } catch (error) {
       failure = error.message;

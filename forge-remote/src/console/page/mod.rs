@@ -47,6 +47,7 @@ const FILES: &[File] = &[
         include_str!("schedules.js"),
     ),
     ("/console/style.css", CSS, include_str!("style.css")),
+    ("/console/timing.js", JAVASCRIPT, include_str!("timing.js")),
     ("/console/tokens.js", JAVASCRIPT, include_str!("tokens.js")),
 ];
 

@@ -1,6 +1,7 @@
 // The page's data: the app, its handlers and the last calls. Views subscribe to the changes.
 
 import { get } from './api.js';
+import { newest } from './timing.js';
 
 /** As many calls as `dev` keeps. */
 const LIMIT = 500;
@@ -26,8 +27,12 @@ export const publish = (topic, value) => subscribers[topic].forEach((view) => vi
 
 export const handler = (id) => model.handlers.find((one) => one.id === id);
 
+const readHandlers = newest(() => get('/handlers'));
+
 export async function loadHandlers() {
-  model.handlers = await get('/handlers');
+  const handlers = await readHandlers();
+  if (handlers === null) return;
+  model.handlers = handlers;
   publish('handlers');
 }
 

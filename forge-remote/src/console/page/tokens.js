@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { container, draw, empty, h, moment, until } from './dom.js';
 import { model } from './model.js';
+import { newest } from './timing.js';
 
 const SOURCES = { forge: 'a call of Forge', page: "a page's call", store: 'the store' };
 
@@ -13,9 +14,12 @@ export function tokensView() {
   let ticking = null;
   const element = container('section', { class: 'page', 'aria-label': 'Tokens' });
 
+  const read = newest(() => get('/tokens'));
+
   async function load() {
     try {
-      draw(element, table((await get('/tokens')).installations));
+      const found = await read();
+      if (found !== null) draw(element, table(found.installations));
     } catch (error) {
       draw(element, empty('The installations are not shown', error.message));
     }

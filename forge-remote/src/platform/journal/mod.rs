@@ -161,7 +161,9 @@ impl Default for Journal {
 impl Journal {
     /// Adds a call that is about to be sent, and returns its id.
     pub(crate) fn begin(&self, sent: Sent) -> u64 {
-        let id = self.state().begin(sent);
+        let mut state = self.state();
+        let id = state.begin(sent);
+        // Under the lock, so that subscribers get the ids in order.
         self.announce(Change::Began(id));
         id
     }
