@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use forge_remote::metrics::{METRICS, Metric, MetricKind, Unit};
+use forge_remote_fit::__private::{KEYS_UNAVAILABLE_CODES, REJECTION_CODES};
 use serde_json::Value;
+
+use crate::generated::{Part, check_parts};
 
 fn read(name: &str) -> String {
     fs::read_to_string(crate::repository().join("docs").join(name)).expect("a file of docs")
@@ -50,14 +53,9 @@ fn the_page_has_the_table() {
             metric.description
         )
     });
-    let expected: String = rows.collect();
-    let page = read("metrics.md");
-    assert!(
-        page.contains(&format!(
-            "| --- | --- | --- | --- | --- | --- |\n{expected}\n"
-        )),
-        "the table of docs/metrics.md should be:\n{expected}"
-    );
+    let head = "| name | in Prometheus | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
+    let table = Part::new(head, "", rows.collect());
+    check_parts("docs/metrics.md", &[table]);
 }
 
 /// Returns the expressions of alert rules, each with the text that shows its labels.
@@ -178,11 +176,8 @@ fn compared(expression: &str) -> Vec<(&str, &str)> {
 /// A rule that compares with a value that no series has never fires.
 #[test]
 fn rules_compare_with_values_that_exist() {
-    let errors = crate::repository().join("forge-remote-fit/src/error.rs");
-    let errors = fs::read_to_string(errors).expect("a source file");
-    let codes = errors.split("=> \"").skip(1);
-    let codes: BTreeSet<&str> = codes.filter_map(|code| code.split('"').next()).collect();
-    assert!(codes.contains("expired") && codes.contains("keys_unavailable"));
+    let codes = REJECTION_CODES.iter().chain(KEYS_UNAVAILABLE_CODES);
+    let codes: BTreeSet<&str> = codes.map(|(code, _)| *code).collect();
     let mut checked = 0;
     for (expression, _) in alerts().into_iter().chain(dashboard()) {
         let words = words(&expression);
@@ -205,6 +200,54 @@ fn rules_compare_with_values_that_exist() {
         }
     }
     assert!(checked > 10, "{checked} values");
+}
+
+/// The codes of requests without a verified signature, which anyone can cause.
+const UNSIGNED: &[&str] = &[
+    "missing_header",
+    "repeated_header",
+    "not_bearer",
+    "too_long",
+    "not_compact",
+    "bad_header",
+    "wrong_algorithm",
+    "no_kid",
+    "forbidden_header",
+    "unknown_key",
+    "bad_signature",
+];
+
+/// The codes of FITs that Atlassian has signed and `ForgeRemoteRejectsForge` ignores, each with the reason.
+const SIGNED_AND_IGNORED: &[(&str, &str)] = &[
+    ("expired", "ForgeRemoteTokensExpired tolerates a few"),
+    (
+        "has_principal",
+        "a user can send a page's FIT to any handler",
+    ),
+    ("wrong_page", "a user can send a page's FIT to any handler"),
+    ("replayed", "a captured FIT can be sent again"),
+];
+
+/// A code that is in none of the three lists would never be reported.
+#[test]
+fn the_rule_about_signed_fits_has_every_other_code() {
+    let alerts = alerts();
+    let mut rules = alerts
+        .iter()
+        .filter(|(expression, _)| expression.contains("wrong_audience|"));
+    let (Some((rule, _)), None) = (rules.next(), rules.next()) else {
+        panic!("one rule is about the codes of signed FITs");
+    };
+    let mut listed: Vec<&str> = compared(rule).into_iter().map(|(_, code)| code).collect();
+    listed.extend(UNSIGNED);
+    listed.extend(SIGNED_AND_IGNORED.iter().map(|(code, _)| code));
+    listed.sort_unstable();
+    let mut codes: Vec<&str> = REJECTION_CODES.iter().map(|(code, _)| *code).collect();
+    codes.sort_unstable();
+    assert_eq!(
+        listed, codes,
+        "each code is in the rule ForgeRemoteRejectsForge or in one of the lists of this file"
+    );
 }
 
 #[test]
