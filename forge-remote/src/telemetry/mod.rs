@@ -2,6 +2,7 @@
 //!
 //! Metrics are recorded by [`record`]. Without the feature `metrics` its functions are empty.
 
+pub(crate) mod gauges;
 pub(crate) mod http;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
+use super::gauges::{JobGauges, TokenWrites};
+
 /// Whether metrics are recorded.
 pub(crate) const ENABLED: bool = false;
 
@@ -44,10 +46,10 @@ pub(crate) fn job_run(_: Option<&str>, _: &'static str, _: Option<Duration>, _: 
 
 pub(crate) fn key_set(_: &str, _: Option<Duration>, _: u64, _: u64) {}
 
-pub(crate) fn token_writes(_: [(&'static str, u64); 3], _: u64) {}
+pub(crate) fn token_writes(_: &TokenWrites) {}
 
 pub(crate) fn tokens_expiring(_: Option<u64>) {}
 
-pub(crate) fn jobs(_: Option<(u64, u64, Duration)>) {}
+pub(crate) fn jobs(_: Option<JobGauges>) {}
 
 pub(crate) fn schedule(_: &str, _: Duration, _: Duration) {}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram, Label, SharedString};
 
+use super::gauges::{JobGauges, TokenWrites};
 use super::http::{OTHER, method_name};
 use super::metrics::{self as table, METRICS, Metric, MetricKind, Unit};
 
@@ -42,7 +43,7 @@ impl Stopwatch {
     }
 }
 
-/// A request to this app, with its response, if its caller waited for it.
+/// Records a request to this app, with the status of its response if its caller waited for it.
 pub(crate) fn server_request(
     method: &Method,
     route: Option<&str>,
@@ -58,7 +59,7 @@ pub(crate) fn server_request(
     histogram(&table::SERVER_DURATION, labels).record(took.seconds());
 }
 
-/// An attempt of a call to Atlassian.
+/// Records an attempt of a call to Atlassian.
 pub(crate) fn client_request(
     product: &'static str,
     method: &Method,
@@ -73,12 +74,12 @@ pub(crate) fn client_request(
     histogram(&table::CLIENT_DURATION, labels).record(took.seconds());
 }
 
-/// A verified request: `accepted`, or the code of its rejection.
+/// Records a verified request: `accepted`, or the code of its rejection.
 pub(crate) fn verification(outcome: &'static str) {
     counter(&table::VERIFICATIONS, vec![outcome_label(outcome)]).increment(1);
 }
 
-/// A run of a job. `wait` is given for its first run, `handler` if this version of the app has it.
+/// Records a run of a job. `wait` is `None` after its first run, `handler` if this version of the app lacks it.
 pub(crate) fn job_run(
     handler: Option<&str>,
     outcome: &'static str,
@@ -95,7 +96,7 @@ pub(crate) fn job_run(
     histogram(&table::JOB_DURATION, vec![handler]).record(took.seconds());
 }
 
-/// The state of a cloud's key set.
+/// Records the state of a cloud's key set.
 pub(crate) fn key_set(cloud: &str, age: Option<Duration>, fetched: u64, failed: u64) {
     let cloud = label(table::CLOUD, Cow::Owned(cloud.to_owned()));
     if let Some(age) = age {
@@ -107,25 +108,32 @@ pub(crate) fn key_set(cloud: &str, age: Option<Duration>, fetched: u64, failed: 
     }
 }
 
-/// The state of the stored tokens: writes by outcome, and how many wait.
-pub(crate) fn token_writes(writes: [(&'static str, u64); 3], pending: u64) {
-    for (outcome, count) in writes {
+/// Records the writes of tokens by outcome, and how many wait.
+pub(crate) fn token_writes(writes: &TokenWrites) {
+    for (outcome, count) in [
+        ("written", writes.written),
+        ("failed", writes.failed),
+        ("dropped", writes.dropped),
+    ] {
         counter(&table::TOKEN_WRITES, vec![outcome_label(outcome)]).absolute(count);
     }
-    gauge(&table::TOKENS_PENDING, Vec::new()).set(number(pending));
+    gauge(&table::TOKENS_PENDING, Vec::new()).set(number(writes.pending));
 }
 
-/// How many stored tokens expire soon; `None` if the store cannot be read. The last number would look like the present
-/// one.
+/// Records how many stored tokens expire soon. `None`, if the store cannot be read, records NaN: the previous number
+/// would look current.
 pub(crate) fn tokens_expiring(expiring: Option<u64>) {
     gauge(&table::TOKENS_EXPIRING, Vec::new()).set(expiring.map_or(f64::NAN, number));
 }
 
-/// The state of the stored jobs: unfinished and dead ones, and the age of the oldest; `None` if the engine cannot count
-/// them.
-pub(crate) fn jobs(counted: Option<(u64, u64, Duration)>) {
+/// Records the state of the stored jobs. `None`, if the engine cannot count them, records NaN.
+pub(crate) fn jobs(counted: Option<JobGauges>) {
     let (pending, dead, oldest_age) = match counted {
-        Some((pending, dead, age)) => (number(pending), number(dead), age.as_secs_f64()),
+        Some(jobs) => (
+            number(jobs.pending),
+            number(jobs.dead),
+            jobs.oldest_age.as_secs_f64(),
+        ),
         None => (f64::NAN, f64::NAN, f64::NAN),
     };
     gauge(&table::JOBS_PENDING, Vec::new()).set(pending);
@@ -133,7 +141,7 @@ pub(crate) fn jobs(counted: Option<(u64, u64, Duration)>) {
     gauge(&table::JOBS_OLDEST_AGE, Vec::new()).set(oldest_age);
 }
 
-/// The state of a scheduled trigger.
+/// Records the state of a scheduled trigger.
 pub(crate) fn schedule(handler: &str, interval: Duration, last_seen_age: Duration) {
     let handler = label(table::HANDLER, Cow::Owned(handler.to_owned()));
     gauge(&table::SCHEDULE_INTERVAL, vec![handler.clone()]).set(interval);
@@ -166,7 +174,7 @@ fn outcome_label(outcome: &'static str) -> Label {
     Label::from_static_parts(table::OUTCOME, outcome)
 }
 
-/// Counts fit a float exactly up to 2⁵³.
+/// Returns a count as a float, exactly up to 2⁵³.
 #[allow(clippy::cast_precision_loss)]
 fn number(count: u64) -> f64 {
     count as f64

@@ -8,6 +8,7 @@ use crate::error::chain;
 use crate::fit::{Clock, KeyRing, Verifier};
 use crate::jobs::JobEngine;
 use crate::log::{LogLimits, Permit};
+use crate::telemetry::gauges::{JobGauges, TokenWrites};
 use crate::telemetry::record;
 use crate::token::Tokens;
 
@@ -63,12 +64,12 @@ impl Sampler {
         let stats = tokens.stats();
         // A store that is down is logged, and counted as a failed call.
         let expiring = tokens.expiring_within(EXPIRES_SOON).await;
-        let writes = [
-            ("written", stats.written),
-            ("failed", stats.store_failures),
-            ("dropped", stats.dropped),
-        ];
-        record::token_writes(writes, stats.pending);
+        record::token_writes(&TokenWrites {
+            written: stats.written,
+            failed: stats.store_failures,
+            dropped: stats.dropped,
+            pending: stats.pending,
+        });
         match expiring {
             Ok(Some(expiring)) => record::tokens_expiring(Some(expiring)),
             Ok(None) => {}
@@ -86,8 +87,11 @@ impl Sampler {
             Ok(Ok(Some(counts))) => {
                 let now = self.clock.now();
                 let age = |due| now.duration_since(due).unwrap_or_default();
-                let age = counts.oldest_due.map_or(Duration::ZERO, age);
-                return record::jobs(Some((counts.pending, counts.dead, age)));
+                return record::jobs(Some(JobGauges {
+                    pending: counts.pending,
+                    dead: counts.dead,
+                    oldest_age: counts.oldest_due.map_or(Duration::ZERO, age),
+                }));
             }
             Ok(Err(error)) => format!("{error}{}", chain(&error)),
             Err(_) => format!("no response within {COUNT_TIMEOUT:?}"),
