@@ -1,8 +1,7 @@
 //! Stage 2b: the rules about several options of a set, before they are read one by one.
 
-use forge_remote_schema::cron;
 use forge_remote_schema::lists::{Conditions, in_both};
-use forge_remote_schema::options::{Combination, OptionSet};
+use forge_remote_schema::options::{Combination, OF_ENDPOINT, OptionSet};
 use syn::LitStr;
 
 use crate::diag::Errors;
@@ -14,7 +13,7 @@ pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
         Combination::Any => {}
         Combination::TriggerEvents => trigger(set, options, errors),
         Combination::FilteredEvent => filtered_event(options, errors),
-        Combination::Schedule => schedule(options, errors),
+        Combination::Schedule => schedule(set, options, errors),
     }
 }
 
@@ -82,7 +81,7 @@ fn filtered_event(options: &Options, errors: &mut Errors) {
     conditions(options, &events_of_group(options), true, errors);
 }
 
-fn schedule(options: &Options, errors: &mut Errors) {
+fn schedule(set: OptionSet, options: &Options, errors: &mut Errors) {
     let place = options.place("cron");
     match (options.misses("interval"), options.misses("cron")) {
         (true, true) => errors.help(
@@ -97,21 +96,34 @@ fn schedule(options: &Options, errors: &mut Errors) {
         ),
         _ => {}
     }
-    let reject =
-        |names: &[&str], message: &dyn Fn(&str) -> String, help: &str, errors: &mut Errors| {
-            for name in names.iter().filter(|name| !options.misses(name)) {
-                errors.help(options.place(name), message(name), help);
-            }
-        };
     if options.misses("cron") {
-        let message = |name: &str| format!("`{name}` needs `cron`");
-        let help = "write `cron = \"30 2 * * 1-5\"` instead of `interval`, or remove the option";
-        reject(&cron::OPTIONS, &message, help, errors);
+        for option in set.options {
+            if option.needs == Some("cron") && !options.misses(option.name) {
+                errors.help(
+                    options.place(option.name),
+                    format!("`{}` needs `cron`", option.name),
+                    "write `cron = \"30 2 * * 1-5\"` instead of `interval`, or remove the option",
+                );
+            }
+        }
         return;
     }
-    let message = |name: &str| format!("`{name}` cannot be combined with `cron`");
-    let help = "remove it: Forge calls one endpoint of the app for all its cron schedules";
-    reject(&cron::EXCLUDED, &message, help, errors);
+    let excluding = set
+        .options
+        .iter()
+        .filter(|option| option.excludes == Some("cron"));
+    for name in OF_ENDPOINT
+        .into_iter()
+        .chain(excluding.map(|option| option.name))
+    {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` cannot be combined with `cron`"),
+                "remove it: Forge calls one endpoint of the app for all its cron schedules",
+            );
+        }
+    }
     if !cfg!(feature = "cron") {
         errors.help(
             place,

@@ -13,21 +13,6 @@ pub const NICKNAMES: [&str; 6] = [
     "@annually",
 ];
 
-/// The options that need `cron`.
-pub const OPTIONS: [&str; 4] = ["tz", "jitter", "catch_up", "overlap"];
-
-/// The options that a handler with `cron` cannot have: Forge calls the app's clock endpoint, not the
-/// handler's own.
-pub const EXCLUDED: [&str; 7] = [
-    "endpoint",
-    "path",
-    "remote",
-    "also_at",
-    "body_limit",
-    "long_key",
-    "licensed_only",
-];
-
 /// The names of the fields.
 const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "weekday"];
 

@@ -21,6 +21,17 @@ pub const COMMON: [&str; 10] = [
     "crate",
 ];
 
+/// The options of every attribute that describe the handler's own endpoint. A handler without one cannot have them, such
+/// as one with `cron`: Forge calls the app's clock endpoint.
+pub const OF_ENDPOINT: [&str; 6] = [
+    "endpoint",
+    "path",
+    "remote",
+    "also_at",
+    "body_limit",
+    "long_key",
+];
+
 /// A set of options that make one value of the runtime.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -109,6 +120,10 @@ pub struct OptionSpec {
     pub form: Form,
     /// Whether the property may be set by hand in the manifest: an update preserves it if the option is absent.
     pub or_by_hand: bool,
+    /// The option without which this one has no effect.
+    pub needs: Option<&'static str>,
+    /// The option that this one cannot be combined with.
+    pub excludes: Option<&'static str>,
 }
 
 /// The form in which a module's item in the manifest has the value of an option.
@@ -226,6 +241,8 @@ impl OptionSpec {
             place: &[],
             form: Form::Same,
             or_by_hand: false,
+            needs: None,
+            excludes: None,
         }
     }
 
@@ -309,6 +326,16 @@ impl OptionSpec {
 
     pub(crate) const fn or_by_hand(mut self) -> Self {
         self.or_by_hand = true;
+        self
+    }
+
+    pub(crate) const fn needs(mut self, option: &'static str) -> Self {
+        self.needs = Some(option);
+        self
+    }
+
+    pub(crate) const fn excludes(mut self, option: &'static str) -> Self {
+        self.excludes = Some(option);
         self
     }
 
