@@ -418,6 +418,26 @@ fn a_comment_in_an_empty_scope_is_not_lost() {
     assert!(error.contains("comment"), "{error}");
 }
 
+/// Each value of a nested mapping is compared once: a second time at each level would never end.
+#[test]
+fn a_deep_tree_has_its_value() {
+    let nested = |depth: usize, leaf: &str| {
+        let nested = (0..depth).fold(leaf.to_owned(), |inner, _| format!("{{a: {inner}, b: 1}}"));
+        super::tree::parse(&nested).unwrap().unwrap()
+    };
+    let root = nested(60, "x");
+    let in_other_order = (0..60).fold("x".to_owned(), |inner, _| format!("{{b: 1, a: {inner}}}"));
+    let in_other_order = super::tree::parse(&in_other_order).unwrap().unwrap();
+    for (other, expected) in [
+        (root.clone(), true),
+        (nested(60, "y"), false),
+        (nested(59, "x"), false),
+        (in_other_order, true),
+    ] {
+        assert_eq!(root.has_value(&other.to_value()), expected);
+    }
+}
+
 /// The order of a mapping's entries does not count, each entry does.
 #[test]
 fn a_tree_has_its_value_in_any_order_and_no_other() {

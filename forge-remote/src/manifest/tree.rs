@@ -505,13 +505,17 @@ impl Node {
                         .all(|(item, value)| item.has_value(value))
             }
             (NodeKind::Mapping { entries, .. }, Value::Mapping(values)) => {
-                let mut pairs = entries.iter().zip(values);
-                let in_order = entries.len() == values.len()
-                    && pairs.all(|(entry, (key, value))| {
-                        entry.key.has_value(key) && entry.value.has_value(value)
-                    });
-                // The order of a mapping's entries is usually the same, but does not count.
-                in_order || has_entries(entries, values) || self.to_value() == *value
+                let pairs = || entries.iter().zip(values);
+                if entries.len() != values.len() {
+                    // Two keys may have the same value.
+                    return self.to_value() == *value;
+                }
+                // The order of a mapping's entries is usually the same, but does not count. The keys alone decide which
+                // values are compared, so that each one is compared once.
+                match pairs().all(|(entry, (key, _))| entry.key.has_value(key)) {
+                    true => pairs().all(|(entry, (_, value))| entry.value.has_value(value)),
+                    false => has_entries(entries, values),
+                }
             }
             _ => false,
         }
