@@ -250,7 +250,8 @@ impl App {
 const FOREIGN_HANDLER: Rule = Rule::launch(
     "foreign-handler",
     "`App::foreign_endpoints` declares that another service serves an endpoint, or `App::foreign_modules` that a module is \
-    another service's, and a handler of this app has that endpoint or module. Remove one of the two.",
+    another service's, and a handler of this app has that endpoint or module, or has it as a former key (`also_key`). \
+    Remove one of the two.",
 );
 
 impl App {
@@ -291,23 +292,39 @@ impl App {
     }
 
     fn check_foreign_keys(&self, problems: &mut Vec<Diagnostic>) {
-        let mut reject = |handler: &Handler, method: &str, key: &str, part: &str| {
+        let mut reject = |handler: &Handler, method: &str, key: &str, fix: &str| {
             let message = format!(
                 "`App::{method}` lists `{key}`, but `{}` serves it",
                 handler.registration().function
             );
-            let help = format!("remove the key from the list, or give the handler another {part}");
+            let help = format!("remove the key from the list, or {fix}");
             problems.push(Diagnostic::error(&FOREIGN_HANDLER, message, help).at([handler]));
         };
+        let no_modules = BTreeSet::new();
+        let modules = self.foreign_modules.as_ref().unwrap_or(&no_modules);
         for handler in self.registry.handlers() {
             let endpoint = handler.endpoint();
             if self.foreign_endpoints.contains(endpoint) {
-                reject(handler, "foreign_endpoints", endpoint, "endpoint");
+                let fix = "give the handler another endpoint";
+                reject(handler, "foreign_endpoints", endpoint, fix);
             }
-            if let (Some(modules), Some(key)) = (&self.foreign_modules, handler.module_key())
-                && modules.contains(key)
-            {
-                reject(handler, "foreign_modules", key, "key");
+            if let Some(key) = handler.module_key().filter(|key| modules.contains(*key)) {
+                reject(
+                    handler,
+                    "foreign_modules",
+                    key,
+                    "give the handler another key",
+                );
+            }
+            // A key that is generated from a former one may be another service's: no handler accepts it then.
+            for key in handler.registration().also_key {
+                let lists = [
+                    ("foreign_endpoints", &self.foreign_endpoints),
+                    ("foreign_modules", modules),
+                ];
+                for (method, _) in lists.iter().filter(|(_, keys)| keys.contains(*key)) {
+                    reject(handler, method, key, "from `also_key` of the handler");
+                }
             }
         }
     }

@@ -137,6 +137,53 @@ async fn calls_of_both_versions_are_served_and_verified() {
     assert_eq!(response.status(), 200);
 }
 
+/// A key that was generated from a former one is another service's, if the app says so.
+#[tokio::test]
+async fn a_generated_former_key_may_be_another_services() {
+    let status = async |app: App, key: &str| {
+        let harness = Harness::new(app).unwrap();
+        let call = harness.call("follow");
+        let call = call.fit(|fit| fit.module(PLATFORM, key));
+        call.send().await.status()
+    };
+    let own = || app([handler!(follow)]);
+    assert_eq!(status(own(), "old-key-trigger").await, 200);
+    let others = [
+        own().foreign_modules(["old-key-trigger"]),
+        own().foreign_endpoints(["old-key-trigger"]),
+    ];
+    for app in others {
+        assert_eq!(status(app, "old-key-trigger").await, 401);
+    }
+    let app = || own().foreign_modules(["old-key-trigger"]);
+    for key in ["older-trigger", "old-key", "follow-trigger"] {
+        assert_eq!(status(app(), key).await, 200, "{key}");
+    }
+}
+
+/// A key that the code writes is this app's.
+#[test]
+fn a_written_former_key_is_not_another_services() {
+    let own = || app([handler!(follow), handler!(settings)]);
+    for (app, list, key) in [
+        (own().foreign_modules(["older"]), "foreign_modules", "older"),
+        (
+            own().foreign_endpoints(["settings-v1"]),
+            "foreign_endpoints",
+            "settings-v1",
+        ),
+    ] {
+        let report = app.build().unwrap_err().to_string();
+        for part in [
+            "foreign-handler",
+            &format!("`App::{list}` lists `{key}`, but"),
+            "remove the key from the list, or from `also_key` of the handler",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+    }
+}
+
 #[test]
 fn the_manifest_has_the_current_names_only() {
     let remote = [Remote::new("backend").base_url("https://backend.example.com")];

@@ -16,6 +16,7 @@ use super::last_calls::LastCalls;
 use super::measured::measured;
 use super::sampler::Sampler;
 use super::served_routes::ServedRoutes;
+use super::target::KnownKeys;
 use crate::app::background::{Shutdown, Task, Tasks};
 use crate::app::base_paths::BasePaths;
 use crate::app::builder::App;
@@ -65,10 +66,7 @@ impl Service {
         let last_calls = LastCalls::new(&app.registry, &context.clock);
         let former = Arc::new(FormerCalls::new(&app.registry));
         let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
-        let mut keys = app.registry.keys();
-        // Other services serve these: a handler with a hand-written module does not accept their calls.
-        keys.extend(app.keys_of_others());
-        let keys = Arc::new(keys);
+        let keys = KnownKeys::of(&app);
         let routes = HandlerRoutes {
             app: &app,
             context: &context,

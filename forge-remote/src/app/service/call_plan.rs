@@ -1,11 +1,11 @@
 //! Which calls are stored, and when those of a schedule run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cron::{CronHandler, Schedules, Shared, timetables};
 use super::durable::{DurableHandler, Intake, Runs};
-use super::target::stored_target;
+use super::target::{KnownKeys, stored_target};
 use crate::app::builder::App;
 use crate::client::CallingHandler;
 use crate::jobs::{JobPolicy, Sender};
@@ -77,7 +77,7 @@ impl CallPlan {
     pub(super) fn durable_handlers(
         &self,
         app: &App,
-        keys: &Arc<BTreeSet<String>>,
+        keys: &KnownKeys,
     ) -> HashMap<String, DurableHandler> {
         let mut durable = HashMap::new();
         for handler in app.registry.handlers() {

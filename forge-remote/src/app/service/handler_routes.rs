@@ -1,6 +1,6 @@
 //! The routes of the handlers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use super::fixed_routes::preflight;
 use super::former::FormerCalls;
 use super::last_calls::LastCalls;
 use super::pipeline::Mounted;
+use super::target::KnownKeys;
 use crate::app::base_paths::{BasePaths, ServedPath};
 use crate::app::builder::App;
 use crate::extract::{FormerPath, Subpath};
@@ -25,7 +26,7 @@ pub(super) struct HandlerRoutes<'a> {
     pub(super) app: &'a App,
     pub(super) context: &'a ServiceContext,
     pub(super) plan: &'a CallPlan,
-    pub(super) keys: &'a Arc<BTreeSet<String>>,
+    pub(super) keys: &'a KnownKeys,
     pub(super) former: &'a Arc<FormerCalls>,
     pub(super) last_calls: &'a LastCalls,
     pub(super) by_hand: &'a Arc<ByHand>,

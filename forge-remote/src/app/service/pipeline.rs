@@ -1,6 +1,5 @@
 //! The pipeline of one request: size, token, handler, response.
 
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use super::handling::call;
 use super::hints;
 use super::last_calls::LastCall;
 use super::spans;
-use super::target::target;
+use super::target::{KnownKeys, target};
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::CallingHandler;
@@ -65,7 +64,7 @@ pub(super) struct Mounted {
 impl Mounted {
     pub(super) fn new(
         handler: &Handler,
-        keys: &Arc<BTreeSet<String>>,
+        keys: &KnownKeys,
         former: &Arc<FormerCalls>,
         context: &ServiceContext,
     ) -> Self {
