@@ -12,7 +12,6 @@ use super::emit;
 use super::file::ManifestFile;
 use super::filled::FilledManifest;
 use super::items::key;
-use super::parts::quoted;
 use super::path::{ManifestPath, Step};
 use super::stale::{Fate, Prune};
 use super::versions::{VersionLevel, is_app_managed, version_changes};
@@ -178,7 +177,7 @@ impl Left {
                 }
                 Some(Fate::KeptBy { .. }) => left.used.push(key.to_owned()),
                 Some(Fate::HasParts { parts, .. }) => {
-                    left.with_parts.push((key.to_owned(), quoted(parts)));
+                    left.with_parts.push((key.to_owned(), parts.join(", ")));
                 }
                 Some(fate) => {
                     if let Fate::Unproven {

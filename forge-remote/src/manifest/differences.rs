@@ -47,9 +47,10 @@ const STALE: Rule = Rule::difference(
     only if `--prune KEY` or `also_key` names it, if its key is the one that is generated from such an endpoint's, or if \
     it calls a handler of this code that has become one of another kind, so that it does not delete the entries of \
     another service; and not while a part that stays names it, or may name it by a variable without a default. An entry that has parts which the code does not declare, \
-    such as an action's `config`, is removed only if `--prune` names its own key. An entry that `also_key` names gets the \
-    handler's key instead, with these parts, if the manifest has no entry of that key, or one without anything \
-    hand-written.",
+    such as an action's `config` or a variable, is removed only if `--prune` names its own key (the values of options go \
+    with it). An entry that `also_key` names gets the handler's key instead, with these parts and its comments, if the \
+    manifest has no entry of that key, or one without anything hand-written; if it has another one, an entry with \
+    comments is removed only by its key too.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -151,7 +152,7 @@ fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String
             (notes, help)
         }
         Fate::HasParts { parts, prune } => {
-            let parts = quoted(parts);
+            let parts = parts.join(", ");
             let note = format!(
                 "it has parts that the code does not declare ({parts}), so `manifest --write` keeps it"
             );

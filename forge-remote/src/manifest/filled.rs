@@ -6,6 +6,7 @@ use serde_yaml::Value;
 
 use super::edit::Editor;
 use super::file::ManifestFile;
+use super::flow_style;
 use super::items::key;
 use super::lines;
 use super::reconcile::has_comment_around;
@@ -65,28 +66,28 @@ impl<'a> FilledManifest<'a> {
         Some(FilledPart { written, value })
     }
 
-    /// Returns whether the removal of an item of the list at a path of names would delete a comment, or is not safe: a
-    /// comment may be about the item, or a part has an anchor.
-    pub(super) fn has_comment(&self, path: &[&str], index: usize) -> bool {
-        let Some((text, root)) = self.source else {
-            return false;
+    /// Returns what the removal of an item of the list at a path of names would delete in addition to its values, or what
+    /// makes the removal unsafe: a comment that may be about the item, or an anchor.
+    pub(super) fn annotation(&self, path: &[&str], index: usize) -> Option<&'static str> {
+        let (text, root) = self.source?;
+        let list = path.iter().try_fold(root, |node, name| node.get(name))?;
+        let item = list.items().get(index)?;
+        if list.marked || item.first_mark().is_some() {
+            return Some("the anchor, alias or tag");
+        }
+        let lines = if list.is_flow() {
+            let items = list.items().iter().map(|item| item.span.clone());
+            let is_safe = flow_style::edit(text, &list.span, &Vec::from_iter(items), &[index], &[]);
+            let start = lines::line_start(text, item.span.start);
+            let indentation = text[start..].len() - text[start..].trim_start().len();
+            let column = lines::column(text, start + indentation);
+            let lines = lines::with_comments(text, start, item.span.end, column);
+            is_safe.ok().map(|_| lines)
+        } else {
+            Editor::new(text, None).item_lines(item, index == 0).ok()
         };
-        let list = path.iter().try_fold(root, |node, name| node.get(name));
-        let item = list.and_then(|list| Some((list, list.items().get(index)?)));
-        item.is_some_and(|(list, item)| {
-            let lines = if list.is_flow() {
-                let start = lines::line_start(text, item.span.start);
-                let indentation = text[start..].len() - text[start..].trim_start().len();
-                let column = lines::column(text, start + indentation);
-                lines::with_comments(text, start, item.span.end, column)
-            } else {
-                match Editor::new(text, None).item_lines(item, index == 0) {
-                    Ok(lines) => lines,
-                    Err(_) => return true,
-                }
-            };
-            list.marked || item.first_mark().is_some() || has_comment_around(text, lines, item)
-        })
+        let is_bare = lines.is_some_and(|lines| !has_comment_around(text, lines, item));
+        (!is_bare).then_some("comments")
     }
 }
 

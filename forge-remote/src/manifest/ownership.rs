@@ -10,7 +10,7 @@ use super::desired::{DesiredManifest, Entry};
 use super::evidence::{Evidence, StaleModule, endpoints_of, is_generated};
 use super::filled::{FilledManifest, FilledPart};
 use super::items::{same, text};
-use super::parts::parts_of_user;
+use super::parts::{parts_of_user, texts_of_user};
 use super::stale::{Becomes, Prune, Stale};
 use super::uses::{keep_used, updated_item};
 
@@ -21,7 +21,8 @@ use super::uses::{keep_used, updated_item};
 /// service may use a key that this code uses in another list. [`Evidence`] has the proofs that an item is of this
 /// code base. Such a proof is no proof of the items that name it: these stay, and so does what they name. An item with a
 /// former key becomes the code's entry, so that its hand-written parts and comments stay. Any other item with
-/// hand-written parts ([`parts_of_user`]) is removed only if `--prune` names its own key.
+/// hand-written parts ([`parts_of_user`]) is removed only if `--prune` names its own key; its comments count as such parts
+/// if it has a former key, because the user may want them at the current entry.
 pub(super) fn stale_items<'a>(
     filled: &'a FilledManifest<'_>,
     wanted: &'a DesiredManifest,
@@ -57,17 +58,26 @@ pub(super) fn stale_items<'a>(
     let mut removed: BTreeSet<&str> = BTreeSet::new();
     for (index, part) in gone {
         let is_proven = evidence.of_endpoint(part, &of_former);
-        if is_proven {
+        let becomes = renames.entry_of(ENDPOINTS, None, part);
+        let mut parts = Vec::new();
+        if !evidence.is_named(part) {
+            parts = texts_of_user(part.written);
+            if becomes.is_none() && evidence.successor(ENDPOINTS[1], part, &[]).is_some() {
+                parts.extend(filled.annotation(&ENDPOINTS, index).map(str::to_owned));
+            }
+        }
+        let removable = is_proven && (becomes.is_some() || parts.is_empty());
+        if removable {
             removed.extend(part.key());
         }
         stale.push(Stale {
             path: ENDPOINTS,
             index,
             part,
-            removable: is_proven,
+            removable,
             is_proven,
-            becomes: renames.entry_of(ENDPOINTS, None, part),
-            parts: Vec::new(),
+            becomes,
+            parts,
             kept_by: Vec::new(),
             prune: Prune::default(),
             goes_with: None,
@@ -83,13 +93,14 @@ pub(super) fn stale_items<'a>(
         let is_proven = evidence.of_module(&module);
         let goes_with = module.generated_for().filter(|_| !is_proven);
         let is_proven = is_proven || goes_with.is_some_and(|endpoint| removed.contains(endpoint));
-        let parts = match evidence.is_named(part) {
-            true => Vec::new(),
-            false => {
-                let successor = evidence.successor(kind.module_type, part, &module.endpoints);
-                parts_of_user(kind, part.value, successor)
+        let mut parts = Vec::new();
+        if !evidence.is_named(part) {
+            let successor = evidence.successor(kind.module_type, part, &module.endpoints);
+            parts = parts_of_user(kind, part.written, successor);
+            if becomes.is_none() && successor.is_some() {
+                parts.extend(filled.annotation(&path, index).map(str::to_owned));
             }
-        };
+        }
         let mut called = endpoints_of(part.value, kind).into_iter();
         Stale {
             path,
@@ -204,6 +215,6 @@ impl<'a> Renames<'a, '_> {
         };
         let is_entry = updated.len() == entry.item.len()
             && updated.iter().all(|(name, value)| is_code(name, value));
-        is_entry && !self.filled.has_comment(&path, index)
+        is_entry && self.filled.annotation(&path, index).is_none()
     }
 }

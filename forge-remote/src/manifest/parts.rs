@@ -5,23 +5,24 @@ use serde_yaml::{Mapping, Value};
 
 use super::desired::Entry;
 use super::values::at;
+use super::variables::has_reference;
 
 /// Returns the hand-written parts of a module, such as `config` or `protocols.agent2Agent.extensions`: the ones that no
 /// option of its kind writes. `successor` is the code's entry of which the module has a former key: a property that may
-/// be set by hand instead of by its option is hand-written if this entry lacks it. A translated text is hand-written
-/// everywhere, because options are plain texts.
+/// be set by hand instead of by its option is hand-written if this entry lacks it. Variables and translated texts are
+/// hand-written everywhere, because options are plain texts. `item` is the module as it is written.
 ///
-/// An update that removes the module would lose them, so it removes the module only if its key is named. All parts of an
-/// endpoint, and of a module whose kind decides the whole item, are the code's.
+/// An update that removes the module would lose them, so it removes the module only if its key is named. All other parts
+/// of a module whose kind decides the whole item are the code's.
 pub(super) fn parts_of_user(
     kind: &'static KindSpec,
     item: &Value,
     successor: Option<&Entry>,
 ) -> Vec<String> {
-    let mut parts = Vec::new();
     if kind.owns_item {
-        return parts;
+        return texts_of_user(item);
     }
+    let mut parts = Vec::new();
     let is_by_hand = |place: Place, or_by_hand: bool| {
         or_by_hand && successor.is_some_and(|entry| at_place(&entry.item, place).is_none())
     };
@@ -34,6 +35,24 @@ pub(super) fn parts_of_user(
         add_parts(item, &mut Vec::new(), &written, &mut parts);
     }
     parts
+}
+
+/// Returns the variables and translated texts of an item that the code decides as a whole, such as an endpoint: the only
+/// parts of it that are hand-written.
+pub(super) fn texts_of_user(item: &Value) -> Vec<String> {
+    let mut parts = Vec::new();
+    for (name, value) in item.as_mapping().into_iter().flatten() {
+        add_texts(
+            value,
+            &mut vec![name.as_str().unwrap_or_default()],
+            &mut parts,
+        );
+    }
+    parts
+}
+
+fn named(place: &[&str]) -> String {
+    format!("`{}`", place.join("."))
 }
 
 /// Returns names in back-ticks.
@@ -56,19 +75,32 @@ fn add_parts<'a>(
 ) {
     for (name, value) in mapping {
         place.push(name.as_str().unwrap_or_default());
-        if written.iter().any(|one| one.starts_with(place)) {
-            match value {
-                Value::Mapping(inner) if !written.contains(&place.as_slice()) => {
-                    add_parts(inner, place, written, parts);
-                }
-                value if value.get("i18n").is_some_and(Value::is_string) => {
-                    parts.push(place.join("."));
-                }
-                _ => {}
+        let is_above = || written.iter().any(|one| one.starts_with(place));
+        match value {
+            _ if written.iter().any(|one| place.starts_with(one)) => {
+                add_texts(value, place, parts);
             }
-        } else if !written.iter().any(|one| place.starts_with(one)) {
-            parts.push(place.join("."));
+            Value::Mapping(inner) if is_above() => add_parts(inner, place, written, parts),
+            _ if is_above() => add_texts(value, place, parts),
+            _ => parts.push(named(place)),
         }
         place.pop();
+    }
+}
+
+/// Adds the variables and the translated texts of the value at a place. The variable of a key is no loss: it stands for
+/// the key alone.
+fn add_texts<'a>(value: &'a Value, place: &mut Vec<&'a str>, parts: &mut Vec<String>) {
+    match value {
+        Value::Mapping(inner) if !inner.get("i18n").is_some_and(Value::is_string) => {
+            for (name, value) in inner {
+                place.push(name.as_str().unwrap_or_default());
+                add_texts(value, place, parts);
+                place.pop();
+            }
+        }
+        Value::Mapping(_) => parts.push(named(place)),
+        value if has_reference(value) && *place != ["key"] => parts.push(named(place)),
+        _ => {}
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::Entry;
 use super::filled::FilledPart;
-use super::parts::quoted;
 use super::path::ManifestPath;
 
 /// An item that calls this app's remotes and that the code does not declare.
@@ -20,7 +19,7 @@ pub(super) struct Stale<'a> {
     pub(super) is_proven: bool,
     /// The code's entry that it becomes.
     pub(super) becomes: Option<Becomes<'a>>,
-    /// The hand-written parts that a removal would delete, if its key is not named.
+    /// The hand-written parts that a removal would delete, if its key is not named: names in back-ticks, or words.
     pub(super) parts: Vec<String>,
     /// The items that name it and stay, so that neither an update nor `--prune` removes it.
     pub(super) kept_by: Vec<User>,
@@ -77,7 +76,7 @@ impl Prune {
     /// Returns the end of a recommendation of these keys: which parts are deleted; empty if there are none.
     pub(super) fn deleted(&self) -> String {
         let with_parts = self.0.iter().filter(|(_, parts)| !parts.is_empty());
-        let texts = with_parts.map(|(key, parts)| format!("{} of `{key}`", quoted(parts)));
+        let texts = with_parts.map(|(key, parts)| format!("{} of `{key}`", parts.join(", ")));
         let texts: Vec<String> = texts.collect();
         match texts.is_empty() {
             true => String::new(),

@@ -9,7 +9,6 @@ use super::differences::{users, way_out};
 use super::error::ManifestError;
 use super::file::ManifestFile;
 use super::items::{key, modules, text};
-use super::parts::quoted;
 use super::path::ManifestPath;
 use super::stale::{Fate, Stale};
 use super::values::list;
@@ -35,7 +34,7 @@ impl Taken {
             Some(Fate::HasParts { parts, prune }) => format!(
                 ". It has parts that the code does not declare ({}): move them, then `manifest --write --prune {}` \
                  removes it",
-                quoted(&parts),
+                parts.join(", "),
                 prune.keys()
             ),
             Some(Fate::Unproven { prune, .. }) if !prune.is_empty() => {

@@ -1,6 +1,7 @@
 //! Hand-written parts of entries without a handler: an update removes them only with an entry that `--prune` names.
 
 use std::fs;
+use std::process::Command;
 
 use forge_remote::handler;
 use forge_remote::manifest::DesiredManifest;
@@ -41,75 +42,222 @@ fn parts(kind: &'static KindSpec) -> Vec<Vec<&'static str>> {
     parts
 }
 
+/// A module that an update removes although it does not name it: its key and its endpoint's, the endpoint's path, and
+/// the code.
+struct Removal {
+    kind: &'static KindSpec,
+    key: String,
+    called: &'static str,
+    path: &'static str,
+    wanted: DesiredManifest,
+}
+
+impl Removal {
+    /// Returns each way in which an update removes a module of a kind.
+    fn ways(kind: &'static KindSpec) -> Vec<Self> {
+        let removal = |key: &str, called, path, wanted| Self {
+            kind,
+            key: key.to_owned(),
+            called,
+            path,
+            wanted,
+        };
+        let mut ways = Vec::new();
+        if kind.endpoint_places.len() == 1 {
+            // Its endpoint is removed.
+            let mut without_gone = wanted([]);
+            without_gone.removable.insert("gone".to_owned());
+            let generated = format!("gone-{}", kind.key_suffix.unwrap());
+            ways.push(removal(&generated, "gone", "/gone", without_gone));
+            // The app's clock calls its handler.
+            let with_cron = wanted([handler!(report)]);
+            ways.push(removal("report-trigger", "report", "/report", with_cron));
+        }
+        if kind.module_type != "scheduledTrigger" {
+            // Its handler has become one of another kind.
+            let wanted = wanted([handler!(uses::tick)]);
+            ways.push(removal("tick-trigger", "tick", "/tick", wanted));
+        }
+        ways
+    }
+
+    /// Updates a manifest with the module, which has this value at this place.
+    fn update(
+        &self,
+        part: Option<(&[&str], &str)>,
+        wanted: &DesiredManifest,
+    ) -> Result<String, String> {
+        let mut item = Value::Mapping(Mapping::new());
+        set(&mut item, &["key"], &self.key);
+        for place in self.kind.endpoint_places {
+            set(&mut item, place, self.called);
+        }
+        if let Some((place, value)) = part {
+            set(&mut item, place, value);
+        }
+        let list = serde_json::to_string(&[item]).unwrap();
+        let text = format!(
+            "  {}: {list}\n  endpoint:\n{}",
+            self.kind.module_type,
+            endpoint(self.called, self.path)
+        );
+        let merged = parse(&text).merged_with(wanted, None);
+        merged.map_err(|error| error.to_string())
+    }
+
+    /// Checks that the module stays because of a hand-written value, and that `--prune` with its key removes it.
+    fn check(&self, place: &[&str], value: &str) {
+        let Self { kind, key, .. } = self;
+        let name = kind.attribute;
+        let is_gone = |text: &str| !text.contains(&format!("\"{key}\""));
+        let text = self.update(None, &self.wanted).unwrap();
+        assert!(is_gone(&text), "{name}: {key}");
+        match self.update(Some((place, value)), &self.wanted) {
+            Ok(text) => assert!(text.contains(value), "{name}.{place:?}: {text}"),
+            Err(error) => {
+                let shown = format!("({}", quoted(place));
+                assert!(error.contains(&shown), "{name}.{place:?}: {error}");
+                assert!(error.contains(&format!("--prune {key}`")), "{error}");
+            }
+        }
+        let mut named = self.wanted.clone();
+        named.removable = [key, self.called].map(str::to_owned).into();
+        let text = self.update(Some((place, value)), &named).unwrap();
+        assert!(is_gone(&text), "{name}.{place:?}: {text}");
+    }
+}
+
 /// Each way in which an update removes a module that it does not name, for every kind.
 #[test]
 fn a_module_with_hand_written_parts_is_removed_only_by_its_key() {
-    let removing = |mut wanted: DesiredManifest, keys: &[&str]| {
-        wanted.removable = keys.iter().map(|key| (*key).to_owned()).collect();
-        wanted
-    };
     let mut modules = 0;
     for kind in kinds::declared().filter(|kind| kind.has_endpoint() && !kind.owns_item) {
-        let suffix = kind.key_suffix.unwrap();
-        let generated = format!("gone-{suffix}");
-        // The module's key and endpoint, the endpoint's path, and the code.
-        let ways: [(&str, &str, &str, DesiredManifest); 3] = [
-            // Its handler has become one of another kind.
-            (
-                "tick-trigger",
-                "tick",
-                "/tick",
-                wanted([handler!(uses::tick)]),
-            ),
-            // Its endpoint is removed.
-            (&generated, "gone", "/gone", removing(wanted([]), &["gone"])),
-            // The app's clock calls its handler.
-            (
-                "report-trigger",
-                "report",
-                "/report",
-                wanted([handler!(report)]),
-            ),
-        ];
-        for (key, called, path, wanted) in ways {
-            let update = |part: Option<&[&str]>, wanted: &DesiredManifest| {
-                let mut item = Value::Mapping(Mapping::new());
-                set(&mut item, &["key"], key);
-                for place in kind.endpoint_places {
-                    set(&mut item, place, called);
-                }
-                if let Some(part) = part {
-                    set(&mut item, part, "by hand");
-                }
-                let list = serde_json::to_string(&[item]).unwrap();
-                let text = format!(
-                    "  {}: {list}\n  endpoint:\n{}",
-                    kind.module_type,
-                    endpoint(called, path)
-                );
-                let merged = parse(&text).merged_with(wanted, None);
-                merged.map_err(|error| error.to_string())
-            };
-            let is_gone = |text: &str| !text.contains(&format!("\"{key}\""));
-            let name = kind.attribute;
-            assert!(is_gone(&update(None, &wanted).unwrap()), "{name}: {key}");
+        for removal in Removal::ways(kind) {
             for part in parts(kind) {
-                match update(Some(&part), &wanted) {
-                    Ok(text) => assert!(text.contains("by hand"), "{name}.{part:?}: {text}"),
-                    Err(error) => {
-                        let shown = format!("({}", quoted(&part));
-                        assert!(error.contains(&shown), "{name}.{part:?}: {error}");
-                        assert!(error.contains(&format!("--prune {key}`")), "{error}");
-                    }
-                }
-                let named = removing(wanted.clone(), &[key, called]);
-                let text = update(Some(&part), &named).unwrap();
-                assert!(is_gone(&text), "{name}.{part:?}: {text}");
+                removal.check(&part, "by hand");
                 modules += 1;
             }
         }
     }
     assert!(modules >= 60, "{modules}");
+}
+
+/// No option writes a variable.
+#[test]
+fn a_module_with_a_variable_is_removed_only_by_its_key() {
+    let mut modules = 0;
+    for kind in kinds::declared().filter(|kind| kind.has_endpoint()) {
+        let fixed = [&["key"][..], &["endpoint"]];
+        let is_endpoints = |place: &[&str]| {
+            let mut others = kind.endpoint_places.iter();
+            others.any(|one| one.starts_with(place) || place.starts_with(one))
+        };
+        let places = written_places(kind).map(|(place, _)| place);
+        let places = places.filter(|place| !fixed.contains(place) && !is_endpoints(place));
+        for place in places {
+            for removal in Removal::ways(kind) {
+                removal.check(place, "by ${HAND}");
+                modules += 1;
+            }
+        }
+    }
+    assert!(modules >= 100, "{modules}");
+}
+
+/// Nor does it at an endpoint.
+#[test]
+fn an_endpoint_with_a_variable_is_removed_only_by_its_key() {
+    let with_variable = endpoint("report", "${PATH}");
+    let modules = format!("  endpoint:\n{with_variable}");
+    let former = format!(
+        "  scheduledTrigger:\n{}",
+        schedule("report-trigger", "report")
+    );
+    let mut wanted = wanted([handler!(report)]);
+    let update = |modules: &str, wanted: &DesiredManifest| {
+        let merged = parse(modules).merged_with(wanted, None).unwrap();
+        merged.strip_prefix(HEAD).unwrap_or(&merged).to_owned()
+    };
+    let before = format!("{former}{modules}");
+    let after = update(&before.replace("${PATH}", "/report"), &wanted);
+    assert!(!after.contains("report"), "{after}");
+    assert_eq!(update(&before, &wanted), modules);
+    wanted.removable.insert("report".to_owned());
+    let after = update(&before, &wanted);
+    assert!(!after.contains("report"), "{after}");
+
+    // A former key, whose current entry has a comment.
+    let mut wanted = uses::wanted([handler!(uses::votes)]);
+    let current = endpoint("votes-v2", "/votes").replace("backend\n", "backend # ours\n");
+    for (old, is_kept) in [
+        (endpoint("votes", "/votes"), false),
+        (endpoint("votes", "${PATH}"), true),
+        (
+            endpoint("votes", "/votes").replace("backend\n", "backend # all of them\n"),
+            true,
+        ),
+        (
+            format!("    # all of them\n{}", endpoint("votes", "/votes")),
+            true,
+        ),
+    ] {
+        let before = format!("  endpoint:\n{old}{current}");
+        let expected = match is_kept {
+            true => before.clone(),
+            false => format!("  endpoint:\n{current}"),
+        };
+        assert_eq!(update(&before, &wanted), expected);
+        let mut named = wanted.clone();
+        named.removable.insert("votes".to_owned());
+        assert_eq!(update(&before, &named), format!("  endpoint:\n{current}"));
+    }
+    // The entry becomes the current one, with its variable.
+    wanted.removable.clear();
+    let after = update(
+        &format!("  endpoint:\n{}", endpoint("votes", "${PATH}")),
+        &wanted,
+    );
+    let renamed = endpoint("votes-v2", "${PATH}");
+    assert_eq!(after, format!("  endpoint:\n{renamed}"));
+}
+
+/// The report names the comments and the command.
+#[test]
+fn a_report_names_the_comments_of_a_former_entry() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PLAIN);
+        command
+            .arg("manifest")
+            .args(arguments)
+            .env("ACTION", "1")
+            .env("FORGE_REMOTE_MANIFEST", &file);
+        let output = command.env_remove("FORGE_REMOTE_APP_ID").output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let before = format!(
+        "{HEAD}  endpoint:\n    # calls of agents\n{}    # by hand\n{}",
+        endpoint("log", "/log"),
+        endpoint("log-time", "/log-time")
+    );
+    fs::write(&file, before).unwrap();
+    let (_, text) = run(&["--check"]);
+    for part in [
+        "it has parts that the code does not declare (comments), so `manifest --write` keeps it",
+        "move them to an entry of the code, then remove it with `manifest --write --prune log`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (status, text) = run(&["--write"]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("declare: log (comments)."), "{text}");
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(after.contains("# calls of agents"), "{after}");
+    let (_, text) = run(&["--write", "--prune", "log"]);
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(!after.contains("key: log\n"), "{text}{after}");
 }
 
 fn quoted(place: &[&str]) -> String {

@@ -130,13 +130,14 @@ fn an_entry_with_hand_written_parts_is_not_removed() {
     let merged = file.merged_with(&wanted, None).unwrap();
     assert!(merged.contains("key: ${ACTION} # the action\n"), "{merged}");
     assert!(merged.contains("icon:"), "{merged}");
-    // Without such parts, only one is left.
+    // Without such parts and comments, only one is left.
+    let both = both.replace(" # the action", "");
     let plain: String = both
         .lines()
         .filter(|line| {
             let parts = [
                 "icon:",
-                "# the page",
+                "    #",
                 "config:",
                 "resource:",
                 "resolver:",
@@ -230,6 +231,46 @@ fn an_entry_with_values_that_an_update_keeps_is_not_replaced() {
     let old = uses::endpoint("settings", "/settings");
     let after = updated(&format!("{page}  endpoint:\n{old}{new}"), &wanted);
     assert_eq!(after, format!("{page}  endpoint:\n{new}"));
+}
+
+/// An entry in one line with others, whose comments may be about any of them, in each layout of a list.
+#[test]
+fn an_entry_that_an_update_replaces_can_be_removed() {
+    let wanted = self::wanted([handler!(settings)]);
+    let item = |key: &str| format!("{{key: {key}, remote: backend, route: {{path: /settings}}}}");
+    let other = "{key: other, remote: theirs, route: {path: /other}}".to_owned();
+    let (old, new) = (item("settings"), item("settings-v2"));
+    let separators = [", ", ",\n    ", ", # c\n    ", ",\n    # c\n    "];
+    let starts = ["", "\n    ", " # c\n    ", "\n    # c\n    "];
+    let ends = ["", "\n    ", " # c\n    ", ", # c\n    ", "\n    # c\n    "];
+    let (mut replaced, mut kept) = (0, 0);
+    for items in [
+        [&old, &new, &other],
+        [&new, &old, &other],
+        [&other, &old, &new],
+        [&old, &other, &new],
+    ] {
+        for layout in 0..starts.len() * separators.len().pow(2) * ends.len() {
+            let (start, rest) = (starts[layout % 4], layout / 4);
+            let (first, rest) = (separators[rest % 4], rest / 4);
+            let (second, end) = (separators[rest % 4], ends[rest / 4]);
+            let [a, b, c] = items;
+            let before = format!("  endpoint: [{start}{a}{first}{b}{second}{c}{end}]\n");
+            let merged = parse(&before).merged_with(&wanted, None);
+            let after = merged.unwrap_or_else(|error| panic!("{error}\n{before}"));
+            match after.contains("key: settings,") {
+                true => kept += 1,
+                false => replaced += 1,
+            }
+            let comments = |text: &str| text.matches("# c").count();
+            if !before.contains('#') {
+                assert!(!after.contains("key: settings,"), "{before}");
+            }
+            // The removal of the old entry takes its own comments along, but no other one's.
+            assert!(comments(&after) <= comments(&before), "{before}{after}");
+        }
+    }
+    assert!(replaced > 100 && kept > 100, "{replaced} {kept}");
 }
 
 const AGENT: &str = "  rovo:agent:\n    - key: agent\n      name: Agent\n      prompt: Log the time\n      actions: [log-action]\n";
