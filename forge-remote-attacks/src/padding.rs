@@ -11,7 +11,7 @@ pub const SHA256_INFO: [u8; 19] = [
     0x00, 0x04, 0x20,
 ];
 
-/// The digest of a message.
+/// Returns the digest of a message.
 pub fn sha256(message: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, message).as_ref().to_vec()
 }
@@ -21,7 +21,7 @@ pub fn pkcs1_sha256(length: usize, message: &[u8]) -> Vec<u8> {
     type1(length, &info(&sha256(message)))
 }
 
-/// DigestInfo of a SHA-256 digest.
+/// Returns the DigestInfo of a SHA-256 digest.
 fn info(digest: &[u8]) -> Vec<u8> {
     [&SHA256_INFO[..], digest].concat()
 }
@@ -39,7 +39,7 @@ fn short_padding(length: usize, filling: usize, content: &[u8], rubbish: u8) -> 
     padded
 }
 
-/// DigestInfo with an algorithm's OID.
+/// Returns the DigestInfo with an algorithm's OID.
 fn info_of(oid: &[u8], parameters: &[u8], digest: &[u8]) -> Vec<u8> {
     let algorithm = der(0x30, &[&der(0x06, oid), parameters].concat());
     der(0x30, &[algorithm, der(0x04, digest)].concat())
@@ -49,7 +49,7 @@ const NULL: &[u8] = &[5, 0];
 const SHA1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
 const MD5: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x05];
 
-/// A hash of the SHA-2 and SHA-3 family: `2.16.840.1.101.3.4.2.N`.
+/// Returns the OID of a hash of the SHA-2 and SHA-3 family: `2.16.840.1.101.3.4.2.N`.
 const fn nist(number: u8) -> [u8; 9] {
     [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, number]
 }
@@ -362,8 +362,8 @@ pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
     cases
 }
 
-/// Bleichenbacher's forgery of 2006: with exponent 3 and a verifier that ignores the bytes
-/// after the digest, a signature can be computed as a cube root, without a private key.
+/// Forges a signature as Bleichenbacher did in 2006: with exponent 3 and a verifier that ignores the bytes after the
+/// digest, it is a cube root, which needs no private key.
 pub fn cube_root_forgery(length: usize, message: &[u8], filling: usize) -> Vec<u8> {
     let wanted = short_padding(length, filling, &info(&sha256(message)), 0);
     let wanted = BigUint::from_bytes_be(&wanted);

@@ -108,7 +108,7 @@ impl Sources {
         sources
     }
 
-    /// Whether the framework may add an endpoint of this key.
+    /// Returns whether the framework may add an endpoint of this key.
     pub(crate) fn may_be_built_in(&self, endpoint: &str) -> bool {
         self.conditionally_built_in.contains(endpoint)
     }

@@ -32,7 +32,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// The present.
+    /// Reads both clocks.
     pub(crate) fn now(clock: &dyn Clock) -> Self {
         Self {
             elapsed: clock.elapsed(),
@@ -40,7 +40,7 @@ impl Moment {
         }
     }
 
-    /// How long ago it was.
+    /// Returns the time since this moment.
     pub(crate) fn age(&self, clock: &dyn Clock) -> Duration {
         let by_wall = clock.now().duration_since(self.wall).unwrap_or_default();
         clock.elapsed().saturating_sub(self.elapsed).max(by_wall)

@@ -62,7 +62,7 @@ pub fn cloud_id_of(url: &str) -> Option<&str> {
     path.split('/').nth(1).filter(|id| is_cloud_id(id))
 }
 
-/// A UUID, by its letters: stores build lists of them.
+/// Returns whether a cloud id has only letters, digits and `-`: the SQLite store joins cloud ids with commas.
 fn is_cloud_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && id

@@ -26,7 +26,7 @@ use super::{
     TokenRejection, VerificationPolicy, Verifier, jwk,
 };
 
-/// The input's first line, and the rest; an input without a line end is all rest.
+/// Splits an input into its first line and the rest. An input without a line end is all rest.
 pub fn first_line(input: &[u8]) -> (Option<&[u8]>, &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => (Some(&input[..end]), &input[end + 1..]),
@@ -149,7 +149,7 @@ fn bearer(token: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Bearer {token}")).expect("base64url is a header's value")
 }
 
-/// A header and a payload, a line each; or a payload alone, or an `Authorization` header.
+/// Verifies a FIT of a header and a payload, a line each; or of a payload alone; or an `Authorization` header.
 ///
 /// - Base64url is decoded as by a second decoder, and rejected where that rejects it.
 /// - JSON whose full parse is spared is read by the parser, as it is.
@@ -216,7 +216,7 @@ pub fn verifier(input: &[u8]) {
     }
 }
 
-/// The `kid` of a FIT, without a check of its signature.
+/// Returns the `kid` of a FIT, without a check of its signature.
 fn kid(token: &[u8]) -> Result<String, TokenRejection> {
     let jws = Compact::split(token)?;
     let mut buffer = jws.buffer();
@@ -237,7 +237,7 @@ fn check_header(header: &[u8]) {
     }
 }
 
-/// Accepted claims have the values that another reader finds.
+/// Checks that accepted claims have the values that another reader finds.
 fn check_claims(claims: &Claims, payload: &[u8]) {
     // Each can be read, regardless of the others.
     let _ = (claims.context(), claims.context_as::<Value>());
@@ -271,12 +271,12 @@ fn check_claims(claims: &Claims, payload: &[u8]) {
     }
 }
 
-/// A key-set document, read by another reader as well.
+/// Reads a key-set document, and compares its keys with those of another reader.
 ///
 /// - Every key that can verify RS256, and that the document gives a `kid`, is there, regardless of
 ///   the other entries.
 /// - Every key that is there is an entry of the document.
-/// - None of them verifies what it has not signed.
+/// - No key accepts a signature of another key.
 pub fn key_set(input: &[u8]) {
     #[derive(Deserialize)]
     struct Document<'a> {

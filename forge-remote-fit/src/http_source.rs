@@ -114,7 +114,7 @@ impl KeySource for HttpKeySource {
     }
 }
 
-/// `max-age` of a Cache-Control value; `no-store` and `no-cache` count as zero.
+/// Returns the `max-age` of a Cache-Control value; `no-store` and `no-cache` count as zero.
 fn max_age(value: &str) -> Option<Duration> {
     let mut age = None;
     for directive in value.split(',').map(str::trim) {

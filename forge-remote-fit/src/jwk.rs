@@ -27,7 +27,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Whether `signature` over `signed` is this key's.
+    /// Returns whether this key has made the signature of `signed`.
     pub(super) fn has_signed(&self, signed: &[u8], signature: &[u8]) -> bool {
         self.public.verify_sig(signed, signature).is_ok()
     }
@@ -35,7 +35,7 @@ impl Key {
 
 #[cfg(feature = "fuzzing")]
 impl Key {
-    /// Whether it has these numbers.
+    /// Returns whether the key has these numbers.
     pub(super) fn is(&self, modulus: &[u8], exponent: &[u8]) -> bool {
         self.modulus == modulus && self.exponent == exponent
     }
@@ -235,7 +235,7 @@ fn usable(entry: &RawValue) -> Result<(Box<str>, Key), KeyProblem> {
     ))
 }
 
-/// A Base64urlUInt without leading zeros; RFC 7518 forbids them, publishers write them.
+/// Decodes a Base64urlUInt, and removes leading zeros: RFC 7518 forbids them, and some publishers write them.
 fn unsigned(text: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
     let first = bytes.iter().position(|byte| *byte != 0)?;

@@ -77,7 +77,7 @@ impl Snapshot {
         self.fetched.age(clock)
     }
 
-    /// How long until it should be fetched again; zero when that is due.
+    /// Returns the time until the set should be fetched again; zero if that is due.
     fn due_in(&self, clock: &dyn Clock) -> Duration {
         self.refresh_age.saturating_sub(self.age(clock))
     }
@@ -91,17 +91,17 @@ struct Upkeep {
     failures: u32,
     /// When an unknown key last caused a fetch.
     forced: Option<Duration>,
-    /// How many fetches were started, and the number of the last that brought a set.
-    started: u64,
-    accepted: u64,
+    /// The number of the last fetch that was started, and of the last that brought a set.
+    last_started: u64,
+    last_accepted: u64,
     /// How many fetches brought a set, and how many did not.
-    fetched: u64,
-    rejected: u64,
+    fetch_count: u64,
+    failure_count: u64,
     unknown: UnknownKeys,
 }
 
 impl Upkeep {
-    /// When a source that failed may be asked again.
+    /// Returns when a source that failed may be fetched again; `None` if the last fetch succeeded.
     fn retry_at(&self, has_keys: bool) -> Option<Duration> {
         let longest = if has_keys {
             MAX_RETRY_STALE
@@ -154,8 +154,8 @@ impl Jwks {
         let upkeep = inner.upkeep();
         JwksStats {
             age,
-            fetched: upkeep.fetched,
-            failed: upkeep.rejected,
+            fetched: upkeep.fetch_count,
+            failed: upkeep.failure_count,
         }
     }
 
@@ -209,7 +209,7 @@ impl Jwks {
         snapshot.keys.get(kid).map(|keys| check(keys))
     }
 
-    /// The keys that may have signed a FIT with this `kid`, after a fetch where that is due.
+    /// Returns the keys that may have signed a FIT with this `kid`, after a fetch if one is due.
     pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
         let inner = &self.inner;
         // Twice: a fetch that was under way already may be older than the FIT.
@@ -235,7 +235,7 @@ impl Jwks {
 }
 
 impl JwksState {
-    /// How long until the background task should fetch.
+    /// Returns the time until the background task should fetch.
     fn next_fetch(&self, upkeep: &Upkeep) -> Duration {
         let snapshot = self.snapshot.load();
         match upkeep.retry_at(snapshot.is_some()) {
@@ -246,14 +246,14 @@ impl JwksState {
         }
     }
 
-    /// Why a key that is not in the set cannot be used: it is known to be unpublished only if the
-    /// set was fetched since a FIT first named it.
+    /// Returns why a key that is not in the set cannot be used. It is known to be unpublished only if the set was
+    /// fetched since a FIT first named it.
     fn missing(&self, upkeep: &mut Upkeep, kid: &str) -> VerifyError {
         let now = self.clock.elapsed();
-        let first_seen = upkeep.unknown.first_seen(kid, upkeep.started, now);
+        let first_seen = upkeep.unknown.first_seen(kid, upkeep.last_started, now);
         if upkeep.failed.is_some() {
             KeysUnavailable::NotFetched.into()
-        } else if upkeep.accepted > first_seen {
+        } else if upkeep.last_accepted > first_seen {
             TokenRejection::UnknownKey.into()
         } else {
             KeysUnavailable::Cooldown.into()
@@ -264,14 +264,14 @@ impl JwksState {
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last good set, unless it is too old to be trusted.
+    /// Returns the last good set, unless it is too old to be trusted.
     fn usable(&self) -> Option<Arc<Snapshot>> {
         let snapshot = self.snapshot.load_full()?;
         let limit = self.policy.max_stale.max(snapshot.time_to_live);
         (snapshot.age(&*self.clock) <= limit).then_some(snapshot)
     }
 
-    /// There is no usable set: wait for the one fetch that is under way, or start it.
+    /// Waits for a usable set: joins the running fetch, or starts one.
     async fn wait_for_any_keys(self: &Arc<Self>) -> Result<(), VerifyError> {
         let waiting = {
             let mut upkeep = self.upkeep();
@@ -295,8 +295,8 @@ impl JwksState {
         }
     }
 
-    /// Past 80 % of its lifetime a set is fetched again, past its end that is waited for, but only
-    /// while its source isn't known to be down.
+    /// Starts a fetch once 80 % of the set's lifetime have passed, and waits for it once the lifetime has ended. Does
+    /// nothing while the source is known to be down.
     async fn refresh_if_due(self: &Arc<Self>, snapshot: &Snapshot) {
         let is_due = |snapshot: &Snapshot| snapshot.due_in(&*self.clock).is_zero();
         if !is_due(snapshot) {
@@ -319,8 +319,8 @@ impl JwksState {
         fetched_within(STALE_WAIT, waiting).await;
     }
 
-    /// A key isn't in the set: at most one fetch a cool-down, armed by time alone. True when one
-    /// finished, so that looking again is worth it.
+    /// Fetches the set for a key that it lacks, at most once per cool-down. Returns whether the set may have the key
+    /// now, so that it should be searched again.
     async fn wait_for_unknown_key(
         self: &Arc<Self>,
         seen: &Arc<Snapshot>,
@@ -335,7 +335,7 @@ impl JwksState {
             {
                 return Ok(true);
             }
-            let started = upkeep.started;
+            let started = upkeep.last_started;
             upkeep.unknown.first_seen(kid, started, now);
             if !upkeep.in_flight {
                 let cooling = upkeep
@@ -356,17 +356,17 @@ impl JwksState {
         }
     }
 
-    /// Starts a fetch unless one is under way; returns what to wait on.
+    /// Starts a fetch unless one is running, and returns the receiver of its end.
     fn start_fetch(self: &Arc<Self>, upkeep: &mut Upkeep) -> watch::Receiver<u64> {
         let waiting = self.finished.subscribe();
         if !upkeep.in_flight {
             upkeep.in_flight = true;
-            upkeep.started += 1;
-            let number = upkeep.started;
+            upkeep.last_started += 1;
+            let number = upkeep.last_started;
             let inner = Arc::clone(self);
             // A separate task, so that the fetch continues if its caller disconnects.
             tokio::spawn(async move {
-                let mut landing = Landing {
+                let mut guard = FetchGuard {
                     inner: Arc::clone(&inner),
                     reported: false,
                 };
@@ -385,7 +385,7 @@ impl JwksState {
                         ));
                     }
                 }
-                landing.reported = true;
+                guard.reported = true;
             });
         }
         waiting
@@ -427,15 +427,15 @@ impl JwksState {
         })));
         upkeep.failed = None;
         upkeep.failures = 0;
-        upkeep.accepted = number;
-        upkeep.fetched += 1;
+        upkeep.last_accepted = number;
+        upkeep.fetch_count += 1;
     }
 
     fn reject(&self, reason: &str) {
         let mut upkeep = self.upkeep();
         upkeep.failed = Some(self.clock.elapsed());
         upkeep.failures = upkeep.failures.saturating_add(1);
-        upkeep.rejected += 1;
+        upkeep.failure_count += 1;
         let failures = upkeep.failures;
         drop(upkeep);
         let in_use = self.snapshot.load().is_some();
@@ -454,18 +454,18 @@ impl JwksState {
     }
 }
 
-/// Waits until the fetch under way ends; false when that takes longer.
+/// Waits until the running fetch ends, and returns whether it did in this time.
 async fn fetched_within(time: Duration, mut fetch: watch::Receiver<u64>) -> bool {
     tokio::time::timeout(time, fetch.changed()).await.is_ok()
 }
 
-/// Ends a fetch however its task ends, so that nobody waits for one that panicked.
-struct Landing {
+/// Marks a fetch as finished when it is dropped, so that nobody waits for one that panicked.
+struct FetchGuard {
     inner: Arc<JwksState>,
     reported: bool,
 }
 
-impl Drop for Landing {
+impl Drop for FetchGuard {
     fn drop(&mut self) {
         if !self.reported {
             self.inner.reject("the source panicked");

@@ -222,7 +222,7 @@ pub enum AllowedModuleKey {
 }
 
 impl AllowedModuleKey {
-    /// Whether it may name this key, which isn't its own.
+    /// Returns whether a FIT may name this key, which is neither the endpoint's nor the module's.
     pub(super) fn takes(&self, key: &str) -> bool {
         match self {
             Self::Own => false,

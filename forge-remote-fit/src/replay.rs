@@ -23,7 +23,7 @@ struct Seen {
 }
 
 impl ReplayGuard {
-    /// True when `id` is new; it is then remembered until its FIT has expired.
+    /// Returns whether `id` is new, and remembers it until its FIT has expired.
     pub(crate) fn first_use(&self, id: &str, expires: SystemTime, now: SystemTime) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let due = seen

@@ -35,8 +35,8 @@ impl UnknownKeys {
         started
     }
 
-    /// Takes note of a key that a set had and the one brought by this fetch has not: it is known to
-    /// be withdrawn.
+    /// Records that a key of the previous set is missing in the one that this fetch returned, so that it is known to be
+    /// withdrawn.
     pub(super) fn withdrawn(&mut self, kid: &str, fetch: u64, now: Duration) {
         self.remember(self.hasher.hash_one(kid), fetch.saturating_sub(1), now);
     }

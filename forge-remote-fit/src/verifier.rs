@@ -384,8 +384,8 @@ impl Verifier {
     }
 }
 
-/// Whether a handler that only the platform calls accepts a FIT of this module type, which is
-/// not `core:endpoint`.
+/// Returns whether a handler that only the platform calls accepts a FIT of this module type, which is not
+/// `core:endpoint`.
 fn accepts_type(
     module_type: Option<&str>,
     target: &EndpointTarget,
@@ -426,7 +426,7 @@ pub fn named_key(headers: &HeaderMap) -> Option<String> {
     Some(key.to_owned())
 }
 
-/// The FIT of the one `Authorization: Bearer` header.
+/// Returns the FIT of the one `Authorization: Bearer` header.
 fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenRejection> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenRejection::MissingHeader)?;

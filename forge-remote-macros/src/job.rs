@@ -94,7 +94,7 @@ fn registration(function: &Function, attribute: TokenStream, errors: &mut Errors
     }
 }
 
-/// Whether a type is `Args<T>`, with or without a path.
+/// Returns whether a type is `Args<T>`, with or without a path.
 fn is_args(ty: &[TokenTree]) -> bool {
     let is_angle =
         |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == '<');

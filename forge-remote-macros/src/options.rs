@@ -115,7 +115,7 @@ impl Options {
         self.attribute
     }
 
-    /// Whether an option is neither written nor misspelled.
+    /// Returns whether an option is neither written nor misspelled.
     pub(crate) fn misses(&self, name: &str) -> bool {
         !self.misspelled.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
     }
@@ -126,7 +126,7 @@ impl Options {
         found.map_or_else(|| self.attribute.into(), |(_, place)| *place)
     }
 
-    /// Whether none of these options is written or misspelled.
+    /// Returns whether none of these options is written or misspelled.
     pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
         names.iter().all(|name| self.misses(name))
     }
@@ -442,7 +442,7 @@ pub(crate) struct Peek<'a> {
 }
 
 impl Peek<'_> {
-    /// Whether a flag is set, or misspelled.
+    /// Returns whether a flag is set, or misspelled.
     pub(crate) fn is_on(&self) -> bool {
         let off = |flag: &WrittenOption| matches!(&flag.value, Some(Value::Flag(on)) if !on.value);
         self.is_misspelled || self.written.is_some_and(|flag| !off(flag))

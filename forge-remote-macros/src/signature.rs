@@ -202,7 +202,7 @@ fn single_colon(tokens: &[TokenTree]) -> Option<usize> {
         .find(|&at| is_colon(at) && !is_joint(at) && !(is_colon(at - 1) && is_joint(at - 1)))
 }
 
-/// Whether a type consists of names, their type parameters and tuples.
+/// Returns whether a type consists of names, their type parameters and tuples.
 fn is_plain(ty: &[TokenTree]) -> bool {
     let plain = |token: &TokenTree| match token {
         TokenTree::Ident(word) => !matches!(

@@ -135,11 +135,11 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    /// One that waits for a process that does not respond must not hold up the others.
     async fn lock_soon(
         transaction: &mut Transaction<'_, Postgres>,
         name: &str,
     ) -> Result<bool, sqlx::Error> {
+        // A job that waits for a process that does not respond must not delay the others.
         const TRY: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
         let is_free: bool = sqlx::query_scalar(TRY)
             .bind(name)

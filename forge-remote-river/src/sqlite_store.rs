@@ -78,8 +78,8 @@ impl Store for SqliteStore {
         Client::builder(self.pool.clone())
     }
 
-    /// SQLite has no notifications: River would read a table of them ten times a second.
     fn worker(&self) -> ClientBuilder {
+        // SQLite has no notifications: River would read a table of them ten times a second.
         self.client().without_notifications()
     }
 
@@ -98,8 +98,8 @@ impl Store for SqliteStore {
         Ok(Writing { transaction, turn })
     }
 
-    /// A write transaction has the whole file.
     async fn lock(_: &mut Transaction<'_, Sqlite>, _: &str) -> Result<(), sqlx::Error> {
+        // A write transaction has the whole file.
         Ok(())
     }
 

@@ -54,7 +54,7 @@ mod tests {
         decoded
     }
 
-    /// A valid text in which neighbours differ.
+    /// Returns a valid text in which neighbours differ.
     fn text(length: usize) -> Vec<u8> {
         let mut text: Vec<u8> = (0..length).map(|at| ALPHABET[at * 29 % 64]).collect();
         if let Some(last) = text.last_mut() {

@@ -130,17 +130,17 @@ impl Claims {
         self.0.expires.to_time()
     }
 
-    /// The payload's JSON.
+    /// Returns the payload's JSON.
     pub(crate) fn payload(&self) -> &str {
         &self.0.text
     }
 
-    /// The time as of which the claims were checked.
+    /// Returns the time as of which the claims were checked.
     pub(crate) fn verified_at(&self) -> SystemTime {
         self.0.verified_at
     }
 
-    /// When the FIT was issued (`iat`, else `nbf`).
+    /// Returns when the FIT was issued (`iat`, else `nbf`).
     pub(super) fn issued_at(&self) -> Option<SystemTime> {
         self.0.issued_at.map(NumericDate::to_time)
     }
@@ -177,7 +177,7 @@ impl Claims {
 
     /// Returns any top-level claim as JSON.
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
-        // Only this one is read: what another claim holds cannot hide it.
+        // Only this claim is parsed, so an unreadable value of another one does not matter.
         let claims: std::collections::HashMap<String, &RawValue> =
             serde_json::from_str(&self.0.text).ok()?;
         serde_json::from_str(&readable(claims.get(name)?.get())?).ok()
@@ -210,8 +210,8 @@ const ISSUER: &str = "forge/invocation-token";
 /// store must hold it.
 const MAX_ARI_BYTES: usize = 512;
 
-/// Whether a text has an ARI's shape, `ari:cloud:ecosystem::installation/<id>`, in characters that a
-/// URI can have. Only the first word is compared: the others differ between Atlassian's clouds.
+/// Returns whether a text has an ARI's shape, `ari:cloud:ecosystem::installation/<id>`, in characters that a URI can
+/// have. Only the first word is compared: the others differ between Atlassian's clouds.
 fn is_ari(text: &str) -> bool {
     text.len() <= MAX_ARI_BYTES
         && text.starts_with("ari:")
@@ -228,7 +228,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Reads the choice; what cannot be read chooses nothing and fails later.
+    /// Reads the choice. A payload that cannot be read chooses nothing, and is rejected later.
     pub(super) fn of(payload: &[u8]) -> Self {
         let Ok(raw) = serde_json::from_slice::<RawClaims<'_>>(payload) else {
             return Self::default();
@@ -243,13 +243,13 @@ impl Origin {
     }
 }
 
-/// Whether a base URL is of Atlassian's staging cloud.
+/// Returns whether a base URL is of Atlassian's staging cloud.
 pub(crate) fn is_staging(api_base_url: &str) -> bool {
     api_base_url.starts_with("https://api.stg.atlassian.com/")
 }
 
 impl Claims {
-    /// Reads a payload and checks what holds for every FIT of this app.
+    /// Reads a payload, and checks the claims that every FIT of these apps has.
     pub(super) fn check(payload: Vec<u8>, expected: &Expected<'_>) -> Result<Self, TokenRejection> {
         let text = String::from_utf8(payload).map_err(|_| bad_claims("not UTF-8"))?;
         let raw = RawClaims::read(&text)?;
@@ -387,7 +387,7 @@ fn bad_claims(category: &'static str) -> TokenRejection {
 }
 
 impl Part {
-    /// Where `piece` lies in `text`, when it is borrowed from it.
+    /// Finds the place of `piece` in `text`, or copies it if it is not borrowed from there.
     fn new(text: &str, piece: Text<'_>) -> Self {
         match piece.0 {
             Cow::Owned(text) => Self::Own(text.into_boxed_str()),

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 128;
 /// An `f64` holds every number of 308 digits.
 const MAX_DIGITS: u32 = 300;
 
-/// Whether a JSON text nests too deep, in the parts that nobody parses yet, too.
+/// Returns whether a JSON text is nested too deep. Unlike a parser, it also looks at parts that are kept unparsed.
 pub(crate) fn is_too_deep(text: &str) -> bool {
     // Hardly any text has that many brackets at all.
     let mut opening = memchr2_iter(b'[', b'{', text.as_bytes());
@@ -52,7 +52,7 @@ pub(crate) fn readable(text: &str) -> Option<Cow<'_, str>> {
     parsable(text)
 }
 
-/// The same, by parsing the text.
+/// Returns the same as [`readable`], by parsing the text.
 pub(crate) fn parsable(text: &str) -> Option<Cow<'_, str>> {
     let text = repair_str(text);
     serde_json::from_str::<Readable>(&text)
@@ -60,7 +60,7 @@ pub(crate) fn parsable(text: &str) -> Option<Cow<'_, str>> {
         .then_some(text)
 }
 
-/// Whether a valid JSON text holds nothing that a parser may reject: it has no escapes, which may be halves of
+/// Returns whether a valid JSON text has nothing that a parser may reject: it has no escapes, which may be halves of
 /// surrogate pairs, and no numbers with an exponent or hundreds of digits, which may be too large.
 pub(crate) fn is_plain(text: &str) -> bool {
     let mut rest = text.as_bytes();
@@ -246,7 +246,7 @@ impl<'a> Names<'a> {
 mod tests {
     use super::*;
 
-    /// A pseudorandom number below `bound`.
+    /// Returns a pseudorandom number below `bound`.
     fn below(state: &mut u64, bound: u64) -> u64 {
         *state = state
             .wrapping_mul(6_364_136_223_846_793_005)

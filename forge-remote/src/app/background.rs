@@ -36,7 +36,7 @@ const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
     fn needs(&self) -> Vec<Requirement>;
-    /// Whether the task takes [`Shutdown`] and so ends when the app stops.
+    /// Returns whether the task takes [`Shutdown`] and so ends when the app stops.
     #[doc(hidden)]
     fn takes_shutdown(&self) -> bool;
     /// Returns `None` if an argument is missing, which launch checks.

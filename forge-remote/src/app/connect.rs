@@ -36,7 +36,8 @@ impl App {
     }
 }
 
-/// Boxed in a function that is not asynchronous, so that it is compiled with this crate, and not again with each app.
+/// Connects the app, boxed. A function that is not asynchronous is compiled with this crate, and not again with each
+/// app.
 fn connect_boxed(app: App) -> BoxFuture<Result<App>> {
     Box::pin(app.connect_each())
 }

@@ -31,9 +31,9 @@ impl Api {
         }
     }
 
-    /// Whether the token alone identifies the installation, because the API's URL names no site. Bitbucket's
-    /// names no workspace: the app's token decides which ones a path can reach, while a user's token
-    /// reaches what that user may see anyway.
+    /// Returns whether the token alone identifies the installation, because the API's URL names no site. Bitbucket's
+    /// names no workspace: the app's token decides which ones a path can reach, while a user's token reaches what that
+    /// user may see anyway.
     pub(super) fn knows_installation_by_token(self, is_user: bool) -> bool {
         match self {
             Self::GraphQl | Self::Compass | Self::Storage | Self::Platform => true,

@@ -122,7 +122,7 @@ pub(super) struct CloudUrls {
     pub(super) storage: Option<String>,
 }
 
-/// Whether this is a valid label of an isolated cloud.
+/// Returns whether this is a valid label of an isolated cloud.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/#isolated-cloud-support>
 pub(crate) fn is_label(label: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';

@@ -138,8 +138,8 @@ impl HttpBody for Pieces {
         self.0.is_empty()
     }
 
-    /// Exact, so that `Content-Length` can be sent.
     fn size_hint(&self) -> SizeHint {
+        // Exact, so that `Content-Length` can be sent.
         SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }

@@ -93,7 +93,7 @@ impl GraphQlClient {
     }
 }
 
-/// Whether a document contains only queries, which are safe to repeat.
+/// Returns whether a document contains only queries, which are safe to repeat.
 fn is_query(document: &str) -> bool {
     let mut code = document
         .lines()

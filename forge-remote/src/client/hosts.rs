@@ -102,7 +102,7 @@ impl Hosts {
         self.only_loopback = true;
     }
 
-    /// Whether the app allows this URL's host in addition to Atlassian's.
+    /// Returns whether the app allows this URL's host in addition to Atlassian's.
     pub(super) fn is_added(&self, url: &str) -> bool {
         Url::parse(url).is_ok_and(|url| self.allowed.contains(&origin(&url)))
     }
@@ -142,7 +142,7 @@ pub(super) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Whether the URL is plain http to this machine.
+/// Returns whether the URL is plain http to this machine.
 pub(super) fn is_plain_loopback(url: &Url) -> bool {
     url.scheme() == "http" && crate::http_client::is_loopback(url)
 }

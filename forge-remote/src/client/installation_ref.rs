@@ -20,18 +20,18 @@ pub(crate) mod sealed {
         fn api_base_url(&self) -> Option<&str>;
         fn contexts(&self) -> Vec<InstallationContext>;
         fn isolated_cloud_label(&self) -> Option<&str>;
-        /// The app's id and environment, if they are known.
+        /// Returns the app's id, if it is known.
         fn app_id(&self) -> Option<&str> {
             None
         }
         fn environment_id(&self) -> Option<&str> {
             None
         }
-        /// Whether the app supplied the URLs, rather than a verified call.
+        /// Returns whether the app supplied the URLs, rather than a verified call.
         fn is_supplied(&self) -> bool {
             false
         }
-        /// The trace id and span id to propagate.
+        /// Returns the trace id and the span id to propagate.
         fn trace(&self) -> [Option<&str>; 2] {
             [None, None]
         }

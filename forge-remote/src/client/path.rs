@@ -199,7 +199,7 @@ fn problem_of(fixed: &'static str) -> Option<&'static str> {
     }
 }
 
-/// Whether a byte needs no encoding in a path (RFC 3986). `%` is excluded because it could hide dots.
+/// Returns whether a byte needs no encoding in a path (RFC 3986). `%` is excluded because it could hide dots.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte)
 }

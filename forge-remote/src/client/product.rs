@@ -195,8 +195,7 @@ impl ApiTarget {
         }))
     }
 
-    /// Whether the base URL of a site's API has no cloud id. URLs on hosts that the app allows may lack
-    /// it.
+    /// Returns whether the base URL of a site's API has no cloud id. URLs on hosts that the app allows may lack it.
     fn lacks_site(&self) -> bool {
         let names_site = matches!(self.api, Api::Jira | Api::Confluence);
         let Ok(base) = &self.base else {
@@ -205,8 +204,8 @@ impl ApiTarget {
         names_site && cloud_id_of(base).is_none() && !self.atlassian.settings().hosts.is_added(base)
     }
 
-    /// Whether the base URL belongs to one of these sites. URLs without a site always do, and so does
-    /// any URL if no site is known.
+    /// Returns whether the base URL belongs to one of these sites. URLs without a site always do, and so does any URL
+    /// if no site is known.
     fn is_on(&self, sites: &[String]) -> bool {
         let names_site = matches!(self.api, Api::Jira | Api::Confluence);
         let Ok(base) = &self.base else {

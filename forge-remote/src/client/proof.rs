@@ -62,7 +62,7 @@ impl ProductClient {
         self.base()
     }
 
-    /// Whether the token may be used without a request to Atlassian.
+    /// Returns whether the token may be used without a request to Atlassian.
     fn is_proven(&self) -> bool {
         let Some(call) = &self.unproven else {
             return true;
@@ -132,7 +132,7 @@ impl ProductClient {
         }
     }
 
-    /// Whether the platform itself delivered this token.
+    /// Returns whether the platform itself delivered this token.
     async fn is_stored(&self, call: &VerifiedCall) -> bool {
         let Some(tokens) = self.target.atlassian.shared.tokens.get() else {
             return false;
@@ -202,8 +202,8 @@ async fn verify(
     verdict
 }
 
-/// Whether Atlassian accepts the app's token for this app, environment and installation. The API
-/// returns 401 unless the token was issued for the installation in the path.
+/// Returns whether Atlassian accepts the app's token for this app, environment and installation. The API returns 401
+/// unless the token was issued for the installation in the path.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
 async fn belongs_to_installation(
     client: &ProductClient,
@@ -228,8 +228,8 @@ async fn belongs_to_installation(
     }
 }
 
-/// Whether a user's token belongs to the call's user, according to Atlassian. The API that can be
-/// used depends on the app's scopes, so each is tried in turn.
+/// Returns whether a user's token belongs to the call's user, according to Atlassian. The API that can be used depends
+/// on the app's scopes, so each is tried in turn.
 /// Sources: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself/>,
 /// <https://developer.atlassian.com/cloud/confluence/rest/v1/api-group-users/>
 async fn belongs_to_user(client: &ProductClient, call: &VerifiedCall) -> Result<bool, ClientError> {
@@ -272,7 +272,7 @@ fn account(
     }
 }
 
-/// Whether Atlassian rejected the token, rather than failed to respond.
+/// Returns whether Atlassian rejected the token, rather than failed to respond.
 fn is_rejection(error: &ClientError) -> bool {
     matches!(
         error,

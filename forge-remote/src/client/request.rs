@@ -337,7 +337,7 @@ impl Request {
         }
     }
 
-    /// Whether URL, query and JSON body are the same.
+    /// Returns whether URL, query and JSON body are the same.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         let sorted = |request: &Self| {
             let mut query = request.query.clone();

@@ -113,7 +113,7 @@ impl RetryPolicy {
     }
 }
 
-/// Whether another attempt may succeed after this status.
+/// Returns whether another attempt may succeed after this status.
 pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }

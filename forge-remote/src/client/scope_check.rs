@@ -62,7 +62,7 @@ impl Request {
 }
 
 impl Api {
-    /// Whether calls of this API may need this scope.
+    /// Returns whether calls of this API may need this scope.
     fn may_need(self, scope: &str) -> bool {
         let names: &[&str] = match self {
             Self::Jira => &["jira", "servicedesk", "servicemanagement"],
@@ -96,7 +96,7 @@ fn missing(
     (!granted.iter().any(may_replace)).then_some(*needed)
 }
 
-/// Whether a scope is granular (`read:issue:jira`) rather than classic (`read:jira-work`).
+/// Returns whether a scope is granular (`read:issue:jira`) rather than classic (`read:jira-work`).
 fn is_granular(scope: &str) -> bool {
     scope.split(':').count() > 2
 }

@@ -278,7 +278,7 @@ pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static s
     Some(scope).filter(|scope| !scope.is_empty())
 }
 
-/// Whether the path starts with the pattern's segments.
+/// Returns whether the path starts with the pattern's segments.
 fn has_prefix(path: &str, pattern: &str) -> bool {
     let mut segments = path.trim_matches('/').split('/');
     let mut expected = pattern.trim_matches('/').split('/');

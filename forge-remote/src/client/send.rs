@@ -61,7 +61,7 @@ impl FailedAttempt {
     }
 }
 
-/// The data of an attempt for spans and metrics: its status, and the type of its failure.
+/// Returns the data of an attempt for spans and metrics: its status, and the type of its failure.
 fn outcome<T>(
     attempt: &Result<(Response, T), FailedAttempt>,
 ) -> (Option<StatusCode>, Option<Cow<'static, str>>) {
@@ -316,7 +316,7 @@ impl Request {
         })
     }
 
-    /// Whether the response is a redirect to follow.
+    /// Returns whether the response is a redirect to follow.
     fn follows_redirect(&self, raw: &reqwest::Response) -> bool {
         let redirects = matches!(raw.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let reads = matches!(self.method, Method::GET | Method::HEAD);

@@ -26,7 +26,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// An error of the app's own parts, with its causes.
+    /// Returns the error of a part of the app, with its causes.
     pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let message = format!("{error}{}", chain(error));
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)

@@ -252,7 +252,7 @@ impl IntoResponse for ArgsRejection {
 }
 
 impl OauthTokenRejection {
-    /// The code by which log lines are limited.
+    /// Returns the code by which log lines are limited.
     fn log_code(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "missing_token",

@@ -186,7 +186,7 @@ impl Parts {
     }
 }
 
-/// `issueKey`, `issue_key` and `issue-key` → `Issue key`.
+/// Returns the title of a name: `Issue key` for `issueKey`, `issue_key` and `issue-key`.
 fn title(name: &str) -> String {
     let mut title = String::new();
     for c in name.chars() {

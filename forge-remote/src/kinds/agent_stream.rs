@@ -152,7 +152,7 @@ const LAST_STATES: [&str; 8] = [
 ];
 
 impl AgentUpdate {
-    /// Whether the stream ends after this update.
+    /// Returns whether the stream ends after this update.
     fn is_last(&self) -> bool {
         match self {
             Self::Message(_) | Self::Error(_) => true,

@@ -273,7 +273,7 @@ impl WebTriggerRequest {
     }
 }
 
-/// Whether a body is read as Forge's description of a request.
+/// Returns whether a body is read as Forge's description of a request.
 pub(super) fn is_description(body: &[u8]) -> bool {
     RequestDescription::of(&repair(body)).is_some()
 }

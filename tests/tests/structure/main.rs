@@ -6,6 +6,7 @@ mod dependencies;
 mod docs;
 mod field;
 mod files;
+mod function_docs;
 mod generated;
 mod layers;
 mod links;

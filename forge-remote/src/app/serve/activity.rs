@@ -77,12 +77,12 @@ impl Snapshot {
         Phase::of(self.phases)
     }
 
-    /// Whether the connection has completed a call.
+    /// Returns whether the connection has completed a call.
     pub(super) fn is_used(self) -> bool {
         self.phases >> PHASE_BITS > 1
     }
 
-    /// Whether writing is blocked because the peer does not read.
+    /// Returns whether writing is blocked because the peer does not read.
     pub(super) fn is_blocked(self) -> bool {
         self.writes & 1 == 1
     }
@@ -152,19 +152,19 @@ impl Activity {
         }
     }
 
-    /// Whether the connection must free its buffers.
+    /// Returns whether the connection must free its buffers.
     pub(super) fn must_rest(&self) -> bool {
         let phases = self.phases.load(Ordering::Relaxed);
         Phase::of(phases) == Phase::Idle && self.rest_in_phase.load(Ordering::Relaxed) == phases
     }
 
-    /// Whether a request's body is not at its end, as far as the HTTP layer knows. It then keeps the connection, because it
-    /// alone knows where the body ends and the next request begins.
+    /// Returns whether a request's body is not at its end, as far as the HTTP layer knows. It then keeps the
+    /// connection, because it alone knows where the body ends and the next request begins.
     pub(super) fn has_body(&self) -> bool {
         self.is_body_held() || self.is_body_left.load(Ordering::Relaxed)
     }
 
-    /// Whether a handler holds a request's body and has not read it completely.
+    /// Returns whether a handler holds a request's body and has not read it completely.
     pub(super) fn is_body_held(&self) -> bool {
         self.bodies.load(Ordering::Acquire) > 0
     }
@@ -187,7 +187,7 @@ impl Activity {
         self.is_unread.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the peer may still send a part of its last request.
+    /// Returns whether the peer may still send a part of its last request.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread.load(Ordering::Relaxed)
     }
@@ -216,7 +216,7 @@ impl Activity {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection must close now, even with unsent data.
+    /// Returns whether the connection must close now, even with unsent data.
     pub(super) fn must_close(&self) -> bool {
         self.close_in_phase.load(Ordering::Relaxed) == self.phases.load(Ordering::Relaxed)
             || self.close_in_write.load(Ordering::Relaxed) == self.writes.load(Ordering::Relaxed)

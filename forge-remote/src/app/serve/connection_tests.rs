@@ -129,7 +129,7 @@ async fn line_breaks_between_requests_do_not_keep_a_connection_from_resting() {
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
 }
 
-/// A handler that responds at once, and keeps the body for a task.
+/// Returns a handler that responds at once, and keeps the body for a task.
 fn holder() -> (Router, Arc<Mutex<Option<Body>>>) {
     let held: Arc<Mutex<Option<Body>>> = Arc::default();
     let holder = Arc::clone(&held);

@@ -191,8 +191,8 @@ impl Service {
     }
 }
 
-/// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
-/// app and each test.
+/// Serves until `shutdown`, boxed. A function that is not asynchronous is compiled with this crate, and not again with
+/// each app and each test.
 fn serve_boxed(
     service: Service,
     listener: TcpListener,

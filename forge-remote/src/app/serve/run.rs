@@ -112,8 +112,7 @@ impl App {
     }
 }
 
-/// Boxed in a function that is not asynchronous, so that the server is compiled with this crate, and not again with each
-/// app.
+/// Serves the app, boxed. A function that is not asynchronous is compiled with this crate, and not again with each app.
 fn serve_boxed(app: App) -> BoxFuture<Result<(), ServeError>> {
     Box::pin(async move {
         match app.listen().await? {

@@ -141,8 +141,8 @@ impl AsyncWrite for Socket {
         self.stream.is_write_vectored()
     }
 
-    /// The HTTP layer calls this whenever it is polled and has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The HTTP layer calls this whenever it is polled and has nothing left to write.
         match self.activity.phase() {
             Phase::Flush if self.activity.has_body() => self.activity.enter(Phase::Body),
             Phase::Flush | Phase::Body if !self.activity.has_body() => {

@@ -84,8 +84,7 @@ pub(super) fn problem_of(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the code means a missing key: Atlassian's documentation and its own package use
-/// different codes.
+/// Returns whether the code means a missing key: Atlassian's documentation and its own package use different codes.
 pub(super) fn is_missing(code: &str) -> bool {
     matches!(code, "NOT_FOUND" | "KEY_NOT_FOUND")
 }

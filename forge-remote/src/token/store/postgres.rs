@@ -337,6 +337,7 @@ async fn lacking_rights(
     }))
 }
 
+/// Converts an error of PostgreSQL, with advice for its code.
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn failed(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());

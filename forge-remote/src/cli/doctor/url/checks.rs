@@ -25,7 +25,7 @@ const RAISE_LIMIT: &str = "raise the limit of the proxy in front of the app";
 /// The time that 19 of 20 responses may take.
 const MAX_P95: Duration = Duration::from_secs(1);
 
-/// A failed check.
+/// Returns the line of a failed check.
 pub(super) fn trouble(
     check: &'static str,
     rule: &Rule,
@@ -35,7 +35,7 @@ pub(super) fn trouble(
     Line::failed(check, detail, fix).code(rule)
 }
 
-/// A check whose request got no response.
+/// Returns the line of a check whose request got no response.
 pub(super) fn not_sent(check: &'static str, error: &ProbeError) -> Line {
     if matches!(error, ProbeError::Late) {
         return trouble(
@@ -158,7 +158,7 @@ impl Reach {
     }
 }
 
-/// A base URL that sent no response.
+/// Returns the line of a base URL that sent no response.
 fn unreached(check: &'static str, error: &ProbeError) -> Line {
     let text = error.to_string();
     if text.contains("certificate") {

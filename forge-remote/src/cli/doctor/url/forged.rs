@@ -98,7 +98,7 @@ pub(super) async fn arrival(session: &mut Session, plan: &Plan, has_stranger: bo
     arrived(lines)
 }
 
-/// A proxy does this to the header with the FIT.
+/// Returns the result for a proxy that does this to the header with the FIT.
 fn lost(check: &'static str, does: &str) -> Arrival {
     let detail = format!(
         "no token reaches the app: something in front of it {does} the `Authorization` header"

@@ -198,7 +198,8 @@ impl Answer {
         self.is_rejected_for(TokenRejection::BadSignature)
     }
 
-    /// Gateways may rename headers of a response, so only status and body count.
+    /// Returns whether the response is the one to this rejection. Gateways may rename headers of a response, so only
+    /// status and body are compared.
     fn is_rejected_for(&self, rejection: TokenRejection) -> bool {
         let expected = VerifyError::from(rejection).to_response::<String>();
         self.status == expected.status() && self.body == expected.body().as_bytes()
@@ -292,7 +293,7 @@ mod tests {
         }
     }
 
-    /// A deployment that responds to every request, and counts them.
+    /// Starts a deployment that responds to every request, and counts them.
     async fn deployment() -> (Url, Arc<AtomicU32>) {
         let count = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&count);

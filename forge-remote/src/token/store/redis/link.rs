@@ -250,8 +250,9 @@ fn rejected(error: &ServerError) -> String {
     }
 }
 
-/// Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>, and the
-/// errors in Redis' `src/server.c` (`createSharedObjects`).
+/// Returns the advice about an error of Redis, by its code.
+/// Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>, and the errors in Redis'
+/// `src/server.c` (`createSharedObjects`).
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => "it has reached its `maxmemory`: increase it (a token needs about 3 KB)",
