@@ -54,7 +54,7 @@ pub enum EndpointBinding {
     Strict,
     /// Like [`Key`](Self::Key), but handlers for platform calls also accept module types that this
     /// version does not know. Such calls have the provenance of a page's call. Use it if platform
-    /// calls arrive with an undocumented module type.
+    /// calls, or calls of functions, arrive with an undocumented module type.
     UnknownModules,
     /// Checks only the `principal`, and neither type nor key. Use it after a change of the platform that
     /// this version does not know yet.
@@ -117,7 +117,8 @@ impl VerificationPolicy {
     }
 
     /// Sets whether a `jti` that was seen before is rejected (default: no). Endpoints for pages are
-    /// exempt, because pages reuse a FIT for several calls. Forge sends a new FIT with each retry, so
+    /// exempt, because pages reuse a FIT for several calls. Whether a function's second call has a new FIT is not
+    /// documented: try it before you use this with `#[function_call]`. Forge sends a new FIT with each retry, so
     /// this is a protection against replays, not against duplicate deliveries.
     pub fn replay_guard(mut self, on: bool) -> Self {
         self.replay_guard = on;
@@ -138,6 +139,10 @@ impl VerificationPolicy {
 /// // An endpoint for one of the app's pages.
 /// let mut settings = EndpointTarget::page("settings");
 /// settings.pages = vec!["admin-page".to_owned()];
+///
+/// // A path that the app's Forge functions call: the keys are those of the app's endpoints and their modules.
+/// let import = EndpointTarget::function("import", ["refresh-index", "settings"].map(String::from));
+/// # let _ = import;
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -196,6 +201,19 @@ impl EndpointTarget {
         Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::PlatformForUser)
     }
 
+    /// Creates the target of a path that the app's functions call with `invokeRemote` of `@forge/api`; the name is for
+    /// logs. A FIT must name `core:endpoint`, may name a user, and may name any key except `others`: the keys of the
+    /// app's endpoints and of the modules that name them.
+    ///
+    /// Atlassian does not document which key such a FIT names. Its module type follows from one sentence: `core:endpoint`,
+    /// except for calls of pages.
+    pub fn function(name: impl Into<String>, others: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            module_keys: AllowedModuleKey::NotOf(Arc::new(others.into_iter().collect())),
+            ..Self::new(name, PLATFORM_MODULE, AllowedCaller::Function)
+        }
+    }
+
     /// Creates the target of an endpoint for pages: `invokeRemote` and `requestRemote`. Every page of
     /// the app may call it, and the page chooses the path; [`pages`](Self::pages) restricts it.
     pub fn page(endpoint: impl Into<String>) -> Self {
@@ -217,6 +235,8 @@ pub enum AllowedModuleKey {
     /// handler whose modules are registered at run time: Forge generates their keys.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
     OwnOrGenerated(Arc<BTreeSet<String>>),
+    /// Any key except these keys of other handlers, or none: for calls of functions, which name no endpoint.
+    NotOf(Arc<BTreeSet<String>>),
     /// Any key. For calls without an endpoint, whose FITs are not documented.
     Any,
 }
@@ -227,6 +247,7 @@ impl AllowedModuleKey {
         match self {
             Self::Own => false,
             Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
+            Self::NotOf(others) => !others.contains(key),
             Self::OwnOrGenerated(others) => is_uuid(key) && !others.contains(key),
             Self::Any => true,
         }

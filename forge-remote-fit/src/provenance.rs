@@ -24,7 +24,8 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provenance {
-    /// The platform made the call and wrote every header.
+    /// The platform made the call and wrote every header, or a function of the app made it: the function can add
+    /// headers, and Forge writes the headers of the tokens that the remote requests.
     Platform,
     /// A page made the call: `invokeRemote` passes its headers through Atlassian, `requestRemote`
     /// sends them straight from the browser, and the two cannot be distinguished. A header may be
@@ -43,9 +44,9 @@ impl Provenance {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
-            // No browser holds a FIT of this type.
-            (AllowedCaller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
-            (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
+            // A page's call has the type of its module, so no user of a browser wrote the headers. With a `principal`,
+            // it is a function's call.
+            (_, Some(PLATFORM_MODULE)) => true,
             (AllowedCaller::Page, _) => false,
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {
@@ -54,7 +55,7 @@ impl Provenance {
                     && claims.principal().is_none()
             }
             (AllowedCaller::Platform, None) => claims.principal().is_none(),
-            (AllowedCaller::PlatformForUser, None) => false,
+            (AllowedCaller::PlatformForUser | AllowedCaller::Function, None) => false,
         };
         if by_platform {
             Self::Platform

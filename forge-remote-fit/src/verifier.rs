@@ -316,6 +316,10 @@ impl Verifier {
             AllowedCaller::Page => true,
             // A token in a browser names a page's module.
             AllowedCaller::PlatformForUser => from_platform,
+            // Without the check of the type below, the principal alone distinguishes a page's user.
+            AllowedCaller::Function => {
+                from_platform || self.policy.binding != EndpointBinding::PrincipalOnly
+            }
             AllowedCaller::Platform => false,
         };
         if !may_have_user && claims.principal().is_some() {
@@ -341,15 +345,7 @@ impl Verifier {
         if binding == EndpointBinding::PrincipalOnly {
             return check_page(claims, target);
         }
-        // Endpoint and module keys share one namespace, so either names this endpoint alone.
-        let ours = |key: &str| {
-            key == target.endpoint
-                || target.module.as_deref() == Some(key)
-                || target.former_keys.iter().any(|former| former == key)
-                || target.module_keys.takes(key)
-        };
-        let named = target.module_keys != AllowedModuleKey::Any;
-        if (from_platform || is_own) && named && !claims.module_key().is_some_and(ours) {
+        if (from_platform || is_own) && !names_target(claims.module_key(), target) {
             return Err(TokenRejection::WrongEndpoint);
         }
         check_page(claims, target)
@@ -368,19 +364,37 @@ impl Verifier {
         }
         let setting = if target.ends_installation {
             "no setting accepts it at a handler that ends an installation"
+        } else if target.caller == AllowedCaller::Function && is_token_module_type(module_type) {
+            "it is a page's; to serve pages at this path, or if Forge names a function's calls by its page, use \
+             `#[endpoint]`"
         } else if is_token_module_type(module_type) {
             "it is a page's; only `VerificationPolicy::binding(EndpointBinding::PrincipalOnly)` accepts it"
         } else {
-            "if Forge itself makes these calls, accept it by \
+            "if Forge itself or a function makes these calls, accept it by \
              `VerificationPolicy::binding(EndpointBinding::UnknownModules)`"
         };
         tracing::warn!(
             module_type = ?shown,
             endpoint = target.endpoint,
             setting,
-            "a module type is rejected at a handler that only the platform calls; this is logged once \
-             for each type"
+            "a module type is rejected at a handler that no page calls; this is logged once for each type"
         );
+    }
+}
+
+/// Returns whether the key of a FIT may be the target's.
+fn names_target(key: Option<&str>, target: &EndpointTarget) -> bool {
+    // Endpoint and module keys share one namespace, so either names this endpoint alone.
+    let is_own = |key: &str| {
+        key == target.endpoint
+            || target.module.as_deref() == Some(key)
+            || target.former_keys.iter().any(|former| former == key)
+    };
+    match &target.module_keys {
+        AllowedModuleKey::Any => true,
+        // The target's name is no key.
+        keys @ AllowedModuleKey::NotOf(_) => key.is_none_or(|key| keys.takes(key)),
+        keys => key.is_some_and(|key| is_own(key) || keys.takes(key)),
     }
 }
 

@@ -49,7 +49,9 @@ fn keys(handler: &Handler, errors: &mut Errors) {
     } else {
         "key"
     };
-    let (max_endpoint, shorten) = if handler.long_key {
+    // Forge does not see the key of a function's call.
+    let is_free = handler.long_key || handler.spec.is_called_by_functions();
+    let (max_endpoint, shorten) = if is_free {
         (MAX_MODULE_KEY, FROM_NAME)
     } else {
         (MAX_ENDPOINT_KEY, LONG_KEY)
@@ -92,9 +94,9 @@ fn keys(handler: &Handler, errors: &mut Errors) {
 
 fn path(handler: &Handler, errors: &mut Errors) {
     let Some(path) = &handler.path else { return };
-    let check = match handler.spec.has_endpoint() {
-        true => rules::check_path,
-        false => rules::check_hook_path,
+    let check = match handler.spec.path_option {
+        None => rules::check_path,
+        Some(_) => rules::check_hook_path,
     };
     if let Err(mistake) = check(&path.value()) {
         errors.mistake(path.span(), mistake);
@@ -347,7 +349,11 @@ fn other_attributes(handler: &Handler, errors: &mut Errors) {
     let is_page = |kind: &KindSpec| kind.caller == AllowedCaller::Page;
     let has_own_path = |kind: &&KindSpec| !kind.has_endpoint() || kind.routes != RouteScope::Exact;
     let reason = if is_page(own) != is_page(next) {
-        "a page's user could then make calls that only the platform may make".to_owned()
+        let caller = match own.is_called_by_functions() || next.is_called_by_functions() {
+            true => "a function",
+            false => "the platform",
+        };
+        format!("a page's user could then make calls that only {caller} may make")
     } else if let Some(kind) = [own, next].into_iter().find(has_own_path) {
         format!("a `#[{}]` needs a separate path", kind.attribute)
     } else {

@@ -31,7 +31,8 @@ pub struct KindSpec {
     pub shared_parts: &'static [&'static str],
     /// Whether an app can have only one such module.
     pub singleton: bool,
-    /// The places where the module's items name endpoints. Empty for a module that names a remote.
+    /// The places where the module's items name endpoints. Empty for a module that names a remote, and for calls of
+    /// functions.
     pub endpoint_places: &'static [Place],
     /// The places of properties without an option that an update derives from the options.
     pub derived_places: &'static [Place],
@@ -95,6 +96,9 @@ pub enum AllowedCaller {
     PlatformForUser,
     /// A page, in a user's browser.
     Page,
+    /// A function of the app, with or without a user: the module type is `core:endpoint`, and the key is of no
+    /// other handler.
+    Function,
 }
 
 /// Whether a kind's handlers can be `durable`: acknowledged before they run.
@@ -164,7 +168,13 @@ impl KindSpec {
     /// Returns whether Forge finds the handler by an item of `modules.endpoint`, which has a key and
     /// tokens.
     pub const fn has_endpoint(&self) -> bool {
-        self.path_option.is_none()
+        self.path_option.is_none() && !self.is_called_by_functions()
+    }
+
+    /// Returns whether the app's functions call the handler by its path: no part of the manifest names it, and its tokens
+    /// are those of the remote.
+    pub const fn is_called_by_functions(&self) -> bool {
+        matches!(self.caller, AllowedCaller::Function)
     }
 
     /// Returns the kind's options, as the set that makes the runtime's value.
@@ -184,6 +194,7 @@ impl KindSpec {
         let dynamic = self.may_be_dynamic.then_some("dynamic");
         let durable = (self.durable == Durability::Allowed).then_some("durable");
         let has_endpoint = self.has_endpoint();
+        let has_auth = has_endpoint || self.is_called_by_functions();
         let common = COMMON.into_iter();
         self.option_set()
             .names()
@@ -191,8 +202,10 @@ impl KindSpec {
             .chain(method)
             .chain(dynamic)
             .chain(durable)
-            .chain(common.filter(move |name| {
-                has_endpoint || !["auth", "also_key", "long_key"].contains(name)
+            .chain(common.filter(move |name| match *name {
+                "auth" => has_auth,
+                "also_key" | "long_key" => has_endpoint,
+                _ => true,
             }))
     }
 }

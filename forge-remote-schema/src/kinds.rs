@@ -405,6 +405,18 @@ macro_rules! for_each_kind {
             any_method: true,
             when: "when a page calls",
         }
+        /// Serves the calls of the app's Forge functions: `invokeRemote` of `@forge/api`.
+        FUNCTION_CALL = function_call as FunctionCall {
+            module_type: "function",
+            endpoint_places: &[],
+            caller: AllowedCaller::Function,
+            has_user: true,
+            any_method: true,
+            durable: Durability::NotAllowed("the function uses its response"),
+            payload: "the function's request",
+            response: "the function's response",
+            when: "when a function calls",
+        }
     } };
 }
 
@@ -988,7 +1000,9 @@ mod tests {
     #[test]
     fn hand_written_modules_are_modules_of_pages() {
         let hand_written = KINDS.iter().filter(|kind| !kind.has_module());
-        for kind in hand_written.filter(|kind| kind.attribute != "endpoint") {
+        let of_pages =
+            hand_written.filter(|kind| !["endpoint", "function_call"].contains(&kind.attribute));
+        for kind in of_pages {
             assert!(
                 pages::is_module_type(kind.module_type),
                 "{}",

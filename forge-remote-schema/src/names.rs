@@ -19,9 +19,10 @@ pub struct WrittenNames<'a> {
 /// The names of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The module's key; the endpoint's key for a kind without a generated module.
+    /// The module's key; the endpoint's key for a kind without a generated module. For calls of functions, which have
+    /// neither, a name for logs, metrics and commands.
     pub key: String,
-    /// The endpoint's key.
+    /// The endpoint's key; for a kind without an endpoint, a name.
     pub endpoint: String,
     /// The path that is served.
     pub path: String,
@@ -58,10 +59,14 @@ impl Names {
         };
         // Without a module, `key` is the endpoint's.
         let key_of_endpoint = written.key.filter(|_| !kind.has_module());
-        let endpoint = written
-            .endpoint
-            .or(key_of_endpoint)
-            .map_or_else(|| endpoint_key(&base), str::to_owned);
+        let endpoint = written.endpoint.or(key_of_endpoint).map_or_else(
+            || match kind.has_endpoint() {
+                true => endpoint_key(&base),
+                // The manifest does not have it, so it has no limit.
+                false => base.clone(),
+            },
+            str::to_owned,
+        );
         let Some(suffix) = kind.key_suffix else {
             return Self {
                 key: endpoint.clone(),

@@ -109,8 +109,8 @@ impl Claims {
         self.optional(&self.0.module_key)
     }
 
-    /// Returns the acting user's account id: present on a page's calls (unless the visitor is anonymous),
-    /// never on schedules and events.
+    /// Returns the acting user's account id: present on a page's calls (unless the visitor is anonymous) and on the calls
+    /// of a function that serves a user, never on schedules and events.
     pub fn principal(&self) -> Option<&str> {
         self.optional(&self.0.principal)
     }
@@ -145,7 +145,8 @@ impl Claims {
         self.0.issued_at.map(NumericDate::to_time)
     }
 
-    /// Returns the page's context, which is free-form JSON, for calls from a page.
+    /// Returns the page's context, which is free-form JSON, for calls from a page. A function's call may have one too,
+    /// although Atlassian documents none for it.
     pub fn context(&self) -> Option<serde_json::Value> {
         serde_json::from_str(self.optional(&self.0.context)?).ok()
     }

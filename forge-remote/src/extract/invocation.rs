@@ -32,6 +32,8 @@ pub(crate) struct CallFacts {
     pub(crate) trace: Trace,
     /// How the body is read, if the platform sent it.
     pub(crate) platform_body: Option<PlatformBody>,
+    /// Whether the handler is one that the app's functions call.
+    pub(crate) is_for_functions: bool,
 }
 
 /// A body that the platform sent: it is read as JSON, regardless of its content type.
@@ -79,6 +81,10 @@ impl Verified {
     /// Returns the origin of the headers, and so of the OAuth tokens.
     pub(crate) fn provenance(&self) -> Provenance {
         self.0.call.provenance()
+    }
+
+    pub(super) fn is_for_functions(&self) -> bool {
+        self.0.is_for_functions
     }
 
     pub(super) fn platform_body(&self) -> Option<PlatformBody> {

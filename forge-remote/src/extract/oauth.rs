@@ -74,7 +74,7 @@ fn read_verified<'a>(
 }
 
 macro_rules! extractor {
-    ($token:ident, $find:ident, $header:ident, $fix:ident) => {
+    ($token:ident, $find:ident, $header:ident, $fix:ident, $function_fix:ident) => {
         impl FromRequestParts<AppState> for $token {
             type Rejection = OauthTokenRejection;
 
@@ -83,7 +83,12 @@ macro_rules! extractor {
                 state: &AppState,
             ) -> Result<Self, OauthTokenRejection> {
                 let token = $find(parts, state).await?;
-                let fix = match parts.extensions.get::<FormerPath>() {
+                let extensions = &parts.extensions;
+                let call = extensions.get::<Verified>();
+                let fix = match extensions.get::<FormerPath>() {
+                    _ if call.is_some_and(Verified::is_for_functions) => {
+                        OauthTokenRejection::$function_fix
+                    }
                     Some(FormerPath) => OauthTokenRejection::FORMER_FIX,
                     None => OauthTokenRejection::$fix,
                 };
@@ -105,5 +110,17 @@ macro_rules! extractor {
     };
 }
 
-extractor!(SystemToken, system_token, SYSTEM_HEADER, SYSTEM_FIX);
-extractor!(UserToken, user_token, USER_HEADER, USER_FIX);
+extractor!(
+    SystemToken,
+    system_token,
+    SYSTEM_HEADER,
+    SYSTEM_FIX,
+    FUNCTION_SYSTEM_FIX
+);
+extractor!(
+    UserToken,
+    user_token,
+    USER_HEADER,
+    USER_FIX,
+    FUNCTION_USER_FIX
+);

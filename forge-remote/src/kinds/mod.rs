@@ -19,15 +19,18 @@
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
 //! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentRequest`] | [`AgentResponse`], [`AgentStream`] |
 //! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one per hook | [`ResidencyRequest`] | [`ResidencyStatus`] |
+//! | `function` | [`function_call`](macro@crate::function_call) | the function's request | the function's response |
 //! | a page's module (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | the page's request | the page's response |
 //!
-//! A page's module (its `resource`, its title) is hand-written, and so are `macro` and
-//! `dashboards:widget`. `manifest --write` generates all other modules in the table.
+//! A page's module (its `resource`, its title) is hand-written, and so are `macro`, `dashboards:widget` and `function`:
+//! with a `function_call`, a function's code names the path, and no part of the manifest does. `manifest --write`
+//! generates all other modules in the table.
 //!
 //! # Payload formats
 //!
-//! For each kind, Atlassian documents the body that a *function* receives. For a remote it documents
-//! only the bodies of product events, lifecycle events and post functions. So every field of the
+//! For most kinds, Atlassian documents only the body that a *function* receives. For a remote, it documents the bodies
+//! of product events, lifecycle events, post functions, agents, data residency's hooks and security information
+//! providers, and for JQL functions that a remote gets the function's body. So every field of the
 //! payloads here may be missing, unknown members are preserved (`rest`), and [`Event<T>`] accepts the
 //! body as it is or under a `payload`. The documentation of each payload names its source.
 //!
@@ -46,7 +49,7 @@
 //! Atlassian documents these timeouts: 5 seconds for events and schedules, 25 seconds for pages, 55
 //! seconds for an agent's response and 15 minutes for its stream, and 55 seconds for the function of a
 //! `preUninstall`. For other kinds it documents none for a remote. `dev` waits 55 seconds for an action
-//! and a web trigger, 25 seconds for a JQL function and a static macro, and 5 seconds for the rest. These
+//! and a web trigger, 25 seconds for a JQL function, a static macro and a function's call, and 5 seconds for the rest. These
 //! are inferred from the timeouts of functions. Respond quickly, and see [`long_work`](crate::long_work)
 //! for work that takes longer.
 //!
@@ -82,6 +85,7 @@ mod data_residency;
 mod design_info_provider;
 mod dynamic_pipelines_provider;
 mod endpoint;
+mod function_call;
 mod jql_function;
 mod merge_check;
 mod pre_uninstall;
@@ -120,6 +124,7 @@ pub use dynamic_pipelines_provider::{
     PipelinesResponse, TriggerContext,
 };
 pub use endpoint::Endpoint;
+pub use function_call::FunctionCall;
 pub use jql_function::{JqlClause, JqlFunction, JqlFunctionRequest, JqlFunctionResponse};
 pub use merge_check::{
     MergeCheck, MergeCheckRequest, MergeCheckResponse, MergeProperties, MergeTrigger, PullRequest,

@@ -107,6 +107,8 @@ pub struct DesiredManifest {
     pub endpoints: Vec<Entry>,
     /// The items of `remotes`.
     pub remotes: Vec<Entry>,
+    /// The remotes whose `operations` the code only adds to.
+    pub(crate) with_added_operations: BTreeSet<String>,
     /// The scopes of `permissions.scopes`, without the scopes that have alternatives.
     pub scopes: Vec<Scope>,
     /// The scopes of modules for which any one of several sets is enough.

@@ -253,8 +253,9 @@ fn requests_without_scope(manifest: &Value, scope: &Value) -> bool {
     let Some((_, token)) = token.next() else {
         return false;
     };
-    let mut endpoints = list(manifest, &["modules", "endpoint"]).iter();
-    let is_requested = endpoints.any(|item| {
+    let endpoints = list(manifest, &["modules", "endpoint"]).iter();
+    let mut items = endpoints.chain(list(manifest, &["remotes"]));
+    let is_requested = items.any(|item| {
         let enabled = at(item, &["auth", token, "enabled"]);
         enabled.and_then(Value::as_bool) == Some(true)
     });

@@ -55,7 +55,15 @@ pub(super) fn wanted_of<'a>(
             keep_page_route(found, &mut wanted);
         }
         ["modules", "webtrigger"] => keep_default_response(found, wanted.to_mut()),
-        ["remotes"] => keep_remote(item.written, wanted.to_mut()),
+        ["remotes"] => {
+            let wanted = wanted.to_mut();
+            let key = wanted.get("key").and_then(Value::as_str);
+            if key.is_some_and(|key| desired.with_added_operations.contains(key)) {
+                keep_operations(found, wanted);
+            }
+            keep_tokens(found, wanted);
+            keep_remote(item.written, wanted);
+        }
         ["modules", "trigger"] => keep_events(item, wanted.to_mut()),
         ["modules", "action"] => keep_inputs(found, wanted.to_mut()),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
@@ -162,6 +170,33 @@ fn keep_translations(found: &Value, wanted: &mut Mapping) {
         if let (Some(translated), Some(Value::String(_))) = (translated, wanted.get(name)) {
             wanted.insert(name.into(), translated.clone());
         }
+    }
+}
+
+/// Keeps a remote's `operations`, to which the code adds.
+fn keep_operations(found: &Value, wanted: &mut Mapping) {
+    let Some(Value::Sequence(added)) = wanted.get_mut("operations") else {
+        return;
+    };
+    let mut operations = list(found, &["operations"]).to_vec();
+    for operation in std::mem::take(added) {
+        if !operations.contains(&operation) {
+            operations.push(operation);
+        }
+    }
+    *added = operations;
+}
+
+/// Keeps a remote's tokens, to which the code adds: a call may reach a function's handler of another service.
+fn keep_tokens(found: &Value, wanted: &mut Mapping) {
+    if let (Some(Value::Mapping(found)), Some(Value::Mapping(added))) =
+        (found.get("auth"), wanted.get_mut("auth"))
+    {
+        let mut auth = found.clone();
+        for (token, enabled) in std::mem::take(added) {
+            auth.insert(token, enabled);
+        }
+        *added = auth;
     }
 }
 

@@ -19,6 +19,9 @@ use crate::telemetry::http::{SPAN_ID, TRACE_ID};
 /// The account of local pages' users.
 const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
 
+/// The module key in the FITs of functions' calls.
+pub(crate) const FUNCTION_KEY: &str = "local-function";
+
 /// The OAuth tokens that are sent with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentTokens {
@@ -76,6 +79,10 @@ impl Platform {
                 .module(sample_call.module_type, &key)
                 .set("/principal", USER.into()),
             AllowedCaller::Platform => fit.module(sample_call.module_type, &key),
+            // Atlassian does not document the key. Not the handler's name, which may be another handler's key.
+            AllowedCaller::Function => fit
+                .module(sample_call.module_type, FUNCTION_KEY)
+                .set("/principal", USER.into()),
         };
         let body = self.sample_body(&sample_call, handler);
         Call {

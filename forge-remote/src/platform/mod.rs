@@ -23,8 +23,8 @@ pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis, FixtureError};
 pub use attack::AttackError;
 #[cfg(feature = "testing")]
 pub(crate) use attack::attack;
-pub(crate) use call::has_body;
 pub use call::{Call, SentTokens};
+pub(crate) use call::{FUNCTION_KEY, has_body};
 pub(crate) use caller::PlatformClient;
 pub(crate) use changes::CallChanges;
 pub use fit::Fit;

@@ -286,11 +286,14 @@ impl Registry {
     /// Returns the keys of all modules and endpoints.
     pub(crate) fn keys(&self) -> BTreeSet<String> {
         let all = self.handlers.iter();
-        all.flat_map(|one| {
-            let own = [one.key().to_owned(), one.endpoint().to_owned()];
-            own.into_iter().chain(one.former_keys.iter().cloned())
-        })
-        .collect()
+        // The key of a function's call is in no manifest.
+        let in_manifest = all.filter(|one| !one.registration.kind.spec().is_called_by_functions());
+        in_manifest
+            .flat_map(|one| {
+                let own = [one.key().to_owned(), one.endpoint().to_owned()];
+                own.into_iter().chain(one.former_keys.iter().cloned())
+            })
+            .collect()
     }
 }
 

@@ -7,8 +7,8 @@ use serde_yaml::{Mapping, Value};
 use super::{Auth, Handler, Module, Registry};
 use crate::fit::AllowedCaller;
 use crate::manifest::{
-    DesiredManifest, Entry, FormerKey, OwnedProperties, Remote, Scope, ScopeAlternatives,
-    TOKEN_SCOPES, mapping,
+    DesiredManifest, Entry, FormerKey, OwnedProperties, Remote, RemoteOperation, Scope,
+    ScopeAlternatives, TOKEN_SCOPES, mapping,
 };
 
 impl Registry {
@@ -43,10 +43,29 @@ impl Registry {
             add_former_keys(&mut desired, handler);
         }
         desired.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
-        desired.remotes = remotes.iter().map(remote_entry).collect();
+        for remote in remotes {
+            let calls = self.function_calls(remote, &remotes[0]);
+            if !calls.is_empty() && remote.declared_operations().is_none() {
+                let remotes = &mut desired.with_added_operations;
+                remotes.insert(remote.key().to_owned());
+            }
+            desired.remotes.push(remote_entry(remote, &calls));
+        }
         desired.scopes = scopes(self);
         desired.alternatives = alternatives(self);
         desired
+    }
+}
+
+impl Registry {
+    /// Returns the handlers of functions' calls to a remote.
+    fn function_calls(&self, remote: &Remote, default: &Remote) -> Vec<&Handler> {
+        let handlers = self.handlers().iter().filter(|handler| {
+            let record = handler.registration();
+            let key = record.remote.unwrap_or(default.key());
+            record.kind.spec().is_called_by_functions() && key == remote.key()
+        });
+        handlers.collect()
     }
 }
 
@@ -106,7 +125,7 @@ impl Declared<'_> {
             }
             self.add_module(module, handler);
         }
-        if record.kind.module_suffix().is_none() {
+        if record.kind.module_suffix().is_none() && record.kind.has_endpoint() {
             self.desired.pages.insert(handler.endpoint().to_owned());
         }
         if record.kind.caller() == AllowedCaller::Page {
@@ -180,23 +199,36 @@ impl Declared<'_> {
     }
 }
 
-fn remote_entry(remote: &Remote) -> Entry {
+fn remote_entry(remote: &Remote, calls: &[&Handler]) -> Entry {
     let mut item = Mapping::new();
     item.insert("key".into(), remote.key().into());
     if let Some(url) = remote.url() {
         item.insert("baseUrl".into(), base_url(url, remote));
     }
-    if let Some(operations) = remote.declared_operations() {
+    let mut operations = remote.declared_operations().cloned();
+    if !calls.is_empty() {
+        let operations = operations.get_or_insert_default();
+        operations.insert(RemoteOperation::Compute);
+    }
+    if let Some(operations) = operations {
         let names = operations.iter().map(|one| Value::from(one.as_str()));
         item.insert("operations".into(), Value::Sequence(names.collect()));
     }
     if let Some(stores) = remote.stores_in_scope_eud() {
         item.insert("storage".into(), mapping("inScopeEUD", stores.into()));
     }
+    let records = || calls.iter().map(|handler| handler.registration());
+    let tokens = Auth {
+        system: records().any(|record| record.auth.system),
+        user: records().any(|record| record.auth.user),
+    };
+    if tokens.any() {
+        item.insert("auth".into(), auth(tokens));
+    }
     Entry {
         item,
         owned: OwnedProperties::Present,
-        origins: Vec::new(),
+        origins: records().map(|record| record.location).collect(),
     }
 }
 

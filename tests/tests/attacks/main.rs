@@ -5,6 +5,7 @@
 mod app_ids;
 mod claims;
 mod corpus;
+mod function_calls;
 mod generated_keys;
 mod jose;
 mod key_choice;

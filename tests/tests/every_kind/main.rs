@@ -17,6 +17,7 @@ mod data_residency;
 mod design_info_provider;
 mod dynamic_pipelines_provider;
 mod endpoint;
+mod function_call;
 mod jql_function;
 mod merge_check;
 mod pre_uninstall;

@@ -9,6 +9,7 @@ mod cron;
 mod default_proofs;
 mod field;
 mod foreign_modules;
+mod function_calls;
 mod golden;
 mod hand_written;
 mod known_mistakes;

@@ -35,11 +35,16 @@ async fn only_the_named_pages_reach_the_handler() {
         ("jira:issuePanel", "panel", 403),
         ("jira:issuePanel", "", 403),
         ("jira:issuePanel", "Admin-page", 403),
-        // The app's own function can call it.
+        // The app's own function can call it, also for its user.
         ("core:endpoint", "save-settings", 200),
+        ("core:endpoint for a user", "save-settings", 200),
     ] {
+        let (module_type, for_user) = match module_type.strip_suffix(" for a user") {
+            Some(module_type) => (module_type, true),
+            None => (module_type, false),
+        };
         let fit = |fit: Fit| match module_type {
-            "core:endpoint" => fit.module(module_type, key).without("/principal"),
+            "core:endpoint" if !for_user => fit.module(module_type, key).without("/principal"),
             _ => fit.module(module_type, key),
         };
         let response = harness.call("save-settings").fit(fit).send().await;

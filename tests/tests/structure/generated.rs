@@ -107,10 +107,9 @@ fn row(kind: &KindSpec) -> String {
         response,
         ..
     } = kind;
-    let place = match kind.has_module() {
-        true => String::new(),
-        false => format!(" (`{}`)", kind.endpoint_places[0].join(".")),
-    };
+    let place = kind.endpoint_places.first();
+    let place = place.filter(|_| !kind.has_module());
+    let place = place.map_or_else(String::new, |place| format!(" (`{}`)", place.join(".")));
     let part = kind.part_option.or(kind.path_option);
     let each = part.map(|part| format!(", one per {part}"));
     format!(

@@ -30,8 +30,16 @@ async fn agent(Json(call): Json<AgentRequest>) -> AgentResponse {
     AgentResponse::error(&call, AgentError::UNSUPPORTED)
 }
 
+#[function_call(auth = system)]
+async fn function() {}
+
+#[function_call]
+async fn function_without_token() {}
+
 fn all_sources_app() -> App {
     renewing_app()
+        .handler(handler!(function))
+        .handler(handler!(function_without_token))
         .handler(handler!(without_token))
         .handler(handler!(page))
         .handler(handler!(token_page))
@@ -151,4 +159,46 @@ async fn a_page_waits_for_one_read_of_the_stored_token() {
     let (response, ()) = tokio::join!(call, release);
     assert_eq!(response.json(), stored);
     assert_eq!(store.gets(), reads + 1);
+}
+
+/// Only the app's own function can make the call, for a user or not, and Forge writes the header that `auth` requests.
+#[tokio::test]
+async fn a_functions_call_delivers_its_system_token() {
+    let app = start_with(tokens_in(&FlakyStore::default())).await;
+    let deliver = |key: &'static str, installation: &'static str, has_user: bool| {
+        let call = app.harness.call(key).fit(|fit| {
+            let fit = fit.installation(installation);
+            if has_user {
+                fit
+            } else {
+                fit.without("/principal")
+            }
+        });
+        let token = app.token(3 * HOUR, "delivered");
+        call.header("x-forge-oauth-system", &token).send()
+    };
+    // Without `auth = system`, the function may have copied the header from a page's call.
+    assert_eq!(
+        deliver("function-without-token", ONE, true).await.status(),
+        200
+    );
+    assert!(app.system(ONE).await.is_err());
+    assert_eq!(deliver("function", ONE, true).await.status(), 200);
+    assert!(app.system(ONE).await.is_ok());
+    assert_eq!(deliver("function", OTHER, false).await.status(), 200);
+    assert!(app.system(OTHER).await.is_ok());
+}
+
+/// A page's endpoint is also called by functions, on behalf of users: their FITs have the platform's type.
+#[tokio::test]
+async fn a_functions_call_of_a_pages_endpoint_delivers_its_token_too() {
+    let app = start_with(tokens_in(&FlakyStore::default())).await;
+    let token = app.token(3 * HOUR, "delivered");
+    let call = app.harness.call("page").fit(|fit| {
+        let fit = fit.installation(ONE).module("core:endpoint", "resolver");
+        fit.set("/principal", "712020:someone".into())
+    });
+    let call = call.header("x-forge-oauth-system", &token);
+    assert_eq!(call.send().await.status(), 200);
+    assert!(app.system(ONE).await.is_ok());
 }

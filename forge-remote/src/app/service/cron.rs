@@ -352,6 +352,7 @@ impl Tick {
             work: Arc::clone(work),
             trace: *self.call.trace(),
             platform_body: Some(PlatformBody { may_be_empty: true }),
+            is_for_functions: false,
         });
         let extensions = request.extensions_mut();
         verified.extend(extensions);

@@ -180,6 +180,7 @@ impl Mounted {
             platform_body: (!is_page).then_some(PlatformBody {
                 may_be_empty: self.body_optional,
             }),
+            is_for_functions: attribute.target.caller == AllowedCaller::Function,
         });
         verified.extend(request.extensions_mut());
         let request =

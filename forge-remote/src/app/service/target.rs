@@ -44,7 +44,9 @@ pub(super) fn target(handler: &Handler, keys: &KnownKeys) -> EndpointTarget {
     let written = handler.registration().also_key;
     let is_ours = |key: &str| written.contains(&key) || !keys.of_others.contains(key);
     target.former_keys.retain(|key| is_ours(key));
-    target.module_keys = if !kind.has_endpoint() {
+    target.module_keys = if kind.spec().is_called_by_functions() {
+        AllowedModuleKey::NotOf(Arc::clone(&keys.all))
+    } else if !kind.has_endpoint() {
         AllowedModuleKey::Any
     } else if handler.registration().dynamic {
         AllowedModuleKey::OwnOrGenerated(Arc::clone(&keys.all))

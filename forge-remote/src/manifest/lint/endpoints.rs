@@ -154,16 +154,27 @@ const TOKEN_WITHOUT_SCOPE: Rule = Rule::lint(
 
 fn token_scope(findings: &mut Findings<'_>) {
     let manifest = findings.manifest();
-    let with_token = list(manifest, &["modules", "endpoint"])
-        .iter()
-        .find(|one| requests(one, "appSystemToken") || requests(one, "appUserToken"));
+    let requests_one =
+        |one: &Value| requests(one, "appSystemToken") || requests(one, "appUserToken");
+    let endpoints = list(manifest, &["modules", "endpoint"]).iter();
+    let remotes = list(manifest, &["remotes"]).iter();
+    let endpoints =
+        endpoints.map(|one| ("an endpoint", ManifestPath::of_module("endpoint", one), one));
+    // Functions' calls bring these.
+    let remotes = remotes.map(|one| {
+        let path = ManifestPath::of(&["remotes"]).item(key(one).unwrap_or_default());
+        ("a remote", path, one)
+    });
+    let with_token = endpoints.chain(remotes).find(|(.., one)| requests_one(one));
     let token_scopes = ["read:app-system-token", "read:app-user-token"];
     let has_no_other = || granted(manifest).all(|scope| token_scopes.contains(&scope));
-    if let Some(endpoint) = with_token.filter(|_| has_no_other()) {
+    if let Some((what, path, _)) = with_token.filter(|_| has_no_other()) {
         findings.error(
             &TOKEN_WITHOUT_SCOPE,
-            &ManifestPath::of_module("endpoint", endpoint).name("auth"),
-            "an endpoint requests a token, but the only scopes are the token scopes, so Forge creates no valid token",
+            &path.name("auth"),
+            format!(
+                "{what} requests a token, but the only scopes are the token scopes, so Forge creates no valid token"
+            ),
             "list a scope that the calls need: `scopes = [\"read:jira-work\"]` in the attribute",
         );
     }

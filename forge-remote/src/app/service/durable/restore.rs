@@ -168,6 +168,7 @@ fn facts(
         work: Arc::clone(&context.work),
         trace,
         platform_body: None,
+        is_for_functions: false,
     }
 }
 

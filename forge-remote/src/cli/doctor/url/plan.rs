@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::app::{App, RouteDigest};
 use crate::fit::{AllowedCaller, PRODUCTION_KEYS};
+use crate::platform::FUNCTION_KEY;
 use crate::registry::Handler;
 
 /// The largest number of routes that are called without a FIT: the other requests have their share of the 60.
@@ -162,6 +163,7 @@ impl Plan {
             AllowedCaller::Platform | AllowedCaller::PlatformForUser => {
                 Fit::backend(now, &self.endpoint)
             }
+            AllowedCaller::Function => Fit::backend(now, FUNCTION_KEY),
         };
         let fit = fit
             .claim("/aud", &*self.app_id)
