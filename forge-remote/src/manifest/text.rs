@@ -26,15 +26,21 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, ManifestError> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let bytes = read_bytes(path)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Returns the bytes of a file; an error if there are too many.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let read = File::open(path)?
         .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)?;
+        .read_to_end(&mut bytes)?;
     if read as u64 > MAX_BYTES {
         let message = "it has more than 16 MiB";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Returns a text without its byte order mark.

@@ -95,6 +95,9 @@ fn a_file_that_cannot_be_read_is_an_error_with_its_fix() {
     fs::write(&path, comment + "x").unwrap();
     let too_large = "it has more than 16 MiB: name a manifest";
     assert!(fix_of(&path).ends_with(too_large));
+    // The bound is inside of a character.
+    fs::write(&path, format!("#x{}", "é".repeat(largest))).unwrap();
+    assert!(fix_of(&path).ends_with(too_large));
     #[cfg(target_os = "linux")]
     assert!(fix_of(std::path::Path::new("/dev/zero")).ends_with(too_large));
 }
