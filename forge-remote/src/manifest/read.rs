@@ -1,5 +1,6 @@
 //! Reading an app's manifest, for all commands and the launch.
 
+use std::fs;
 use std::path::Path;
 #[cfg(not(feature = "cli"))]
 use std::path::PathBuf;
@@ -25,8 +26,16 @@ pub(crate) struct ManifestReader(Arc<Mutex<Option<Arc<ManifestFile>>>>);
 impl ManifestReader {
     /// Reads a manifest. A file that does not exist counts as empty.
     pub(crate) fn read(&self, path: &Path) -> Result<Arc<ManifestFile>, ManifestError> {
-        let text = read_text(path)?;
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A pipe has its text once.
+        let is_pipe = || fs::metadata(path).is_ok_and(|path| !path.is_file());
+        let of_pipe = last
+            .as_ref()
+            .filter(|file| file.path() == path && is_pipe());
+        if let Some(file) = of_pipe {
+            return Ok(Arc::clone(file));
+        }
+        let text = read_text(path)?;
         let is_same = |file: &&Arc<ManifestFile>| {
             file.path() == path
                 && file.exists() == text.is_some()
