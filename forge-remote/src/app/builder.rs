@@ -479,7 +479,8 @@ impl App {
     /// They are neither compared nor changed, and no handler of Forge's own calls accepts a FIT that names one of them.
     ///
     /// It is also the list of the modules that name [`foreign_endpoints`](Self::foreign_endpoints), for an app that runs
-    /// without its manifest. An empty list declares that there are none.
+    /// without its manifest: with both, list the modules of those endpoints too, which `manifest --check` compares with
+    /// the file. An empty list declares that there are none. For a key with a variable, list its deployed values.
     ///
     /// ```
     /// use forge_remote::prelude::*;

@@ -68,7 +68,7 @@ impl App {
         desired.granular = self.granular;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
-        desired.foreign_modules = self.foreign_modules.clone().unwrap_or_default();
+        desired.foreign_modules.clone_from(&self.foreign_modules);
         if self.without_token_scopes {
             self.remove_token_scopes(&mut desired);
         }

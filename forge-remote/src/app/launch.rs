@@ -10,7 +10,9 @@ use super::base_paths::BasePaths;
 use super::builder::{App, NO_TOKENS, PendingState};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
-use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths, modules_of};
+use crate::manifest::{
+    ForeignModules, MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths,
+};
 use crate::registry::{Handler, Requirement};
 use crate::token::Tokens;
 
@@ -264,24 +266,24 @@ impl App {
             return keys;
         }
         let mut handlers = self.registry.handlers().iter();
-        let needs_modules =
-            self.foreign_modules.is_none() && handlers.any(Handler::has_hand_written_module);
+        let needs_modules = handlers.any(Handler::has_hand_written_module);
         if let Ok(file) = self.settings().read_manifest()
             && file.exists()
         {
-            let modules = modules_of(file.value(), &self.foreign_endpoints);
-            keys.extend(modules.keys);
-            if needs_modules && !modules.unknown.is_empty() {
+            let listed = self.foreign_modules.as_ref();
+            let modules = ForeignModules::of(file.value(), &self.foreign_endpoints, listed);
+            if needs_modules && !modules.unknown.is_empty() && !modules.lists_values {
                 tracing::warn!(
                     modules = ?modules.unknown,
-                    "the keys of these modules of other services have variables without a value: their calls are \
-                     rejected only if `App::foreign_modules` lists their keys"
+                    "the keys of these modules of other services have variables, whose deployed values are not known here: \
+                     their calls are rejected only if `App::foreign_modules` lists these values"
                 );
             }
+            keys.extend(modules.into_keys());
             return keys;
         }
         // A file that cannot be read was reported by the comparison.
-        if needs_modules {
+        if needs_modules && self.foreign_modules.is_none() {
             tracing::warn!(
                 foreign_endpoints = ?self.foreign_endpoints,
                 "the modules of other services are unknown, because there is no manifest: their calls are rejected only \

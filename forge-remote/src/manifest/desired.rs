@@ -125,8 +125,8 @@ pub struct DesiredManifest {
     pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
     /// The endpoints of this app's remotes that other services serve.
     pub foreign: BTreeSet<String>,
-    /// The modules of other services.
-    pub foreign_modules: BTreeSet<String>,
+    /// The modules of other services; `None` if the app does not list them.
+    pub foreign_modules: Option<BTreeSet<String>>,
     /// The keys (of `--prune`) whose undeclared entries an update may remove.
     pub removable: BTreeSet<String>,
     /// The keys that handlers' modules and endpoints have in older major versions (`also_key`), by the list that they are

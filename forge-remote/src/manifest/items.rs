@@ -8,7 +8,7 @@ use forge_remote_schema::kinds::{ENDPOINT, KINDS, RESOLVER};
 use serde_yaml::{Mapping, Value};
 
 use super::values::{ALLOW_IMPERSONATION, at};
-use super::variables::Variables;
+use super::variables::{Variables, is_variable};
 
 /// Returns an item's key.
 pub(super) fn key(item: &Value) -> Option<&str> {
@@ -109,36 +109,67 @@ pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, usize, &V
     })
 }
 
-/// The keys of modules.
-#[derive(Default)]
-pub(crate) struct ModuleKeys {
-    pub(crate) keys: BTreeSet<String>,
-    /// The keys with a variable that has no value, as they are written.
+/// The keys of the modules that name only endpoints of other services.
+pub(crate) struct ForeignModules {
+    /// Each module's type, and its key without a variable.
+    pub(crate) modules: BTreeSet<(String, String)>,
+    /// The values that the keys with variables have in this environment, and by default.
+    pub(crate) values: BTreeSet<String>,
+    /// The keys with variables, as they are written. Only `forge deploy` knows their values.
     pub(crate) unknown: BTreeSet<String>,
+    /// Whether the app's list may have the values of the keys with variables: it has a key that no module has.
+    pub(crate) lists_values: bool,
 }
 
-/// Returns the keys of the modules that name some of these endpoints and no others. The names of endpoints are read as
-/// they are written: a variable's default does not prove which endpoint the deployed module names. A key with variables
-/// has the values of this environment and of the defaults.
-pub(crate) fn modules_of(manifest: &Value, endpoints: &BTreeSet<String>) -> ModuleKeys {
-    let variables = Variables::of(manifest);
-    let modules = modules(manifest).filter(|(_, _, item)| {
-        let mut named = Vec::new();
-        named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
-            named.push(endpoint)
-        });
-        !named.is_empty() && named.into_iter().all(|one| endpoints.contains(one))
-    });
-    let mut found = ModuleKeys::default();
-    for text in modules.filter_map(|(_, _, item)| key(item)) {
-        let values = [variables.resolve(text), variables.resolve_defaults(text)];
-        if values.iter().all(Result::is_err) {
-            found.unknown.insert(text.to_owned());
+impl ForeignModules {
+    /// Returns the modules that name some of these endpoints and no others. The names of endpoints are read as they are
+    /// written: a variable's default does not prove which endpoint the deployed module names. `listed` are the modules
+    /// that the app lists.
+    pub(crate) fn of(
+        manifest: &Value,
+        endpoints: &BTreeSet<String>,
+        listed: Option<&BTreeSet<String>>,
+    ) -> Self {
+        let variables = Variables::of(manifest);
+        let mut found = Self {
+            modules: BTreeSet::new(),
+            values: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            lists_values: false,
+        };
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        for (module_type, _, item) in modules(manifest) {
+            let Some(text) = key(item) else {
+                continue;
+            };
+            keys.insert(text);
+            let mut named = Vec::new();
+            named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
+                named.push(endpoint)
+            });
+            if named.is_empty() || !named.into_iter().all(|one| endpoints.contains(one)) {
+                continue;
+            }
+            if is_variable(text) {
+                found.unknown.insert(text.to_owned());
+                let values = [variables.resolve(text), variables.resolve_defaults(text)];
+                let values = values.into_iter().flatten();
+                found.values.extend(values.map(Cow::into_owned));
+            } else {
+                let module = (module_type.to_owned(), text.to_owned());
+                found.modules.insert(module);
+            }
         }
-        let values = values.into_iter().flatten();
-        found.keys.extend(values.map(Cow::into_owned));
+        let mut listed = listed.into_iter().flatten();
+        found.lists_values = listed.any(|key| !keys.contains(key.as_str()));
+        found
     }
-    found
+
+    /// Returns the keys as far as they are known here.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = String> {
+        let keys = self.modules.into_iter().map(|(_, key)| key);
+        keys.chain(self.values)
+    }
 }
 
 /// Returns the scopes of `permissions.scopes`, which is a list or a mapping.

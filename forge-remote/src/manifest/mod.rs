@@ -114,7 +114,7 @@ pub use error::CheckError;
 pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
-pub(crate) use items::modules_of;
+pub(crate) use items::ForeignModules;
 pub use owned::OwnedProperties;
 #[cfg(feature = "cli")]
 pub(crate) use parallel::in_parallel;

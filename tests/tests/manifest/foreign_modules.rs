@@ -1,12 +1,16 @@
 //! `App::foreign_modules`: modules of another service that name an endpoint of this app.
 
+#![allow(clippy::panic)]
+
+use std::collections::BTreeSet;
 use std::fs;
 
 use forge_remote::handler;
+use forge_remote::manifest::{DesiredManifest, ManifestFile, Severity, check};
 use forge_remote::prelude::*;
 use forge_remote_tests::stores::Folder;
 
-use crate::uses::{self, HEAD, PLAIN, endpoint, manifest, parse, schedule, wanted};
+use crate::uses::{self, HEAD, PLAIN, endpoint, manifest, panel, parse, schedule, trigger, wanted};
 
 fn modules() -> String {
     format!(
@@ -22,7 +26,7 @@ fn a_module_of_another_service_on_an_endpoint_of_this_app() {
     let modules = modules();
     let mut wanted = wanted([handler!(uses::tick)]);
     assert_eq!(parse(&modules).differences(&wanted).len(), 1);
-    wanted.foreign_modules.insert("nightly".to_owned());
+    wanted.foreign_modules = Some(["nightly".to_owned()].into());
     assert_eq!(parse(&modules).differences(&wanted), [""; 0]);
 
     let folder = Folder::default();
@@ -78,4 +82,66 @@ fn the_help_names_the_list_that_the_entry_belongs_to() {
         "{text}"
     );
     assert!(!text.contains("foreign_modules"), "{text}");
+}
+
+/// The list is for an app that runs without its manifest, so it must have every module of the other services.
+#[test]
+fn the_list_is_compared_with_the_manifest() {
+    let billing = |key: &str| trigger(key, "billing");
+    let mut wanted = wanted([handler!(uses::votes)]);
+    wanted.foreign.insert("billing".to_owned());
+    let check = |modules: &str, listed: Option<&[&str]>, wanted: &DesiredManifest| {
+        let mut wanted = wanted.clone();
+        wanted.foreign_modules =
+            listed.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+        let variables = "environment:\n  variables: [{key: K, default: here}]\n";
+        let endpoints = format!(
+            "  endpoint:\n{}{}",
+            endpoint("votes-v2", "/votes"),
+            endpoint("billing", "/billing")
+        );
+        let text = format!("{variables}{HEAD}{}{modules}{endpoints}", panel("votes-v2"));
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let found = check(&file, &wanted, &BTreeSet::new()).into_iter();
+        let found = found.filter(|one| one.code == "foreign-modules");
+        let found = found.map(|one| {
+            let line = one.manifest.unwrap().line;
+            (
+                one.severity,
+                line,
+                one.message,
+                one.help.unwrap_or_default(),
+            )
+        });
+        Vec::from_iter(found)
+    };
+    let modules = format!("  trigger:\n{}{}", billing("bills"), billing("refunds"));
+    let found = check(&modules, Some(&["bills"]), &wanted);
+    let [(Severity::Error, 27, message, help)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(message.contains("`refunds` names only endpoints of other services"));
+    assert!(
+        help.contains("`.foreign_modules([\"bills\", \"refunds\"])`"),
+        "{help}"
+    );
+    assert_eq!(check(&modules, Some(&["bills", "refunds"]), &wanted), []);
+    assert_eq!(check(&modules, None, &wanted), []);
+    assert_eq!(check(&modules, Some(&[]), &wanted).len(), 2);
+    // One that no module has.
+    let found = check(&modules, Some(&["bills", "refunds", "refund"]), &wanted);
+    let [(Severity::Warning, _, message, _)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(message.contains("lists `refund`, which is the key of no module"));
+    // A key with a variable: the list has its value here, or one of another environment.
+    let variable = format!("  trigger:\n{}{}", billing("bills"), billing("${K}"));
+    assert_eq!(check(&variable, Some(&["bills"]), &wanted).len(), 1);
+    for value in ["here", "deployed"] {
+        assert_eq!(check(&variable, Some(&["bills", value]), &wanted), []);
+    }
+    // A handler with a generated module accepts its own keys alone.
+    let mut alone = uses::wanted([handler!(uses::tick)]);
+    alone.foreign.insert("billing".to_owned());
+    assert_eq!(check(&modules, Some(&["bills"]), &alone), []);
 }

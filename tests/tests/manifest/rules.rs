@@ -416,6 +416,7 @@ fn every_rule_is_explained_and_shown() {
         "module-without-scope",
         "conflicting-properties",
         "uncompared-variable",
+        "foreign-modules",
     ];
     // `versions` shows those.
     let versions = |rule: &&Rule| rule.kind == RuleKind::Version;

@@ -164,4 +164,48 @@ async fn a_module_of_another_service_may_have_a_variable_as_its_key() {
     }
     Harness::new(app().foreign_modules(["theirs"])).unwrap();
     assert!(!logged.take().contains("NO_VALUE_OF_THEIRS"));
+
+    // Another environment may have another value than the default.
+    let default = "environment: {variables: [{key: THEIRS, default: by-default}]}\nmodules:\n  trigger:\n    - {key: '${THEIRS}', endpoint: other-service}\n    - {key: nightly, endpoint: other-service}\n";
+    std::fs::write(&manifest, default).unwrap();
+    // A list without it does not have its value.
+    for app in [app(), app().foreign_modules(["nightly"])] {
+        Harness::new(app).unwrap();
+        let log = logged.take();
+        assert!(
+            log.contains("whose deployed values are not known here"),
+            "{log}"
+        );
+        assert!(
+            log.contains("\"${THEIRS}\"") && !log.contains("nightly"),
+            "{log}"
+        );
+    }
+    let harness = Harness::new(app().foreign_modules(["nightly", "deployed"])).unwrap();
+    assert!(!logged.take().contains("THEIRS"));
+    for module in ["by-default", "deployed", "nightly"] {
+        let call = harness.call("show");
+        let call = call.fit(|fit| fit.module("core:endpoint", module));
+        assert_eq!(call.send().await.status(), 401, "{module}");
+    }
+}
+
+/// A launch reads the manifest several times, and a pipe has its text once.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_manifest_may_be_a_pipe() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let (pipe, mut end) = std::io::pipe().unwrap();
+    let text = "modules:\n  trigger:\n    - {key: theirs, endpoint: other-service}\n";
+    end.write_all(text.as_bytes()).unwrap();
+    drop(end);
+    let app = App::empty().handler(handler!(show));
+    let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let app = app.foreign_endpoints(["other-service"]);
+    let app = app.manifest_path(format!("/proc/self/fd/{}", pipe.as_raw_fd()));
+    let harness = Harness::new(app).unwrap();
+    let call = harness.call("show");
+    let call = call.fit(|fit| fit.module("core:endpoint", "theirs"));
+    assert_eq!(call.send().await.status(), 401);
 }

@@ -1,6 +1,6 @@
 //! Endpoints: their routes, properties and tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::kinds::is_called_without_user;
 use forge_remote_schema::rules;
@@ -8,10 +8,10 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
-use crate::manifest::items::{granted, key, modules, text};
+use crate::manifest::items::{ForeignModules, granted, key, modules, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
-use crate::manifest::variables::has_reference;
+use crate::manifest::variables::{has_reference, is_variable};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
@@ -20,6 +20,7 @@ pub(super) const TOPIC: Topic = Topic {
         &ROUTE_WITHOUT_SLASH,
         &USER_TOKEN_WITHOUT_USER,
         &TOKEN_WITHOUT_SCOPE,
+        &FOREIGN_MODULES,
     ],
     check: |findings| {
         let callers = platform_callers(findings.manifest());
@@ -36,6 +37,7 @@ pub(super) const TOPIC: Topic = Topic {
             }
         }
         token_scope(findings);
+        foreign_modules(findings);
     },
 };
 
@@ -177,5 +179,62 @@ fn token_scope(findings: &mut Findings<'_>) {
             ),
             "list a scope that the calls need: `scopes = [\"read:jira-work\"]` in the attribute",
         );
+    }
+}
+
+const FOREIGN_MODULES: Rule = Rule::lint(
+    "foreign-modules",
+    "`App::foreign_modules` is the list of other services' modules for an app that runs without its manifest. A module of \
+    `App::foreign_endpoints` that it lacks would be served there: an `#[endpoint]` handler accepts the FITs of every \
+    module that it does not know. Add the key to the list, or remove one that no module has.",
+);
+
+/// Checks the app's list of other services' modules against the modules that name their endpoints. Only handlers of
+/// hand-written modules need the list.
+fn foreign_modules(findings: &mut Findings<'_>) {
+    let wanted = findings.wanted;
+    let Some(listed) = &wanted.foreign_modules else {
+        return;
+    };
+    if wanted.foreign.is_empty() || wanted.pages.is_empty() {
+        return;
+    }
+    let manifest = findings.written.value();
+    let found = ForeignModules::of(manifest, &wanted.foreign, Some(listed));
+    let lacks = |key: &String| !listed.contains(key);
+    // The list may have the deployed value of a key with a variable.
+    let values = found.values.iter().filter(|_| !found.lists_values);
+    let keys = found.modules.iter().map(|(_, key)| key).chain(values);
+    let all: BTreeSet<&String> = keys.chain(listed).collect();
+    let all = Vec::from_iter(all.into_iter().map(|key| format!("\"{key}\"")));
+    let help = format!("list all of them: `.foreign_modules([{}])`", all.join(", "));
+    let report = |path: &ManifestPath, key: &str, findings: &mut Findings<'_>| {
+        let message = format!(
+            "`{key}` names only endpoints of other services, and `App::foreign_modules` does not list it"
+        );
+        findings.error(&FOREIGN_MODULES, path, message, &help);
+    };
+    for (module_type, key) in found.modules.iter().filter(|(_, key)| lacks(key)) {
+        let path = ManifestPath::of(&["modules", module_type]).item(key);
+        report(&path, key, findings);
+    }
+    let modules = ManifestPath::of(&["modules"]);
+    if !found.lists_values && !found.values.iter().any(|key| listed.contains(key)) {
+        for key in &found.unknown {
+            report(&modules, key, findings);
+        }
+    }
+    let has_variables =
+        self::modules(manifest).any(|(.., item)| key(item).is_some_and(is_variable));
+    if has_variables {
+        return;
+    }
+    let keys = self::modules(manifest).filter_map(|(.., item)| key(item));
+    let keys: BTreeSet<&str> = keys.collect();
+    for key in listed.iter().filter(|key| !keys.contains(key.as_str())) {
+        let message =
+            format!("`App::foreign_modules` lists `{key}`, which is the key of no module");
+        let help = "remove it from the list, or correct the key";
+        findings.warning(&FOREIGN_MODULES, &modules, message, help);
     }
 }
