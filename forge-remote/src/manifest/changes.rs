@@ -59,7 +59,9 @@ pub(crate) fn changes(
                 write!(lines, "  changed  {path}: {from} → {to}")
             }
             Mismatch::Stale { .. } => match &one.fate {
-                Some(Fate::Renamed { to, replaces: None }) => {
+                Some(Fate::Renamed {
+                    to, replaces: None, ..
+                }) => {
                     write!(lines, "  renamed  {path} → {to}")
                 }
                 Some(Fate::Renamed { to, .. }) => write!(
@@ -81,28 +83,33 @@ fn differences_by_item(before: &ManifestFile, wanted: &DesiredManifest) -> Vec<D
     if !differences.iter().any(is_renamed) {
         return differences;
     }
-    // By list: the former keys with the new ones, and the indices of replaced items.
-    let mut keys: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    // By list: the indices of the items with their new keys, and of replaced items.
+    let mut keys: BTreeMap<&str, BTreeMap<usize, &str>> = BTreeMap::new();
     let mut replaced: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for one in &differences {
-        if let (Some(Fate::Renamed { to, replaces }), [_, Step::Name(list), Step::Item(former)]) =
-            (&one.fate, one.path.steps())
+        if let (
+            Some(Fate::Renamed {
+                to,
+                index,
+                replaces,
+            }),
+            [_, Step::Name(list), _],
+        ) = (&one.fate, one.path.steps())
         {
             let keys = keys.entry(list).or_default();
-            keys.insert(former, to.key().unwrap_or_default());
+            keys.insert(*index, to.key().unwrap_or_default());
             replaced.entry(list).or_default().extend(replaces);
         }
     }
     let mut value = before.value().clone();
-    for (list, mut keys) in keys {
+    for (list, keys) in keys {
         let items = value.get_mut("modules").and_then(|all| all.get_mut(list));
         let Some(items) = items.and_then(Value::as_sequence_mut) else {
             continue;
         };
-        for item in items.iter_mut().filter_map(Value::as_mapping_mut) {
-            let former = item.get("key").and_then(Value::as_str);
-            // The first of several items of one key is renamed.
-            if let Some(new_key) = former.and_then(|former| keys.remove(former)) {
+        for (index, new_key) in keys {
+            let item = items.get_mut(index).and_then(Value::as_mapping_mut);
+            if let Some(item) = item {
                 item.insert("key".into(), new_key.into());
             }
         }
@@ -147,12 +154,16 @@ pub(crate) struct Left {
     modules: Vec<String>,
     /// The keys of entries with hand-written parts, and these parts.
     with_parts: Vec<(String, String)>,
+    /// The keys with which `--prune` removes the entries with parts.
+    of_parts: Prune,
     /// The keys of entries that other parts name.
     used: Vec<String>,
+    /// The keys of modules that go with an endpoint that is left.
+    with_endpoint: Vec<String>,
     /// The keys of entries that only variables without a default may name, and these variables.
     by_variable: (Vec<String>, BTreeSet<String>),
-    /// The hand-written parts of the unproven entries.
-    deleted: Prune,
+    /// The keys with which `--prune` removes the unproven entries.
+    of_unproven: Prune,
 }
 
 impl Left {
@@ -166,30 +177,30 @@ impl Left {
             };
             match &one.fate {
                 None => {}
-                Some(Fate::KeptBy {
-                    users,
-                    otherwise: Some(_),
-                }) => {
+                Some(Fate::KeptBy { users, .. }) if users.iter().all(|user| user.is_unknown()) => {
                     let (keys, variables) = &mut left.by_variable;
                     keys.push(key.to_owned());
                     let names = users.iter().flat_map(|user| &user.without_default);
                     variables.extend(names.cloned());
                 }
                 Some(Fate::KeptBy { .. }) => left.used.push(key.to_owned()),
-                Some(Fate::HasParts { parts, .. }) => {
+                Some(Fate::KeptWith { .. }) => left.with_endpoint.push(key.to_owned()),
+                Some(Fate::HasParts { parts, prune }) => {
+                    left.of_parts.extend(prune);
                     left.with_parts.push((key.to_owned(), parts.join(", ")));
                 }
-                Some(fate) => {
-                    if let Fate::Unproven {
-                        prune,
-                        calls_handler,
-                    } = fate
-                    {
-                        left.deleted.add(key, prune.parts_of(key));
-                        if *calls_handler {
-                            left.modules.push(key.to_owned());
-                        }
+                Some(Fate::Unproven {
+                    prune,
+                    calls_handler,
+                }) => {
+                    left.of_unproven.extend(prune);
+                    if *calls_handler {
+                        left.modules.push(key.to_owned());
                     }
+                    left.unproven.push(key.to_owned());
+                }
+                Some(Fate::Renamed { .. } | Fate::Removed) => {
+                    left.of_unproven.add(key, &[]);
                     left.unproven.push(key.to_owned());
                 }
             }
@@ -198,7 +209,13 @@ impl Left {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.unproven.len() + self.with_parts.len() + self.used.len() + self.by_variable.0.len()
+        let lists = [
+            &self.unproven,
+            &self.used,
+            &self.with_endpoint,
+            &self.by_variable.0,
+        ];
+        lists.map(Vec::len).iter().sum::<usize>() + self.with_parts.len()
     }
 
     /// Returns the reasons why they are left; empty if there are none.
@@ -216,15 +233,14 @@ impl Left {
                     self.modules.join(", ")
                 ),
             };
-            let (keys, deleted) = (self.unproven.join(","), self.deleted.deleted());
+            let (keys, deleted) = (self.of_unproven.keys(), self.of_unproven.deleted());
             let _ = writeln!(
                 text,
                 "not removed, because they may be another service's: {all}. Remove them with `--prune {keys}`{deleted}, or {foreign}"
             );
         }
         if !self.with_parts.is_empty() {
-            let keys = self.with_parts.iter().map(|(key, _)| key.as_str());
-            let keys = Vec::from_iter(keys).join(",");
+            let keys = self.of_parts.keys();
             let entries = self.with_parts.iter();
             let entries = entries.map(|(key, parts)| format!("{key} ({parts})"));
             let entries = Vec::from_iter(entries).join(", ");
@@ -239,6 +255,13 @@ impl Left {
                 text,
                 "not removed, because other parts name them: {}. Change these parts first",
                 self.used.join(", ")
+            );
+        }
+        if !self.with_endpoint.is_empty() {
+            let _ = writeln!(
+                text,
+                "not removed, because their endpoints are not: {}",
+                self.with_endpoint.join(", ")
             );
         }
         let (keys, variables) = &self.by_variable;

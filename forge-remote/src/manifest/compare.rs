@@ -15,7 +15,7 @@ use super::ownership::stale_items;
 use super::path::{ManifestPath, Step};
 use super::stale::Fate;
 use super::values::scope_options;
-use super::variables::{Variables, has_reference};
+use super::variables::{Variables, has_reference, is_variable};
 use crate::diagnostic::Location;
 
 /// One difference between the manifest and the code.
@@ -31,6 +31,43 @@ pub(crate) struct Difference {
     pub(super) reasons: Vec<String>,
     /// The fate of a stale item; `None` for other differences.
     pub(super) fate: Option<Fate>,
+    /// What an update does with the variables of a value that differs.
+    pub(super) variables: VariablesOfValue,
+}
+
+/// The variables of a value in the manifest that differs from the code's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct VariablesOfValue {
+    /// Whether an update keeps any of them.
+    pub(super) has_kept: bool,
+    /// The texts with variables that an update removes, because the code lacks what they are part of.
+    pub(super) removed: BTreeSet<String>,
+}
+
+impl VariablesOfValue {
+    fn new(before: &Value, after: Option<&Value>) -> Self {
+        let mut kept = BTreeSet::new();
+        after
+            .into_iter()
+            .for_each(|after| add_texts(after, &mut kept));
+        let mut removed = BTreeSet::new();
+        add_texts(before, &mut removed);
+        let has_kept = removed.intersection(&kept).next().is_some();
+        removed.retain(|text| !kept.contains(text));
+        Self { has_kept, removed }
+    }
+}
+
+/// Adds the texts of a value that have variables.
+fn add_texts(value: &Value, texts: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) if is_variable(text) => {
+            texts.insert(text.clone());
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| add_texts(item, texts)),
+        Value::Mapping(parts) => parts.values().for_each(|part| add_texts(part, texts)),
+        _ => {}
+    }
 }
 
 /// The kind of a difference between a manifest and the code.
@@ -52,6 +89,7 @@ impl Difference {
             origins: Vec::new(),
             reasons: Vec::new(),
             fate: None,
+            variables: VariablesOfValue::default(),
         }
     }
 
@@ -194,8 +232,24 @@ fn compare_list(
         let kept = KeptVariables::WithValueOfCode(&filled.variables);
         let wanted = wanted_of(path, *part, &entry.item, desired, kept);
         compare_mapping(&place, found, &wanted, entry.owned, differences);
+        let mut updated = None;
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);
+            if let Mismatch::Different { manifest, .. } = &difference.mismatch
+                && has_reference(manifest)
+            {
+                let all = KeptVariables::All(&filled.variables);
+                let updated = updated
+                    .get_or_insert_with(|| wanted_of(path, *part, &entry.item, desired, all));
+                let names = difference.path.steps().iter().skip(place.steps().len());
+                let mut names = names.map(|step| match step {
+                    Step::Name(name) => Some(name.as_str()),
+                    _ => None,
+                });
+                let first = names.next().flatten().and_then(|name| updated.get(name));
+                let value = names.try_fold(first, |value, name| Some(value?.get(name?)));
+                difference.variables = VariablesOfValue::new(manifest, value.flatten());
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Differences between the manifest and the code as diagnostics.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_yaml::Value;
 
@@ -13,7 +14,6 @@ use super::parts::quoted;
 use super::path::Step;
 use super::stale::{Fate, User};
 use super::values::{at, list};
-use super::variables::has_reference;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
 
 /// The rules of this file.
@@ -67,10 +67,13 @@ const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
     allowImpersonation: true }`, the others must be `NAME: {}`. `manifest --write` rewrites them all.",
 );
 
+/// Upper bound on the items that a message lists.
+const MAX_USERS: usize = 3;
+
 /// Returns which items name another, with their positions: "`modules.action[search]` (manifest.yml:3:7) names it".
-pub(super) fn users(file: &ManifestFile, kept_by: &[User]) -> String {
+pub(super) fn users(file: &ManifestFile, kept_by: &[Arc<User>]) -> String {
     let name = file.path().display();
-    let (possible, certain): (Vec<&User>, Vec<&User>) =
+    let (possible, certain): (Vec<&Arc<User>>, Vec<&Arc<User>>) =
         kept_by.iter().partition(|user| user.by_variable);
     let mut texts = Vec::new();
     for (users, verb) in [
@@ -78,11 +81,13 @@ pub(super) fn users(file: &ManifestFile, kept_by: &[User]) -> String {
         (possible, ["may name it, by a variable"; 2]),
     ] {
         let verb = verb[usize::from(users.len() > 1)];
-        let users = users.iter().map(|user| {
+        let others = users.len().saturating_sub(MAX_USERS);
+        let users = users.iter().take(MAX_USERS).map(|user| {
             let at = file.position(&user.path);
             format!("`{}` ({name}:{}:{})", user.path, at.line, at.column)
         });
-        let users = users.collect::<Vec<_>>().join(" and ");
+        let others = (others > 0).then(|| format!("{others} more"));
+        let users = users.chain(others).collect::<Vec<_>>().join(" and ");
         if !users.is_empty() {
             texts.push(format!("{users} {verb}"));
         }
@@ -92,16 +97,17 @@ pub(super) fn users(file: &ManifestFile, kept_by: &[User]) -> String {
 
 /// Returns the step before an entry that these items name can be removed. `change` is the one for items that name it
 /// without a variable.
-pub(super) fn way_out(kept_by: &[User], change: &str) -> String {
-    let variables = kept_by.iter().flat_map(|user| user.without_default.clone());
-    let variables: BTreeSet<String> = variables.collect();
+pub(super) fn way_out(kept_by: &[Arc<User>], change: &str) -> String {
+    let variables = kept_by.iter().flat_map(|user| &user.without_default);
+    let variables: BTreeSet<&String> = variables.collect();
+    let variables: BTreeSet<String> = variables.into_iter().cloned().collect();
     if variables.is_empty() {
         return change.to_owned();
     }
     let default = default_or_name(&variables);
-    match kept_by.iter().any(|user| user.without_default.is_empty()) {
-        true => format!("{change}, and {default}"),
-        false => default,
+    match kept_by.iter().all(|user| user.is_unknown()) {
+        true => default,
+        false => format!("{change}, and {default}"),
     }
 }
 
@@ -119,7 +125,7 @@ fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String
     const OTHER_CRATE: &str =
         "if the handler is in another crate, link that crate (`forge_remote::link!`)";
     match fate {
-        Fate::Renamed { to, replaces } => {
+        Fate::Renamed { to, replaces, .. } => {
             let place = match replaces {
                 Some(_) => ", in place of the entry there, which has nothing hand-written",
                 None => "",
@@ -137,19 +143,25 @@ fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String
             otherwise,
         } => {
             let way_out = way_out(kept_by, "change the parts that name it");
-            let (mut notes, help) = match otherwise {
-                Some(fate) => advice(file, fate, &format!("{way_out}, then ")),
-                None => (
-                    Vec::new(),
-                    format!(
-                        "{OTHER_CRATE}; if another service serves it, list the endpoint in `App::foreign_endpoints`; if it \
-                         is no longer served, {way_out}"
-                    ),
-                ),
+            let is_unknown = kept_by.iter().all(|user| user.is_unknown());
+            let (mut notes, help) = match **otherwise {
+                // `--prune` would reject its key.
+                Fate::Unproven { calls_handler, .. } if !is_unknown => {
+                    let foreign = foreign(calls_handler);
+                    let help =
+                        format!("{OTHER_CRATE}; {foreign}; if it is no longer served, {way_out}");
+                    (Vec::new(), help)
+                }
+                ref fate => advice(file, fate, &format!("{way_out}, then ")),
             };
             let users = users(file, kept_by);
             notes.push(format!("{users}, so `manifest --write` keeps it"));
             (notes, help)
+        }
+        Fate::KeptWith { endpoint } => {
+            let note = format!("`manifest --write` removes it with its endpoint `{endpoint}`");
+            let help = "correct what keeps the endpoint in the manifest".to_owned();
+            (vec![note], help)
         }
         Fate::HasParts { parts, prune } => {
             let parts = parts.join(", ");
@@ -166,12 +178,7 @@ fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String
             prune,
             calls_handler,
         } => {
-            let foreign = match calls_handler {
-                true => "if it is another service's, list its key in `App::foreign_modules`",
-                false => {
-                    "if another service serves it, list the endpoint in `App::foreign_endpoints`"
-                }
-            };
+            let foreign = foreign(*calls_handler);
             let (keys, deleted) = (prune.keys(), prune.deleted());
             let help = format!(
                 "{OTHER_CRATE}; {foreign}; if it is no longer served, {first}remove it with `manifest --write --prune \
@@ -179,6 +186,14 @@ fn advice(file: &ManifestFile, fate: &Fate, first: &str) -> (Vec<String>, String
             );
             (Vec::new(), help)
         }
+    }
+}
+
+/// Returns how to declare that an entry is another service's.
+fn foreign(calls_handler: bool) -> &'static str {
+    match calls_handler {
+        true => "if it is another service's, list its key in `App::foreign_modules`",
+        false => "if another service serves it, list the endpoint in `App::foreign_endpoints`",
     }
 }
 
@@ -203,13 +218,19 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
     if let Some(hint) = auth_hint(file, difference) {
         diagnostic = diagnostic.help(hint);
     }
-    if let Mismatch::Different { manifest, .. } = &difference.mismatch
-        && has_reference(manifest)
-    {
+    if difference.variables.has_kept {
         diagnostic = diagnostic.help(
             "`manifest --write` does not replace variables: change the default in `environment.variables`, or write the \
              code's value here",
         );
+    }
+    let removed = Vec::from_iter(difference.variables.removed.iter().cloned());
+    if !removed.is_empty() {
+        let removed = quoted(&removed);
+        let help = format!(
+            "`manifest --write` removes {removed}, because the code does not declare what the variable is part of"
+        );
+        diagnostic = diagnostic.help(help);
     }
     if let Some(fate) = &difference.fate {
         let (notes, help) = advice(file, fate, "");

@@ -11,7 +11,7 @@ use super::evidence::{Evidence, StaleModule, endpoints_of, is_generated};
 use super::filled::{FilledManifest, FilledPart};
 use super::items::{same, text};
 use super::parts::{parts_of_user, texts_of_user};
-use super::stale::{Becomes, Prune, Stale};
+use super::stale::{Becomes, Stale};
 use super::uses::{keep_used, updated_item};
 
 /// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
@@ -52,74 +52,88 @@ pub(super) fn stale_items<'a>(
         wanted,
         evidence: &evidence,
         indices: BTreeMap::new(),
-        renamed: BTreeSet::new(),
     };
     let mut stale: Vec<Stale<'a>> = Vec::new();
-    let mut removed: BTreeSet<&str> = BTreeSet::new();
+    let mut proven: BTreeSet<&str> = BTreeSet::new();
     for (index, part) in gone {
-        let is_proven = evidence.of_endpoint(part, &of_former);
-        let becomes = renames.entry_of(ENDPOINTS, None, part);
-        let mut parts = Vec::new();
+        let mut one = Stale::new(ENDPOINTS, index, part);
+        one.is_proven = evidence.of_endpoint(part, &of_former);
+        one.becomes = renames.entry_of(ENDPOINTS, None, part);
+        if one.is_proven {
+            proven.extend(part.key());
+        }
         if !evidence.is_named(part) {
-            parts = texts_of_user(part.written);
-            if becomes.is_none() && evidence.successor(ENDPOINTS[1], part, &[]).is_some() {
-                parts.extend(filled.annotation(&ENDPOINTS, index).map(str::to_owned));
-            }
+            one.parts = texts_of_user(part.written);
+            let successor = evidence.successor(ENDPOINTS[1], part, &[]);
+            one.annotation = successor.and_then(|_| filled.annotation(&ENDPOINTS, index));
         }
-        let removable = is_proven && (becomes.is_some() || parts.is_empty());
-        if removable {
-            removed.extend(part.key());
-        }
-        stale.push(Stale {
-            path: ENDPOINTS,
-            index,
-            part,
-            removable,
-            is_proven,
-            becomes,
-            parts,
-            kept_by: Vec::new(),
-            prune: Prune::default(),
-            goes_with: None,
-            calls_handler: false,
-        });
+        stale.push(one);
     }
     let of_modules = modules.into_iter().map(|module| {
         let StaleModule {
             kind, index, part, ..
         } = module;
         let path = ["modules", kind.module_type];
-        let becomes = renames.entry_of(path, Some(kind), part);
         let is_proven = evidence.of_module(&module);
         let goes_with = module.generated_for().filter(|_| !is_proven);
-        let is_proven = is_proven || goes_with.is_some_and(|endpoint| removed.contains(endpoint));
-        let mut parts = Vec::new();
-        if !evidence.is_named(part) {
-            let successor = evidence.successor(kind.module_type, part, &module.endpoints);
-            parts = parts_of_user(kind, part.written, successor);
-            if becomes.is_none() && successor.is_some() {
-                parts.extend(filled.annotation(&path, index).map(str::to_owned));
-            }
-        }
         let mut called = endpoints_of(part.value, kind).into_iter();
-        Stale {
-            path,
-            index,
-            part,
-            removable: is_proven && (becomes.is_some() || parts.is_empty()),
-            is_proven,
-            becomes,
-            parts,
-            kept_by: Vec::new(),
-            prune: Prune::default(),
+        let mut one = Stale {
+            becomes: renames.entry_of(path, Some(kind), part),
+            is_proven: is_proven || goes_with.is_some_and(|endpoint| proven.contains(endpoint)),
             goes_with,
             calls_handler: !kind.has_endpoint() || called.any(|one| kept.contains(one)),
+            ..Stale::new(path, index, part)
+        };
+        if !evidence.is_named(part) {
+            let successor = evidence.successor(kind.module_type, part, &module.endpoints);
+            one.parts = parts_of_user(kind, part.written, successor);
+            one.annotation = successor.and_then(|_| filled.annotation(&path, index));
         }
+        one
     });
     let mut all: Vec<Stale<'a>> = of_modules.collect();
     all.append(&mut stale);
-    keep_used(filled, wanted, &mut all);
-    all
+    decided(filled, wanted, &all)
+}
+
+/// Returns the items with what an update does with each. If several have former keys of one entry, the first one that
+/// no other item keeps becomes it.
+fn decided<'a>(
+    filled: &FilledManifest<'_>,
+    wanted: &DesiredManifest,
+    stale: &[Stale<'a>],
+) -> Vec<Stale<'a>> {
+    let mut candidates: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (at, one) in stale.iter().enumerate() {
+        if let Some(Becomes { entry, .. }) = one.becomes {
+            let candidates = candidates.entry((one.path[1], entry.key())).or_default();
+            candidates.push(at);
+        }
+    }
+    let mut others: BTreeSet<usize> = BTreeSet::new();
+    for candidates in candidates.values() {
+        others.extend(&candidates[1..]);
+    }
+    loop {
+        let mut decided = stale.to_vec();
+        for at in &others {
+            decided[*at].becomes = None;
+        }
+        decided.iter_mut().for_each(Stale::decide);
+        keep_used(filled, wanted, &mut decided);
+        let mut is_final = true;
+        for candidates in candidates.values_mut() {
+            // The last one stays the choice.
+            if candidates.len() > 1 && !decided[candidates[0]].removable {
+                others.insert(candidates.remove(0));
+                others.remove(&candidates[0]);
+                is_final = false;
+            }
+        }
+        if is_final {
+            return decided;
+        }
+    }
 }
 
 const ENDPOINTS: [&str; 2] = ["modules", "endpoint"];
@@ -131,6 +145,10 @@ fn stale_modules<'a>(
     remotes: &BTreeSet<&str>,
     endpoints: &BTreeSet<&str>,
 ) -> Vec<StaleModule<'a>> {
+    let is_foreign = |key: &str| {
+        let mut lists = wanted.foreign_modules.iter();
+        lists.any(|keys| keys.contains(key))
+    };
     let mut modules = Vec::new();
     for kind in kinds::declared() {
         let wanted_keys: BTreeSet<&str> = wanted
@@ -142,9 +160,9 @@ fn stale_modules<'a>(
             .collect();
         let path = ["modules", kind.module_type];
         for (index, part) in filled.items(&path).enumerate() {
-            let is_undeclared = part.key().is_some_and(|key| {
-                !wanted_keys.contains(key) && !wanted.foreign_modules.contains(key)
-            });
+            let is_undeclared = part
+                .key()
+                .is_some_and(|key| !wanted_keys.contains(key) && !is_foreign(key));
             if is_undeclared && is_generated(part.value, kind, remotes, endpoints, wanted) {
                 modules.push(StaleModule::new(kind, index, part));
             }
@@ -160,8 +178,6 @@ struct Renames<'a, 'e> {
     evidence: &'e Evidence<'a>,
     /// The indices of the items of each key, for the lists that were searched.
     indices: BTreeMap<&'static str, BTreeMap<&'a str, Vec<usize>>>,
-    /// The lists and keys of the entries that an item has become.
-    renamed: BTreeSet<(&'static str, &'a str)>,
 }
 
 impl<'a> Renames<'a, '_> {
@@ -183,8 +199,7 @@ impl<'a> Renames<'a, '_> {
         if replaces.is_some_and(|at| !self.is_bare(path, at, entry)) {
             return None;
         }
-        let is_first = self.renamed.insert((path[1], entry.key()));
-        is_first.then_some(Becomes { entry, replaces })
+        Some(Becomes { entry, replaces })
     }
 
     /// Returns the indices of the items of a list that have a key.

@@ -1,6 +1,7 @@
 //! `manifest --write --prune`: the removal of entries by their keys.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::desired::DesiredManifest;
 use super::differences::{users, way_out};
@@ -59,7 +60,7 @@ pub(crate) fn prune_problem(
 }
 
 /// An entry with the items that name it.
-type UsedEntry = (ManifestPath, Vec<User>);
+type UsedEntry = (ManifestPath, Vec<Arc<User>>);
 
 /// Returns the entries with these keys that other items name, with these items.
 fn used_entries(
@@ -93,7 +94,7 @@ fn with_users(
         if used.is_empty() {
             return Ok(all);
         }
-        let is_fixed = |user: &User| !stale.contains(&user.path);
+        let is_fixed = |user: &Arc<User>| !stale.contains(&user.path);
         let blocked = used
             .iter()
             .position(|(_, users)| users.iter().any(is_fixed));

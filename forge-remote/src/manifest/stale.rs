@@ -1,6 +1,7 @@
 //! The items of a manifest that the code does not declare, and their fates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::desired::Entry;
 use super::filled::FilledPart;
@@ -21,8 +22,10 @@ pub(super) struct Stale<'a> {
     pub(super) becomes: Option<Becomes<'a>>,
     /// The hand-written parts that a removal would delete, if its key is not named: names in back-ticks, or words.
     pub(super) parts: Vec<String>,
+    /// The comments that a removal would delete, if it has a former key of an entry and its key is not named.
+    pub(super) annotation: Option<&'static str>,
     /// The items that name it and stay, so that neither an update nor `--prune` removes it.
-    pub(super) kept_by: Vec<User>,
+    pub(super) kept_by: Vec<Arc<User>>,
     /// The keys with which `--prune` removes it: its own, and those of the stale items that name it.
     pub(super) prune: Prune,
     /// The endpoint that it goes with: its key was generated from the endpoint's.
@@ -49,6 +52,13 @@ pub(super) struct User {
     pub(super) without_default: BTreeSet<String>,
 }
 
+impl User {
+    /// Returns whether only `forge deploy` knows if it names the item.
+    pub(super) fn is_unknown(&self) -> bool {
+        !self.without_default.is_empty()
+    }
+}
+
 /// The keys with which `--prune` removes an item, each with the hand-written parts that this deletes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Prune(BTreeMap<String, Vec<String>>);
@@ -56,16 +66,22 @@ pub(super) struct Prune(BTreeMap<String, Vec<String>>);
 impl Prune {
     pub(super) fn add(&mut self, key: &str, parts: &[String]) {
         let of_key = self.0.entry(key.to_owned()).or_default();
-        of_key.extend_from_slice(parts);
+        for part in parts {
+            if !of_key.contains(part) {
+                of_key.push(part.clone());
+            }
+        }
+    }
+
+    /// Adds the keys of another entry's removal.
+    pub(super) fn extend(&mut self, other: &Self) {
+        for (key, parts) in &other.0 {
+            self.add(key, parts);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Returns the parts that are deleted with the entry of a key.
-    pub(super) fn parts_of(&self, key: &str) -> &[String] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the keys as `--prune` accepts them.
@@ -91,15 +107,21 @@ pub(super) enum Fate {
     /// It gets the key of the code's entry that it was: this path.
     Renamed {
         to: ManifestPath,
+        /// The index of the item in its list.
+        index: usize,
         /// The index of the item of this key, which it replaces.
         replaces: Option<usize>,
     },
     Removed,
     /// It stays, because these items name it.
     KeptBy {
-        users: Vec<User>,
-        /// Its fate if no variable without a default named it, if only such variables do.
-        otherwise: Option<Box<Fate>>,
+        users: Vec<Arc<User>>,
+        /// Its fate if they did not name it.
+        otherwise: Box<Fate>,
+    },
+    /// It stays, because the endpoint of this key does, with which it would be removed.
+    KeptWith {
+        endpoint: String,
     },
     /// It stays, because these hand-written parts would be lost. `--prune` with these keys removes it.
     HasParts {
@@ -115,6 +137,33 @@ pub(super) enum Fate {
 }
 
 impl<'a> Stale<'a> {
+    /// Creates an item without a proof.
+    pub(super) fn new(path: [&'static str; 2], index: usize, part: FilledPart<'a>) -> Self {
+        Self {
+            path,
+            index,
+            part,
+            removable: false,
+            is_proven: false,
+            becomes: None,
+            parts: Vec::new(),
+            annotation: None,
+            kept_by: Vec::new(),
+            prune: Prune::default(),
+            goes_with: None,
+            calls_handler: false,
+        }
+    }
+
+    /// Decides whether an update removes the item, or gives it the new key, unless another item names it. If it does not
+    /// become its entry, its comments are parts that a removal would delete.
+    pub(super) fn decide(&mut self) {
+        if self.becomes.is_none() {
+            self.parts.extend(self.annotation.map(str::to_owned));
+        }
+        self.removable = self.is_proven && self.has_no_loss();
+    }
+
     /// Returns the entry whose key an update gives to the item.
     pub(super) fn renamed(&self) -> Option<Becomes<'a>> {
         self.becomes.filter(|_| self.removable)
@@ -133,15 +182,15 @@ impl<'a> Stale<'a> {
         if self.removable || self.kept_by.is_empty() {
             return self.unless_kept(self.removable);
         }
-        let is_unknown = |user: &User| !user.without_default.is_empty();
-        let otherwise = self.kept_by.iter().all(is_unknown).then(|| {
-            let has_no_loss = self.becomes.is_some() || self.parts.is_empty();
-            Box::new(self.unless_kept(self.is_proven && has_no_loss))
-        });
         Fate::KeptBy {
             users: self.kept_by.clone(),
-            otherwise,
+            otherwise: Box::new(self.unless_kept(self.is_proven && self.has_no_loss())),
         }
+    }
+
+    /// Returns whether an update that removes it, or gives it the new key, loses nothing hand-written.
+    fn has_no_loss(&self) -> bool {
+        self.becomes.is_some() || self.parts.is_empty()
     }
 
     /// Returns the fate of an item that no item names.
@@ -150,6 +199,7 @@ impl<'a> Stale<'a> {
         match self.becomes {
             Some(Becomes { entry, replaces }) if removable => Fate::Renamed {
                 to: ManifestPath::of(&self.path).item(entry.key()),
+                index: self.index,
                 replaces,
             },
             _ if removable => Fate::Removed,
@@ -157,9 +207,14 @@ impl<'a> Stale<'a> {
                 parts: self.parts.clone(),
                 prune: prune(),
             },
-            _ => Fate::Unproven {
-                prune: prune(),
-                calls_handler: self.calls_handler,
+            _ => match self.goes_with.filter(|_| self.is_proven) {
+                Some(endpoint) => Fate::KeptWith {
+                    endpoint: endpoint.to_owned(),
+                },
+                None => Fate::Unproven {
+                    prune: prune(),
+                    calls_handler: self.calls_handler,
+                },
             },
         }
     }

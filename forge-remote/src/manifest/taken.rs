@@ -43,6 +43,9 @@ impl Taken {
                     ". If it was this code's, `manifest --write --prune {keys}` removes it{deleted}"
                 )
             }
+            Some(Fate::KeptWith { endpoint }) => {
+                format!(". `manifest --write` removes it with its endpoint `{endpoint}`")
+            }
             _ => String::new(),
         };
         ManifestError::Taken {

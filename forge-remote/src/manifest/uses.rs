@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_yaml::{Mapping, Value};
 
@@ -27,6 +28,7 @@ pub(super) fn keep_used(
         one.removable = true;
     }
     keep_used_removable(filled, wanted, &mut all);
+    keep_with_endpoints(stale);
     keep_used_removable(filled, wanted, stale);
     for (one, if_removable) in stale.iter_mut().zip(all) {
         if !one.removable && one.kept_by.is_empty() {
@@ -34,6 +36,17 @@ pub(super) fn keep_used(
         }
     }
     add_keys_to_prune(stale);
+}
+
+/// Keeps the modules that would be removed with endpoints that stay.
+fn keep_with_endpoints(stale: &mut [Stale<'_>]) {
+    let endpoints = stale.iter().filter(|one| one.path[1] == "endpoint");
+    let staying = endpoints.filter(|one| !one.removable);
+    let staying: BTreeSet<&str> = staying.map(Stale::key).collect();
+    for one in stale.iter_mut() {
+        let is_staying = |endpoint: &str| staying.contains(endpoint);
+        one.removable &= !one.goes_with.is_some_and(is_staying);
+    }
 }
 
 /// Sets the keys with which `--prune` removes each item. A module that goes with an endpoint needs none, if it has no
@@ -92,8 +105,9 @@ fn keep_used_removable(
             going_with.entry(endpoint.to_owned()).or_default().push(at);
         }
     }
-    // The items that stay and whose names are not looked at yet.
+    // The items that stay and whose names are not looked at yet, the next one last.
     let mut staying = items_that_stay(filled, wanted, stale);
+    staying.reverse();
     while let Some((path, names)) = staying.pop() {
         let certain = names.certain.into_iter().map(|name| (name, false));
         let possible = names.possible.into_iter().map(|name| (name, true));
@@ -101,12 +115,13 @@ fn keep_used_removable(
             let Some(used) = by_key.get(&(list, name.clone())) else {
                 continue;
             };
+            let user = Arc::new(User {
+                path: path.clone(),
+                by_variable,
+                without_default: BTreeSet::new(),
+            });
             for at in used {
-                stale[*at].kept_by.push(User {
-                    path: path.clone(),
-                    by_variable,
-                    without_default: BTreeSet::new(),
-                });
+                stale[*at].kept_by.push(Arc::clone(&user));
                 keep(&mut stale[*at], &filled.variables, &mut staying);
             }
             if list == "endpoint" {
@@ -120,13 +135,20 @@ fn keep_used_removable(
                 }
             }
         }
-        for (list, without_default) in names.unknown {
+        for ((list, text), without_default) in names.unknown {
+            let user = Arc::new(User {
+                path: path.clone(),
+                by_variable: true,
+                without_default,
+            });
             for at in by_list.get(list).into_iter().flatten() {
-                stale[*at].kept_by.push(User {
-                    path: path.clone(),
-                    by_variable: true,
-                    without_default: without_default.clone(),
-                });
+                let part = stale[*at].part;
+                // A key with a variable may have any value too.
+                let is_certain = key(part.written) == key(part.value);
+                if is_certain && !Variables::may_name(&text, stale[*at].key()) {
+                    continue;
+                }
+                stale[*at].kept_by.push(Arc::clone(&user));
                 keep(&mut stale[*at], &filled.variables, &mut staying);
             }
         }
@@ -140,8 +162,8 @@ struct Names {
     certain: BTreeSet<(&'static str, String)>,
     /// The other values that variables may have.
     possible: BTreeSet<(&'static str, String)>,
-    /// The lists of which a variable without a default may name any item, with these variables.
-    unknown: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The lists, and the texts with variables without a default, which may name several items, with these variables.
+    unknown: BTreeMap<(&'static str, String), BTreeSet<String>>,
 }
 
 /// An item, and what it names.
@@ -250,10 +272,10 @@ fn names_of(module_type: &str, part: FilledPart<'_>, variables: &Variables<'_>) 
     let mut written = BTreeSet::new();
     add_names(module_type, part.written, &mut written);
     for (list, text) in written.into_iter().filter(|(_, text)| is_variable(text)) {
-        let mut without_default = variables.without_default(&text).peekable();
-        if without_default.peek().is_some() {
-            let unknown = names.unknown.entry(list).or_default();
-            unknown.extend(without_default.map(str::to_owned));
+        let without_default = variables.without_default(&text).map(str::to_owned);
+        let without_default: BTreeSet<String> = without_default.collect();
+        if !without_default.is_empty() {
+            names.unknown.insert((list, text), without_default);
         } else if let Ok(here) = variables.resolve(&text) {
             let name = (list, here.into_owned());
             if !names.certain.contains(&name) {

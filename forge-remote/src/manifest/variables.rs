@@ -107,6 +107,28 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// Returns whether a text may stand for this value, if each of its variables may have any value.
+    #[cfg(feature = "cli")]
+    pub(super) fn may_name(text: &str, value: &str) -> bool {
+        let mut rest = text;
+        let mut value = value;
+        let mut is_first = true;
+        while let Some((literal, _, after)) = next_reference(rest) {
+            let found = match is_first {
+                true => value.strip_prefix(literal),
+                false => value.split_once(literal).map(|(_, behind)| behind),
+            };
+            let Some(behind) = found else {
+                return false;
+            };
+            (value, rest, is_first) = (behind, after, false);
+        }
+        match is_first {
+            true => value == rest,
+            false => value.ends_with(rest),
+        }
+    }
+
     /// Returns the variables of a text that have no declared default.
     #[cfg(feature = "cli")]
     pub(super) fn without_default<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
@@ -162,7 +184,6 @@ fn replaced<'t, 'v, E>(
 }
 
 /// Returns whether a text refers to a variable.
-#[cfg(feature = "cli")]
 pub(super) fn is_variable(text: &str) -> bool {
     next_reference(text).is_some()
 }
@@ -230,6 +251,29 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_text_may_name_the_values_that_have_its_other_parts() {
+        for (text, value, expected) in [
+            ("tick", "tick", true),
+            ("tick", "ticks", false),
+            ("${A}", "", true),
+            ("${A}", "tick", true),
+            ("${A}-x", "tick-x", true),
+            ("${A}-x", "tick", false),
+            ("x-${A}", "x-tick", true),
+            ("x-${A}", "tick-x-", false),
+            ("a${A}b${B}c", "abc", true),
+            ("a${A}b${B}c", "a-b-c", true),
+            ("a${A}b${B}c", "acb", false),
+            ("a${A}a", "a", false),
+            ("${A}b${B}b", "b", false),
+            ("${A}${B}", "any", true),
+        ] {
+            assert_eq!(Variables::may_name(text, value), expected, "{text} {value}");
+        }
+    }
 
     #[test]
     fn the_environment_precedes_the_default() {

@@ -1,10 +1,11 @@
 //! The default of a variable proves nothing: other environments may have another value.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 use forge_remote::handler;
-use forge_remote::manifest::ManifestFile;
+use forge_remote::manifest::{ManifestFile, check};
 use forge_remote::registry::Registration;
 use forge_remote_tests::stores::Folder;
 
@@ -94,7 +95,7 @@ fn the_reports_name_the_variable_without_a_default() {
     };
     let way_out =
         "give `EP` a default in `environment.variables`, or write the name instead of the variable";
-    for (variables, called) in [("[EP]", "${EP}"), ("[OTHER]", "${EP}"), ("[EP]", "x-${EP}")] {
+    for (variables, called) in [("[EP]", "${EP}"), ("[OTHER]", "${EP}"), ("[EP]", "go${EP}")] {
         let text = format!(
             "environment:\n  variables: {variables}\n{HEAD}{}",
             modules(called)
@@ -119,6 +120,14 @@ fn the_reports_name_the_variable_without_a_default() {
         let fix = format!("nothing was written: {way_out}");
         assert!(text.contains(&fix), "{text}");
     }
+    // No value of the variable makes this name.
+    for called in ["x-${EP}", "${EP}-gone", "gone${EP}-"] {
+        let text = format!("environment:\n  variables: [EP]\n{HEAD}{}", modules(called));
+        fs::write(&file, text).unwrap();
+        let (_, text) = uses::manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
+        let after = fs::read_to_string(&file).unwrap();
+        assert!(!after.contains("key: gone"), "{called}: {text}");
+    }
     // The recommended default.
     let text = format!(
         "environment:\n  variables: [{{key: EP, default: tick}}]\n{HEAD}{}",
@@ -128,6 +137,33 @@ fn the_reports_name_the_variable_without_a_default() {
     let (_, text) = uses::manifest(PLAIN, &file, &["--write", "--prune", "gone"]);
     let after = fs::read_to_string(&file).unwrap();
     assert!(!after.contains("key: gone"), "{text}");
+}
+
+/// Each page may name each endpoint, and a report has the first pages.
+#[test]
+fn a_report_lists_some_of_many_entries_that_may_name_one() {
+    let mut modules = "  jira:issuePanel:\n".to_owned();
+    for at in 0..100 {
+        modules += &format!("    - {{key: p{at}, resolver: {{endpoint: \"${{EP}}-gone\"}}}}\n");
+    }
+    modules += "  endpoint:\n";
+    for at in 0..100 {
+        modules += &endpoint(&format!("e{at}-gone"), "/gone");
+    }
+    let text = format!("environment:\n  variables: [EP]\n{HEAD}{modules}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let findings = check(&file, &wanted([]), &BTreeSet::new());
+    let findings: Vec<_> = findings.iter().filter(|one| one.code == "stale").collect();
+    assert_eq!(findings.len(), 100);
+    for one in findings {
+        let text = one.notes.concat();
+        assert!(text.contains("[p2]` (manifest.yml:"), "{text}");
+        assert!(
+            text.contains(" and 97 more may name it, by a variable"),
+            "{text}"
+        );
+        assert!(text.len() < 400, "{text}");
+    }
 }
 
 /// Neither a key nor the name of an endpoint.

@@ -1,7 +1,6 @@
 //! Hand-written parts of entries without a handler: an update removes them only with an entry that `--prune` names.
 
 use std::fs;
-use std::process::Command;
 
 use forge_remote::handler;
 use forge_remote::manifest::DesiredManifest;
@@ -226,36 +225,25 @@ fn an_endpoint_with_a_variable_is_removed_only_by_its_key() {
 fn a_report_names_the_comments_of_a_former_entry() {
     let folder = Folder::default();
     let file = folder.file("manifest.yml");
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(PLAIN);
-        command
-            .arg("manifest")
-            .args(arguments)
-            .env("ACTION", "1")
-            .env("FORGE_REMOTE_MANIFEST", &file);
-        let output = command.env_remove("FORGE_REMOTE_APP_ID").output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).unwrap())
-    };
     let before = format!(
         "{HEAD}  endpoint:\n    # calls of agents\n{}    # by hand\n{}",
         endpoint("log", "/log"),
         endpoint("log-time", "/log-time")
     );
     fs::write(&file, before).unwrap();
-    let (_, text) = run(&["--check"]);
+    let (_, text) = uses::with_action(&file, &["--check"]);
     for part in [
         "it has parts that the code does not declare (comments), so `manifest --write` keeps it",
         "move them to an entry of the code, then remove it with `manifest --write --prune log`",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let (status, text) = run(&["--write"]);
+    let (status, text) = uses::with_action(&file, &["--write"]);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("declare: log (comments)."), "{text}");
     let after = fs::read_to_string(&file).unwrap();
     assert!(after.contains("# calls of agents"), "{after}");
-    let (_, text) = run(&["--write", "--prune", "log"]);
+    let (_, text) = uses::with_action(&file, &["--write", "--prune", "log"]);
     let after = fs::read_to_string(&file).unwrap();
     assert!(!after.contains("key: log\n"), "{text}{after}");
 }
@@ -353,6 +341,37 @@ fn a_recommended_prune_names_the_parts_that_it_deletes() {
     let (_, text) = manifest(PLAIN, &file, &["--write"]);
     let deleted = "removes it (this deletes `icon`, `config` of `tick-trigger`)";
     assert!(text.contains(deleted), "{text}");
+}
+
+/// A former entry with hand-written parts names one that may be another service's.
+#[test]
+fn the_last_line_recommends_a_prune_that_works() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let entry = |key: &str| {
+        format!(
+            "    - key: {key}\n      name: Log\n      endpoint: log-time\n      actionVerb: CREATE\n      description: Logs time.\n"
+        )
+    };
+    let config =
+        "      config:\n        resource: main\n        resolver:\n          endpoint: gone\n";
+    let before = format!(
+        "{HEAD}{}{}{}  action:\n{}{config}    # new\n{}",
+        tick(),
+        endpoint("gone", "/gone"),
+        endpoint("log-time", "/log-time"),
+        entry("log-action"),
+        entry("log-time-action")
+    );
+    fs::write(&file, &before).unwrap();
+    let (_, text) = uses::with_action(&file, &["--write"]);
+    let line = "another service's: gone. Remove them with `--prune gone,log-action` (this deletes `config` of `log-action`)";
+    assert!(text.contains(line), "{text}");
+    let (_, text) = uses::with_action(&file, &["--write", "--prune", "gone,log-action"]);
+    let after = fs::read_to_string(&file).unwrap();
+    for key in ["gone", "log-action"] {
+        assert!(!after.contains(&format!("key: {key}\n")), "{text}");
+    }
 }
 
 /// A schedule has no other parts, so it goes with its endpoint.

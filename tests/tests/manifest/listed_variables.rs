@@ -2,7 +2,9 @@
 
 use forge_remote::handler;
 use forge_remote::kinds::{JqlFunctionResponse, WebTriggerOutput};
-use forge_remote::manifest::ManifestFile;
+use std::collections::BTreeSet;
+
+use forge_remote::manifest::{ManifestFile, check};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 
@@ -163,4 +165,24 @@ fn a_variable_stays_in_the_argument_that_it_was_in() {
             assert_eq!((differences, &after), (1, &fresh), "{arguments}");
         }
     }
+    // The report says which variables an update removes.
+    let help = |arguments: &str| {
+        let text = fresh.replace(fresh_list, arguments);
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let findings = check(&file, &wanted, &BTreeSet::new());
+        let found = findings.into_iter().find(|one| one.code == "different");
+        found.unwrap().help.unwrap_or_default()
+    };
+    let kept = fresh_list.replace("true", "${DEFAULT}");
+    let removed = fresh_list
+        .replace("team", "extra")
+        .replace("true", "${TEXT}");
+    assert!(help(&kept).contains("does not replace variables"));
+    let text = help(&format!("{fresh_list}{removed}"));
+    assert!(
+        text.contains("`manifest --write` removes `${TEXT}`"),
+        "{text}"
+    );
+    assert!(!text.contains("does not replace"), "{text}");
+    assert_eq!(help(&removed.replace("${TEXT}", "true")), "");
 }

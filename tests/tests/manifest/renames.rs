@@ -257,7 +257,9 @@ fn an_entry_that_an_update_replaces_can_be_removed() {
             let [a, b, c] = items;
             let before = format!("  endpoint: [{start}{a}{first}{b}{second}{c}{end}]\n");
             let merged = parse(&before).merged_with(&wanted, None);
-            let after = merged.unwrap_or_else(|error| panic!("{error}\n{before}"));
+            let after = merged
+                .map_err(|error| format!("{error}\n{before}"))
+                .unwrap();
             match after.contains("key: settings,") {
                 true => kept += 1,
                 false => replaced += 1,
@@ -329,6 +331,93 @@ fn an_endpoint_is_renamed_after_its_page() {
     assert_eq!(updated(&second, &wanted), second);
     assert_eq!(codes(&second, &wanted), codes(&expected, &wanted));
     assert_eq!(updated(&format!("{page}{old}"), &wanted), expected);
+}
+
+#[endpoint(key = "page", path = "/page", also_key = ["v1", "v2"])]
+async fn page() {}
+
+/// One of several former entries becomes the current one: the first that no other item names.
+#[test]
+fn the_former_entry_that_is_free_is_renamed() {
+    let wanted = self::wanted([handler!(page)]);
+    let entry =
+        |key: &str, comment: &str| format!("    # {comment}\n{}", uses::endpoint(key, "/page"));
+    let (first, second) = (entry("v1", "of 2024"), entry("v2", "of 2025"));
+    let endpoints = format!("  endpoint:\n{first}{second}");
+    // Both have comments.
+    let after = updated(&endpoints, &wanted);
+    let renamed = first.replace("v1", "page");
+    assert_eq!(after, format!("  endpoint:\n{renamed}{second}"));
+    assert_eq!(updated(&after, &wanted), after);
+    // A page names the first one.
+    let page = uses::panel("v1");
+    let after = updated(&format!("{page}{endpoints}"), &wanted);
+    let renamed = second.replace("v2", "page");
+    assert_eq!(after, format!("{page}  endpoint:\n{first}{renamed}"));
+    assert_eq!(updated(&after, &wanted), after);
+    // Each is named.
+    let pages = format!("{page}  macro:\n    - key: m\n      resolver: {{endpoint: v2}}\n");
+    let before = format!("{pages}{endpoints}");
+    let after = updated(&before, &wanted);
+    assert_eq!(
+        after,
+        format!("{before}{}", uses::endpoint("page", "/page"))
+    );
+}
+
+/// The entry of another remote stays.
+#[test]
+fn the_report_has_the_properties_of_the_renamed_entry() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let tick = format!(
+        "  scheduledTrigger:\n{}  endpoint:\n{}",
+        uses::schedule("tick-trigger", "tick"),
+        uses::endpoint("tick", "/tick")
+    );
+    let log = uses::endpoint("log", "/log");
+    let others = log.replace("backend", "other");
+    std::fs::write(&file, format!("{HEAD}{tick}{others}{log}")).unwrap();
+    let (_, text) = uses::with_action(&file, &["--write"]);
+    let renamed = "  renamed  modules.endpoint[log] → modules.endpoint[log-time]\n";
+    assert!(text.contains(renamed), "{text}");
+    assert!(!text.contains("other → backend"), "{text}");
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert!(after.contains(&others), "{after}");
+}
+
+/// The schedule goes with a former endpoint of this code, which a page still names.
+#[test]
+fn an_entry_of_this_code_is_not_taken_for_another_services() {
+    let folder = Folder::default();
+    let file = folder.file("manifest.yml");
+    let text = format!(
+        "{HEAD}{}  scheduledTrigger:\n{}{}  endpoint:\n{}{}",
+        uses::panel("log"),
+        uses::schedule("tick-trigger", "tick"),
+        uses::schedule("log-trigger", "log"),
+        uses::endpoint("tick", "/tick"),
+        uses::endpoint("log", "/log")
+    );
+    std::fs::write(&file, text).unwrap();
+    let (_, text) = uses::with_action(&file, &["--check"]);
+    for part in [
+        "`manifest --write` removes it with its endpoint `log`",
+        "correct what keeps the endpoint in the manifest",
+        "change the parts that name it, then run `manifest --write`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("another service"), "{text}");
+    let (status, text) = uses::with_action(&file, &["--write"]);
+    assert_eq!(status, Some(1), "{text}");
+    let line = "not removed, because their endpoints are not: log-trigger\n";
+    assert!(text.contains(line), "{text}");
+    assert!(!text.contains("another service"), "{text}");
+    let after = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, after.replace(&uses::panel("log"), "")).unwrap();
+    let (status, text) = uses::with_action(&file, &["--write"]);
+    assert_eq!(status, Some(0), "{text}");
 }
 
 /// Each report is about what an update does, with the properties that it changes.

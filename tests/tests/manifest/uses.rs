@@ -326,8 +326,16 @@ fn no_update_leaves_a_name_without_its_entry() {
 }
 
 /// Runs `manifest` with these arguments, and returns the exit status and the output.
+/// The same, of [`PLAIN`] with the handler of an action that has a former key.
+pub(crate) fn with_action(file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    run(Command::new(PLAIN).env("ACTION", "1"), file, arguments)
+}
+
 pub(crate) fn manifest(program: &str, file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(program);
+    run(&mut Command::new(program), file, arguments)
+}
+
+fn run(command: &mut Command, file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     command.arg("manifest").args(arguments);
     command.env("FORGE_REMOTE_MANIFEST", file);
     let output = command.env_remove("FORGE_REMOTE_APP_ID").output().unwrap();
