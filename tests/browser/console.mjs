@@ -27,7 +27,7 @@ if (!link?.includes('/console#')) {
   );
   process.exit(2);
 }
-const { page_url, secret, api, open, step, page, finish } = await session(link);
+const { page_url, secret, api, open, step, page, detail, openCall, opened, finish } = await session(link);
 
 const handlers = await api('/handlers');
 const app = await api('/app');
@@ -36,9 +36,8 @@ const scheduled = handlers.find((one) => one.interval_seconds !== null && !one.i
 const editable = handlers.find((one) => one.samples[0]?.body && !one.samples[0].is_guess) ?? handlers[0];
 
 const row = (id) => page.locator(`#call-${id}`);
-const detail = page.locator('[aria-label="Call"]');
 const section = (name) => detail.locator(`[data-section="${name}"]`);
-const selectedId = async () => Number(new URL(page.url()).hash.split('/')[2]);
+const selectedId = () => page.evaluate(() => Number(location.hash.split('/')[2]));
 const newestId = async () => (await api('/calls')).calls.at(-1).id;
 
 /** Runs `act`, and waits until the page has selected a call that is newer than all before. */
@@ -53,11 +52,9 @@ async function openTab(name) {
   await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name }).click();
 }
 
-async function openCall(id) {
+async function openInList(id) {
   await openTab('Calls');
-  await row(id).click();
-  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
-  await section('claims').waitFor();
+  await openCall(row(id));
 }
 
 await step('loads, and takes the secret out of the address', async () => {
@@ -80,13 +77,13 @@ await step('loads, and takes the secret out of the address', async () => {
 let first;
 if (scheduled) {
   await step('shows a scheduled call with its claims and log', async () => {
-    await page.locator('.row', { hasText: scheduled.key }).first().waitFor();
+    await page.locator('.row:not([data-outcome="running"])', { hasText: scheduled.key }).first().waitFor();
     const { calls } = await api('/calls');
     first = calls.find(
       (call) => call.key === scheduled.key && call.origin === 'schedule' && call.outcome !== 'running',
     );
     check(first, `no call by the schedule of ${scheduled.key}`);
-    await openCall(first.id);
+    await openInList(first.id);
     const stored = await api(`/calls/${first.id}`);
     await section('claims').getByText(stored.claims.aud).first().waitFor();
     if (stored.log.length > 0) await section('log').getByText(stored.log[0].message).first().waitFor();
@@ -102,13 +99,13 @@ if (scheduled) {
   });
 
   await step('runs a call again with r, and as a retry with t', async () => {
-    await openCall(first.id);
+    await openInList(first.id);
     const again = await newSelection(() => page.keyboard.press('r'));
     check((await api(`/calls/${again}`)).repeats === first.id, `call ${again} does not repeat call ${first.id}`);
     await detail.getByRole('link', { name: `call ${first.id}` }).waitFor();
     const [one, other] = [await api(`/calls/${first.id}`), await api(`/calls/${again}`)];
     check(one.request.body === other.request.body, 'the bodies differ');
-    await section('claims').waitFor();
+    await opened(again);
     const retry = await newSelection(() => page.keyboard.press('t'));
     check((await api(`/calls/${retry}`)).retry === 1, `call ${retry} is not a retry`);
   });
@@ -153,7 +150,7 @@ await step('shows why a forged token is rejected', async () => {
 
 await step('edits a call and sends it', async () => {
   const source = (await api('/calls')).calls.find((call) => call.key === editable.key && call.outcome !== 'running');
-  await openCall(source.id);
+  await openInList(source.id);
   await page.keyboard.press('e');
   const dialog = page.getByRole('dialog');
   await dialog.waitFor();
@@ -187,7 +184,7 @@ await step('follows a failing call to its log line', async () => {
     shown.every((status) => status === String(found.call.status)),
     `the filter shows calls with other statuses: ${shown}`,
   );
-  await row(found.call.id).click();
+  await openCall(row(found.call.id));
   await section('log').getByText(found.line.message).last().waitFor();
   await page.keyboard.press('Escape');
   check((await page.getByLabel('Filter calls').inputValue()) === '', 'Esc does not clear the filter');
@@ -195,7 +192,7 @@ await step('follows a failing call to its log line', async () => {
 
 await step('copies a call as a Rust test and as a command', async () => {
   const id = first?.id ?? failing;
-  await openCall(id);
+  await openInList(id);
   const stored = await api(`/calls/${id}`);
   await detail.getByRole('button', { name: 'Copy test' }).click();
   await detail.getByText('The test is copied').waitFor();
@@ -207,6 +204,38 @@ await step('copies a call as a Rust test and as a command', async () => {
     (await page.evaluate(() => navigator.clipboard.readText())) === stored.invoke_command,
     'the clipboard has another command',
   );
+});
+
+await step('keeps a note while the list is updated', async () => {
+  const note = detail.getByText('The command is copied');
+  await note.waitFor();
+  await page.evaluate(async () => {
+    const { model, putCall, subscribe } = await import('/console/model.js');
+    const updated = new Promise((resolve) => subscribe('calls', resolve));
+    putCall({ ...model.calls.get(Number(location.hash.split('/')[2])) });
+    await updated;
+  });
+  check(await note.isVisible(), 'the note is removed');
+});
+
+await step('edits a call that is not fetched yet', async () => {
+  const { calls } = await api('/calls');
+  const { id } = calls.findLast((call) => call.outcome !== 'running');
+  let respond;
+  const pressed = new Promise((resolve) => (respond = resolve));
+  await page.route(`**/console/api/calls/${id}`, async (route) => {
+    await pressed;
+    await route.continue();
+  });
+  await page.evaluate((call) => (location.hash = `#/calls/${call}`), id);
+  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await page.keyboard.press('e');
+  respond();
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await page.unroute(`**/console/api/calls/${id}`);
 });
 
 if (scheduled) {
@@ -300,8 +329,8 @@ await step('reconnects', async () => {
   await other.route('**/console/api/**', (route) => route.abort());
   await other.reload();
   await state('lost');
-  other.problems = [];
   await other.unroute('**/console/api/**');
+  other.problems = [];
   await state('live');
   await other.locator('.row').first().waitFor();
   check(other.problems.length === 0, other.problems.join('\n'));

@@ -15,7 +15,7 @@ if (!link?.includes('/console#')) {
   console.error('usage: node jobs.mjs http://127.0.0.1:PORT/console#SECRET [--screenshots DIR]');
   process.exit(2);
 }
-const { api, open, step, page, finish } = await session(link);
+const { api, open, step, page, detail, openCall, finish } = await session(link);
 
 const rows = page.locator('table.jobs tbody tr');
 const row = (handler) => rows.filter({ has: page.locator('td.handler', { hasText: handler }) });
@@ -182,15 +182,7 @@ await step('shows a cron schedule, fires it, pauses and resumes it', async () =>
   await line.getByText(`${next_calls[0].local}  in `).waitFor();
 });
 
-const detail = page.locator('[aria-label="Call"]');
 const section = (name) => detail.locator(`[data-section="${name}"]`);
-
-/** Opens a call in the list. */
-async function openCall(line) {
-  await line.click();
-  await detail.getByText(`call ${await line.getAttribute('data-id')}`, { exact: true }).waitFor();
-  await section('claims').waitFor();
-}
 
 await step('shows the log of an open call while its work runs', async () => {
   await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Calls' }).click();

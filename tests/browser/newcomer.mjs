@@ -34,8 +34,7 @@ function dev() {
   });
 }
 
-const { api, step, page, finish } = await session(dev);
-const detail = page.locator('[aria-label="Call"]');
+const { api, step, page, detail, openCall, opened, finish } = await session(dev);
 const section = (name) => detail.locator(`[data-section="${name}"]`);
 let hourly;
 
@@ -46,6 +45,8 @@ await step('shows the hourly call, its claims and its log within ten seconds', a
   check(took < LIMIT, `it took ${Math.round(took)} ms from the start of dev`);
   const { calls } = await api('/calls');
   check(calls.length === 1 && calls[0].origin === 'schedule', `the calls are ${JSON.stringify(calls)}`);
+  // A call has log lines before it has ended.
+  await detail.getByText('200 passed').waitFor();
   hourly = await api(`/calls/${calls[0].id}`);
   const handler = (await api('/handlers')).find((one) => one.id === hourly.handler);
   check(handler.interval_seconds === 3600, `the call is of ${hourly.handler}`);
@@ -57,13 +58,11 @@ await step('shows the hourly call, its claims and its log within ten seconds', a
 await step('makes it again with one key', async () => {
   await page.keyboard.press('r');
   await detail.getByRole('link', { name: `call ${hourly.id}` }).waitFor();
-  const last = async () => (await api('/calls')).calls.at(-1);
-  let again = await last();
-  // A call is listed before it has ended.
-  for (const end = performance.now() + LIMIT; again.status === null && performance.now() < end;) again = await last();
+  await detail.getByText('200 passed').waitFor();
+  const again = (await api('/calls')).calls.at(-1);
   check(again.repeats === hourly.id, `call ${again.id} does not repeat call ${hourly.id}`);
   check(again.status === hourly.status, `its status is ${again.status}`);
-  await detail.getByText(`call ${again.id}`, { exact: true }).first().waitFor();
+  await opened(again.id);
 });
 
 /** Copies the test of the call that is shown. */
@@ -78,17 +77,16 @@ await step('copies calls as tests', async () => {
   check(first === hourly.rust_test && first.includes('#[tokio::test]'), `the clipboard has ${first}`);
   // The same handler and the same status, with a different body.
   const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { body: '{"another": "body"}' });
-  await page.locator(`#call-${id}`).click();
-  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await openCall(page.locator(`#call-${id}`));
   await section('request').getByText('another').waitFor();
+  await detail.getByText('200 passed').waitFor();
   writeFileSync(options['tests-to'], `${first}\n${await copied()}`);
 });
 
 await step('has no test of a call without a response', async () => {
   // An invalid path cannot be requested.
   const { id } = await api(`/handlers/${hourly.handler}/call`, 'POST', { subpath: 'a b' });
-  await page.locator(`#call-${id}`).click();
-  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await openCall(page.locator(`#call-${id}`));
   await section('response').getByText('The app sent no response.').waitFor();
   await detail.getByRole('button', { name: 'Copy test' }).click();
   await detail.getByText('A call without a response has no test to copy').waitFor();

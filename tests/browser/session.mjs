@@ -73,6 +73,17 @@ export async function session(start) {
     }
   }
 
+  const detail = page.locator('[aria-label="Call"]');
+
+  /** Opens the call of a row, and waits until the page shows it: until then, the former call's parts are visible. */
+  async function openCall(line) {
+    await line.click();
+    await opened(await line.getAttribute('data-id'));
+  }
+
+  /** Waits until the page shows this call. */
+  const opened = (id) => page.locator(`[aria-label="Call"][data-shown="${id}"]`).waitFor();
+
   /** Ends the process: with 1 if a step failed. */
   async function finish(what) {
     await browser.close();
@@ -80,5 +91,5 @@ export async function session(start) {
     process.exit(failures.length === 0 ? 0 : 1);
   }
 
-  return { page_url, secret, api, open, step, page, finish };
+  return { page_url, secret, api, open, step, page, detail, openCall, opened, finish };
 }

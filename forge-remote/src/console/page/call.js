@@ -25,6 +25,8 @@ export function callDetail({ announce, select }) {
   let shown = null;
   let failure = null;
   let note = null;
+  // The last fetch of the open call.
+  let loading = Promise.resolve();
   // The call that the user repeats: the new call is opened as soon as it starts.
   let repeated = null;
   // The calls whose logs grew in the last moment.
@@ -50,9 +52,10 @@ export function callDetail({ announce, select }) {
 
   function open(id, known, isUpdate = false) {
     const isOther = summary?.id !== id;
+    const isSame = isUpdate && !isOther && summary.outcome === known.outcome;
     if (isOther) call = null;
     summary = known ?? { id };
-    [failure, note] = [null, null];
+    if (!isSame) [failure, note] = [null, null];
     update();
     if (isOther && content.current) content.current.scrollTop = 0;
     // The user opens a call a second time to see its newest state.
@@ -60,7 +63,9 @@ export function callDetail({ announce, select }) {
     if (isOther && grown.some((one) => one.id === id)) reread();
   }
 
-  async function load(id) {
+  const load = (id) => (loading = fetchCall(id));
+
+  async function fetchCall(id) {
     try {
       const loaded = await read(id);
       if (loaded === null || summary.id !== id) return;
@@ -73,6 +78,13 @@ export function callDetail({ announce, select }) {
     update();
   }
 
+  /** Returns the open call as its row shows it; `null` if it cannot be fetched or another one was opened. */
+  async function current() {
+    const id = summary?.id;
+    if (call?.outcome !== summary?.outcome || call === null) await loading;
+    return call?.id === id ? call : null;
+  }
+
   function say(text) {
     note = text;
     update();
@@ -80,6 +92,7 @@ export function callDetail({ announce, select }) {
 
   function update() {
     element.dataset.outcome = summary?.outcome ?? '';
+    element.dataset.shown = shown?.id ?? '';
     if (summary === null)
       draw(element, empty('No call selected', 'Choose one in the list, or press ', h.kbd('j'), ' and ', h.kbd('k'), '.'));
     else if (failure !== null) draw(element, empty(`Call ${summary.id} is not shown`, failure));
@@ -109,21 +122,22 @@ export function callDetail({ announce, select }) {
 
   async function again(retry) {
     if (!summary) return;
-    repeated = { id: summary.id, after: [...model.calls.keys()].at(-1) ?? 0 };
+    const own = { id: summary.id, after: [...model.calls.keys()].at(-1) ?? 0 };
+    repeated = own;
     say('Sending');
     try {
-      const { id } = await post(`/calls/${summary.id}/again`, retry === undefined ? {} : { retry });
-      say(null);
-      // The stream has opened it already, unless it is behind.
-      if (repeated !== null) select(id);
+      const { id } = await post(`/calls/${own.id}/again`, retry === undefined ? {} : { retry });
+      // The stream has opened it already, unless it is behind; or the user has repeated another call since.
+      if (repeated === own) select(id);
     } catch (error) {
       say(error.message);
     }
-    repeated = null;
+    if (repeated === own) repeated = null;
   }
 
-  function edit() {
-    if (!call) return;
+  async function edit() {
+    const call = await current();
+    if (call === null) return;
     const target = handler(call.handler);
     if (!target) {
       say(`The app has no handler ${call.handler}`);
@@ -155,7 +169,8 @@ export function callDetail({ announce, select }) {
   }
 
   async function copy(what) {
-    if (!call) return;
+    const call = await current();
+    if (call === null) return;
     const [text, without] =
       what === 'test' ? [call.rust_test, call.no_test] : [call.invoke_command, call.no_command];
     const done = `The ${what} is copied`;

@@ -60,7 +60,7 @@ export function putCall(call) {
     if (name && (model.newest.get(name)?.id ?? 0) <= call.id) model.newest.set(name, call);
   changed.add(call.id);
   while (model.calls.size > LIMIT) {
-    forgotten = model.calls.keys().next().value;
+    forgotten = Math.min(...model.calls.keys());
     model.calls.delete(forgotten);
     changed.delete(forgotten);
   }
