@@ -6,12 +6,16 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use forge_remote_tests::app_command::app_command;
 use forge_remote_tests::stores::Folder;
 
 const APP: &str = env!("CARGO_BIN_EXE_terminal_app");
 const WIDTH: usize = 100;
+/// Time limit for a line of a process.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("terminal")
@@ -200,9 +204,15 @@ fn a_running_dev_prints_calls_and_their_retries() {
         .spawn()
         .unwrap();
     let mut dev = Dev(child);
-    let mut lines = BufReader::new(dev.0.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
+    let output = BufReader::new(dev.0.stdout.take().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody receives the lines after the end of the test.
+        let _ = output
+            .lines()
+            .try_for_each(|line| sender.send(line.unwrap()));
+    });
+    let mut lines = std::iter::from_fn(|| receiver.recv_timeout(PATIENCE).ok());
     let mut printed = String::new();
     let mut platform = String::new();
     for line in lines.by_ref() {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -215,14 +216,16 @@ impl Session {
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
     pub(super) async fn until_stopped(self, signals: &StopSignals) -> i32 {
-        let mut tasks = self.schedules.start(&self.caller, self.speed);
-        tasks.spawn(print_calls(Arc::clone(&self.caller), self.printer));
         let callable = self.caller.app.registry().labels();
         self.printer.notice(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
              stop with Ctrl-C\n",
             callable.join(", ")
         ));
+        // Before the first call, whose end is printed.
+        let changes = self.caller.journal.subscribe();
+        let mut tasks = self.schedules.start(&self.caller, self.speed);
+        tasks.spawn(print_calls(Arc::clone(&self.caller), changes, self.printer));
         signals.first().await;
         tokio::select! {
             () = async {
@@ -243,8 +246,11 @@ fn path_in_tests(path: &Path) -> PathBuf {
 }
 
 /// Prints each call that ends.
-async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
-    let mut changes = caller.journal.subscribe();
+async fn print_calls(
+    caller: Arc<PlatformClient>,
+    mut changes: Receiver<Change>,
+    printer: CallPrinter,
+) {
     loop {
         match changes.recv().await {
             Ok(Change::Ended(id)) => {
