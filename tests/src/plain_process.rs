@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::jwks_server::JwksServer;
 use crate::jws::APP_ID;
+
+/// Time limit for a line that a process prints.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `plain_app` process.
 #[derive(Debug)]
@@ -45,12 +49,16 @@ impl PlainProcess {
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = output.next_line().await.unwrap().unwrap();
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                break address.parse().unwrap();
+        let listening = async {
+            loop {
+                let line = output.next_line().await.unwrap().unwrap();
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    return address.parse().unwrap();
+                }
             }
         };
+        let address = tokio::time::timeout(PATIENCE, listening).await;
+        let address = address.expect("the program does not listen");
         Self {
             child,
             address,
@@ -68,12 +76,16 @@ impl PlainProcess {
 
     /// Waits until a line with this text is logged.
     pub async fn logs(&mut self, text: &str) {
-        while let Some(line) = self.log.next_line().await.unwrap() {
-            if line.contains(text) {
-                return;
+        let logged = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                if line.contains(text) {
+                    return true;
+                }
             }
-        }
-        panic!("`{text}` is not logged");
+            false
+        };
+        let is_logged = tokio::time::timeout(PATIENCE, logged).await;
+        assert_eq!(is_logged, Ok(true), "`{text}` is not logged");
     }
 
     /// Kills the process and returns the lines that were not read yet.

@@ -241,14 +241,15 @@ impl TestApp {
 
     /// Checks that the token is accepted or rejected promptly, and that other calls are served.
     pub async fn harmless(&self, token: &str) -> Result<(), String> {
-        let started = Instant::now();
-        let response = self.send(&self.tick(token)).await?;
-        if started.elapsed() > PROMPT {
-            return Err(format!("took {:?}", started.elapsed()));
-        }
-        if ![200, 401].contains(&response.status) {
-            return Err(format!("{}: {}", response.status, response.excerpt()));
-        }
+        is_prompt(async || {
+            let response = self.send(&self.tick(token)).await?;
+            if [200, 401].contains(&response.status) {
+                Ok(())
+            } else {
+                Err(format!("{}: {}", response.status, response.excerpt()))
+            }
+        })
+        .await?;
         self.unharmed(self.seen.count()).await
     }
 
@@ -310,11 +311,31 @@ impl TestApp {
 /// Checks that the response to these bytes is prompt, has one of these statuses, and that a 401
 /// discloses no reason.
 async fn is_rejected(address: SocketAddr, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
-    let started = Instant::now();
+    is_prompt(async || is_rejected_at_all(address, bytes, statuses).await).await
+}
+
+/// Checks that a call takes less than [`PROMPT`]. A busy machine can delay one of thousands, so a late one is repeated.
+async fn is_prompt(call: impl AsyncFn() -> Result<(), String>) -> Result<(), String> {
+    let mut took = Duration::ZERO;
+    for _ in 0..2 {
+        let started = Instant::now();
+        call().await?;
+        took = started.elapsed();
+        if took <= PROMPT {
+            return Ok(());
+        }
+    }
+    Err(format!("took {took:?}"))
+}
+
+async fn is_rejected_at_all(
+    address: SocketAddr,
+    bytes: &[u8],
+    statuses: &[u16],
+) -> Result<(), String> {
     let response = exchange(address, bytes)
         .await
         .map_err(|error| format!("no response: {error}"))?;
-    let took = started.elapsed();
     let Some(response) = response else {
         return Err("closed without a response".into());
     };
@@ -324,9 +345,6 @@ async fn is_rejected(address: SocketAddr, bytes: &[u8], statuses: &[u16]) -> Res
             response.status,
             response.excerpt()
         ));
-    }
-    if took > PROMPT {
-        return Err(format!("took {took:?}"));
     }
     if response.status == 401 {
         is_silent(&response)?;

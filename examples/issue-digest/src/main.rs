@@ -57,6 +57,7 @@ async fn changes(
     }
     tokio::time::sleep(digest.work).await;
     if change.id.starts_with("fail-") {
+        digest.report(&change.id, &attempt, "failed")?;
         return Err("the search index is down".into());
     }
     digest.report(&change.id, &attempt, "done")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use forge_remote::fit::{BoxFuture, SystemClock};
 use forge_remote::jobs::{
@@ -354,16 +354,27 @@ impl JobRunner for Order {
 async fn a_job_among_many_that_become_due(engine: impl JobEngine) {
     const MANY: usize = 60;
     engine.open().await.unwrap();
-    let due = std::time::SystemTime::now() + Duration::from_secs(2);
-    let delayed = |number: usize, installation| {
+    let delayed = async |number: usize, installation, due: SystemTime| {
         let mut job = envelope(&format!("{installation}-{number}"), installation);
         job.not_before = Some(due + Duration::from_millis(number as u64));
-        engine.accept(job)
+        engine.accept(job).await.unwrap();
     };
-    for number in (0..MANY).rev() {
-        delayed(number, "ari:many").await.unwrap();
+    // All have to be accepted before the first one is due.
+    let begun = Instant::now();
+    for number in 0..10 {
+        let tomorrow = SystemTime::now() + Duration::from_secs(24 * 3600);
+        delayed(number, "ari:measured", tomorrow).await;
     }
-    delayed(MANY, "ari:one").await.unwrap();
+    let accepting = begun.elapsed() * 10;
+    let due = SystemTime::now() + accepting + Duration::from_secs(2);
+    for number in (0..MANY).rev() {
+        delayed(number, "ari:many", due).await;
+    }
+    delayed(MANY, "ari:one", due).await;
+    assert!(
+        SystemTime::now() < due,
+        "accepting took longer than {accepting:?}"
+    );
     let order = Arc::new(Order::default());
     let context = EngineContext::new(
         Arc::clone(&order) as Arc<dyn JobRunner>,

@@ -47,13 +47,13 @@ async fn starts_at_once(engine: TestEngine) {
         let accepted = Instant::now();
         let start = starts.recv().await.unwrap();
         delays.push(start.saturating_duration_since(accepted));
-        // The steps after the run have ended by then.
+        // The steps after the run have ended by then, and the engine's own look is 350 ms away.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     serving.abort();
     delays.sort_unstable();
     assert!(
-        delays[delays.len() / 2] < Duration::from_millis(200),
+        delays[delays.len() / 2] < Duration::from_millis(300),
         "{engine:?}: {delays:?}"
     );
 }

@@ -7,7 +7,7 @@ use forge_remote_tests::http::{Call, Connection, HttpResponse};
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::test_app::TestApp;
+use forge_remote_tests::test_app::{SOON, TestApp};
 
 /// Sends bytes, closes the sending side, and returns every response.
 pub(crate) async fn all_responses(app: &TestApp, bytes: &[u8]) -> Vec<HttpResponse> {
@@ -214,7 +214,7 @@ async fn slow_clients_do_not_delay_others() {
     for _ in 0..20 {
         let fit = app.fit();
         let call = app.tick(&fit.token());
-        let response = tokio::time::timeout(Duration::from_secs(1), app.accepts(&call, &fit));
+        let response = tokio::time::timeout(SOON, app.accepts(&call, &fit));
         response.await.expect("in time").unwrap();
     }
     // A slow request is served once it is complete.

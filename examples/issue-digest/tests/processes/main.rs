@@ -136,7 +136,7 @@ impl Fixture {
         }
     }
 
-    /// Returns the runs so far: the event's id, the attempt, and `start` or `done`.
+    /// Returns the runs so far: the event's id, the attempt, and `start`, `done` or `failed`.
     fn runs(&self) -> Vec<(String, u32, String)> {
         let text = std::fs::read_to_string(self.report()).unwrap_or_default();
         let run = |line: &str| {

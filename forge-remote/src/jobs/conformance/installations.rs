@@ -114,7 +114,7 @@ pub(super) async fn pauses_what_waits(engine: &Arc<dyn JobEngine>, _: Connect<'_
     let mut stage = Stage::start(engine);
     let limited = stage.next().await?;
     let mut running = Vec::new();
-    while let Some(run) = stage.next_within(Duration::from_millis(700)).await {
+    while let Some(run) = stage.next_within(Duration::from_millis(1500)).await {
         running.push(run);
     }
     let pause = Duration::from_secs(3);
