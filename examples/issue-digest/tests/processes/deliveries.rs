@@ -82,7 +82,7 @@ async fn a_failed_event_is_retried_until_it_is_dead() {
     let attempts: Vec<u32> = fixture
         .runs()
         .iter()
-        .filter(|run| run.0 == "fail-1")
+        .filter(|run| run.0 == "fail-1" && run.2 == "start")
         .map(|run| run.1)
         .collect();
     assert_eq!(attempts, [1, 2, 3, 4]);

@@ -3,6 +3,7 @@
 mod installations;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -303,15 +304,21 @@ async fn waits_until_the_time(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Ca
     let due = delayed.accepted_at + Duration::from_secs(2);
     delayed.not_before = Some(due);
     engine.accept(delayed).await?;
-    engine.accept(envelope("undelayed", PLAIN, "ari:1")).await?;
-    stage.next_of("undelayed").await?.end(Verdict::Done);
-    let run = stage.next_of("delayed").await?;
-    let late = run.at.duration_since(due);
-    let problem = || format!("it ran too early: {:?}", run.at.duration_since(due));
-    expect(late.is_ok(), problem())?;
-    let late = late.unwrap_or_default();
-    expect(late < LATE, format!("it ran {late:?} late"))?;
-    run.end(Verdict::Done);
+    let undelayed = envelope("undelayed", PLAIN, "ari:1");
+    let mut due = BTreeMap::from([("delayed", due), ("undelayed", undelayed.accepted_at)]);
+    engine.accept(undelayed).await?;
+    // A slow engine may start the first one when the other one is due, too.
+    while !due.is_empty() {
+        let run = stage.next().await?;
+        let key = run.envelope.key.as_str();
+        let due = due.remove(key);
+        let due = due.ok_or_else(|| Failure::Unexpected(format!("`{key}` ran a second time")))?;
+        let late = run.at.duration_since(due);
+        let problem = format!("`{key}` ran too early: {late:?}");
+        let late = late.map_err(|_| Failure::Unexpected(problem))?;
+        expect(late < LATE, format!("`{key}` ran {late:?} late"))?;
+        run.end(Verdict::Done);
+    }
     stage.stop().await
 }
 
