@@ -5,7 +5,7 @@ use std::mem::{self, ManuallyDrop};
 use std::path::Path;
 use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error, print_report};
 use super::{adopt, against};
@@ -17,17 +17,11 @@ pub(super) fn command() -> Command {
     Command::new("manifest")
         .about("Show how manifest.yml differs from the code")
         .arg(flag("write", "Update manifest.yml"))
-        .arg(
-            flag(
-                "check",
-                "Change nothing; exit 1 on a difference or if the app would not start, 2 if the manifest cannot be compared",
-            )
-            .conflicts_with("write"),
-        )
-        .arg(
-            flag("stdout", "Print only the generated sections")
-                .conflicts_with_all(["write", "check"]),
-        )
+        .arg(flag(
+            "check",
+            "Change nothing; exit 1 on a difference or if the app would not start, 2 if the manifest cannot be compared",
+        ))
+        .arg(flag("stdout", "Print only the generated sections"))
         .arg(
             Arg::new("against")
                 .long("against")
@@ -35,9 +29,13 @@ pub(super) fn command() -> Command {
                 .help(
                     "Compare with the deployed manifest; exit 1 if the change needs a major \
                      version, 2 if the two cannot be compared",
-                )
-                .conflicts_with_all(["write", "check", "stdout"]),
+                ),
         )
+        .arg(flag(
+            "adopt",
+            "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
+        ))
+        .group(ArgGroup::new("mode").args(["write", "check", "stdout", "against", "adopt"]))
         .arg(
             flag(
                 "detailed-exit-code",
@@ -46,19 +44,13 @@ pub(super) fn command() -> Command {
             .requires("against"),
         )
         .arg(
-            flag(
-                "adopt",
-                "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
-            )
-            .conflicts_with_all(["write", "check", "stdout", "against", "json", "prune"]),
-        )
-        .arg(
             Arg::new("prune")
                 .long("prune")
                 .value_name("KEY")
                 .action(ArgAction::Append)
                 .value_delimiter(',')
                 .requires("write")
+                .conflicts_with("adopt")
                 .help("With `--write`: remove these entries, which no handler declares"),
         )
         .arg(
@@ -66,8 +58,52 @@ pub(super) fn command() -> Command {
                 "json",
                 "Print the findings and problems as JSON, for machines",
             )
-            .conflicts_with_all(["write", "stdout"]),
+            .conflicts_with_all(["write", "stdout", "adopt"]),
         )
+}
+
+/// What the command does.
+enum Mode {
+    /// Compares the manifest with the code.
+    Compare(Effect),
+    /// Compares the manifest with this file or git revision.
+    Against(String),
+    /// Prints the program that serves the manifest's endpoints.
+    Adopt,
+}
+
+/// What the command does with a comparison.
+enum Effect {
+    Show,
+    Check,
+    Stdout,
+    /// Updates the manifest, without the entries of these keys.
+    Write {
+        prune: BTreeSet<String>,
+    },
+}
+
+impl Mode {
+    fn of(options: &ArgMatches) -> Self {
+        if let Some(deployed) = options.get_one::<String>("against") {
+            return Self::Against(deployed.clone());
+        }
+        if options.get_flag("adopt") {
+            return Self::Adopt;
+        }
+        let prune = options.get_many::<String>("prune").unwrap_or_default();
+        Self::Compare(if options.get_flag("write") {
+            Effect::Write {
+                prune: prune.cloned().collect(),
+            }
+        } else if options.get_flag("stdout") {
+            Effect::Stdout
+        } else if options.get_flag("check") {
+            Effect::Check
+        } else {
+            Effect::Show
+        })
+    }
 }
 
 /// Runs the command, and returns its exit status.
@@ -76,16 +112,22 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 }
 
 fn run_on(app: &App, options: &ArgMatches) -> i32 {
-    if let Some(deployed) = options.get_one::<String>("against") {
-        let format = against::Format {
-            as_json: options.get_flag("json"),
-            has_detailed_status: options.get_flag("detailed-exit-code"),
-        };
-        return against::run(app, deployed, format);
+    let as_json = options.get_flag("json");
+    match Mode::of(options) {
+        Mode::Against(deployed) => {
+            let format = against::Format {
+                as_json,
+                has_detailed_status: options.get_flag("detailed-exit-code"),
+            };
+            against::run(app, &deployed, format)
+        }
+        Mode::Adopt => adopt::run(app),
+        Mode::Compare(effect) => compare(app, effect, as_json),
     }
-    if options.get_flag("adopt") {
-        return adopt::run(app);
-    }
+}
+
+/// Compares the manifest with the code, and returns the exit status.
+fn compare(app: &App, effect: Effect, as_json: bool) -> i32 {
     let settings = app.settings();
     let code = || (app.comparison(), app.code_problems());
     let read = || settings.read_manifest();
@@ -97,27 +139,24 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     let manifest = file.as_ref().ok().map(|file| file.value());
     problems.extend(app.path_problems(&app.base_paths_in(manifest)));
     if !problems.is_empty() {
-        if options.get_flag("json") {
+        if as_json {
             print_json(&app.settings().manifest, false, &problems, None);
         }
         print_error(&LaunchError::new(problems));
         return FAILED;
     }
-    if options.get_flag("stdout") {
-        print(&comparison.wanted().to_yaml());
-        return OK;
-    }
-    let result = if options.get_flag("write") {
-        let prune = options.get_many::<String>("prune").unwrap_or_default();
-        file.and_then(|file| write(&comparison, &file, prune.cloned().collect()))
-    } else {
-        let is_check = options.get_flag("check");
-        let setup = match is_check {
-            true => app.setup_problems(&app.settings()),
-            false => Vec::new(),
-        };
-        show(&comparison, file, options.get_flag("json"), setup)
-            .map(|same| if same || !is_check { OK } else { NEGATIVE })
+    let result = match effect {
+        Effect::Stdout => {
+            print(&comparison.wanted().to_yaml());
+            Ok(OK)
+        }
+        Effect::Write { prune } => file.and_then(|file| write(&comparison, &file, prune)),
+        Effect::Show => show(&comparison, file, as_json, Vec::new()).map(|_| OK),
+        Effect::Check => {
+            let setup = app.setup_problems(&app.settings());
+            let agrees = show(&comparison, file, as_json, setup);
+            agrees.map(|agrees| if agrees { OK } else { NEGATIVE })
+        }
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error}"));
@@ -233,10 +272,7 @@ pub(super) fn check_manifest(app: &App) -> Result<(), CheckError> {
     match texts.is_empty() {
         true => Ok(()),
         false => Err(CheckError::Findings {
-            report: texts.join(
-                "
-",
-            ),
+            report: texts.join("\n"),
             findings,
         }),
     }
