@@ -40,14 +40,14 @@ impl IntoResponse for MissingFitLayer {
 
 /// The claims and the provenance of a call, as one request extension.
 #[derive(Clone)]
-struct VerifiedCall {
+struct RequestIdentity {
     claims: Claims,
     provenance: Provenance,
 }
 
 /// Adds a verified call to its request, for the extractors.
 pub fn extend(extensions: &mut http::Extensions, claims: &Claims, provenance: Provenance) {
-    extensions.insert(VerifiedCall {
+    extensions.insert(RequestIdentity {
         claims: claims.clone(),
         provenance,
     });
@@ -68,7 +68,7 @@ impl<S: Sync> FromRequestParts<S> for Claims {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingFitLayer> {
         let of_layer = || parts.extensions.get().cloned();
-        match parts.extensions.get::<VerifiedCall>() {
+        match parts.extensions.get::<RequestIdentity>() {
             Some(call) => Ok(call.claims.clone()),
             None => of_layer().ok_or(MissingFitLayer),
         }
@@ -81,7 +81,7 @@ impl<S: Sync> FromRequestParts<S> for Provenance {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingFitLayer> {
         let of_layer = || parts.extensions.get().copied();
-        match parts.extensions.get::<VerifiedCall>() {
+        match parts.extensions.get::<RequestIdentity>() {
             Some(call) => Ok(call.provenance),
             None => of_layer().ok_or(MissingFitLayer),
         }

@@ -195,7 +195,7 @@ impl Comparison {
                 report
             }
         };
-        let Report {
+        let UpdateReport {
             mut text,
             left,
             mistakes,
@@ -221,7 +221,7 @@ impl Comparison {
         is_new: bool,
         differences: &[Difference],
         color: bool,
-    ) -> Report {
+    ) -> UpdateReport {
         let left = Left::of(differences);
         let mut findings = self.findings_of(file, differences);
         // An app that is not registered yet has no id.
@@ -232,7 +232,7 @@ impl Comparison {
         } else {
             String::new()
         };
-        Report {
+        UpdateReport {
             text,
             left,
             mistakes,
@@ -246,7 +246,7 @@ impl Comparison {
         draft: &Draft<'_>,
         wanted: &DesiredManifest,
         color: bool,
-    ) -> Result<Report, ManifestError> {
+    ) -> Result<UpdateReport, ManifestError> {
         let name = file.path().display();
         let report = || {
             let merged = draft.read()?;
@@ -279,7 +279,7 @@ impl Comparison {
 }
 
 /// The outcome of an update.
-struct Report {
+struct UpdateReport {
     text: String,
     /// The entries without a handler.
     left: Left,

@@ -49,7 +49,7 @@ pub(crate) struct Subpath(pub(crate) String);
 
 /// Set on requests to a path that only older major versions of the app call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FormerPath;
+pub(crate) struct CalledByFormerPath;
 
 impl Verified {
     pub(crate) fn new(facts: CallFacts) -> Self {

@@ -14,7 +14,9 @@ pub(crate) use body::whole_body;
 pub(crate) use event::read_event;
 pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
-pub(crate) use invocation::{CallFacts, FormerPath, PlatformBody, Subpath, Trace, Verified};
+pub(crate) use invocation::{
+    CallFacts, CalledByFormerPath, PlatformBody, Subpath, Trace, Verified,
+};
 pub use job_call::{Args, JobCall};
 pub(crate) use job_call::{JobInstallation, StoredArgs};
 pub use json::Json;

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
-use super::invocation::{FormerPath, Verified};
+use super::invocation::{CalledByFormerPath, Verified};
 use super::rejection::{InvocationRejection, OauthTokenRejection};
 use super::state::AppState;
 use crate::credentials::{SYSTEM_HEADER, SystemToken, USER_HEADER, UserToken, one_token};
@@ -85,11 +85,11 @@ macro_rules! extractor {
                 let token = $find(parts, state).await?;
                 let extensions = &parts.extensions;
                 let call = extensions.get::<Verified>();
-                let fix = match extensions.get::<FormerPath>() {
+                let fix = match extensions.get::<CalledByFormerPath>() {
                     _ if call.is_some_and(Verified::is_for_functions) => {
                         OauthTokenRejection::$function_fix
                     }
-                    Some(FormerPath) => OauthTokenRejection::FORMER_FIX,
+                    Some(CalledByFormerPath) => OauthTokenRejection::FORMER_FIX,
                     None => OauthTokenRejection::$fix,
                 };
                 let header = $header;

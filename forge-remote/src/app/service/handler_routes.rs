@@ -17,7 +17,7 @@ use super::pipeline::Mounted;
 use super::target::KnownKeys;
 use crate::app::base_paths::{BasePaths, ServedPath};
 use crate::app::builder::App;
-use crate::extract::{FormerPath, Subpath};
+use crate::extract::{CalledByFormerPath, Subpath};
 use crate::fit::AllowedCaller;
 use crate::registry::{Handler, RouteScope};
 
@@ -99,7 +99,7 @@ fn mount(
         move |mut request: Request| {
             by_hand.on_request();
             if is_former {
-                request.extensions_mut().insert(FormerPath);
+                request.extensions_mut().insert(CalledByFormerPath);
             }
             Arc::clone(&mounted).serve(request)
         }

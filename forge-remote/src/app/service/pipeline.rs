@@ -24,7 +24,7 @@ use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::CallingHandler;
 use crate::credentials::VerifiedCall;
-use crate::extract::{CallFacts, FormerPath, PlatformBody, Trace, Verified};
+use crate::extract::{CallFacts, CalledByFormerPath, PlatformBody, Trace, Verified};
 use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, VerifyError};
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
@@ -154,7 +154,7 @@ impl Mounted {
         {
             return rejection;
         }
-        let is_former_path = request.extensions().get::<FormerPath>().is_some();
+        let is_former_path = request.extensions().get::<CalledByFormerPath>().is_some();
         let verified = self.verified_for_any(request.headers(), is_former_path);
         let (attribute, claims) = match verified.await {
             Ok(verified) => verified,
