@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use clap::builder::TypedValueParser as _;
 use clap::{Arg, ArgMatches, Command};
 
 use super::output::{print, print_error};
 use crate::app::App;
 use crate::console::{DEFAULT_PLATFORM, InvokeResponse};
 use crate::error::{Error, Result};
-use crate::platform::{CallChanges, MAX_RETRIES};
+use crate::platform::{CallChanges, RetryNumber};
 use crate::registry::Method;
 
 /// How long the command waits for the call's response.
@@ -17,45 +18,48 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn command() -> Command {
     Command::new("invoke")
-                .about("Have the local platform of a running `dev` sign one call and send it")
-                .arg(Arg::new("key").value_name("KEY").required(true).help("The key of a module or an endpoint"))
-                .arg(Arg::new("body").long("body").value_name("BODY").help("The body, which is sent as it is"))
-                .arg(Arg::new("query").long("query").value_name("QUERY").help("A query, without the `?`"))
-                .arg(
-                    Arg::new("method")
-                        .long("method")
-                        .value_name("METHOD")
-                        .help("The HTTP method: selects one of several handlers with the same key, or sets the \
-                               method if the handler accepts any")
-                        .ignore_case(true)
-                        .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
-                )
-                .arg(
-                    Arg::new("subpath")
-                        .long("subpath")
-                        .value_name("PATH")
-                        .help("A path below the handler's own, for a web trigger: /orders/7"),
-                )
-                .arg(
-                    Arg::new("event")
-                        .long("event")
-                        .value_name("EVENT")
-                        .help("The event, for a trigger (default: its first event)"),
-                )
-                .arg(
-                    Arg::new("retry")
-                        .long("retry")
-                        .help("Make the call Forge's Nth retry")
-                        .value_name("N")
-                        .value_parser(clap::value_parser!(u32).range(1..=i64::from(MAX_RETRIES))),
-                )
-                .arg(
-                    Arg::new("platform")
-                        .long("platform")
-                        .value_name("URL")
-                        .help("The local platform's address")
-                        .default_value(DEFAULT_PLATFORM),
-                )
+        .about("Have the local platform of a running `dev` sign one call and send it")
+        .arg(
+            Arg::new("key")
+                .value_name("KEY")
+                .required(true)
+                .help("The key of a module or an endpoint"),
+        )
+        .arg(value("body", "BODY", "The body, which is sent as it is"))
+        .arg(value("query", "QUERY", "A query, without the `?`"))
+        .arg(
+            value(
+                "method",
+                "METHOD",
+                "The HTTP method: selects one of several handlers with the same key, or sets the \
+                 method if the handler accepts any",
+            )
+            .ignore_case(true)
+            .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        )
+        .arg(value(
+            "subpath",
+            "PATH",
+            "A path below the handler's own, for a web trigger: /orders/7",
+        ))
+        .arg(value(
+            "event",
+            "EVENT",
+            "The event, for a trigger (default: its first event)",
+        ))
+        .arg(
+            value("retry", "N", "Make the call Forge's Nth retry")
+                .value_parser(clap::value_parser!(u32).try_map(RetryNumber::try_from)),
+        )
+        .arg(
+            value("platform", "URL", "The local platform's address")
+                .default_value(DEFAULT_PLATFORM),
+        )
+}
+
+/// Returns an option with a value.
+fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
 }
 
 /// Makes a call through the platform of a running `dev`, which has the signing key. Returns the exit
@@ -86,11 +90,11 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         .build()?;
     let changes = CallChanges {
         method: text("method").and_then(|name| Method::named(&name)),
-        text: text("body"),
+        raw_body: text("body"),
         subpath: text("subpath"),
         query: text("query"),
         event: text("event"),
-        retry: options.get_one::<u32>("retry").copied(),
+        retry: options.get_one::<RetryNumber>("retry").copied(),
         ..CallChanges::default()
     };
     let response = client

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::{get, post};
@@ -15,14 +16,13 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::ApiError;
-use super::invoke::unknown_key;
 use super::rust_test::{Copies, invoke_command, rust_test};
-use super::schedules;
+use super::schedules::{self, no_schedule};
 use super::state::Console;
 use super::views::{CallView, HandlerView, InstallationView, JobView, Summary, millis};
 use crate::app::UpdateEnd;
-use crate::jobs::{EngineError, JobInspector, JobRecord, JobState};
-use crate::platform::{CallChanges, Change, Forgery, MAX_RETRIES, Origin, Record};
+use crate::jobs::{EngineError, JobRecord, JobState};
+use crate::platform::{CallChanges, Change, Forgery, RetryNumber};
 use crate::registry::{Handler, Method};
 use crate::token::Installation;
 
@@ -37,7 +37,7 @@ pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new()
         .route("/app", get(app))
         .route("/handlers", get(handlers))
-        .route("/handlers/{key}/call", post(call))
+        .route("/handlers/{handler}/call", post(call))
         .route("/calls", get(calls))
         .route("/calls/{id}", get(one_call))
         .route("/calls/{id}/again", post(again))
@@ -69,6 +69,7 @@ async fn app(State(console): Shared) -> Json<Value> {
         "has_jobs": console.inspector.is_some(),
         "has_tokens": service.tokens().is_some(),
         "has_log": console.has_log,
+        "max_retries": RetryNumber::MAX,
     }))
 }
 
@@ -95,15 +96,16 @@ struct NewCall {
     body: Option<String>,
     subpath: Option<String>,
     query: Option<String>,
-    retry: Option<u32>,
+    retry: Option<RetryNumber>,
     forgery: Option<Forgery>,
 }
 
 async fn call(
     State(console): Shared,
-    Path(key): Path<String>,
-    Json(new): Json<NewCall>,
+    Path(handler): Path<String>,
+    new: Result<Json<NewCall>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
+    let Json(new) = new?;
     let method = match &new.method {
         Some(name) => Some(Method::named(name).ok_or_else(|| {
             ApiError::bad_request(format!("`{name}` is not a method that Forge uses"))
@@ -112,17 +114,17 @@ async fn call(
     };
     let changes = CallChanges {
         method,
-        body: None,
+        json: None,
+        raw_body: new.body,
         subpath: new.subpath,
         query: new.query,
         event: new.event,
-        retry: checked_retry(new.retry)?,
-        text: new.body,
+        retry: new.retry,
         forgery: new.forgery,
         repeats: None,
         fires: None,
     };
-    let id = console.send(&key, changes).await?;
+    let id = console.send(&handler, changes).await?;
     Ok(Json(json!({ "id": id })))
 }
 
@@ -130,57 +132,30 @@ async fn call(
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Again {
-    retry: Option<u32>,
+    retry: Option<RetryNumber>,
 }
 
 async fn again(
     State(console): Shared,
     Path(id): Path<u64>,
-    Json(Again { retry }): Json<Again>,
+    again: Result<Json<Again>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
+    let Json(Again { retry }) = again?;
     let record = console.find(id)?;
     let sent = &record.sent;
     // An empty body is one as well, if it was sent instead of the sample.
-    let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
+    let has_body = !sent.body.is_empty() || sent.changes.raw_body.is_some();
     let body = String::from_utf8_lossy(&sent.body);
     let changes = CallChanges {
-        text: has_body.then(|| body.into_owned()),
+        raw_body: has_body.then(|| body.into_owned()),
         event: sent.event.clone(),
-        retry: checked_retry(retry)?.or(sent.retry),
+        // A body that is a retry's already is sent byte for byte, with any number.
+        retry: retry.or(sent.retry.and_then(|number| number.try_into().ok())),
         repeats: Some(id),
         ..sent.changes.clone()
     };
     let id = console.send(&sent.handler, changes).await?;
     Ok(Json(json!({ "id": id })))
-}
-
-/// Returns the number of a retry, if Forge retries that often.
-fn checked_retry(retry: Option<u32>) -> Result<Option<u32>, ApiError> {
-    if retry.is_some_and(|count| count > MAX_RETRIES) {
-        let message = format!("Forge retries a call {MAX_RETRIES} times at most");
-        return Err(ApiError::bad_request(message));
-    }
-    Ok(retry)
-}
-
-impl Console {
-    /// Sends a call, and returns its id when it has ended.
-    async fn send(&self, name: &str, changes: CallChanges) -> Result<u64, ApiError> {
-        let registry = self.caller.app.registry();
-        let handler = registry.find_named(name, changes.method);
-        let handler = handler.ok_or_else(|| ApiError::not_found(unknown_key(name, registry)))?;
-        let (sample_call, changes) = self.caller.with_event(handler, changes);
-        let (id, _) = self
-            .caller
-            .call(handler, sample_call, &changes, Origin::Console)
-            .await;
-        Ok(id)
-    }
-
-    fn find(&self, id: u64) -> Result<Record, ApiError> {
-        let found = self.caller.journal.find(id);
-        found.ok_or_else(|| ApiError::not_found(format!("call {id} is not among the last ones")))
-    }
 }
 
 async fn calls(State(console): Shared) -> Json<Value> {
@@ -247,35 +222,54 @@ async fn tokens(State(console): Shared) -> Result<Json<Value>, ApiError> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct JobQuery {
-    state: Option<String>,
+    state: Option<JobFilter>,
 }
 
-impl Console {
-    fn inspector(&self) -> Result<&Arc<dyn JobInspector>, ApiError> {
-        let inspector = self.inspector.as_ref();
-        inspector.ok_or_else(|| ApiError::not_found("the app's engine does not show its jobs"))
+/// The jobs of a list. To the engine, a failed job is one that waits.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum JobFilter {
+    Waiting,
+    Running,
+    Failed,
+    Done,
+    Dead,
+    Discarded,
+}
+
+impl JobFilter {
+    /// Returns the engine's state of these jobs.
+    fn state(self) -> JobState {
+        match self {
+            Self::Waiting | Self::Failed => JobState::Waiting,
+            Self::Running => JobState::Running,
+            Self::Done => JobState::Done,
+            Self::Dead => JobState::Dead,
+            Self::Discarded => JobState::Discarded,
+        }
+    }
+
+    /// Returns whether a job in this state is one of these.
+    fn has(self, job: &JobRecord) -> bool {
+        match self {
+            Self::Waiting => job.attempts == 0,
+            Self::Failed => job.attempts > 0,
+            Self::Running | Self::Done | Self::Dead | Self::Discarded => true,
+        }
     }
 }
 
 async fn jobs(
     State(console): Shared,
-    Query(query): Query<JobQuery>,
+    query: Result<Query<JobQuery>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let wanted = query.state.as_deref();
-    // To the engine, a failed job is one that waits.
-    let is_wanted = |state: &JobState| match wanted {
-        Some("failed") => *state == JobState::Waiting,
-        wanted => wanted.is_none_or(|name| name == state.as_str()),
-    };
-    let states = JobState::ALL.into_iter().filter(is_wanted).collect();
+    let Query(JobQuery { state: filter }) = query?;
+    let all = || JobState::ALL.to_vec();
+    let states = filter.map_or_else(all, |filter| vec![filter.state()]);
     // Jobs of `dev` are in memory, so all of them can be looked at.
     let jobs = console.inspector()?.list(states, None, u32::MAX).await;
     let mut jobs = jobs.map_err(|error| ApiError::internal(&error))?;
-    jobs.retain(|job| match wanted {
-        Some("failed") => job.attempts > 0,
-        Some("waiting") => job.attempts == 0,
-        _ => true,
-    });
+    jobs.retain(|job| filter.is_none_or(|filter| filter.has(job)));
     let count = jobs.len();
     jobs.truncate(MAX_JOBS);
     let seal = console.caller.app.job_seal();
@@ -371,24 +365,10 @@ async fn fire(State(console): Shared, Path(key): Path<String>) -> Result<Json<Va
     Ok(Json(json!({ "id": id })))
 }
 
-fn no_schedule(key: &str) -> String {
-    format!("`{key}` has no schedule")
-}
-
 async fn pause(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
     console.set_paused(&key, true)
 }
 
 async fn resume(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
     console.set_paused(&key, false)
-}
-
-impl Console {
-    fn set_paused(&self, key: &str, is_paused: bool) -> Result<Json<Value>, ApiError> {
-        if !self.schedules.pause(key, &self.caller.app, is_paused) {
-            return Err(ApiError::not_found(no_schedule(key)));
-        }
-        self.caller.journal.announce(Change::Schedules);
-        Ok(Json(json!({})))
-    }
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::platform::{CallChanges, Columns, Origin, PlatformClient, Record, Verdict};
+use crate::platform::{CallChanges, CallVerdict, Columns, Origin, PlatformClient, Record};
 use crate::registry::{Handler, Registry};
 
 /// The address of the platform of a `dev` without `--platform-port`.
@@ -56,7 +56,7 @@ async fn invoke_on_request(
         Err(error) => {
             return reject(
                 StatusCode::BAD_REQUEST,
-                format!("expected {{\"body\": …, \"query\": …}}: {error}"),
+                format!("expected {{\"json\": …, \"query\": …}}: {error}"),
             );
         }
     };
@@ -81,7 +81,7 @@ async fn invoke_on_request(
     // The command prints it where it runs, which may not be a terminal.
     let problems = caller.journal.view(id, Record::problems);
     let line = outcome.line(Columns::default(), &problems.unwrap_or_default(), false);
-    let failed = outcome.verdict() != Verdict::Passed;
+    let failed = outcome.verdict() != CallVerdict::Passed;
     let body = match &outcome.response {
         Ok(response) => response.text().into_owned(),
         Err(error) => error.clone(),

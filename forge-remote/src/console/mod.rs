@@ -15,13 +15,13 @@
 //! | --- | --- |
 //! | `GET app` | describes this start: app ids, URLs, what the page can show |
 //! | `GET handlers` | lists the handlers with sample bodies, schedules and their next calls |
-//! | `POST handlers/{id}/call` | makes a call; the id is the one that the list has, or a key: `method`, `event`, `body` (text, sent byte for byte), `subpath`, `query`, `retry`, `forgery`; responds with its `id` when it has ended |
+//! | `POST handlers/{handler}/call` | makes a call; the handler is the `id` that the list has, or a key: `method`, `event`, `body` (text, sent byte for byte), `subpath`, `query`, `retry`, `forgery`; responds with its `id` when it has ended |
 //! | `GET calls` | lists the last 500 calls, oldest first |
 //! | `GET calls/{id}` | returns one call: request, claims, response, outgoing calls, log lines, as a command and as a test, or why not |
 //! | `POST calls/{id}/again` | makes the same call with a new FIT; `retry` makes it a retry |
 //! | `GET events` | streams server-sent events: `call` (at its start and its end), `log` (that of a call grew, even after its end: read the call again, 0.3 s later), `handlers` (a schedule changed), `missed` (read the list again) |
 //! | `GET tokens` | lists the installations whose tokens are kept, without the tokens |
-//! | `GET jobs?state=dead` | lists the newest 200 stored jobs, and counts all; the state `failed` is that of jobs that wait for another attempt; `POST jobs/{id}/retry` and `jobs/{id}/discard` |
+//! | `GET jobs?state=dead` | lists the newest 200 stored jobs, and counts all; the state is `waiting`, `running`, `failed` (a job that waits for another attempt), `done`, `dead` or `discarded`; `POST jobs/{id}/retry` and `jobs/{id}/discard` |
 //! | `GET manifest` | compares the manifest with the code; `POST manifest/write` updates it |
 //! | `POST schedules/{key}/fire` | calls the handler as its schedule does: of a handler with `cron`, the clock runs the next occurrence ahead of its time; responds with the call's id |
 //! | `POST schedules/{key}/pause` | pauses a schedule; `resume` resumes it |

@@ -101,7 +101,7 @@ fn name(function: &str, status: u16, sent: &Sent) -> String {
 
 /// Returns the body that was sent instead of none: an empty one can replace the sample.
 fn body(sent: &Sent) -> Option<Cow<'_, str>> {
-    let has_body = !sent.body.is_empty() || sent.changes.text.is_some();
+    let has_body = !sent.body.is_empty() || sent.changes.raw_body.is_some();
     has_body.then(|| String::from_utf8_lossy(&sent.body))
 }
 

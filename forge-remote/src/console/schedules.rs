@@ -152,3 +152,8 @@ fn of_timetable(timetable: &Timetable, app: &Service, installation: &str) -> Sch
 pub(super) fn clock(app: &Service) -> Option<&Handler> {
     app.registry().find(CRON_CLOCK).next()
 }
+
+/// Returns the message about a handler that has no schedule.
+pub(super) fn no_schedule(key: &str) -> String {
+    format!("`{key}` has no schedule")
+}

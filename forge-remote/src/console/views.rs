@@ -8,7 +8,7 @@ use super::rust_test::Copies;
 use super::schedules::{NextCall, Schedule};
 use crate::fit::InstallationContext;
 use crate::jobs::JobRecord;
-use crate::platform::{LogLine, OutgoingCall, Record, Verdict};
+use crate::platform::{CallVerdict, LogLine, OutgoingCall, Record};
 use crate::registry::{Handler, SampleCall};
 use crate::token::{Installation, TokenSource};
 
@@ -30,7 +30,7 @@ fn milliseconds(duration: Duration) -> f64 {
 pub(super) struct HandlerView {
     /// The unique name: several handlers can share a key.
     id: String,
-    kind: &'static str,
+    module_type: &'static str,
     attribute: &'static str,
     key: String,
     endpoint: String,
@@ -99,7 +99,7 @@ impl HandlerView {
         });
         Self {
             id,
-            kind: spec.module_type,
+            module_type: spec.module_type,
             attribute: spec.attribute,
             key: handler.key().to_owned(),
             endpoint: handler.endpoint().to_owned(),
@@ -137,7 +137,7 @@ pub(crate) struct Summary {
     /// The id of the handler.
     handler: String,
     key: String,
-    kind: &'static str,
+    module_type: &'static str,
     method: &'static str,
     path: String,
     event: Option<String>,
@@ -164,7 +164,7 @@ impl Summary {
             at: millis(record.at),
             handler: sent.handler.clone(),
             key: sent.key.clone(),
-            kind: sent.kind,
+            module_type: sent.module_type,
             method: sent.method,
             path: sent.path.clone(),
             event: sent.event.clone(),
@@ -172,9 +172,9 @@ impl Summary {
             status: response.map(|response| response.status.as_u16()),
             outcome: match outcome.map(|outcome| outcome.verdict()) {
                 None => "running",
-                Some(Verdict::Passed) => "passed",
-                Some(Verdict::NeedsSample) => "needs_body",
-                Some(Verdict::Failed) => "failed",
+                Some(CallVerdict::Passed) => "passed",
+                Some(CallVerdict::NeedsSample) => "needs_body",
+                Some(CallVerdict::Failed) => "failed",
             },
             elapsed_ms: outcome.map(|outcome| milliseconds(outcome.elapsed)),
             tokens: sent.tokens.clone(),

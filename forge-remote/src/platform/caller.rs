@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::call::Call;
-use super::changes::CallChanges;
+use super::changes::{CallChanges, RetryNumber};
 use super::journal::{Journal, Origin, Sent};
 use super::outcome::{Exchanged, Outcome};
 use super::{Platform, has_body};
@@ -127,7 +127,7 @@ impl PlatformClient {
             && sample_call.event != Some(event.as_str())
             && !changes.has_body()
         {
-            changes.body = Some(event_sample(event));
+            changes.json = Some(event_sample(event));
         }
         (sample_call, changes)
     }
@@ -166,7 +166,10 @@ impl PlatformClient {
             is_scheduled: kind.interval().is_some(),
             is_retried: kind.spec().durable == Durability::Allowed,
             // The body is what counts: that of a call which is made again may be a retry's.
-            retry: call.retry().or(changes.retry).unwrap_or_default(),
+            retry: call
+                .retry()
+                .or(changes.retry.map(RetryNumber::get))
+                .unwrap_or_default(),
             forgery: changes.forgery,
             invoke_remote_error: None,
             elapsed: Duration::ZERO,
@@ -225,7 +228,7 @@ impl PlatformClient {
         Sent {
             handler: self.app.registry().label(handler),
             key: outcome.key.clone(),
-            kind: handler.registration().kind.spec().module_type,
+            module_type: handler.registration().kind.spec().module_type,
             method: outcome.method.as_str(),
             path: outcome.path.clone(),
             event: outcome.event.clone(),
@@ -236,9 +239,9 @@ impl PlatformClient {
                 .collect(),
             origin,
             changes: CallChanges {
-                body: None,
+                json: None,
                 // An empty body is one too.
-                text: changes.text.as_ref().map(|_| String::new()),
+                raw_body: changes.raw_body.as_ref().map(|_| String::new()),
                 ..changes.clone()
             },
             retry: Some(outcome.retry).filter(|count| *count > 0),
@@ -274,11 +277,11 @@ fn with_body(sample_call: SampleCall, body: &serde_json::Value) -> SampleCall {
 
 /// Returns the platform's call with these changes.
 fn changed(mut call: Call, changes: &CallChanges) -> Call {
-    if let Some(body) = &changes.body {
+    if let Some(body) = &changes.json {
         call = call.json(body);
     }
-    if let Some(text) = &changes.text {
-        call = call.body(text.clone());
+    if let Some(body) = &changes.raw_body {
+        call = call.body(body.clone());
     }
     if let Some(path) = &changes.subpath {
         call = call.subpath(path);
@@ -290,7 +293,8 @@ fn changed(mut call: Call, changes: &CallChanges) -> Call {
         call = call.header(FIRE_HEADER, key);
     }
     // A body that is a retry's already is sent byte for byte.
-    if let Some(count) = changes.retry.filter(|count| call.retry() != Some(*count)) {
+    let retry = changes.retry.map(RetryNumber::get);
+    if let Some(count) = retry.filter(|count| call.retry() != Some(*count)) {
         call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
     }
     call

@@ -9,13 +9,13 @@ use crate::registry::Method;
 pub(crate) struct CallChanges {
     #[serde(with = "method")]
     pub(crate) method: Option<Method>,
-    pub(crate) body: Option<serde_json::Value>,
+    pub(crate) json: Option<serde_json::Value>,
+    /// The body, byte for byte, instead of `json`.
+    pub(crate) raw_body: Option<String>,
     pub(crate) subpath: Option<String>,
     pub(crate) query: Option<String>,
     pub(crate) event: Option<String>,
-    pub(crate) retry: Option<u32>,
-    /// The body, byte for byte, instead of `body`.
-    pub(crate) text: Option<String>,
+    pub(crate) retry: Option<RetryNumber>,
     #[serde(skip)]
     pub(crate) forgery: Option<Forgery>,
     /// The id of the call that this one repeats.
@@ -28,7 +28,44 @@ pub(crate) struct CallChanges {
 
 impl CallChanges {
     pub(super) fn has_body(&self) -> bool {
-        self.body.is_some() || self.text.is_some()
+        self.json.is_some() || self.raw_body.is_some()
+    }
+}
+
+/// The number of a retry by Forge, which counts from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub(crate) struct RetryNumber(u32);
+
+/// The number is not that of a retry by Forge.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("Forge retries a call {MAX} times at most: a retry has a number from 1 to {MAX}", MAX = RetryNumber::MAX)]
+pub(crate) struct InvalidRetryNumber;
+
+impl RetryNumber {
+    /// The number of times that Forge repeats a call that fails.
+    /// Source: <https://developer.atlassian.com/platform/forge/events-reference/>
+    pub(crate) const MAX: u32 = 4;
+
+    pub(crate) fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for RetryNumber {
+    type Error = InvalidRetryNumber;
+
+    fn try_from(number: u32) -> Result<Self, InvalidRetryNumber> {
+        match number {
+            1..=Self::MAX => Ok(Self(number)),
+            _ => Err(InvalidRetryNumber),
+        }
+    }
+}
+
+impl From<RetryNumber> for u32 {
+    fn from(number: RetryNumber) -> Self {
+        number.get()
     }
 }
 

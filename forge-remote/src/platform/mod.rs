@@ -26,14 +26,14 @@ pub(crate) use attack::attack;
 pub use call::{Call, SentTokens};
 pub(crate) use call::{FUNCTION_KEY, has_body};
 pub(crate) use caller::PlatformClient;
-pub(crate) use changes::CallChanges;
+pub(crate) use changes::{CallChanges, RetryNumber};
 pub use fit::Fit;
 pub(crate) use forgery::Forgery;
 pub(crate) use journal::{Change, Journal, LogLine, Origin, OutgoingCall, Record, Sent};
 pub use local::Platform;
 pub(crate) use local::random_hex;
 pub(crate) use local_app::RULES;
-pub(crate) use outcome::{Columns, MAX_RETRIES, NOTE_INDENT, Outcome, Verdict};
+pub(crate) use outcome::{CallVerdict, Columns, NOTE_INDENT, Outcome};
 pub(crate) use run::Run;
 pub use signing_key::PlatformError;
 #[cfg(feature = "_published_key")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 
+use super::changes::RetryNumber;
 use super::forgery::Forgery;
 use crate::log::Foreign;
 use crate::registry::{Auth, Handler, Method};
@@ -78,9 +79,8 @@ pub(crate) struct Exchanged {
     pub(crate) size: usize,
 }
 
-/// The number of times that Forge repeats a call that fails, and the pause before each.
+/// The pause before each of Forge's retries.
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/>
-pub(crate) const MAX_RETRIES: u32 = 4;
 const RETRY_PAUSE_SECONDS: u32 = 60;
 /// The bytes of a response's body that are kept.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -91,7 +91,7 @@ const MAX_NOTE: usize = 2000;
 
 #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub(crate) enum CallVerdict {
     Passed,
     /// Verified, but the handler rejected the made-up body.
     #[serde(rename = "needs_body")]
@@ -100,11 +100,11 @@ pub(crate) enum Verdict {
 }
 
 /// Returns how the line of an outcome begins.
-pub(super) fn mark(verdict: Verdict, color: bool) -> String {
+pub(super) fn mark(verdict: CallVerdict, color: bool) -> String {
     let (code, text) = match verdict {
-        Verdict::Passed => ("32", "ok  "),
-        Verdict::NeedsSample => ("33", "body"),
-        Verdict::Failed => ("31", "FAIL"),
+        CallVerdict::Passed => ("32", "ok  "),
+        CallVerdict::NeedsSample => ("33", "body"),
+        CallVerdict::Failed => ("31", "FAIL"),
     };
     match color {
         true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
@@ -142,21 +142,21 @@ impl Exchanged {
 }
 
 impl Outcome {
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> CallVerdict {
         match &self.response {
             // A forged call must be rejected.
             Ok(response) if self.forgery.is_some() => match response.status {
-                StatusCode::UNAUTHORIZED => Verdict::Passed,
-                _ => Verdict::Failed,
+                StatusCode::UNAUTHORIZED => CallVerdict::Passed,
+                _ => CallVerdict::Failed,
             },
-            Ok(response) if response.status.is_success() => Verdict::Passed,
+            Ok(response) if response.status.is_success() => CallVerdict::Passed,
             Ok(response)
                 if (self.is_guess || (self.from_page && !self.has_body))
                     && matches!(response.status.as_u16(), 400 | 415 | 422) =>
             {
-                Verdict::NeedsSample
+                CallVerdict::NeedsSample
             }
-            _ => Verdict::Failed,
+            _ => CallVerdict::Failed,
         }
     }
 
@@ -164,7 +164,7 @@ impl Outcome {
     pub(crate) fn consequence(&self) -> Option<String> {
         if self.forgery.is_some() {
             let text = match self.verdict() {
-                Verdict::Passed => "rejected, as it must be",
+                CallVerdict::Passed => "rejected, as it must be",
                 _ => "accepted, although Forge would not make this call",
             };
             return Some(text.to_owned());
@@ -173,7 +173,7 @@ impl Outcome {
         if succeeded {
             return None;
         }
-        let left = MAX_RETRIES.saturating_sub(self.retry);
+        let left = RetryNumber::MAX.saturating_sub(self.retry);
         Some(match (self.is_retried, left) {
             (false, _) if self.from_page => {
                 "the page gets the error; Forge does not retry".to_owned()
@@ -241,7 +241,7 @@ impl Outcome {
         if let Some(forgery) = self.forgery {
             line.push_str(&format!("  forged: {}", forgery.as_str()));
         }
-        let has_failed = self.verdict() == Verdict::Failed;
+        let has_failed = self.verdict() == CallVerdict::Failed;
         let problems = problems.iter().filter(|_| has_failed).cloned();
         let consequence = self.consequence().filter(|_| has_failed);
         for note in problems.chain(self.notes()).chain(consequence) {
@@ -262,10 +262,10 @@ impl Outcome {
         let key = &self.key;
         match (&self.response, self.verdict()) {
             (Err(reason), _) => notes.push(reason.clone()),
-            (_, Verdict::NeedsSample) => notes.push(format!(
+            (_, CallVerdict::NeedsSample) => notes.push(format!(
                 "verified, but it needs a body: set one with `App::sample_body(\"{key}\", json)`"
             )),
-            (Ok(response), Verdict::Failed) if !response.body.is_empty() => {
+            (Ok(response), CallVerdict::Failed) if !response.body.is_empty() => {
                 notes.push(excerpt(&response.text()));
                 if response.status == StatusCode::UNPROCESSABLE_ENTITY {
                     notes.push(format!(
@@ -273,7 +273,7 @@ impl Outcome {
                     ));
                 }
             }
-            (Ok(response), Verdict::Passed) if self.forgery.is_none() => {
+            (Ok(response), CallVerdict::Passed) if self.forgery.is_none() => {
                 if let Some(error) = reported_error(&response.body) {
                     notes.push(format!("the response reports an error: {error}"));
                 }

@@ -1,6 +1,6 @@
 //! The run of stored or spawned work, and its output line.
 
-use super::outcome::{Columns, NOTE_INDENT, Verdict, mark};
+use super::outcome::{CallVerdict, Columns, NOTE_INDENT, mark};
 use crate::jobs::JobRecord;
 use crate::log::Foreign;
 
@@ -12,7 +12,7 @@ pub(crate) struct Run {
     /// The work that ran: `job 7`, `spawned work`.
     pub(crate) run: String,
     #[serde(rename = "outcome")]
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CallVerdict,
     pub(crate) status: &'static str,
     /// The notes below its line.
     pub(crate) notes: Vec<String>,
@@ -22,7 +22,7 @@ impl Run {
     /// Returns the first run of a job.
     pub(crate) fn job(
         job: &JobRecord,
-        verdict: Verdict,
+        verdict: CallVerdict,
         status: &'static str,
         notes: Vec<String>,
     ) -> Self {
@@ -36,7 +36,12 @@ impl Run {
     }
 
     /// Returns the run of pieces of work that a call of a handler spawned.
-    pub(crate) fn spawned(key: &str, count: u64, verdict: Verdict, status: &'static str) -> Self {
+    pub(crate) fn spawned(
+        key: &str,
+        count: u64,
+        verdict: CallVerdict,
+        status: &'static str,
+    ) -> Self {
         let run = match count {
             1 => "spawned work".to_owned(),
             count => format!("spawned work, {count} times"),

@@ -345,11 +345,11 @@ async fn a_call_is_made_again_byte_for_byte_and_as_a_retry() {
 async fn a_failed_call_has_its_error_and_what_forge_does_next() {
     let folder = Folder::default();
     let dev = life_app(&folder);
-    let new = |retry: u32| json!({ "event": "avi:forge:installed:app", "body": "not JSON", "retry": retry });
+    let new = |retry: Option<u32>| json!({ "event": "avi:forge:installed:app", "body": "not JSON", "retry": retry });
     for (retry, verdict) in [
-        (0, "Forge would retry in 60 s, up to 4 times"),
-        (3, "Forge would retry in 60 s, for the last time"),
-        (4, "Forge would not retry again: the call is lost"),
+        (None, "Forge would retry in 60 s, up to 4 times"),
+        (Some(3), "Forge would retry in 60 s, for the last time"),
+        (Some(4), "Forge would not retry again: the call is lost"),
     ] {
         let call = recorded(&dev, "follow-trigger", new(retry)).await;
         assert_eq!(call["status"], 400, "{call}");

@@ -198,9 +198,29 @@ async fn a_retry_that_is_repeated_counts_on() {
         assert_eq!(shown(&made(&dev, path, new).await), expected);
     }
     let again = format!("calls/{}/again", call["id"]);
-    let (status, error) = post(&dev, &again, json!({ "retry": 5 })).await;
-    assert_eq!(status, 400, "{error}");
-    assert_eq!(error["error"], "Forge retries a call 4 times at most");
+    // Every place that takes a retry's number has the same bounds.
+    for path in [&again, path] {
+        for number in [json!(0), json!(5), json!(-1)] {
+            let (status, error) = post(&dev, path, json!({ "retry": number })).await;
+            assert_eq!(status, 400, "{path} {number}");
+            let error = error["error"].as_str().unwrap();
+            assert!(error.contains("retry: "), "{path} {number}: {error}");
+        }
+        let (_, error) = post(&dev, path, json!({ "retry": 5 })).await;
+        let bounds = "Forge retries a call 4 times at most: a retry has a number from 1 to 4";
+        assert!(error.to_string().contains(bounds), "{error}");
+    }
+    let invoke = async |number: u32| {
+        let path = "/invoke/follow-trigger";
+        let call = Call::post(path).json(&json!({ "retry": number }));
+        dev.send(call).await
+    };
+    assert_eq!(invoke(4).await.status, 200);
+    for number in [0, 5, 99] {
+        let response = invoke(number).await;
+        assert_eq!(response.status, 400, "{number}");
+        assert!(response.text().contains("from 1 to 4"), "{number}");
+    }
 }
 
 /// Five hooks form one module.
@@ -415,4 +435,11 @@ async fn failed_jobs_are_listed_together_with_many_that_wait() {
         (&failed["count"], &failed["jobs"][0]["handler"]),
         (&json!(1), &json!("index"))
     );
+    // No state is every state; a state that no job can have is an error, not an empty list.
+    assert_eq!(get(&dev, "jobs").await["count"], 207);
+    let path = "/console/api/jobs?state=finished";
+    let (status, error) = dev.api(Call::new("GET", path)).await;
+    assert_eq!(status, 400, "{error}");
+    let error = error["error"].as_str().unwrap();
+    assert!(error.contains("unknown variant `finished`"), "{error}");
 }

@@ -241,7 +241,7 @@ fn invoke_calls_every_hook_event_method_and_retry() {
             &["hook", "--event", "avi:jira:deleted:issue"],
             "isn't called for events",
         ),
-        (&["follow", "--retry", "0"], "0 is not in"),
+        (&["follow", "--retry", "0"], "a number from 1 to 4"),
         (&["nobody"], "the keys are: "),
     ] {
         let (good, text) = invoke(arguments);

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::cli::call_printer::Time;
 use crate::jobs::{JobRecord, JobState};
-use crate::platform::{CallChanges, Origin, Outcome, Run, Verdict};
+use crate::platform::{CallChanges, CallVerdict, Origin, Outcome, Run};
 use crate::work::SpawnedWork;
 
 /// The number of jobs that one call may store, directly or through other jobs, and that are waited for.
@@ -51,14 +51,14 @@ impl Session {
             if let Some(record) = self.caller.journal.find(id) {
                 self.printer.print(&record, Time::Hidden);
             }
-            failed += usize::from(outcome.verdict() == Verdict::Failed);
+            failed += usize::from(outcome.verdict() == CallVerdict::Failed);
             let runs = self.runs(id, &outcome, before, &mut seen).await;
             for run in &runs {
                 self.printer.print_run(run);
             }
             failed += runs
                 .iter()
-                .filter(|run| run.verdict == Verdict::Failed)
+                .filter(|run| run.verdict == CallVerdict::Failed)
                 .count();
         }
         self.end().await;
@@ -92,8 +92,8 @@ impl Session {
         let after = work.spawned();
         let (ended, errors) = (after.ended - before.ended, after.failed - before.failed);
         for (count, verdict, status) in [
-            (ended - errors, Verdict::Passed, "done"),
-            (errors, Verdict::Failed, "failed"),
+            (ended - errors, CallVerdict::Passed, "done"),
+            (errors, CallVerdict::Failed, "failed"),
         ] {
             if count > 0 {
                 runs.push(Run::spawned(&outcome.key, count, verdict, status));
@@ -109,7 +109,7 @@ impl Session {
             // Abandoned work may have ended since.
             let running = (after.started - after.ended).saturating_sub(seen.abandoned);
             seen.abandoned += running;
-            let mut run = Run::spawned(&outcome.key, running, Verdict::Failed, "running");
+            let mut run = Run::spawned(&outcome.key, running, CallVerdict::Failed, "running");
             run.notes.push(format!(
                 "it still runs after {grace:?}; it is cancelled at the end"
             ));
@@ -155,13 +155,13 @@ impl Session {
         let (verdict, status) = match job.state {
             JobState::Discarded => return None,
             JobState::Waiting if !was_due => return None,
-            JobState::Done if job.attempts <= 1 => (Verdict::Passed, "done"),
+            JobState::Done if job.attempts <= 1 => (CallVerdict::Passed, "done"),
             _ => {
                 let is_rejected =
                     |error: &String| REJECTED.iter().any(|text| error.starts_with(text));
                 match error.as_ref().is_some_and(is_rejected) && outcome.is_guess {
-                    true => (Verdict::NeedsSample, "failed"),
-                    false => (Verdict::Failed, "failed"),
+                    true => (CallVerdict::NeedsSample, "failed"),
+                    false => (CallVerdict::Failed, "failed"),
                 }
             }
         };
@@ -186,7 +186,7 @@ impl Session {
             JobState::Dead => notes.push("it is not retried".to_owned()),
             _ => {}
         }
-        if verdict == Verdict::NeedsSample {
+        if verdict == CallVerdict::NeedsSample {
             let key = &outcome.key;
             notes.push(format!(
                 "it needs a body: set one with `App::sample_body(\"{key}\", json)`"

@@ -22,7 +22,7 @@ const words = (call) =>
     call.id,
     call.handler,
     call.key,
-    call.kind,
+    call.module_type,
     call.method,
     call.path,
     call.event,

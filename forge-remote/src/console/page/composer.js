@@ -187,7 +187,7 @@ export class Composer extends Component {
           { class: 'fields' },
           field('Path below the handler', this.input('subpath', { placeholder: '/below' })),
           field('Query', this.input('query', { placeholder: 'name=value' })),
-          field('Retry number', this.input('retry', { type: 'number', min: 1, max: 4, placeholder: 'none' })),
+          field('Retry number', this.input('retry', { type: 'number', min: 1, max: model.app.max_retries, placeholder: 'none' })),
         ),
       ),
       h.div(

@@ -119,7 +119,7 @@ function facts(one) {
   const list = (values) => values.map((value) => h.code(value));
   const next = one.next_calls[0];
   return [
-    fact('Module', one.kind),
+    fact('Module', one.module_type),
     one.id !== one.key && fact('Key', h.code(one.key)),
     fact('Endpoint', one.endpoint && h.code(one.endpoint)),
     fact('Path', h.code(`${one.method} ${one.path}`)),

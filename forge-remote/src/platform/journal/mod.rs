@@ -73,7 +73,7 @@ pub(crate) struct Sent {
     /// The handler's unique name.
     pub(crate) handler: String,
     pub(crate) key: String,
-    pub(crate) kind: &'static str,
+    pub(crate) module_type: &'static str,
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) event: Option<String>,

@@ -8,7 +8,7 @@ fn sent(trace_id: &str, body: usize) -> Sent {
     Sent {
         handler: "tick-trigger".to_owned(),
         key: "tick-trigger".to_owned(),
-        kind: "scheduledTrigger",
+        module_type: "scheduledTrigger",
         method: "POST",
         path: "/tick".to_owned(),
         event: None,
