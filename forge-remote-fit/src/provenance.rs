@@ -44,9 +44,12 @@ impl Provenance {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
-            // A page's call has the type of its module, so no user of a browser wrote the headers. With a `principal`,
-            // it is a function's call.
-            (_, Some(PLATFORM_MODULE)) => true,
+            // No browser holds a FIT of this type.
+            (AllowedCaller::PlatformForUser | AllowedCaller::Function, Some(PLATFORM_MODULE)) => {
+                true
+            }
+            // Atlassian documents no principal for a function's call: at an endpoint that pages call, the strict reading.
+            (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
             (AllowedCaller::Page, _) => false,
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {

@@ -92,7 +92,7 @@ impl VerifyError {
             Self::Rejected(TokenRejection::WrongPage) => tracing::warn!(
                 code,
                 suppressed,
-                "rejected: a page that is not in the handler's `pages`"
+                "rejected: a page that is not in the handler's `pages`, or a function's call for a user, which `#[function_call]` accepts"
             ),
             Self::Rejected(rejection) => tracing::warn!(
                 code,

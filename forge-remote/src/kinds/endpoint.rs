@@ -18,7 +18,8 @@ use crate::registry::{Kind, SampleCall};
 /// restrict callers: every page of the app can call every `#[endpoint]`, so an administrators' page
 /// does not protect a handler. `pages` restricts a handler to the pages with these module keys; calls
 /// from other pages get a 403 and are logged. Forge generates the keys of dynamic modules, so these
-/// cannot be listed. Calls by the app's own functions are not restricted; a path that only functions call is a
+/// cannot be listed. Calls by the app's own functions are not restricted, except those
+/// whose FIT names a user: such a call counts as a page's. A path that only functions call is a
 /// [`function_call`](macro@crate::function_call), which no page can call.
 ///
 /// ```

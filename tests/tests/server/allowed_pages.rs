@@ -35,9 +35,9 @@ async fn only_the_named_pages_reach_the_handler() {
         ("jira:issuePanel", "panel", 403),
         ("jira:issuePanel", "", 403),
         ("jira:issuePanel", "Admin-page", 403),
-        // The app's own function can call it, also for its user.
+        // The app's own function can call it, unless the FIT names a user, as a page's does.
         ("core:endpoint", "save-settings", 200),
-        ("core:endpoint for a user", "save-settings", 200),
+        ("core:endpoint for a user", "save-settings", 403),
     ] {
         let (module_type, for_user) = match module_type.strip_suffix(" for a user") {
             Some(module_type) => (module_type, true),
