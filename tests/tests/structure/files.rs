@@ -37,10 +37,6 @@ const LONG: &[(&str, &str)] = &[
         "the table of stores, and a store that fails on demand",
     ),
     (
-        "forge-remote/src/token/writer.rs",
-        "the rounds of the writer share its state",
-    ),
-    (
         "forge-remote/src/manifest/tree.rs",
         "the parser and its nodes, with the values of all scalars",
     ),

@@ -1,28 +1,26 @@
 //! Writing off the requests' path: one task, which also opens a store that couldn't be opened at
 //! launch.
 
-use std::collections::{BTreeSet, VecDeque};
+mod bisection;
+mod flush;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::{Entry, Link, Memory};
-use super::connecting::connect;
-use super::error::OpenError;
-use super::keeper::{Keeper, in_time};
-use super::limits::{FIRST_PAUSE, MAX_PAUSE};
-use super::outdated_tokens::start_reading;
-use super::removal::Removal;
-use super::seal::Keys;
-use super::store::{PageRequest, SealedToken, StoreError, StoreFuture};
 use crate::error::chain;
+use crate::token::cache::{Entry, Link, Memory};
+use crate::token::connecting::connect;
+use crate::token::error::OpenError;
+use crate::token::keeper::{Keeper, in_time};
+use crate::token::limits::{FIRST_PAUSE, MAX_PAUSE};
+use crate::token::outdated_tokens::start_reading;
+use crate::token::removal::Removal;
+use crate::token::seal::Keys;
+use crate::token::store::{SealedToken, StoreError, StoreFuture};
 
 /// The number of tokens written at once.
 const BATCH: usize = 128;
-/// Limits of the search for rows that a store rejects, in one round: the number of writes, the number
-/// of failures before the first success, and the duration.
-const MAX_PARTS: usize = 96;
-const MAX_FAILURES: usize = 24;
-const PARTS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit of a write when the process is about to end.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a round waits for more tokens after the one before: this many times the duration of that one, with an upper
@@ -33,7 +31,7 @@ const MAX_GATHERING: Duration = Duration::from_millis(20);
 const REJECTED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Starts the task that writes, if rows are waiting and no task is running.
-pub(super) fn start_writing(keeper: &Arc<Keeper>) {
+pub(in crate::token) fn start_writing(keeper: &Arc<Keeper>) {
     // Without a runtime the rows wait for the next token or for `flush`.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
@@ -162,75 +160,6 @@ impl Keeper {
         }
     }
 
-    /// Handles a failed write: if the store works, finds the rows that it rejects by bisection, writes
-    /// the others, and sets the rejected ones aside for a while.
-    async fn write_apart(
-        self: &Arc<Self>,
-        mut rows: Vec<Row>,
-        mut error: StoreError,
-    ) -> Result<(), StoreError> {
-        if let [row] = &rows[..]
-            && self.memory().rejected.contains_key(row.id())
-            && let Some(row) = rows.pop()
-        {
-            // It was rejected before, while the store accepted others.
-            self.set_aside(&row, &error);
-            return Ok(());
-        }
-        // A store that is down is not called for each row.
-        let probe = self.store.list(PageRequest::first(1));
-        if self.in_write_time(probe).await.is_err() {
-            return Err(error);
-        }
-        let began = tokio::time::Instant::now();
-        let (mut rejected, mut calls, mut has_written) = (Vec::new(), 0, false);
-        let mut parts = VecDeque::from(halves(rows));
-        // Widest first until something is written: many rejected rows in a row do not use up the calls.
-        while let Some(mut part) = match has_written {
-            true => parts.pop_back(),
-            false => parts.pop_front(),
-        } {
-            let limit = if has_written { MAX_PARTS } else { MAX_FAILURES };
-            if calls == limit || began.elapsed() > PARTS_TIMEOUT {
-                break;
-            }
-            calls += 1;
-            match (self.write_rows(&part).await, part.len()) {
-                (Ok(()), _) => has_written = true,
-                (Err(of_row), 1) => rejected.extend(part.pop().map(|row| (row, of_row))),
-                (Err(of_part), _) => {
-                    error = of_part;
-                    parts.extend(halves(part));
-                }
-            }
-        }
-        // A store that accepts no row may reject every row: it is full, or read-only.
-        if !has_written {
-            return Err(error);
-        }
-        for (row, error) in &rejected {
-            self.set_aside(row, error);
-        }
-        Ok(())
-    }
-
-    /// Sets aside a row that the store rejects while it accepts others.
-    fn set_aside(&self, row: &Row, error: &StoreError) {
-        let retry_in = {
-            let mut memory = self.memory();
-            memory.counts.store_failures += 1;
-            memory.failed_rounds += 1;
-            memory.set_aside(row.id(), self.clock.elapsed())
-        };
-        tracing::error!(
-            store = self.store.name(),
-            installation = %row.id().escape_debug(),
-            error = %format_args!("{error}{}", chain(error)),
-            ?retry_in,
-            "the store rejects this record and accepts others; it is retried later"
-        );
-    }
-
     /// Records that rows were written, or lost against a later record: one that has won over a token, such as a removal
     /// by another instance, has to be known here. A token that should have replaced it was compared with it already.
     fn mark_written(&self, rows: &[Row], outdated: &BTreeSet<String>) {
@@ -270,84 +199,6 @@ impl Keeper {
         }
     }
 
-    /// Waits until no row waits to be written, and the records that have won over tokens have been read; the error is that
-    /// of a failed round.
-    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.memory().retry_rejected();
-        self.settle(Memory::waiting).await?;
-        self.settle_reads().await
-    }
-
-    /// Flushes for this long, while failures are retried. At the end of the process, a call of the store gets less time.
-    pub(super) async fn flush_within(
-        self: &Arc<Self>,
-        time: Duration,
-        is_end: bool,
-    ) -> Result<(), StoreError> {
-        let _ending = is_end.then(|| Ending::begin(self));
-        let mut failed = StoreError::new(format!("no response within {time:?}"));
-        let flushing = async {
-            loop {
-                match self.flush().await {
-                    Ok(()) => return,
-                    Err(error) => failed = error,
-                }
-                tokio::time::sleep(FIRST_PAUSE).await;
-            }
-        };
-        // The rest shows whether it was in time.
-        let _ = tokio::time::timeout(time, flushing).await;
-        let (waiting, unread) = {
-            let memory = self.memory();
-            (memory.waiting(), memory.unread())
-        };
-        if waiting > 0 {
-            return Err(failed);
-        }
-        if unread > 0 {
-            tracing::warn!(
-                store = self.store.name(),
-                unread,
-                "the records that have won over tokens could not be read in time: if one is of a removal, other instances \
-                 do not know the installation's token until Forge calls again"
-            );
-        }
-        Ok(())
-    }
-
-    /// Waits until `waiting` returns 0; the error is that of a failed round.
-    pub(super) async fn settle(
-        self: &Arc<Self>,
-        waiting: impl Fn(&Memory) -> usize,
-    ) -> Result<(), StoreError> {
-        let mut rounds = self.rounds.subscribe();
-        let failed_before = self.memory().failed_rounds;
-        loop {
-            // Before the check, so that a round that ends from here on wakes this task.
-            rounds.mark_unchanged();
-            let (waiting, failed) = {
-                let memory = self.memory();
-                // The remaining rows are set aside, because the store rejects them.
-                let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
-                let failed = memory.failed_rounds > failed_before || is_idle;
-                (waiting(&memory), failed)
-            };
-            if waiting == 0 {
-                return Ok(());
-            }
-            if failed {
-                let store = self.store.name();
-                return Err(StoreError::new(format!(
-                    "{waiting} changes are not yet written to {store}; they are retried"
-                )));
-            }
-            start_writing(self);
-            self.hurry.notify_one();
-            // This cannot fail: `self` holds the sender.
-            let _ = rounds.changed().await;
-        }
-    }
-
     /// Returns whether enough tokens wait for a round: a batch, or half of what memory holds. More could be dropped
     /// while they wait.
     fn has_gathered(&self, memory: &Memory) -> bool {
@@ -374,31 +225,6 @@ impl Memory {
     fn has_work(&self, elapsed: Duration) -> bool {
         self.link != Link::Open || self.has_due(elapsed)
     }
-}
-
-/// Shows that the process is about to end, until it is dropped.
-struct Ending<'a>(&'a Keeper);
-
-impl<'a> Ending<'a> {
-    fn begin(keeper: &'a Keeper) -> Self {
-        keeper.ending.send_modify(|ending| *ending += 1);
-        Self(keeper)
-    }
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.ending.send_modify(|ending| *ending -= 1);
-    }
-}
-
-/// Returns both halves of rows that were rejected together; none for a single row.
-fn halves(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
-    if rows.len() < 2 {
-        return Vec::new();
-    }
-    let half = rows.split_off(rows.len() / 2);
-    vec![half, rows]
 }
 
 /// A row to be written to a store.
