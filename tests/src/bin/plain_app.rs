@@ -7,7 +7,8 @@
 //! `REDIS`, a token store; with `JOBS` (a path or a URL), an engine and a durable handler; with `VOTES`, one that reads
 //! what fixtures have; with `ACTION`, one with a former key; with `MANY`, handlers of twenty pages; with `NOTES`, one of
 //! GET, and no other one if it is `only`. With `HANGS`, its state is never connected; if it is `thread`, that blocks
-//! its thread, and if it is `pool`, a thread for blocking work. `STAGING` lets it accept the
+//! its thread, and if it is `pool`, a thread for blocking work; if it is `retries`, each of many starts fails, and it
+//! pauses then. `STAGING` lets it accept the
 //! staging cloud, `ISOLATED` (a URL) an isolated one, and `KEY_SOURCE` (a URL, or
 //! `vault`) is its own source of keys.
 
@@ -123,6 +124,20 @@ async fn never_connected(hangs: String) -> std::io::Result<u8> {
     std::future::pending().await
 }
 
+/// Starts an app whose database is down, many times.
+async fn retries(url: &str) -> Result<()> {
+    eprintln!("connecting");
+    for _ in 0..100 {
+        let app = App::empty().handler(handler!(tick));
+        let app = app.remote(Remote::new("backend").base_url(url));
+        let down = std::future::ready(Err::<u8, _>(std::io::Error::other("it is down")));
+        let started = app.state_async(down).serve().await;
+        started.expect_err("an app without its state");
+    }
+    eprintln!("pausing");
+    std::future::pending().await
+}
+
 async fn stays(shutdown: Shutdown) -> Result<()> {
     shutdown.requested().await;
     std::future::pending().await
@@ -140,6 +155,9 @@ async fn main() -> Result<()> {
         Some(_) => "http://backend.example.com",
         None => "https://backend.example.com",
     };
+    if std::env::var("HANGS").is_ok_and(|hangs| hangs == "retries") {
+        return retries(url).await;
+    }
     if std::env::var_os("SERVES_BEFORE").is_some() {
         let app = App::empty().handler(handler!(tick));
         app.remote(Remote::new("backend").base_url(url))

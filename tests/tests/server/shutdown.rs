@@ -20,6 +20,9 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::Semaphore;
 
+/// The time in which a process has to end that does not wait for its grace period of 30 seconds.
+const ENDS: Duration = Duration::from_secs(20);
+
 /// A gate for work: it adds a permit to the first semaphore when it begins, takes one of the second
 /// to end, and adds one to the third when it is dropped.
 #[derive(Clone)]
@@ -388,7 +391,7 @@ async fn a_second_signal_ends_the_process_at_once() {
         app.signal("TERM").await;
         app.logs("stopping").await;
         app.signal(second).await;
-        let ended = tokio::time::timeout(Duration::from_secs(2), app.child.wait()).await;
+        let ended = tokio::time::timeout(ENDS, app.child.wait()).await;
         let status = ended.expect("the process still runs").unwrap();
         assert_eq!(status.code(), Some(1), "{second}");
     }
@@ -431,7 +434,7 @@ impl Connecting {
             }
             panic!("the process has ended");
         };
-        let logged = tokio::time::timeout(Duration::from_secs(10), logged).await;
+        let logged = tokio::time::timeout(ENDS, logged).await;
         assert!(logged.is_ok(), "`{text}` is not logged");
     }
 
@@ -442,7 +445,7 @@ impl Connecting {
     }
 
     async fn status(mut self) -> Option<i32> {
-        let ended = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
+        let ended = tokio::time::timeout(ENDS, self.child.wait()).await;
         ended.expect("the process still runs").unwrap().code()
     }
 }
@@ -476,6 +479,24 @@ async fn a_second_signal_ends_a_start_that_blocks_a_thread() {
     }
 }
 
+/// Such a program retries while its database is down. The signals have no default action any more.
+#[tokio::test]
+async fn a_signal_between_two_starts_that_fail_ends_the_process() {
+    let mut app = Connecting::start("", "retries").await;
+    app.logs("pausing").await;
+    if cfg!(target_os = "linux") {
+        let tasks = format!("/proc/{}/task", app.child.id().unwrap());
+        let names = std::fs::read_dir(tasks).unwrap().map(|task| {
+            let name = task.unwrap().path().join("comm");
+            std::fs::read_to_string(name).unwrap_or_default()
+        });
+        let of_signals = names.filter(|name| name.starts_with("forge-remote-si"));
+        assert_eq!(of_signals.count(), 1, "threads for signals");
+    }
+    app.terminate().await;
+    assert_eq!(app.status().await, Some(1));
+}
+
 /// The signal that has stopped one server of a process is not the first of two for the next server.
 #[tokio::test]
 async fn one_signal_stops_a_second_server_of_a_process() {
@@ -489,7 +510,7 @@ async fn one_signal_stops_a_second_server_of_a_process() {
     app.logs("FITs are verified with the keys of this source")
         .await;
     app.signal("TERM").await;
-    let ended = tokio::time::timeout(Duration::from_secs(20), app.child.wait()).await;
+    let ended = tokio::time::timeout(ENDS, app.child.wait()).await;
     let status = ended.expect("the process still runs").unwrap();
     assert_eq!(status.code(), Some(0));
 }
@@ -503,7 +524,7 @@ async fn a_task_that_blocks_its_thread_does_not_keep_the_process() {
     let mut app = PlainProcess::start(command, &keys).await;
     app.signal("TERM").await;
     app.logs("blocks its thread").await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), app.child.wait()).await;
+    let ended = tokio::time::timeout(ENDS, app.child.wait()).await;
     let status = ended.expect("the process still runs").unwrap();
     assert_eq!(status.code(), Some(1));
 }

@@ -49,6 +49,7 @@ impl App {
     /// A signal while the app still connects ends it without serving, at the next await point. If the app does not
     /// serve yet, or no longer, a second signal ends the process with status 1, even while a thread is blocked. While
     /// it serves, the second signal ends this method with [`ServeError::Interrupted`], and a third one the process.
+    /// After a start that failed, the first signal ends the process with status 1, unless the app is started again.
     ///
     /// Checks the app, connects its state, and listens on the configured address
     /// ([`bind`](Self::bind)). To see logs, set a `tracing` subscriber first. With the feature `cli`,
