@@ -306,7 +306,8 @@ struct FlakyState {
     server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     holds_gets: tokio::sync::watch::Sender<bool>,
-    fails_gets: AtomicBool,
+    /// The number of reads of one record that fail from now on.
+    failing_gets: AtomicU32,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
 }
@@ -364,7 +365,13 @@ impl FlakyStore {
 
     /// Makes only reads of one record fail, or succeed again.
     pub fn fail_gets(&self, fails: bool) {
-        self.0.fails_gets.store(fails, Ordering::SeqCst);
+        let failing = if fails { u32::MAX } else { 0 };
+        self.0.failing_gets.store(failing, Ordering::SeqCst);
+    }
+
+    /// Makes only the next read of one record fail.
+    pub fn fail_next_get(&self) {
+        self.0.failing_gets.store(1, Ordering::SeqCst);
     }
 
     fn store(&self) -> MemoryTokens {
@@ -437,7 +444,10 @@ impl TokenStore for FlakyStore {
 
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         self.0.gets.fetch_add(1, Ordering::SeqCst);
-        if self.0.fails_gets.load(Ordering::SeqCst) {
+        let failing = &self.0.failing_gets;
+        let (set, load) = (Ordering::SeqCst, Ordering::SeqCst);
+        let fails = failing.fetch_update(set, load, |left| left.checked_sub(1));
+        if fails.is_ok() {
             return Box::pin(async { Err(StoreError::new("it cannot be read")) });
         }
         let got = self.unless_down(|| self.store().get(installation_id));

@@ -142,7 +142,7 @@ pub(super) struct Memory {
     pub(super) removals: HashMap<String, Removal>,
     /// The removals that are not yet written to the store.
     pub(super) unremoved: BTreeSet<String>,
-    /// The installations whose record in the store has won over a token, and is not yet read.
+    /// The installations whose record in the store is newer than a token, and is not yet read.
     pub(super) unread: BTreeSet<String>,
     /// Whether a task is reading them.
     pub(super) reading: bool,

@@ -1,4 +1,4 @@
-//! Reading the records that have won over a token when it was written: another instance's removal or later token, which
+//! Reading the records that were newer than a token when it was written: another instance's removal or later token, which
 //! has to be known here. A separate task, so that no write waits for it.
 
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use super::keeper::Keeper;
 use super::limits::{FIRST_PAUSE, MAX_PAUSE};
 use super::store::StoreError;
 
-/// Starts the task that reads, if a record has won over a token and no task is running.
+/// Starts the task that reads, if a record is newer than a token and no task is running.
 pub(super) fn start_reading(keeper: &Arc<Keeper>) {
     // Without a runtime the records wait for the next token or for `flush`.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -33,7 +33,7 @@ pub(super) fn start_reading(keeper: &Arc<Keeper>) {
 }
 
 impl Keeper {
-    /// Waits until the records that have won over tokens have been read; the error is that of a failed read, which is
+    /// Waits until the records that are newer than tokens have been read; the error is that of a failed read, which is
     /// retried.
     pub(super) async fn settle_reads(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut rounds = self.rounds.subscribe();
@@ -63,7 +63,7 @@ impl Keeper {
 }
 
 impl Memory {
-    /// Returns the number of records that have won over a token and are not yet read.
+    /// Returns the number of records that are newer than a token and are not yet read.
     pub(super) fn unread(&self) -> usize {
         // The one that is being read is no longer in the set.
         self.unread.len() + usize::from(self.reading)
@@ -88,6 +88,8 @@ impl Reading {
                     self.current = None;
                     pause = FIRST_PAUSE;
                 }
+                // It would fail again. Forge's next token for the installation is written as usual.
+                Err(error) if error.is_unreadable() => self.current = None,
                 Err(error) => {
                     self.pause_after(&error, &mut pause).await;
                     if self.is_alone() {

@@ -283,6 +283,18 @@ impl Keeper {
         Opened::Removed
     }
 
+    /// Records the removal of an installation if this is the record of one, and returns whether the installation counts
+    /// as removed.
+    pub(super) fn learn_if_removal(self: &Arc<Self>, sealed: &SealedToken) -> bool {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        let plain = self.keys.open(subject, &sealed.sealed).ok();
+        let record = plain.and_then(|plain| removal::read(&plain));
+        record.is_some_and(|record| matches!(self.learn_removal(sealed, record), Opened::Removed))
+    }
+
     /// Returns whether this entry must replace the store's record regardless of the record's expiry:
     /// a removal before Forge's last call, a rejected token, or an expiry that is corrupt in
     /// comparison with this one's. Any other record may be newer, and is left to the store's own

@@ -1,8 +1,9 @@
 //! A store that rejects a record or panics does not stop other writes.
 
-use forge_remote::token::TokenStore as _;
+use forge_remote::prelude::*;
+use forge_remote::token::{SqliteTokens, TokenStore as _};
 use forge_remote_tests::log_capture::LogCapture;
-use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::stores::{FlakyStore, Folder, KEYS, execute_sqlite};
 use forge_remote_tests::test_app::eventually;
 use forge_remote_tests::token_app::{
     HOUR, MINUTE, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in,
@@ -162,4 +163,36 @@ async fn a_concurrent_write_survives_the_replacement_of_a_removals_record() {
     app.deliver(ONE, &app.token(3 * HOUR, "earlier")).await;
     app.tokens.flush().await.unwrap();
     assert!(store.get(&ari(ONE)).await.unwrap() == Some(later));
+}
+
+/// Apps on AWS Lambda flush in each handler.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_fails_no_flush() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let tokens = || Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0]);
+    let before = TokenApp::new(renewing_app(), tokens()).await;
+    before.deliver(ONE, &before.token(4 * HOUR, "")).await;
+    before.tokens.flush().await.unwrap();
+    execute_sqlite(
+        &file,
+        "UPDATE forge_remote_tokens SET sealed = 7 WHERE installation_id <> ''",
+    )
+    .await;
+
+    let app = TokenApp::at(before.clock.clone(), renewing_app(), tokens()).await;
+    // It loses against the record, which is then read.
+    let token = app.token(2 * HOUR, "");
+    app.deliver(ONE, &token).await;
+    app.tokens.flush().await.unwrap();
+    assert!(app.tokens.stats().store_failures > 0, "it is not read");
+    assert_eq!(app.system(ONE).await.unwrap(), token);
+    app.deliver(OTHER, &token).await;
+    app.tokens.flush().await.unwrap();
+    // A token that expires later than the record replaces it.
+    let later = app.token(4 * HOUR + MINUTE, "");
+    app.deliver(ONE, &later).await;
+    app.tokens.flush().await.unwrap();
+    let newcomer = TokenApp::at(app.clock.clone(), renewing_app(), tokens()).await;
+    assert_eq!(newcomer.system(ONE).await.unwrap(), later);
 }

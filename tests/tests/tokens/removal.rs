@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_remote::prelude::*;
-use forge_remote::token::TokenError;
+use forge_remote::token::{TokenError, TokenStore as _};
 use forge_remote_tests::stores::{FlakyStore, KEYS, test_stores};
 use forge_remote_tests::test_app::eventually;
 use forge_remote_tests::token_app::{
@@ -153,4 +153,73 @@ async fn an_installation_that_was_not_removed_gets_its_token_on_every_instance()
     assert_eq!(one.system(ONE).await.unwrap(), token);
     let seen = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(seen.expose_secret(), token);
+}
+
+/// Flushes until it succeeds, as the background task retries.
+async fn flush(app: &TokenApp) {
+    let mut tries = 0;
+    while let Err(error) = app.tokens.flush().await {
+        tries += 1;
+        assert!(tries < 100, "{error}");
+    }
+}
+
+/// Returns an instance that removed an installation, and another that knows of this removal and gets a token that
+/// revokes it. The token is not yet written.
+async fn revoked_elsewhere(store: &FlakyStore) -> (TokenApp, TokenApp) {
+    let one = written(store).await;
+    let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(store)).await;
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    assert!(is_gone(&other.tokens).await);
+    one.minutes(10).await;
+    (one, other)
+}
+
+#[tokio::test]
+async fn a_revoked_removal_is_replaced_although_the_read_before_fails_once() {
+    let store = FlakyStore::default();
+    let (_one, other) = revoked_elsewhere(&store).await;
+    store.fail_next_get();
+    other.deliver(ONE, &other.token(3 * HOUR, "again")).await;
+    flush(&other).await;
+    assert!(!is_gone(&open_tokens(&store).await).await);
+}
+
+/// The removing instance renews the record of its removal between the read and the replacement.
+#[tokio::test]
+async fn a_revoked_removal_is_replaced_although_its_record_changes_meanwhile() {
+    let store = FlakyStore::default();
+    let record = async || store.get(&ari(ONE)).await.unwrap().unwrap();
+    let one = written(&store).await;
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    let first = record().await;
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    let renewed = record().await;
+    let replaced = store.replace_if(renewed.sealed.clone(), first.clone());
+    assert!(replaced.await.unwrap());
+
+    let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
+    assert!(is_gone(&other.tokens).await);
+    one.minutes(10).await;
+    other.deliver(ONE, &other.token(3 * HOUR, "again")).await;
+    let expected = first.sealed.clone();
+    store.after_get(move |store| drop(store.replace_if(expected, renewed)));
+    flush(&other).await;
+    assert!(!is_gone(&open_tokens(&store).await).await);
+}
+
+/// It serves no token of an installation that was removed for a second time, soon before the token was delivered.
+#[tokio::test]
+async fn a_token_that_should_revoke_a_removal_loses_against_a_later_one() {
+    let store = FlakyStore::default();
+    let (one, other) = revoked_elsewhere(&store).await;
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    one.clock.advance(MINUTE);
+    other.deliver(ONE, &other.token(3 * HOUR, "late")).await;
+    flush(&other).await;
+    assert!(matches!(
+        other.system(ONE).await,
+        Err(TokenError::NeverSeen { .. })
+    ));
+    assert!(is_gone(&open_tokens(&store).await).await);
 }

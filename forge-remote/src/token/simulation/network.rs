@@ -95,6 +95,8 @@ pub(super) enum Link {
     Up,
     /// Every call fails.
     Rejected,
+    /// Some calls fail, before or after they are executed.
+    Flaky,
     /// Calls don't arrive, and get no response.
     Silent,
     /// Calls are executed, but get no response.
@@ -167,8 +169,10 @@ impl Connection {
             let outbound = Duration::from_millis(this.store.random.below(40));
             tokio::time::sleep(outbound).await;
             let link = *lock(&this.link);
+            let fate = this.store.random.below(6);
             let response = match link {
-                Link::Up | Link::Deaf => command(&this.store.kept),
+                Link::Flaky if fate == 0 => return Err(StoreError::new("it fails")),
+                Link::Up | Link::Deaf | Link::Flaky => command(&this.store.kept),
                 Link::Late if !is_write => command(&this.store.kept),
                 Link::Rejected => return Err(StoreError::new("rejected")),
                 Link::Silent => return std::future::pending().await,
@@ -185,6 +189,9 @@ impl Connection {
             }
             let inbound = Duration::from_millis(this.store.random.below(40));
             tokio::time::sleep(inbound).await;
+            if link == Link::Flaky && fate == 1 {
+                return Err(StoreError::new("its response is lost"));
+            }
             response.await
         })
     }

@@ -218,6 +218,7 @@ impl World {
                 let links = [
                     Link::Up,
                     Link::Rejected,
+                    Link::Flaky,
                     Link::Silent,
                     Link::Deaf,
                     Link::Late,

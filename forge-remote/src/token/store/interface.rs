@@ -74,6 +74,7 @@ pub struct StoreError {
     #[source]
     source: Option<BoxError>,
     is_setup: bool,
+    is_unreadable: bool,
 }
 
 impl StoreError {
@@ -83,6 +84,7 @@ impl StoreError {
             message: message.into(),
             source: None,
             is_setup: false,
+            is_unreadable: false,
         }
     }
 
@@ -100,6 +102,25 @@ impl StoreError {
     pub fn permanent(mut self) -> Self {
         self.is_setup = true;
         self
+    }
+
+    /// Marks the error as that of one record, which cannot be read however often [`TokenStore::get`] is called, although
+    /// the store works. Without the mark, the read is retried.
+    ///
+    /// ```
+    /// use forge_remote::token::StoreError;
+    ///
+    /// let error = StoreError::new("the record has no expiry").unreadable();
+    /// # let _ = error;
+    /// ```
+    #[must_use]
+    pub fn unreadable(mut self) -> Self {
+        self.is_unreadable = true;
+        self
+    }
+
+    pub(in crate::token) fn is_unreadable(&self) -> bool {
+        self.is_unreadable
     }
 
     pub(in crate::token) fn is_setup(&self) -> bool {
@@ -184,7 +205,8 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// Returns the token of an installation; an error if its record cannot be read.
+    /// Returns the token of an installation; an error if its record cannot be read, marked as
+    /// [`unreadable`](StoreError::unreadable) if that is the record's fault.
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>>;
 
     /// Returns the tokens of the installations on a site; unreadable records are skipped.

@@ -25,7 +25,7 @@ impl BadRow {
 
 impl From<BadRow> for StoreError {
     fn from(bad: BadRow) -> Self {
-        Self::new(bad.to_string())
+        Self::new(bad.to_string()).unreadable()
     }
 }
 

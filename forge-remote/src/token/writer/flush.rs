@@ -10,12 +10,14 @@ use crate::token::limits::FIRST_PAUSE;
 use crate::token::store::StoreError;
 
 impl Keeper {
-    /// Waits until no row waits to be written, and the records that have won over tokens have been read; the error is that
+    /// Waits until no row waits to be written, and the records that are newer than tokens have been read; the error is that
     /// of a failed round.
     pub(in crate::token) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_rejected();
         self.settle(Memory::waiting).await?;
-        self.settle_reads().await
+        self.settle_reads().await?;
+        // A token that has to replace the record that was read is written once more.
+        self.settle(Memory::waiting).await
     }
 
     /// Flushes for this long, while failures are retried. At the end of the process, a call of the store gets less time.
@@ -48,7 +50,7 @@ impl Keeper {
             tracing::warn!(
                 store = self.store.name(),
                 unread,
-                "the records that have won over tokens could not be read in time: if one is of a removal, other instances \
+                "the records that are newer than tokens could not be read in time: if one is of a removal, other instances \
                  do not know the installation's token until Forge calls again"
             );
         }
