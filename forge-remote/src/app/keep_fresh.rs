@@ -273,5 +273,5 @@ async fn hourly(_: Option<SystemToken>) {}
 async fn installed(_: Option<SystemToken>) {}
 
 async fn uninstalled(call: Invocation, tokens: Tokens) -> Result<()> {
-    Ok(tokens.remove_of(call.claims()).await?)
+    Ok(tokens.remove(call.installation_id()).await?)
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::callbacks::Callbacks;
-use super::installation::About;
+use super::installation::{About, count_of};
 use super::keeper::{Admission, Keeper};
 use super::settings::{MIN_MARGIN, TokenSettings};
 #[cfg(feature = "dev")]
@@ -54,15 +54,15 @@ pub struct Tokens(pub(super) Arc<TokensState>, pub(super) AppScope);
 #[derive(Clone, Default)]
 pub(super) struct AppScope {
     app_id: Option<Arc<str>>,
-    /// The installation of the handler's call, which is one of the app's.
-    called_for: Option<Arc<str>>,
+    /// The claims of the handler's call, whose installation is one of the app's.
+    call: Option<Claims>,
 }
 
 impl AppScope {
     pub(super) fn of(app_id: &str) -> Self {
         Self {
             app_id: Some(app_id.into()),
-            called_for: None,
+            call: None,
         }
     }
 
@@ -77,7 +77,17 @@ impl AppScope {
 
     /// Returns whether an installation is the one of the handler's call.
     pub(super) fn was_called_for(&self, installation_id: &str) -> bool {
-        self.called_for.as_deref() == Some(installation_id)
+        self.claims_of(installation_id).is_some()
+    }
+
+    /// Returns the number of an installation's products, if it is the one of the handler's call.
+    pub(super) fn products_of(&self, installation_id: &str) -> Option<u32> {
+        count_of(&self.claims_of(installation_id)?.installation_contexts())
+    }
+
+    fn claims_of(&self, installation_id: &str) -> Option<&Claims> {
+        let call = self.call.as_ref();
+        call.filter(|claims| claims.installation_id() == installation_id)
     }
 }
 
@@ -168,7 +178,7 @@ impl Tokens {
     /// Returns a handle to the tokens of a call's app.
     pub(crate) fn of_call(&self, claims: &Claims) -> Self {
         let mut tokens = self.of_app(claims.app_id());
-        tokens.1.called_for = Some(claims.installation_id().into());
+        tokens.1.call = Some(claims.clone());
         tokens
     }
 

@@ -139,6 +139,12 @@ impl Standing {
     }
 }
 
+/// Returns the number of products; `None` if the platform sent no list.
+pub(super) fn count_of(contexts: &[InstallationContext]) -> Option<u32> {
+    let count = u32::try_from(contexts.len()).ok();
+    count.filter(|count| *count > 0)
+}
+
 /// Returns a hash that identifies a token without containing it.
 pub(super) fn fingerprint(token: &str) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
@@ -197,6 +203,11 @@ impl About {
             .as_deref()
             .map(InstallationContext::read_all)
             .unwrap_or_default()
+    }
+
+    /// Returns the number of its products, if it is known.
+    pub(super) fn products(&self) -> Option<u32> {
+        count_of(&self.contexts())
     }
 
     /// Returns the ids of its sites.

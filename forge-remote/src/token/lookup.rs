@@ -129,7 +129,8 @@ impl Tokens {
         if !is_storable(installation_id) || self.is_of_another_app(installation_id).await? {
             return Ok(());
         }
-        Ok(keeper.remove(installation_id, None).await?)
+        let products = self.1.products_of(installation_id);
+        Ok(keeper.remove(installation_id, products).await?)
     }
 
     /// Returns whether an installation belongs to an app of the backend other than this handle's. The store is read only
@@ -159,17 +160,6 @@ impl Tokens {
             );
         }
         Ok(is_other)
-    }
-
-    /// Removes the token of a call's installation, before its uninstallation.
-    pub(crate) async fn remove_of(&self, claims: &Claims) -> Result<(), TokenError> {
-        let products = u32::try_from(claims.installation_contexts().len()).ok();
-        let keeper = self.keeper().await?;
-        let (tokens, id) = (self.of_call(claims), claims.installation_id());
-        if !is_storable(id) || tokens.is_of_another_app(id).await? {
-            return Ok(());
-        }
-        Ok(keeper.remove(id, products).await?)
     }
 
     /// Waits until every pending token and removal is written to the store. If another instance's record was later than

@@ -176,6 +176,19 @@ impl Keeper {
         }
     }
 
+    /// Returns the number of products that a record names.
+    pub(super) fn products_in(&self, sealed: &SealedToken) -> Option<u32> {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        let plain = self.keys.open(subject, &sealed.sealed).ok()?;
+        match removal::read(&plain) {
+            Some(record) => record.products,
+            None => About::read(&sealed.installation_id, &plain)?.1.products(),
+        }
+    }
+
     /// Returns the id of the missing key, if this token was sealed under one.
     pub(super) fn missing_key(&self, sealed: &SealedToken) -> Option<String> {
         let subject = Subject {

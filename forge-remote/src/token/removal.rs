@@ -28,7 +28,7 @@ pub(super) struct Removal {
     pub(super) ends: SystemTime,
     /// The earliest expiry of its record: later than that of the token that it removed.
     min_ends: SystemTime,
-    /// The number of the installation's products, if it is known to be more than one.
+    /// The number of the installation's products, if it is known.
     pub(super) products: Option<u32>,
     /// When this process removed it or learned of its removal, by the clock's `elapsed`.
     pub(super) known: Duration,
@@ -139,7 +139,7 @@ impl Removal {
 pub(super) struct Record {
     /// The time of the removal.
     pub(super) at: SystemTime,
-    /// The number of the installation's products, if there were several.
+    /// The number of the installation's products, if it was known.
     pub(super) products: Option<u32>,
 }
 

@@ -22,8 +22,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// The pause after a failed sweep.
 const SWEEP_RETRY: Duration = Duration::from_secs(60);
-/// The delay for an installation with several products: longer than the hour within which Forge calls
-/// for every existing installation with `keep_tokens_fresh`.
+/// The delay for an installation that may have several products: longer than the hour within which Forge calls for every
+/// existing installation with `keep_tokens_fresh`.
 const PRODUCTS_SETTLE: Duration = Duration::from_secs(75 * 60);
 /// The age at which the record of a removal is written again while a callback still fails.
 const RENEW_AFTER: Duration = Duration::from_secs(6 * 3600);
@@ -198,8 +198,10 @@ impl RemovalWatch {
 
 /// Returns when the callbacks of a removal run, by the clock's `elapsed`.
 fn due(removal: &Removal, delay: Option<Duration>) -> Duration {
-    let several = removal.products.is_some_and(|products| products > 1);
-    let delay = delay.unwrap_or(if several { PRODUCTS_SETTLE } else { SETTLES });
+    let delay = delay.unwrap_or(match removal.products {
+        Some(1) => SETTLES,
+        Some(_) | None => PRODUCTS_SETTLE,
+    });
     removal.known + delay.saturating_sub(removal.age)
 }
 

@@ -11,37 +11,55 @@ impl Keeper {
     /// Removes an installation's token: here at once, in the store by the task that writes. The error
     /// is that of a failed round, which is retried.
     ///
-    /// `products` is the number of the installation's products, if the caller knows it.
+    /// `products` is the number of the installation's products, if the caller knows it; otherwise it is that of the
+    /// installation's token, in memory or in the store.
     pub(super) async fn remove(
         self: &Arc<Self>,
         installation_id: &str,
         products: Option<u32>,
     ) -> Result<(), StoreError> {
-        let mut removal = Removal::new(self.fleet_now(), self.clock.elapsed());
-        let is_new = {
-            let mut memory = self.memory();
-            let entry = memory.entries.get(installation_id);
-            let known = entry.map(|entry| entry.about.contexts().len());
-            let known = known.and_then(|count| u32::try_from(count).ok());
-            removal.products = products.or(known).filter(|products| *products > 1);
-            if let Some(entry) = entry {
-                removal.outlast(entry.expires_at);
-            }
-            memory.forget(installation_id);
-            memory.rejected.remove(installation_id);
-            memory.unremoved.insert(installation_id.to_owned());
-            let before = memory.removals.get(installation_id);
-            removal.is_reported = before.is_some_and(|before| before.is_reported);
-            let id = installation_id.to_owned();
-            memory.removals.insert(id, removal).is_none()
-        };
         // Before the first await point, so that dropping this future doesn't undo the removal.
-        if is_new {
-            self.announcer.announce(installation_id);
+        let mut begun = self.begin_removal(installation_id, products);
+        if begun.products.is_none() {
+            // Without the store it stays unknown.
+            let record = self.read(self.store.get(installation_id)).await;
+            let record = record.ok().flatten();
+            begun.products = record.and_then(|record| self.products_in(&record));
         }
-        self.wake_writer();
+        drop(begun);
         self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
             .await
+    }
+
+    fn begin_removal<'a>(
+        self: &'a Arc<Self>,
+        installation_id: &'a str,
+        products: Option<u32>,
+    ) -> BegunRemoval<'a> {
+        let mut removal = Removal::new(self.fleet_now(), self.clock.elapsed());
+        let mut memory = self.memory();
+        let (entry, before) = (
+            memory.entries.get(installation_id),
+            memory.removals.get(installation_id),
+        );
+        let of_token = || entry.and_then(|entry| entry.about.products());
+        let of_removal = || before.and_then(|before| before.products);
+        let products = products.or_else(of_token).or_else(of_removal);
+        if let Some(entry) = entry {
+            removal.outlast(entry.expires_at);
+        }
+        removal.is_reported = before.is_some_and(|before| before.is_reported);
+        memory.forget(installation_id);
+        memory.rejected.remove(installation_id);
+        let id = installation_id.to_owned();
+        memory.unremoved.insert(id.clone());
+        let is_new = memory.removals.insert(id, removal).is_none();
+        BegunRemoval {
+            keeper: self,
+            installation_id,
+            products,
+            is_new,
+        }
     }
 
     /// Returns whether an installation was removed, and no token was delivered for it since.
@@ -95,5 +113,33 @@ impl Keeper {
         memory.unremoved.insert(installation_id.to_owned());
         drop(memory);
         self.wake_writer();
+    }
+}
+
+/// A removal whose record is written, and whose callbacks are announced, once the number of products is known, or this
+/// is dropped. A round that runs meanwhile writes the record without the number; it is then written again.
+struct BegunRemoval<'a> {
+    keeper: &'a Arc<Keeper>,
+    installation_id: &'a str,
+    products: Option<u32>,
+    is_new: bool,
+}
+
+impl Drop for BegunRemoval<'_> {
+    fn drop(&mut self) {
+        let id = self.installation_id;
+        {
+            let mut memory = self.keeper.memory();
+            let Some(removal) = memory.removals.get_mut(id) else {
+                // A later call of Forge has revoked it.
+                return;
+            };
+            removal.products = self.products;
+            memory.unremoved.insert(id.to_owned());
+        }
+        if self.is_new {
+            self.keeper.announcer.announce(id);
+        }
+        self.keeper.wake_writer();
     }
 }

@@ -36,7 +36,8 @@ impl Tokens {
     /// Forge doesn't guarantee the `preUninstall` call: an installation that has had no token for days may
     /// have been uninstalled too. Atlassian doesn't document whether Forge also makes this call when the app
     /// is removed from one of an installation's products. So the delay is 75 minutes for an installation in
-    /// several products: with tokens that are kept fresh, Forge calls for every remaining installation within it.
+    /// several products, and for one whose products neither the call nor the store names: with tokens that are kept
+    /// fresh, Forge calls for every remaining installation within it.
     ///
     /// ```
     /// use forge_remote::token::{MemoryTokens, Tokens};
@@ -71,7 +72,7 @@ impl Tokens {
 
     /// Sets the delay between a removal and the callbacks of [`on_removed`](Self::on_removed), at most
     /// 24 hours. Default: 2 minutes, in which Forge may still call for an installation that is being
-    /// uninstalled; 75 minutes for an installation in several products.
+    /// uninstalled; 75 minutes for an installation in several products, or in an unknown number of them.
     ///
     /// An installation that Forge calls for within this time (after the first two minutes) was not
     /// uninstalled: the callbacks don't run.

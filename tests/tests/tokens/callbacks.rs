@@ -10,7 +10,7 @@ use forge_remote_tests::token_app::{
 };
 
 /// Returns tokens whose removals settle within two minutes, although the test kit's installations
-/// have two products.
+/// have two products, and those of other installations are unknown.
 fn settling_tokens(store: &FlakyStore) -> Tokens {
     tokens_in(store).removal_delay(2 * MINUTE)
 }
@@ -163,7 +163,7 @@ async fn a_callback_that_panics_does_not_stop_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_hangs_is_dropped() {
-    let tokens = tokens_in(&FlakyStore::default());
+    let tokens = settling_tokens(&FlakyStore::default());
     let calls = CallbackLog::default();
     let calling = calls.clone();
     tokens.on_removed(move |installation_id| {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
 use forge_remote_tests::stores::FlakyStore;
@@ -12,6 +13,11 @@ use forge_remote_tests::token_app::{
     HOUR, MINUTE, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in, yield_to_tasks,
 };
 use serde_json::json;
+
+/// Returns tokens whose removals settle within two minutes, although the products of the installations are unknown.
+fn settling_tokens(store: &FlakyStore) -> Tokens {
+    tokens_in(store).removal_delay(2 * MINUTE)
+}
 
 /// The installations that a callback has deleted.
 #[derive(Clone, Default)]
@@ -48,7 +54,7 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
         let runtime = runtime.unwrap();
         runtime.block_on(async {
             let began = Arc::new(AtomicUsize::new(0));
-            let tokens = tokens_in(&first_store).removal_delay(2 * MINUTE);
+            let tokens = settling_tokens(&first_store);
             let counting = Arc::clone(&began);
             tokens.on_removed(move |_| {
                 counting.fetch_add(1, Ordering::SeqCst);
@@ -66,7 +72,7 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
     });
     killed.join().unwrap();
 
-    let tokens = tokens_in(&store).removal_delay(2 * MINUTE);
+    let tokens = settling_tokens(&store);
     let deleted = Deleted::of(&tokens);
     let _app = TokenApp::at(clock, renewing_app(), tokens).await;
     assert!(eventually(|| deleted.ids() == [ari(ONE)]).await);
@@ -102,7 +108,7 @@ async fn a_removal_waits_for_its_store_however_long_it_is_down() {
 async fn callbacks_that_fail_do_not_starve_others() {
     // The ids of the others sort before it.
     const LAST: &str = "0a3a7799-0000-4000-a000-000000000099";
-    let tokens = tokens_in(&FlakyStore::default());
+    let tokens = settling_tokens(&FlakyStore::default());
     let calls = Deleted::default();
     let (called, clock) = (calls.clone(), TestClock::new());
     let time = clock.clone();
@@ -134,7 +140,7 @@ async fn callbacks_that_fail_do_not_starve_others() {
 async fn another_instance_finds_a_removal_within_an_hour() {
     let store = FlakyStore::default();
     let one = TokenApp::new(renewing_app(), tokens_in(&store)).await;
-    let tokens = tokens_in(&store);
+    let tokens = settling_tokens(&store);
     let deleted = Deleted::of(&tokens);
     let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens).await;
     other.minutes(1).await;
@@ -147,7 +153,7 @@ async fn another_instance_finds_a_removal_within_an_hour() {
 
 #[tokio::test]
 async fn a_callback_that_fails_is_called_again_until_it_succeeds() {
-    let tokens = tokens_in(&FlakyStore::default());
+    let tokens = settling_tokens(&FlakyStore::default());
     let (fails, succeeds) = (Deleted::default(), Deleted::of(&tokens));
     let calls = fails.clone();
     tokens.on_removed(move |id| {
@@ -226,38 +232,118 @@ async fn a_cancelled_removal_is_not_reported() {
     assert_eq!(deleted.ids(), [ari(ONE)]);
 }
 
+#[scheduled_trigger(interval = "hour", auth = system, endpoint = "own-hourly")]
+async fn hourly() {}
+
+/// The app's own handler, instead of the one of `keep_tokens_fresh`.
+#[pre_uninstall(endpoint = "own-goodbye")]
+async fn goodbye(call: Invocation, tokens: Tokens) -> Result<()> {
+    Ok(tokens.remove(call.installation_id()).await?)
+}
+
+/// Apps that remove tokens before an uninstallation, with the keys of that handler and of the hourly one.
+fn removing_apps() -> [(App, &'static str, &'static str); 2] {
+    let remote = || Remote::new("backend").base_url("https://backend.example.com");
+    let own = App::empty()
+        .handler(handler!(hourly))
+        .handler(handler!(goodbye));
+    [
+        (
+            App::empty().remote(remote()).keep_tokens_fresh(),
+            "tokens-goodbye",
+            "tokens-hourly",
+        ),
+        (
+            own.remote(remote()).keep_tokens_fresh_by("own-hourly"),
+            "own-goodbye",
+            "own-hourly",
+        ),
+    ]
+}
+
+/// Calls a handler for an installation in this many products.
+async fn call(app: &TokenApp, key: &str, products: usize) {
+    let call = app.harness.call(key).fit(|fit| {
+        let names = ["jira", "confluence"].into_iter().take(products);
+        let contexts = names.map(|name| json!({ "name": name, "cloudId": "site-1" }));
+        let contexts = contexts.collect::<Vec<_>>().into();
+        fit.installation(ONE)
+            .set("/app/installation/contexts", contexts)
+    });
+    let token = app.token(2 * HOUR, "");
+    let response = call.header("x-forge-oauth-system", &token).send().await;
+    assert_eq!(response.status(), 200, "{response:?}");
+}
+
 /// It is not documented what Forge calls when one of several products is removed. The hourly call of
 /// `keep_tokens_fresh` shows whether the installation still exists.
 #[tokio::test]
 async fn an_installation_in_several_products_settles_for_longer() {
-    let products = json!([
-        { "name": "jira", "cloudId": "site-1" },
-        { "name": "confluence", "cloudId": "site-1" },
-    ]);
     for stays in [true, false] {
-        let tokens = tokens_in(&FlakyStore::default());
-        let deleted = Deleted::of(&tokens);
-        let builder = App::empty()
-            .remote(Remote::new("backend").base_url("https://backend.example.com"))
-            .keep_tokens_fresh();
-        let app = TokenApp::new(builder, tokens).await;
-        let call = async |key: &str| {
-            let call = app.harness.call(key).fit(|fit| {
-                let contexts = products.clone();
-                fit.installation(ONE)
-                    .set("/app/installation/contexts", contexts)
-            });
-            let token = app.token(2 * HOUR, "");
-            let response = call.header("x-forge-oauth-system", &token).send().await;
-            assert_eq!(response.status(), 200, "{response:?}");
-        };
-        call("tokens-goodbye").await;
-        app.minutes(60).await;
-        assert_eq!(deleted.ids(), Vec::<String>::new());
-        if stays {
-            call("tokens-hourly").await;
+        for (builder, goodbye, hourly) in removing_apps() {
+            let store = FlakyStore::default();
+            let tokens = tokens_in(&store);
+            let deleted = Deleted::of(&tokens);
+            let app = TokenApp::new(builder, tokens).await;
+            // This process knows nothing of the installation: other instances got its tokens.
+            store.fail_gets(true);
+            call(&app, goodbye, 2).await;
+            store.fail_gets(false);
+            app.minutes(60).await;
+            assert_eq!(deleted.ids(), Vec::<String>::new(), "{goodbye}");
+            if stays {
+                call(&app, hourly, 2).await;
+            }
+            app.minutes(20).await;
+            assert_eq!(deleted.ids().len(), usize::from(!stays), "{goodbye}");
         }
-        app.minutes(20).await;
-        assert_eq!(deleted.ids().len(), usize::from(!stays));
     }
+}
+
+/// Neither the call nor this process's memory has them.
+#[tokio::test]
+async fn a_removal_reads_the_products_from_the_store() {
+    for (products, can_read, settles) in [(1, true, 2), (2, true, 75), (1, false, 75)] {
+        let store = FlakyStore::default();
+        let other = TokenApp::new(renewing_app(), tokens_in(&store)).await;
+        call(&other, "renew", products).await;
+        other.tokens.flush().await.unwrap();
+
+        let tokens = tokens_in(&store);
+        let deleted = Deleted::of(&tokens);
+        let app = TokenApp::at(other.clock.clone(), renewing_app(), tokens).await;
+        store.fail_gets(!can_read);
+        app.tokens.remove(&ari(ONE)).await.unwrap();
+        store.fail_gets(false);
+        // An instance that starts later reads them from the record of the removal.
+        let tokens = tokens_in(&store);
+        let deleted_later = Deleted::of(&tokens);
+        let _later = TokenApp::at(other.clock.clone(), renewing_app(), tokens).await;
+        for deleted in [&deleted, &deleted_later] {
+            assert_eq!(deleted.ids(), Vec::<String>::new());
+        }
+        app.minutes(settles - 1).await;
+        for deleted in [&deleted, &deleted_later] {
+            assert_eq!(deleted.ids(), Vec::<String>::new(), "{products}");
+        }
+        app.minutes(2).await;
+        for deleted in [&deleted, &deleted_later] {
+            assert_eq!(deleted.ids(), [ari(ONE)], "{products}");
+        }
+    }
+}
+
+/// A second call before an uninstallation does not lose what the first one knew.
+#[tokio::test]
+async fn a_repeated_removal_keeps_the_number_of_products() {
+    let store = FlakyStore::default();
+    let tokens = tokens_in(&store);
+    let deleted = Deleted::of(&tokens);
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    call(&app, "renew", 1).await;
+    for _ in 0..2 {
+        app.tokens.remove(&ari(ONE)).await.unwrap();
+    }
+    app.minutes(3).await;
+    assert_eq!(deleted.ids(), [ari(ONE)]);
 }

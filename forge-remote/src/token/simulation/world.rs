@@ -330,7 +330,7 @@ impl World {
             environment_type: None,
             environment_id: None,
             api_base_url: Some(format!("https://api.atlassian.com/ex/jira/site-{number}")),
-            contexts: None,
+            contexts: Some(r#"[{"name":"jira"}]"#.to_owned()),
             isolated_cloud_label: None,
             sites: Sites::default(),
         };
