@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Row;
+use super::rows::Row;
 use crate::error::chain;
 use crate::token::keeper::Keeper;
 use crate::token::store::{PageRequest, StoreError};

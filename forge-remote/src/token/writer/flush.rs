@@ -16,7 +16,7 @@ impl Keeper {
         self.memory().retry_rejected();
         self.settle(Memory::waiting).await?;
         self.settle_reads().await?;
-        // A token that has to replace the record that was read is written once more.
+        // A token that has to replace the record that was read is written again.
         self.settle(Memory::waiting).await
     }
 
