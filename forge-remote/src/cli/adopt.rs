@@ -17,8 +17,8 @@ enum AdoptError {
     )]
     NoManifest { path: PathBuf },
     #[error(
-        "{} has no endpoints of remotes, so there is nothing to adopt: annotate functions, and add their endpoints \
-             with `manifest --write`",
+        "{} has no endpoints of remotes, and no remote that Forge functions may call (`operations: [compute]`), so there is \
+             nothing to adopt: annotate functions, and add their endpoints with `manifest --write`",
         path.display()
     )]
     NoEndpoints { path: PathBuf },
@@ -59,7 +59,21 @@ fn report(path: &Path, adopted: &Adopted) -> i32 {
             parts(adopted.gaps, "part")
         ));
     }
-    if adopted.functions == 0 {
+    if adopted.called_by_functions > 0 {
+        print_error(&format!(
+            "note: Forge functions may call {} of {file}, at paths that the manifest does not have: write a \
+             `#[function_call]` for each. The first comment has a line for each remote",
+            parts(adopted.called_by_functions, "remote")
+        ));
+    }
+    if adopted.of_connect > 0 {
+        print_error(&format!(
+            "note: Connect calls {} of {file} at the program's remotes, which the program does not serve: the first \
+             comment has a line for each",
+            parts(adopted.of_connect, "module")
+        ));
+    }
+    if adopted.functions == 0 && adopted.called_by_functions == 0 {
         print_error(&format!(
             "error: no endpoint of {file} can be adopted: the first comment of the output has the reasons"
         ));

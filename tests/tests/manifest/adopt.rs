@@ -13,6 +13,12 @@ const WITHOUT_ENDPOINTS: &[&str] = &[
     "manifests-connect-on-forge-before",
     "manifests-multi-region-before",
     "manifests-ui-kit-before",
+];
+
+/// The manifests without such an endpoint, whose functions call remotes: the program's first comment has the handlers to
+/// write.
+const CALLED_BY_FUNCTIONS: &[&str] = &[
+    "adopt-23-functions",
     "sound-03-three-remotes",
     "sound-12-customer-managed",
 ];
@@ -69,10 +75,36 @@ fn adopt(manifest: &Path) -> Output {
 /// Returns the parts that the program does not have, a line for each, with positions in the file.
 fn gaps(program: &str, manifest: &Path) -> String {
     let start = format!("// - {}:", manifest.display());
-    let before = program.split("// These values are variables");
-    let lines = before.take(1).flat_map(str::lines);
+    let others = [
+        "// These values are variables",
+        "// Forge functions",
+        "// Connect",
+    ];
+    let end = others.iter().filter_map(|title| program.find(title)).min();
+    let lines = program[..end.unwrap_or(program.len())].lines();
     let lines = lines.filter_map(|line| line.strip_prefix(&start));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Returns the program with the handlers that its comment describes.
+fn with_function_calls(program: &str) -> String {
+    let mut program = program.to_owned();
+    let attributes: Vec<String> = program
+        .lines()
+        .filter_map(|line| {
+            line.split_once("#[function_call(path = \"/…\"")?
+                .1
+                .split_once(")]`")
+        })
+        .map(|(options, _)| options.to_owned())
+        .collect();
+    assert!(!attributes.is_empty(), "{program}");
+    for (at, options) in attributes.iter().enumerate() {
+        program.push_str(&format!(
+            "\n#[function_call(path = \"/call-{at}\"{options})]\nasync fn call_{at}() {{}}\n"
+        ));
+    }
+    program
 }
 
 /// The program that is built as it is printed; it has many kinds of handlers. The others are modules of one
@@ -125,7 +157,11 @@ fn every_manifests_program_has_no_difference() {
             fs::read_to_string(golden).unwrap_or_default(),
             "{name}"
         );
-        new.write(&format!("src/bin/{name}.rs"), program);
+        let program = match CALLED_BY_FUNCTIONS.contains(&name.as_str()) {
+            true => with_function_calls(program),
+            false => program.to_owned(),
+        };
+        new.write(&format!("src/bin/{name}.rs"), &program);
         programs.push((name, manifest));
     }
     let mut all = String::new();
@@ -342,4 +378,44 @@ fn rolling_releases_are_adopted() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopt/18-free-paths.yml");
     let program = adopt(&manifest).stdout;
     assert!(text(&program).contains(".app_managed_permissions()"));
+}
+
+/// Calls that no part of the manifest lists: their paths are in the functions' code, or in Connect's modules.
+#[test]
+fn the_program_names_the_calls_of_functions_and_of_connect() {
+    let printed = |name: &str| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopt");
+        let manifest = manifest.join(name);
+        let output = adopt(&manifest);
+        assert_eq!(output.status.code(), Some(0), "{name}");
+        let start = format!("// - {}:", manifest.display());
+        let program = text(&output.stdout).replace(&start, "// - ");
+        (program, text(&output.stderr).to_owned())
+    };
+    let (program, error) = printed("23-functions.yml");
+    let expected = "//
+// Forge functions may call these remotes, at paths that only the functions have:
+// - 17:5: remotes[backend].operations: search the functions for `invokeRemote(\"backend\", …)`, and serve each path by \
+                    a handler with `#[function_call(path = \"/…\", auth = [system, user])]`
+// - 22:5: remotes[reports].operations: search the functions for `invokeRemote(\"reports\", …)`, and serve each path by \
+                    a handler with `#[function_call(path = \"/…\", remote = \"reports\")]`
+";
+    assert!(program.contains(expected), "{program}");
+    assert!(!program.contains("unfinished"), "{program}");
+    assert!(
+        error.starts_with("note: Forge functions may call 2 remotes of"),
+        "{error}"
+    );
+    assert!(!error.contains("error"), "{error}");
+    // Also in a manifest with endpoints: their paths are not all.
+    let (program, error) = printed("04-two-remotes.yml");
+    assert!(program.contains("`invokeRemote("), "{program}");
+    assert!(error.contains("may call 1 remote of"), "{error}");
+
+    let (program, error) = printed("11-connect-hybrid.yml");
+    let expected = "// - 9:3: connectModules.jira:lifecycle[lifecycle]: `/installed`, `/uninstalled` at `connect`
+// - 11:3: connectModules.jira:webhooks[hooks]: `/created` at `connect`
+";
+    assert!(program.contains(expected), "{program}");
+    assert!(error.contains("Connect calls 2 modules of"), "{error}");
 }

@@ -339,7 +339,7 @@ impl Functions {
         owner.or_insert_with(|| path.clone()) == path
     }
 
-    fn serve_remote(&mut self, remote: &str) {
+    pub(super) fn serve_remote(&mut self, remote: &str) {
         if !self.remotes.iter().any(|one| one == remote) {
             self.remotes.push(remote.to_owned());
         }

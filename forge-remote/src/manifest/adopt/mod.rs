@@ -3,7 +3,7 @@
 //!
 //! `options.rs` reads a module's options by the table of kinds, `calls.rs` the modules, `functions.rs`
 //! makes one function for each path. A part that no attribute can have is a gap, which is printed as
-//! a comment.
+//! a comment, and so are the calls that no part lists (`unlisted.rs`).
 
 mod calls;
 mod chain;
@@ -14,6 +14,7 @@ mod names;
 mod options;
 mod remotes;
 mod scopes;
+mod unlisted;
 
 use std::fmt::Write as _;
 
@@ -27,7 +28,7 @@ use super::items::modules;
 use super::lint::lint;
 use super::path::ManifestPath;
 use super::values::list;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Position, Severity};
 use chain::{Chain, Link};
 use functions::{Function, Functions};
 use gap::Gap;
@@ -42,6 +43,10 @@ pub(crate) struct Adopted {
     pub(crate) gaps: usize,
     /// The number of the manifest's mistakes.
     pub(crate) mistakes: usize,
+    /// The number of the remotes that Forge functions may call, at paths that the manifest does not have.
+    pub(crate) called_by_functions: usize,
+    /// The number of Connect's modules at the program's remotes.
+    pub(crate) of_connect: usize,
 }
 
 /// Returns the program for a manifest's endpoints; `None` if it has none that a remote can serve.
@@ -49,7 +54,7 @@ pub(crate) fn adopt(written: &ManifestFile) -> Option<Adopted> {
     // An attribute has no variables.
     let file = &*written.with_defaults();
     let manifest = file.value();
-    let (functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
+    let (mut functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
     // A part that Forge itself would reject may be read differently than its author meant.
     let mistakes: Vec<Diagnostic> = lint(written, &DesiredManifest::default())
         .into_iter()
@@ -59,9 +64,16 @@ pub(crate) fn adopt(written: &ManifestFile) -> Option<Adopted> {
     let places = [&["modules", "endpoint"][..], &["endpoint"]];
     let has_endpoints = places.iter().any(|place| !list(manifest, place).is_empty());
     let is_explained = !gaps.is_empty() || (has_endpoints && !mistakes.is_empty());
-    if functions.all.is_empty() && !is_explained {
+    let called = unlisted::called_by_functions(manifest);
+    if functions.all.is_empty() && !is_explained && called.is_empty() {
         return None;
     }
+    for remote in &called {
+        functions.serve_remote(remote);
+    }
+    let default_remote = functions.remotes.first().map_or("", String::as_str);
+    let called = unlisted::of_functions(manifest, &called, default_remote);
+    let connect = unlisted::of_connect(manifest, &functions.remotes);
     let mut imports = Vec::new();
     let mut links = Vec::new();
     for key in &functions.remotes {
@@ -91,7 +103,30 @@ pub(crate) fn adopt(written: &ManifestFile) -> Option<Adopted> {
             distinct.push(gap);
         }
     }
-    let mut program = head(file, &distinct, &mistakes, &variables(written, manifest));
+    let comments = [
+        (
+            "These parts of the manifest have no equal in the code:",
+            lines(file, &distinct),
+        ),
+        (
+            "These mistakes are in the manifest. Correct them, and print the program again:",
+            of_mistakes(&mistakes),
+        ),
+        (
+            "These values are variables in the manifest; the program has their defaults:",
+            lines(file, &variables(written, manifest)),
+        ),
+        (
+            "Forge functions may call these remotes, at paths that only the functions have:",
+            lines(file, &called),
+        ),
+        (
+            "Connect calls these paths, with JWTs that forge-remote does not verify. Serve them by `App::routes`, or let\n// \
+             `app.connect.remote` name a remote of the old service:",
+            lines(file, &connect),
+        ),
+    ];
+    let mut program = head(file, comments);
     let prelude = "use forge_remote::prelude::*;\n";
     // In the order of rustfmt.
     program.push_str(&match imports.as_slice() {
@@ -111,6 +146,8 @@ pub(crate) fn adopt(written: &ManifestFile) -> Option<Adopted> {
         functions: functions.all.len(),
         gaps: distinct.len(),
         mistakes: mistakes.len(),
+        called_by_functions: called.len(),
+        of_connect: connect.len(),
     })
 }
 
@@ -157,35 +194,32 @@ fn add_variables(path: ManifestPath, written: &Value, value: &Value, found: &mut
     }
 }
 
-/// Returns the comments at the start: the origin, the gaps, the mistakes and the variables by their positions.
-fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic], variables: &[Gap]) -> String {
+/// The lines of a comment, each with the position in the manifest that it is about.
+type Lines = Vec<(Position, String)>;
+
+fn lines(file: &ManifestFile, gaps: &[Gap]) -> Lines {
+    let line = |gap: &Gap| {
+        let reason = format!("{}: {}", gap.path, gap.reason);
+        (file.position(&gap.path), reason)
+    };
+    gaps.iter().map(line).collect()
+}
+
+fn of_mistakes(mistakes: &[Diagnostic]) -> Lines {
+    let lines = mistakes.iter().map(|mistake| {
+        let at = mistake.manifest.unwrap_or_default();
+        (at, mistake.message.clone())
+    });
+    lines.collect()
+}
+
+/// Returns the comments at the start: the origin, then these lists by their positions.
+fn head(file: &ManifestFile, lists: impl IntoIterator<Item = (&'static str, Lines)>) -> String {
     let path = one_line(&file.path().display().to_string());
     let mut text = format!(
         "// The handlers of {path}, printed by `manifest --adopt`.\n// The payload and the response of each attribute: \
          https://docs.rs/forge-remote/latest/forge_remote/kinds/\n"
     );
-    let line = |gap: &Gap| {
-        let reason = format!("{}: {}", gap.path, gap.reason);
-        (file.position(&gap.path), reason)
-    };
-    let mistakes = mistakes.iter().map(|mistake| {
-        let at = mistake.manifest.unwrap_or_default();
-        (at, mistake.message.clone())
-    });
-    let lists = [
-        (
-            "These parts of the manifest have no equal in the code:",
-            gaps.iter().map(line).collect(),
-        ),
-        (
-            "These mistakes are in the manifest. Correct them, and print the program again:",
-            mistakes.collect::<Vec<_>>(),
-        ),
-        (
-            "These values are variables in the manifest; the program has their defaults:",
-            variables.iter().map(line).collect(),
-        ),
-    ];
     for (title, mut lines) in lists {
         lines.sort_by_key(|(at, _)| *at);
         if !lines.is_empty() {
