@@ -65,6 +65,9 @@ impl Remote {
     /// ```
     ///
     /// All remotes that store end-user data must have URLs for the same regions.
+    ///
+    /// Forge names the region in no call. Run one deployment for each URL, or read the header `Host` in the handler of
+    /// the `installed` event and store the region with the installation: schedules and jobs run without the URL.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/remote-realm-pinning/>
     #[must_use]
     pub fn region_url(mut self, region: RemoteRegion, url: impl Into<String>) -> Self {
@@ -73,7 +76,8 @@ impl Remote {
     }
 
     /// Sets the uses of the remote. Functions can call it only with
-    /// [`Compute`](RemoteOperation::Compute).
+    /// [`Compute`](RemoteOperation::Compute), which a handler with
+    /// [`function_call`](macro@crate::function_call) adds.
     ///
     /// ```
     /// use forge_remote::{Remote, RemoteOperation};
@@ -194,7 +198,7 @@ impl Remote {
 pub enum RemoteOperation {
     /// The remote stores data of the app. Requires [`Remote::in_scope_eud`].
     Storage,
-    /// Functions call it with `invokeRemote`.
+    /// Functions call it with `invokeRemote` ([`function_call`](macro@crate::function_call)).
     Compute,
     /// The app fetches data from it.
     Fetch,
