@@ -107,11 +107,31 @@ async fn add(
     Ok((StatusCode::CREATED, Json(note)))
 }
 
+/// The page that is exported.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exported {
+    page_id: String,
+}
+
+/// Returns the notes of a page for its export, which the macro's Forge function makes (`src/index.js`). The app's own
+/// function names the page; no page of the app and no user can call this.
+#[function_call(path = "/export")]
+async fn export(
+    call: Invocation,
+    State(notes): State<Notes>,
+    Json(page): Json<Exported>,
+) -> Json<Vec<Note>> {
+    let page = (call.installation_id().to_owned(), page.page_id);
+    Json(notes.of(&page))
+}
+
 fn app() -> App {
     App::new()
         .remote(Remote::new("page-notes-backend").base_url("https://page-notes.example.com"))
         .state(Notes::default())
         .sample_body("notes", BTreeMap::from([("text", "A note from `dev`")]))
+        .sample_body("export", BTreeMap::from([("pageId", "5341185")]))
 }
 
 #[tokio::main]
@@ -153,6 +173,28 @@ mod tests {
             .send()
             .await;
         assert_eq!(listed.json(), json!([]));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_function_exports_the_notes_of_a_page() -> Result<()> {
+        let harness = Harness::with_apis(app()).await?;
+        let add = harness.call_method(Method::Post, "notes");
+        let context = json!({ "extension": { "content": { "id": "7" } } });
+        let add = add.fit(|fit| fit.set("/context", context));
+        assert_eq!(
+            add.json(&json!({ "text": "first" })).send().await.status(),
+            201
+        );
+
+        let export = || harness.call("export").json(&json!({ "pageId": "7" }));
+        let exported = export().send().await;
+        assert_eq!(
+            exported.json(),
+            json!([{ "author": "A local user", "text": "first" }])
+        );
+        let by_a_page = export().fit(|fit| fit.module("xen:macro", "page-notes"));
+        assert_eq!(by_a_page.send().await.status(), 401);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
-//! The tokens that an endpoint requests.
+//! The tokens that a handler requests.
 
 use std::fmt;
 
-/// The tokens that an endpoint requests from Forge (`endpoint.auth` in the manifest).
+/// The tokens that a handler requests from Forge: `endpoint.auth` in the manifest, or `remotes[].auth` for functions' calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     /// `appSystemToken`: arrives as `x-forge-oauth-system`.
