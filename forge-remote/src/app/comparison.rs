@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use similar::TextDiff;
 
@@ -165,11 +166,13 @@ impl Comparison {
         Ok(updated.map_or_else(String::new, |updated| unified_diff(file.text(), &updated)))
     }
 
-    /// Updates the file. `prune` has the keys of entries to remove.
+    /// Updates the file. `prune` has the keys of entries to remove, and `settle` is the time in which another program may
+    /// still save the file.
     pub(crate) fn update(
         &self,
         file: &ManifestFile,
         prune: BTreeSet<String>,
+        settle: Duration,
         color: bool,
     ) -> Result<Updated, ManifestError> {
         let name = file.path().display();
@@ -182,7 +185,7 @@ impl Comparison {
             wanted.to_mut().removable.extend(prune);
         }
         let report = match file.draft(&wanted, self.settings.new_manifest_id())? {
-            Some(draft) => self.write(file, &draft, &wanted, color)?,
+            Some(draft) => self.write(file, &draft, &wanted, settle, color)?,
             None => {
                 let differences = compare(file, &wanted);
                 let mut report = self.report_after(file, false, &differences, color);
@@ -245,6 +248,7 @@ impl Comparison {
         file: &ManifestFile,
         draft: &Draft<'_>,
         wanted: &DesiredManifest,
+        settle: Duration,
         color: bool,
     ) -> Result<UpdateReport, ManifestError> {
         let name = file.path().display();
@@ -273,7 +277,7 @@ impl Comparison {
         let report = report?;
         prepared
             .unwrap_or_else(|| Err(draft.guard()))?
-            .replace(file)?;
+            .replace(file, settle)?;
         Ok(report)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::{self, ManuallyDrop};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
@@ -164,6 +165,11 @@ fn compare(app: &App, effect: Effect, as_json: bool) -> i32 {
     })
 }
 
+/// The time in which an editor that saves the manifest has written its whole text: `dev --write` runs at each start, also
+/// while the file is edited.
+#[cfg(feature = "dev")]
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// Updates the manifest, unless the code's declarations have problems, which the launch reports. The report
 /// is printed to standard error if `to_stderr`.
 #[cfg(feature = "dev")]
@@ -173,7 +179,7 @@ pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
     }
     let comparison = app.comparison();
     let file = comparison.read()?;
-    let updated = comparison.update(&file, BTreeSet::new(), color() && !to_stderr)?;
+    let updated = comparison.update(&file, BTreeSet::new(), SETTLE, color() && !to_stderr)?;
     if to_stderr {
         print_error(&updated.text);
     } else {
@@ -188,7 +194,7 @@ fn write(
     file: &ManifestFile,
     prune: BTreeSet<String>,
 ) -> Result<i32, ManifestError> {
-    let Updated { text, end } = comparison.update(file, prune, color())?;
+    let Updated { text, end } = comparison.update(file, prune, Duration::ZERO, color())?;
     if end == UpdateEnd::Rejected {
         print_error(&format!("error: {text}"));
         return Ok(FAILED);

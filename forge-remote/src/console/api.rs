@@ -339,7 +339,8 @@ fn explanation(code: &str) -> Option<&'static str> {
 async fn write_manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
     let comparison = &console.comparison;
     let file = comparison.read();
-    let updated = file.and_then(|file| comparison.update(&file, BTreeSet::new(), false));
+    let updated =
+        file.and_then(|file| comparison.update(&file, BTreeSet::new(), Duration::ZERO, false));
     let updated = updated.map_err(|error| ApiError::internal(&error))?;
     let is_complete = updated.end == UpdateEnd::Complete;
     Ok(Json(

@@ -63,6 +63,9 @@ pub enum ManifestError {
     #[error("{} was changed by another program since it was read; nothing was written: run the command again",
             path.display())]
     Changed { path: PathBuf },
+    #[error("{} was saved by other programs while it was written: it has one of their texts, and {} has another one: \
+            compare the two, then run the command again", path.display(), kept.display())]
+    SavedTwice { path: PathBuf, kept: PathBuf },
     #[error("{} cannot be written, and is unchanged: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }

@@ -3,25 +3,27 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use super::error::ManifestError;
 use super::file::ManifestFile;
+use super::text::read_bytes;
 
 impl ManifestFile {
     /// Writes the text atomically: into a new file in the same directory, which then replaces the old one.
     ///
     /// Symbolic links and the file's mode are preserved, and its owner if the process may set it. A
     /// read-only file is not written. Because the file is a new one, hard links keep the old text, and
-    /// access control lists are not copied.
+    /// access control lists are not copied; a program that has the old one open writes into that one.
     ///
     /// # Errors
     ///
     /// The file cannot be written, or another program has saved it since it was
-    /// [read](Self::read) ([`ManifestError::Changed`]).
+    /// [read](Self::read) ([`ManifestError::Changed`], [`ManifestError::SavedTwice`]).
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
-        self.prepare(text)?.replace(self)
+        self.prepare(text)?.replace(self, Duration::ZERO)
     }
 
     /// Writes the text into a new file in the same folder, which is removed if it does not replace the old one.
@@ -73,8 +75,23 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Replaces a manifest by this text, unless another program has saved it since it was read.
-    pub(crate) fn replace(self, file: &ManifestFile) -> Result<(), ManifestError> {
+    /// Replaces a manifest by this text, unless another program has saved it since it was read. What such a program saves
+    /// in the time `settle` counts too: an editor may not have written its whole text yet.
+    pub(crate) fn replace(
+        self,
+        file: &ManifestFile,
+        settle: Duration,
+    ) -> Result<(), ManifestError> {
+        std::thread::sleep(settle);
+        self.replace_beside(file, || {})
+    }
+
+    /// Replaces a manifest beside another program: `interfere` runs after the comparison, and before each exchange.
+    fn replace_beside(
+        self,
+        file: &ManifestFile,
+        interfere: impl FnMut(),
+    ) -> Result<(), ManifestError> {
         let Self { new, target } = self;
         let failed = |source| ManifestError::Write {
             path: file.path().to_owned(),
@@ -85,10 +102,17 @@ impl Prepared {
         };
         match file.exists().then(|| file.text()) {
             Some(text) => {
-                if fs::read(&target).ok().as_deref() != Some(text.as_bytes()) {
+                if !has_text(&target, text.as_bytes()) {
                     return Err(changed());
                 }
-                new.persist(&target).map_err(|error| failed(error.error))?;
+                match exchange(new, &target, text.as_bytes(), interfere).map_err(failed)? {
+                    Exchanged::Replaced => {}
+                    Exchanged::Changed => return Err(changed()),
+                    Exchanged::Kept(kept) => {
+                        let path = file.path().to_owned();
+                        return Err(ManifestError::SavedTwice { path, kept });
+                    }
+                }
             }
             None => {
                 new.persist_noclobber(&target)
@@ -101,6 +125,95 @@ impl Prepared {
         sync_folder(folder_of(&target));
         Ok(())
     }
+}
+
+/// Returns whether a file has a text.
+fn has_text(path: &Path, text: &[u8]) -> bool {
+    read_bytes(path).ok().as_deref() == Some(text)
+}
+
+/// The end of an exchange of two files.
+enum Exchanged {
+    Replaced,
+    /// Another program has saved the file, which has its text.
+    Changed,
+    /// Other programs have saved the file, which has one of their texts. This file has another one.
+    Kept(PathBuf),
+}
+
+/// Upper bound on the exchanges, each of which another program's save may precede.
+const MAX_EXCHANGES: usize = 8;
+
+/// Replaces a file that has the text `old`. If another program has saved the file since, its text is at the path again
+/// afterwards: after an exchange of the two files, the displaced one shows what was replaced.
+fn exchange(
+    new: NamedTempFile,
+    target: &Path,
+    old: &[u8],
+    mut interfere: impl FnMut(),
+) -> io::Result<Exchanged> {
+    let ours = read_bytes(new.path())?;
+    // From now on, no destructor removes the file, which may have the other program's text.
+    let (_, path) = new.keep().map_err(|error| error.error)?;
+    interfere();
+    match swap(&path, target) {
+        Ok(true) => {}
+        Ok(false) => {
+            let renamed = fs::rename(&path, target);
+            if renamed.is_err() {
+                let _ = fs::remove_file(&path);
+            }
+            return renamed.map(|()| Exchanged::Replaced);
+        }
+        Err(error) => {
+            // The path still has our text.
+            let _ = fs::remove_file(&path);
+            return match error.kind() {
+                io::ErrorKind::NotFound => Ok(Exchanged::Changed),
+                _ => Err(error),
+            };
+        }
+    }
+    if has_text(&path, old) || has_text(&path, &ours) {
+        let _ = fs::remove_file(&path);
+        return Ok(Exchanged::Replaced);
+    }
+    // The displaced texts that a later one has replaced.
+    let mut replaced = vec![ours];
+    for _ in 1..MAX_EXCHANGES {
+        let displaced = read_bytes(&path).ok();
+        if displaced
+            .as_ref()
+            .is_some_and(|text| replaced.contains(text))
+        {
+            let _ = fs::remove_file(&path);
+            return Ok(Exchanged::Changed);
+        }
+        replaced.extend(displaced);
+        interfere();
+        if !matches!(swap(&path, target), Ok(true)) {
+            break;
+        }
+    }
+    Ok(Exchanged::Kept(path))
+}
+
+/// Exchanges two files atomically. Returns false if the file system or the system cannot.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn swap(one: &Path, other: &Path) -> io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    const UNSUPPORTED: [Errno; 4] = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP];
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(error) if UNSUPPORTED.contains(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn swap(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -155,4 +268,133 @@ fn readable(file: &fs::File) -> io::Result<()> {
 #[cfg(not(unix))]
 fn readable(_: &fs::File) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const OLD: &str = "app: {}\n";
+    const NEW: &str = "app: {}\nremotes: []\n";
+
+    /// Writes the new text beside a program that does this at each step, and returns the result, the file's text and
+    /// the texts of other files; `None` if the file system cannot exchange files.
+    fn written(
+        saves: impl Fn(&Path, usize),
+    ) -> Option<(Result<(), ManifestError>, String, Vec<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.yml");
+        let other = folder.path().join("other.yml");
+        fs::write(&path, OLD).unwrap();
+        fs::write(&other, OLD).unwrap();
+        if !swap(&path, &other).unwrap() {
+            return None;
+        }
+        fs::remove_file(&other).unwrap();
+        let file = ManifestFile::read(&path).unwrap();
+        let prepared = file.prepare(NEW).unwrap();
+        let mut step = 0;
+        let result = prepared.replace_beside(&file, || {
+            saves(&path, step);
+            step += 1;
+        });
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let others = fs::read_dir(folder.path()).unwrap();
+        let others = others.map(|one| one.unwrap().path());
+        let others = others.filter(|one| *one != path);
+        let others = others.map(|one| fs::read_to_string(one).unwrap());
+        let others = Vec::from_iter(others);
+        Some((result, text, others))
+    }
+
+    /// Saves a text as an editor does: into a new file, or into the old one.
+    fn save(path: &Path, text: &str, by_rename: bool) {
+        let file = match by_rename {
+            true => path.with_extension("editor"),
+            false => path.to_owned(),
+        };
+        fs::write(&file, text).unwrap();
+        fs::rename(&file, path).unwrap();
+    }
+
+    #[test]
+    fn an_editors_last_text_is_kept() {
+        let Some((result, text, others)) = written(|_, _| {}) else {
+            return;
+        };
+        result.unwrap();
+        assert_eq!((text.as_str(), others.len()), (NEW, 0));
+        for by_rename in [true, false] {
+            // One save, another one while it is put back, and as many as there are steps.
+            for saves in 1..MAX_EXCHANGES {
+                let saved = |step: usize| format!("app: {{}}\n# {step}\n");
+                let last = saved(saves - 1);
+                let (result, text, others) = written(|path, step| {
+                    if step < saves {
+                        save(path, &saved(step), by_rename);
+                    }
+                })
+                .unwrap();
+                let is_at_path = text == last;
+                match result.unwrap_err() {
+                    ManifestError::Changed { .. } => {
+                        assert!(
+                            is_at_path && others.is_empty(),
+                            "{saves}: {text} {others:?}"
+                        );
+                    }
+                    ManifestError::SavedTwice { kept, .. } => {
+                        assert!(kept.file_name().is_some());
+                        assert!(is_at_path || others.contains(&last), "{saves}: {others:?}");
+                    }
+                    error => assert_eq!(error.to_string(), ""),
+                }
+            }
+            // The text from before.
+            let (result, text, others) = written(|path, step| match step {
+                0 => save(path, "app: {}\n# saved\n", by_rename),
+                1 => save(path, OLD, by_rename),
+                _ => {}
+            })
+            .unwrap();
+            assert!(matches!(result, Err(ManifestError::Changed { .. })));
+            assert_eq!((text.as_str(), others.len()), (OLD, 0));
+        }
+    }
+
+    /// An editor that writes in place has written a part of its text when it is displaced.
+    #[test]
+    fn an_editor_completes_its_text_at_the_path() {
+        use std::cell::RefCell;
+        let open = RefCell::new(None);
+        let write = |text: &str| {
+            let mut file = open.borrow_mut();
+            let file: &mut Option<fs::File> = &mut file;
+            file.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        };
+        let Some((result, text, others)) = written(|path, step| match step {
+            0 => {
+                *open.borrow_mut() = Some(fs::File::create(path).unwrap());
+                write("app: ");
+            }
+            1 => write("{id: 1}\n"),
+            _ => {}
+        }) else {
+            return;
+        };
+        assert!(matches!(result, Err(ManifestError::Changed { .. })));
+        assert_eq!(text, "app: {id: 1}\n");
+        assert_eq!(others.len(), 0);
+    }
+
+    #[test]
+    fn a_deleted_file_stays_deleted() {
+        let Some((result, text, others)) = written(|path, _| fs::remove_file(path).unwrap()) else {
+            return;
+        };
+        assert!(matches!(result, Err(ManifestError::Changed { .. })));
+        assert_eq!((text.as_str(), others.len()), ("", 0));
+    }
 }
