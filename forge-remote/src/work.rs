@@ -6,14 +6,13 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +22,8 @@ use tracing::Instrument as _;
 use crate::error::Result;
 use crate::log::{LogLimits, Permit};
 use crate::response;
+#[cfg(feature = "dev")]
+use crate::spawned_pieces::SpawnedPieces;
 
 type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -46,38 +47,13 @@ pub(crate) struct Work {
     calls: TaskTracker,
     /// Work spawned by handlers.
     spawned: TaskTracker,
-    counts: Arc<SpawnCounts>,
+    #[cfg(feature = "dev")]
+    pieces: Arc<SpawnedPieces>,
     max_calls: AtomicUsize,
     servers: AtomicUsize,
     is_draining: AtomicBool,
     /// Cancelled when the last server ends; later work gets a new one.
     end: Mutex<CancellationToken>,
-}
-
-/// How much work handlers have spawned.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SpawnedWork {
-    pub(crate) started: u64,
-    pub(crate) ended: u64,
-    /// The part of the ended work that returned an error or panicked.
-    pub(crate) failed: u64,
-}
-
-#[derive(Default)]
-struct SpawnCounts {
-    counts: Mutex<SpawnedWork>,
-    changed: Notify,
-}
-
-impl SpawnCounts {
-    fn change(&self, change: impl FnOnce(&mut SpawnedWork)) {
-        change(&mut self.lock());
-        self.changed.notify_waiters();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SpawnedWork> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Work {
@@ -98,7 +74,8 @@ impl Work {
         Self {
             calls,
             spawned,
-            counts: Arc::default(),
+            #[cfg(feature = "dev")]
+            pieces: Arc::default(),
             max_calls: AtomicUsize::new(max_calls),
             servers: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
@@ -153,41 +130,29 @@ impl Work {
     /// Runs work that logs its failures and returns whether it succeeded.
     pub(crate) fn spawn_logged(&self, work: impl Future<Output = bool> + Send + 'static) {
         let token = self.spawned.token();
-        self.counts.change(|counts| counts.started += 1);
-        let counts = Arc::clone(&self.counts);
+        // If the task is dropped, the piece is too.
+        #[cfg(feature = "dev")]
+        let piece = self.pieces.begin();
         self.run(token, async move {
+            #[cfg(feature = "dev")]
+            let work = piece.scope(work);
             let result = AssertUnwindSafe(work).catch_unwind().await;
             let succeeded = result.unwrap_or_else(|panic| {
                 let panic = panic_text(&*panic);
                 tracing::error!(panic, "the work that a handler spawned panicked");
                 false
             });
-            counts.change(|counts| {
-                counts.ended += 1;
-                counts.failed += u64::from(!succeeded);
-            });
+            #[cfg(feature = "dev")]
+            piece.end(succeeded);
+            #[cfg(not(feature = "dev"))]
+            let _ = succeeded;
         });
     }
 
-    /// Returns how much work was spawned so far.
+    /// Returns the work that handlers have spawned.
     #[cfg(feature = "dev")]
-    pub(crate) fn spawned(&self) -> SpawnedWork {
-        *self.counts.lock()
-    }
-
-    /// Waits until the spawned work has ended, but for this number of pieces.
-    #[cfg(feature = "dev")]
-    pub(crate) async fn spawned_ends(&self, but: u64) {
-        loop {
-            let changed = self.counts.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let counts = self.spawned();
-            if counts.started - counts.ended <= but {
-                return;
-            }
-            changed.await;
-        }
+    pub(crate) fn pieces(&self) -> &SpawnedPieces {
+        &self.pieces
     }
 
     /// Runs a task until it completes or the last server ends.
@@ -382,4 +347,25 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref().map(String::as_str))
         .unwrap_or("a value that is not text")
+}
+
+#[cfg(all(test, feature = "dev"))]
+mod tests {
+    use super::*;
+
+    /// Without a runtime, and after the app's end, the work is not run.
+    #[test]
+    fn work_that_is_not_run_has_ended() {
+        let work = Work::new(1);
+        work.spawn(async { Ok(()) });
+        assert!(work.pieces().end_since(0).now_or_never().is_some());
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        if let Ok(runtime) = runtime {
+            let _guard = runtime.enter();
+            work.end().cancel();
+            work.spawn(async { Ok(()) });
+        }
+        assert!(work.pieces().end_since(0).now_or_never().is_some());
+        assert_eq!(work.pieces().record(), 2);
+    }
 }

@@ -1,13 +1,14 @@
 //! An app whose work is done after the response, to test `dev --once`: in a durable handler, in a job, and in spawned
-//! work. `DURABLE`, `JOB` and `SPAWNED` say how that work ends: `fails`, `panics`, `waits` (for ever), `rejects` (the
-//! made-up body of the durable handler), `repeats` (a job sends itself), or anything else. With `EVENT_BODY`, the durable handler has
-//! a sample body.
+//! work. `DURABLE`, `JOB` and `SPAWNED` say how that work ends: `fails`, `panics`, `waits` (for ever), `late` (in the
+//! next call), `rejects` (the made-up body of the durable handler), `repeats` (a job sends itself), or anything else. With
+//! `EVENT_BODY`, the durable handler has a sample body.
 
 use std::time::Duration;
 
 use forge_remote::jobs::{Args, Jobs, MemoryJobs};
 use forge_remote::prelude::*;
 use serde::Deserialize;
+use tokio::sync::Notify;
 
 /// Does the work of a place as its variable says.
 async fn work(place: &str) -> Result<()> {
@@ -18,12 +19,21 @@ async fn work(place: &str) -> Result<()> {
         "fails" => Err(format!("{place}: the disk is full").into()),
         "panics" => panic!("{place}: the index is torn"),
         "waits" => std::future::pending().await,
+        "late" => {
+            RELEASED.notified().await;
+            ENDED.notify_one();
+            Ok(())
+        }
         _ => {
             println!("{place} is done");
             Ok(())
         }
     }
 }
+
+/// A later call has begun, and the late work has ended.
+static RELEASED: Notify = Notify::const_new();
+static ENDED: Notify = Notify::const_new();
 
 /// A body that no sample has.
 #[derive(Deserialize)]
@@ -72,6 +82,19 @@ async fn spawn(call: Invocation) -> Json<u32> {
     Json(1)
 }
 
+/// Spawns work that ends after the late work of the call before.
+#[endpoint(key = "spawn-next", path = "/spawn-next")]
+async fn spawn_next(call: Invocation) -> Json<u32> {
+    if std::env::var("SPAWNED").as_deref() == Ok("late") {
+        RELEASED.notify_one();
+        call.spawn(async {
+            ENDED.notified().await;
+            Ok(())
+        });
+    }
+    Json(1)
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     forge_remote::testing::__sign_with_published_key();
@@ -81,6 +104,10 @@ async fn main() -> Result<()> {
     // Only work that never ends may exceed it: a panic's backtrace takes longer on a busy machine.
     if std::env::var("SPAWNED").as_deref() == Ok("waits") {
         app = app.shutdown_grace(Duration::from_millis(300));
+    }
+    // The work of the next call takes no time.
+    if std::env::var("SPAWNED").as_deref() == Ok("late") {
+        app = app.shutdown_grace(Duration::from_secs(3));
     }
     if std::env::var_os("EVENT_BODY").is_some() {
         app = app.sample_body("index", serde_json::json!({ "number": 7 }));

@@ -111,6 +111,20 @@ fn work_that_does_not_end_is_a_failure() {
     );
 }
 
+/// The work of an earlier call, which ends in a later one, is not the later one's.
+#[test]
+fn late_work_is_not_that_of_the_next_call() {
+    let (status, text, _) = dev(&[], &[("SPAWNED", "late")]);
+    assert_eq!(status, Some(1), "{text}");
+    let line = line_of(&text, "SPAWNED");
+    assert!(line.ends_with(" running"), "{text}");
+    let is_next = |line: &&str| line.contains("spawn-next") && !line.contains("POST");
+    let next = text.lines().filter(is_next).map(str::split_whitespace);
+    let next = next.map(|words| words.collect::<Vec<_>>().join(" "));
+    let next = Vec::from_iter(next);
+    assert_eq!(next, ["ok spawn-next spawned work done"], "{text}");
+}
+
 /// A made-up body that a durable handler rejects is no failure, as for any other handler.
 #[test]
 fn a_durable_handler_may_need_a_body() {

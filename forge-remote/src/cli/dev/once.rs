@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::cli::call_printer::Time;
 use crate::jobs::{JobRecord, JobState};
 use crate::platform::{CallChanges, CallVerdict, Origin, Outcome, Run};
-use crate::work::SpawnedWork;
+use crate::spawned_pieces::EndedPiece;
 
 /// The number of jobs that one call may store, directly or through other jobs, and that are waited for.
 const MAX_JOBS: u64 = 500;
@@ -21,8 +21,40 @@ const REJECTED: [&str; 3] = [
 struct Seen {
     /// The newest job.
     job: u64,
-    /// The spawned work that did not end in time.
-    abandoned: u64,
+    /// The key of each call's handler, with the number of the first piece of work that it may have spawned.
+    calls: Vec<(u64, String)>,
+}
+
+impl Seen {
+    /// Returns the runs of work that earlier calls did not wait for, and that has ended meanwhile.
+    fn late_runs(&self, ended: &[EndedPiece]) -> Vec<Run> {
+        let runs = ended.iter().filter_map(|one| {
+            let mut calls = self.calls.iter().rev();
+            let (_, key) = calls.find(|(first, _)| *first <= one.root)?;
+            let (verdict, status) = verdict(one.succeeded);
+            let mut run = Run::spawned(key, 1, verdict, status);
+            run.notes
+                .push("it ended after the time limit of its call".to_owned());
+            Some(run)
+        });
+        runs.collect()
+    }
+}
+
+/// Returns the verdict and the status of spawned work that has ended.
+fn verdict(succeeded: bool) -> (CallVerdict, &'static str) {
+    match succeeded {
+        true => (CallVerdict::Passed, "done"),
+        false => (CallVerdict::Failed, "failed"),
+    }
+}
+
+/// The runs of work after a call.
+struct Runs {
+    /// Of this call.
+    own: Vec<Run>,
+    /// Of earlier ones.
+    late: Vec<Run>,
 }
 
 impl Session {
@@ -43,7 +75,8 @@ impl Session {
         let mut seen = Seen::default();
         for (handler, sample_call) in calls {
             let changes = CallChanges::default();
-            let before = self.caller.app.work().spawned();
+            let first = self.caller.app.work().pieces().record();
+            seen.calls.push((first, handler.key().to_owned()));
             let calling = self
                 .caller
                 .call(handler, sample_call, &changes, Origin::Once);
@@ -52,11 +85,12 @@ impl Session {
                 self.printer.print(&record, Time::Hidden);
             }
             failed += usize::from(outcome.verdict() == CallVerdict::Failed);
-            let runs = self.runs(id, &outcome, before, &mut seen).await;
-            for run in &runs {
+            let Runs { own, late } = self.runs(id, &outcome, first, &mut seen).await;
+            for run in late.iter().chain(&own) {
                 self.printer.print_run(run);
             }
-            failed += runs
+            // Late work was counted when its call had ended.
+            failed += own
                 .iter()
                 .filter(|run| run.verdict == CallVerdict::Failed)
                 .count();
@@ -65,22 +99,17 @@ impl Session {
         i32::from(failed > 0)
     }
 
-    /// Waits for the work that a call left behind, and returns its runs.
-    async fn runs(
-        &self,
-        call: u64,
-        outcome: &Outcome,
-        before: SpawnedWork,
-        seen: &mut Seen,
-    ) -> Vec<Run> {
-        let work = self.caller.app.work();
+    /// Waits for the work that a call left behind, and returns its runs. `first` is the number of the first piece of
+    /// work that it may have spawned.
+    async fn runs(&self, call: u64, outcome: &Outcome, first: u64, seen: &mut Seen) -> Runs {
+        let pieces = self.caller.app.work().pieces();
         let grace = self.caller.app.limits().shutdown;
         let (has_all_jobs, is_late) = loop {
             let has_all_jobs = match &self.jobs {
                 Some(jobs) => jobs.settled(&*self.clock, seen.job + MAX_JOBS).await,
                 None => true,
             };
-            let spawned = work.spawned_ends(seen.abandoned);
+            let spawned = pieces.end_since(first);
             let is_late = tokio::time::timeout(grace, spawned).await.is_err();
             // Spawned work may have sent a job.
             let mut jobs = self.jobs.iter();
@@ -89,26 +118,27 @@ impl Session {
             }
         };
         let mut runs = self.job_runs(outcome, has_all_jobs, seen);
-        let after = work.spawned();
-        let (ended, errors) = (after.ended - before.ended, after.failed - before.failed);
-        for (count, verdict, status) in [
-            (ended - errors, CallVerdict::Passed, "done"),
-            (errors, CallVerdict::Failed, "failed"),
-        ] {
-            if count > 0 {
+        let (ended, running) = pieces.take_ended(first);
+        let is_own = |one: &EndedPiece| one.root >= first;
+        let (ended, late): (Vec<_>, Vec<_>) = ended.into_iter().partition(is_own);
+        let count = |succeeded| {
+            let ended = ended.iter().filter(|one| one.succeeded == succeeded);
+            ended.map(|_| 1).sum::<u64>()
+        };
+        for succeeded in [true, false] {
+            let (verdict, status) = verdict(succeeded);
+            if count(succeeded) > 0 {
+                let count = count(succeeded);
                 runs.push(Run::spawned(&outcome.key, count, verdict, status));
             }
         }
-        if errors > 0
+        if count(false) > 0
             && let Some(failed) = runs.last_mut()
         {
             let record = self.caller.journal.find(call);
             failed.notes = record.map(|record| record.problems()).unwrap_or_default();
         }
-        if is_late {
-            // Abandoned work may have ended since.
-            let running = (after.started - after.ended).saturating_sub(seen.abandoned);
-            seen.abandoned += running;
+        if is_late && running > 0 {
             let mut run = Run::spawned(&outcome.key, running, CallVerdict::Failed, "running");
             run.notes.push(format!(
                 "it still runs after {grace:?}; it is cancelled at the end"
@@ -120,7 +150,10 @@ impl Session {
                 "the call has stored more than {MAX_JOBS} jobs, directly or through other jobs; the rest is not waited for"
             ));
         }
-        runs
+        Runs {
+            own: runs,
+            late: seen.late_runs(&late),
+        }
     }
 
     /// Returns the runs of the jobs that are new, the oldest first. Jobs that were not waited for are left out.
@@ -214,5 +247,28 @@ impl Phase {
             Some("avi:forge:upgraded:app") => Self::Upgraded,
             _ => Self::InUse,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_work_is_reported_under_the_key_of_its_call() {
+        let seen = Seen {
+            job: 0,
+            calls: vec![
+                (0, "first".into()),
+                (2, "second".into()),
+                (2, "third".into()),
+            ],
+        };
+        let ended = [(1, true), (0, false), (2, true)];
+        let ended = ended.map(|(root, succeeded)| EndedPiece { root, succeeded });
+        let runs = seen.late_runs(&ended);
+        let runs = runs.iter().map(|one| (one.key.as_str(), one.status));
+        let expected = [("first", "done"), ("first", "failed"), ("third", "done")];
+        assert_eq!(Vec::from_iter(runs), expected);
     }
 }
