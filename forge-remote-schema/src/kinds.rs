@@ -15,8 +15,8 @@ use crate::structure::parts::{
     SUBJECT, TITLE, TRANSLATED, called, closed, open,
 };
 use crate::structure::shape::{
-    KEY, ListShape, MappingShape, NamesShape, NumberRange, Shape, TEXT, TextForm, UNLIMITED, list,
-    optional, required, set, text,
+    ANY_NUMBER, KEY, ListShape, MappingShape, NumberRange, Shape, TEXT, TextForm, UNLIMITED, list,
+    names, optional, required, set, text,
 };
 use crate::values;
 
@@ -658,12 +658,6 @@ const CONSUMER_ITEM: MappingShape = MappingShape {
     ..MappingShape::EMPTY
 };
 
-const ANY_NUMBER: NumberRange = NumberRange {
-    min: f64::MIN,
-    max: f64::MAX,
-    step: 0.0,
-};
-
 const WEB_TRIGGER_ITEM: MappingShape = called(open(&[
     required("key", KEY),
     optional("function", REFERENCE),
@@ -726,25 +720,25 @@ const ACTION_ITEM: MappingShape = MappingShape {
         optional("icon", TEXT),
         optional(
             "inputs",
-            Shape::Names(NamesShape {
-                value: &Shape::Mapping(&open(&[
+            names(
+                &Shape::Mapping(&open(&[
                     required("title", TEXT),
                     required("description", TEXT),
                     required("type", VALUE_TYPE),
                 ])),
-                max: 10,
-            }),
+                10,
+            ),
         ),
         optional(
             "outputs",
-            Shape::Names(NamesShape {
-                value: &Shape::Mapping(&open(&[
+            names(
+                &Shape::Mapping(&open(&[
                     required("description", TEXT),
                     required("nullable", Shape::Flag),
                     required("type", VALUE_TYPE),
                 ])),
-                max: 10,
-            }),
+                10,
+            ),
         ),
         optional(
             "outputContext",

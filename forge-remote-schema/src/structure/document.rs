@@ -1,8 +1,9 @@
 //! The document, and its parts other than modules.
 
+use super::parts::closed;
 use super::shape::{
-    AUTH, KEY, ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TEXT, TextForm,
-    UNLIMITED, list, optional, required, text,
+    ANY_NUMBER, AUTH, KEY, ListShape, MappingShape, Shape, TEXT, TextForm, UNLIMITED, list, names,
+    optional, required, text,
 };
 
 /// The whole document. The items of `modules` have separate [shapes](super::module).
@@ -11,13 +12,7 @@ use super::shape::{
 pub const DOCUMENT: MappingShape = MappingShape {
     properties: &[
         required("app", APP),
-        optional(
-            "modules",
-            Shape::Names(NamesShape {
-                value: &MODULES,
-                max: UNLIMITED,
-            }),
-        ),
+        optional("modules", names(&MODULES, UNLIMITED)),
         optional("connectModules", Shape::Any),
         optional("permissions", PERMISSIONS),
         optional("resources", list(&RESOURCE, 0, UNLIMITED)),
@@ -32,16 +27,12 @@ pub const DOCUMENT: MappingShape = MappingShape {
     ..MappingShape::EMPTY
 };
 
-/// Sections that belong at the root of the document, not under `modules`.
-pub const BELOW_ROOT: &[&str] = &[
-    "resources",
-    "remotes",
-    "permissions",
-    "environment",
-    "translations",
-    "providers",
-    "connectModules",
-];
+/// Returns the sections that belong at the root of the document, not under `modules`.
+pub fn root_sections() -> impl Iterator<Item = &'static str> {
+    DOCUMENT
+        .names()
+        .filter(|name| !["app", "modules"].contains(name))
+}
 
 const MODULES: Shape = Shape::List(ListShape {
     item: &Shape::Any,
@@ -50,13 +41,6 @@ const MODULES: Shape = Shape::List(ListShape {
     unique: false,
     uniform: false,
 });
-
-const fn closed(properties: &'static [Property]) -> MappingShape {
-    MappingShape {
-        properties,
-        ..MappingShape::EMPTY
-    }
-}
 
 const PRODUCT: Shape = Shape::Mapping(&closed(&[optional("required", Shape::Flag)]));
 
@@ -73,14 +57,7 @@ const APP: Shape = Shape::Mapping(&closed(&[
                 Shape::Choice(&["nodejs20.x", "nodejs22.x", "nodejs24.x"]),
             ),
             optional("architecture", Shape::Choice(&["x86_64", "arm64"])),
-            optional(
-                "memoryMB",
-                Shape::Number(NumberRange {
-                    min: f64::MIN,
-                    max: f64::MAX,
-                    step: 0.0,
-                }),
-            ),
+            optional("memoryMB", Shape::Number(ANY_NUMBER)),
         ])),
     ),
     optional(
@@ -147,23 +124,10 @@ const RESOURCE: Shape = Shape::Mapping(&closed(&[
     required("key", text(1, 23, TextForm::Key)),
     required("path", TEXT),
     optional("bundler", Shape::Choice(&["manual@2026"])),
-    optional(
-        "entry",
-        Shape::Names(NamesShape {
-            value: &TEXT,
-            max: 50,
-        }),
-    ),
+    optional("entry", names(&TEXT, 50)),
     optional(
         "tunnel",
-        Shape::Mapping(&closed(&[required(
-            "port",
-            Shape::Number(NumberRange {
-                min: f64::MIN,
-                max: f64::MAX,
-                step: 0.0,
-            }),
-        )])),
+        Shape::Mapping(&closed(&[required("port", Shape::Number(ANY_NUMBER))])),
     ),
 ]));
 
@@ -256,10 +220,10 @@ const PERMISSIONS: Shape = Shape::Mapping(&closed(&[
         "scopes",
         Shape::Either(&[
             list(&TEXT, 0, UNLIMITED),
-            Shape::Names(NamesShape {
-                value: &Shape::Mapping(&closed(&[optional("allowImpersonation", Shape::Flag)])),
-                max: UNLIMITED,
-            }),
+            names(
+                &Shape::Mapping(&closed(&[optional("allowImpersonation", Shape::Flag)])),
+                UNLIMITED,
+            ),
         ]),
     ),
     optional(

@@ -15,7 +15,7 @@ pub(crate) mod parts;
 pub(crate) mod shape;
 
 pub use addresses::{ANY_ADDRESS, has_path};
-pub use document::{BELOW_ROOT, DOCUMENT};
+pub use document::{DOCUMENT, root_sections};
 pub use modules::{is_module_type, module, module_types, required_of_page};
 pub use parts::RESOLVER;
 pub use shape::{

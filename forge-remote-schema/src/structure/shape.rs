@@ -296,6 +296,17 @@ pub(crate) const fn set(item: &'static Shape, min: usize, max: usize) -> Shape {
     })
 }
 
+pub(crate) const fn names(value: &'static Shape, max: usize) -> Shape {
+    Shape::Names(NamesShape { value, max })
+}
+
+/// Any number.
+pub(crate) const ANY_NUMBER: NumberRange = NumberRange {
+    min: f64::MIN,
+    max: f64::MAX,
+    step: 0.0,
+};
+
 /// No limit in Atlassian's schema.
 pub(crate) const UNLIMITED: usize = usize::MAX;
 pub(crate) const TEXT: Shape = text(0, UNLIMITED, TextForm::Any);

@@ -63,7 +63,7 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// What the command does.
+/// The tasks of the command.
 enum Mode {
     /// Compares the manifest with the code.
     Compare(Effect),
@@ -73,7 +73,7 @@ enum Mode {
     Adopt,
 }
 
-/// What the command does with a comparison.
+/// The uses of a comparison.
 enum Effect {
     Show,
     Check,

@@ -123,6 +123,12 @@ const CASES: &[(&str, &str, &str, usize)] = &[
         3,
     ),
     (
+        "modules:\n",
+        "modules:\n  services: [{key: one}]\n",
+        "misplaced-section",
+        4,
+    ),
+    (
         "    - read:jira-work\n",
         "    - read:jira-work\n    - read:jira-work\n",
         "duplicate-scope",

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use forge_remote_schema::structure::{
-    self, BELOW_ROOT, DOCUMENT, ListShape, MappingShape, NumberRange, Shape, TextForm, TextShape,
+    self, DOCUMENT, ListShape, MappingShape, NumberRange, Shape, TextForm, TextShape,
 };
 use forge_remote_schema::{did_you_mean, kinds, one_of};
 use serde_yaml::Value;
@@ -119,7 +119,7 @@ fn document(root: &Node, findings: &mut Findings<'_>) {
 }
 
 fn module_type(name: &str, key: &Node, items: &Node, findings: &mut Findings<'_>) {
-    if BELOW_ROOT.contains(&name) {
+    if structure::root_sections().any(|section| section == name) {
         let message = format!("`{name}` belongs at the root of the manifest, not under `modules`");
         findings.error_at(&MISPLACED_SECTION, key, message, "move it out of `modules`");
         return;
