@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use forge_remote::RemoteOperation;
 use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +129,13 @@ async fn export(
 
 fn app() -> App {
     App::new()
-        .remote(Remote::new("page-notes-backend").base_url("https://page-notes.example.com"))
+        .remote(
+            Remote::new("page-notes-backend")
+                .base_url("https://page-notes.example.com")
+                // The notes are users' data. The function's call adds `compute`.
+                .operations([RemoteOperation::Storage])
+                .in_scope_eud(true),
+        )
         .state(Notes::default())
         .sample_body("notes", BTreeMap::from([("text", "A note from `dev`")]))
         .sample_body("export", BTreeMap::from([("pageId", "5341185")]))

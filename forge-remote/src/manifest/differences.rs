@@ -218,6 +218,13 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
     if let Some(hint) = auth_hint(file, difference) {
         diagnostic = diagnostic.help(hint);
     }
+    if is_first_operation(difference) {
+        diagnostic = diagnostic.notes([
+            "a remote without `operations` counts as one that stores end-user data, and one with `compute` alone as one \
+             that does not: if it does, declare it with `Remote::operations` and `Remote::in_scope_eud`"
+                .to_owned(),
+        ]);
+    }
     if difference.variables.has_kept {
         diagnostic = diagnostic.help(
             "`manifest --write` does not replace variables: change the default in `environment.variables`, or write the \
@@ -254,6 +261,15 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         diagnostic = diagnostic.notes([wanted]);
     }
     diagnostic
+}
+
+/// Returns whether a remote gets `operations`, which it lacks, only for functions' calls.
+fn is_first_operation(difference: &Difference) -> bool {
+    let path = &difference.path;
+    let is_operations =
+        path.starts_with(&["remotes"]) && path.to_string().ends_with("].operations");
+    let compute = || Value::Sequence(vec!["compute".into()]);
+    matches!(&difference.mismatch, Mismatch::Missing { code } if is_operations && *code == compute())
 }
 
 /// Returns the hint that a token is requested at a remote instead of the endpoint.

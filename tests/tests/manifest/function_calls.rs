@@ -1,10 +1,13 @@
 //! The manifest's side of functions' calls: `operations` and `auth` of the remote, and no module.
 
+use std::fs;
+
 use forge_remote::handler;
 use forge_remote::manifest::{DesiredManifest, ManifestFile};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::{Remote, RemoteOperation};
+use forge_remote_tests::stores::Folder;
 
 #[function_call(path = "/api/v1/settings", auth = system, scopes = ["read:jira-work"])]
 async fn settings() {}
@@ -170,4 +173,77 @@ fn a_remotes_token_without_another_scope_is_reported() {
         .find(|one| one.code == "token-without-scope");
     let found = found.map(|one| one.message.clone()).unwrap_or_default();
     assert!(found.starts_with("a remote requests a token"), "{found}");
+}
+
+/// Returns the codes and messages of the findings about a remote's use.
+fn uses(text: &str) -> Vec<String> {
+    let wanted = wanted(&[remote()]);
+    let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    let findings = forge_remote::manifest::check(&file, &wanted, &[].into());
+    let about = ["not-for-functions", "auth-without-compute", "no-function"];
+    let found = findings.iter().filter(|one| about.contains(&one.code));
+    found
+        .map(|one| format!("{}: {}", one.code, one.message))
+        .collect()
+}
+
+/// A page's `invokeRemote` has the same name: a handler for it is an `#[endpoint]`.
+#[test]
+fn handlers_that_no_function_can_call_are_reported() {
+    let manifest = |functions: &str, remote: &str| {
+        format!(
+            "modules:\n  {functions}\n{SCOPES}remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n{remote}"
+        )
+    };
+    let complete = "    operations: [compute]\n    auth: {appSystemToken: {enabled: true}}\n";
+    let function = "function: [{key: main, handler: index.run}]";
+    assert_eq!(uses(&manifest(function, complete)), [""; 0]);
+    assert_eq!(
+        uses(&manifest(
+            "macro: [{key: page, title: Page, resource: main}]",
+            complete
+        )),
+        [
+            "no-function: the code serves functions' calls of the remote `backend`, but the manifest has no function"
+        ]
+    );
+    // The comparison reports the missing `compute`, once.
+    let without = "    operations: [fetch]\n    auth: {appSystemToken: {enabled: true}}\n";
+    assert_eq!(uses(&manifest(function, without)), [""; 0]);
+}
+
+/// `compute` alone changes what the remote counts as.
+#[test]
+fn the_first_operation_of_a_remote_is_explained() {
+    let folder = Folder::default();
+    let path = folder.file("manifest.yml");
+    let manifest = |remote: &str| {
+        let text = format!(
+            "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n  runtime: {{name: nodejs22.x}}\n\
+             {SCOPES}remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n{remote}"
+        );
+        fs::write(&path, text).unwrap();
+        let app = App::empty()
+            .handler(handler!(settings))
+            .remote(self::remote());
+        app.manifest_path(&path)
+            .check_manifest()
+            .unwrap_err()
+            .to_string()
+    };
+    let remote_without = manifest("");
+    assert!(
+        remote_without.contains("counts as one that stores end-user data"),
+        "{remote_without}"
+    );
+    assert!(
+        remote_without.contains("Remote::in_scope_eud"),
+        "{remote_without}"
+    );
+    let with_operations = manifest("    operations: [fetch]\n");
+    assert!(with_operations.contains("operations"), "{with_operations}");
+    assert!(
+        !with_operations.contains("end-user data"),
+        "{with_operations}"
+    );
 }

@@ -409,6 +409,7 @@ fn every_rule_is_explained_and_shown() {
         "manifest-too-large",
         "other-app-id",
         "auth-without-compute",
+        "no-function",
         "too-many-modules",
         "duplicate-jql-function",
         "outputs-of-response",

@@ -23,6 +23,7 @@ pub(super) const TOPIC: Topic = Topic {
         &REGIONS_DIFFER,
         &UNUSED_REMOTE,
         &AUTH_WITHOUT_COMPUTE,
+        &NO_FUNCTION,
     ],
     check: |findings| {
         keys(findings);
@@ -32,6 +33,7 @@ pub(super) const TOPIC: Topic = Topic {
         regions(findings);
         unused(findings);
         compute(findings);
+        callers(findings);
     },
 };
 
@@ -41,6 +43,14 @@ fn remotes(manifest: &Value) -> impl Iterator<Item = (&Value, ManifestPath)> {
         let path = ManifestPath::of(&["remotes"]).item(key(remote).unwrap_or_default());
         (remote, path)
     })
+}
+
+/// Returns the code's remotes that handlers of functions' calls are for. The comparison reports the `compute` that they
+/// lack.
+fn called_by_functions<'a>(findings: &Findings<'a>) -> BTreeSet<&'a str> {
+    let remotes = findings.wanted.remotes.iter();
+    let called = remotes.filter(|remote| !remote.origins.is_empty());
+    called.map(Entry::key).collect()
 }
 
 const DUPLICATE_REMOTE_KEY: Rule = Rule::lint(
@@ -181,12 +191,13 @@ fn functions(findings: &mut Findings<'_>) {
     if list(manifest, &["modules", "function"]).is_empty() {
         return;
     }
+    let called = called_by_functions(findings);
     for (remote, path) in remotes(manifest) {
         let operations = list(remote, &["operations"]);
-        if operations.is_empty() || operations.contains(&"compute".into()) {
+        let key = key(remote).unwrap_or_default();
+        if operations.is_empty() || operations.contains(&"compute".into()) || called.contains(key) {
             continue;
         }
-        let key = key(remote).unwrap_or_default();
         let message =
             format!("functions cannot call the remote `{key}`: its operations lack `compute`");
         let help = "add `compute` if a function calls it with `invokeRemote`";
@@ -298,9 +309,11 @@ fn compute(findings: &mut Findings<'_>) {
         return;
     }
     let has_functions = !list(findings.manifest(), &["modules", "function"]).is_empty();
+    let called = called_by_functions(findings);
     for (remote, path) in remotes(findings.manifest()) {
         let operations = list(remote, &["operations"]);
-        let is_reported = has_functions && !operations.is_empty();
+        let is_reported = has_functions && !operations.is_empty()
+            || key(remote).is_some_and(|key| called.contains(key));
         if remote.get("auth").is_some()
             && !operations.contains(&"compute".into())
             // Otherwise `not-for-functions` reports it.
@@ -313,5 +326,27 @@ fn compute(findings: &mut Findings<'_>) {
             let help = "add `compute` to `operations`, or write `auth` in the endpoint that needs the token";
             findings.note(&AUTH_WITHOUT_COMPUTE, &path.name("auth"), message, help);
         }
+    }
+}
+
+const NO_FUNCTION: Rule = Rule::lint(
+    "no-function",
+    "A handler with `#[function_call]` serves the calls that the app's Forge functions make with `invokeRemote` of \
+    `@forge/api`, and the manifest has no function. `invokeRemote` of `@forge/bridge` is a page's call, which such a \
+    handler rejects: use `#[endpoint]` for it.",
+);
+
+/// Checks that the app has a function that can make the calls its handlers are for.
+fn callers(findings: &mut Findings<'_>) {
+    if !list(findings.manifest(), &["modules", "function"]).is_empty() {
+        return;
+    }
+    for key in called_by_functions(findings) {
+        let message = format!(
+            "the code serves functions' calls of the remote `{key}`, but the manifest has no function"
+        );
+        let help = "add the function to `modules.function`; for pages' calls, write `#[endpoint]`";
+        let path = ManifestPath::of(&["remotes"]).item(key);
+        findings.warning(&NO_FUNCTION, &path, message, help);
     }
 }
