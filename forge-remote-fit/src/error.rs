@@ -103,6 +103,13 @@ pub enum TokenRejection {
     Replayed,
 }
 
+impl TokenRejection {
+    /// Returns whether the FIT is valid and its page may not call the handler: the response is 403, not 401.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::WrongPage)
+    }
+}
+
 codes! { TokenRejection, REJECTION_CODES:
     Self::MissingHeader => "missing_header",
         "The request has no `Authorization` header: it is not a call by Forge, or a proxy removes the header.";

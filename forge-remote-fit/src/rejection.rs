@@ -14,7 +14,7 @@ impl VerifyError {
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Rejected(TokenRejection::WrongPage) => StatusCode::FORBIDDEN,
+            Self::Rejected(rejection) if rejection.is_forbidden() => StatusCode::FORBIDDEN,
             Self::Rejected(_) => StatusCode::UNAUTHORIZED,
             Self::KeysUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -49,7 +49,7 @@ impl VerifyError {
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
         let status = self.status();
         match self {
-            Self::Rejected(rejection @ TokenRejection::WrongPage) => json_error(
+            Self::Rejected(rejection) if rejection.is_forbidden() => json_error(
                 status,
                 rejection.code(),
                 "this page may not call the handler",
@@ -89,7 +89,7 @@ impl VerifyError {
             return;
         };
         match self {
-            Self::Rejected(TokenRejection::WrongPage) => tracing::warn!(
+            Self::Rejected(rejection) if rejection.is_forbidden() => tracing::warn!(
                 code,
                 suppressed,
                 "rejected: a page that is not in the handler's `pages`, or a function's call for a user, which `#[function_call]` accepts"

@@ -9,7 +9,7 @@ use crate::diag::Errors;
 use crate::options::Options;
 use crate::parse::{Value, WrittenOption};
 
-/// Removes `durable` from the options of a kind whose handlers cannot be, and says why.
+/// Reports `durable` on a kind that does not allow it, with the reason, and removes the option.
 pub(crate) fn reject(kind: &KindSpec, written: &mut Vec<WrittenOption>, errors: &mut Errors) {
     let Durability::NotAllowed(reason) = kind.durable else {
         return;

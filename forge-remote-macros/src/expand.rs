@@ -274,7 +274,7 @@ pub(crate) fn mount(function: &Function, private: &TokenStream) -> TokenStream {
 
 /// Returns `<forge_remote_probe<ty>>::method`, called for an argument. Its spans are the user's type,
 /// where errors are shown. It is made token by token: joining streams takes most of a macro's time.
-pub(crate) fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
+fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
     let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
     let (first, last) = (place(ty.first()), place(ty.last()));
     let punct = |sign: char, spacing: Spacing| {

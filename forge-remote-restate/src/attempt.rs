@@ -22,8 +22,8 @@ use crate::stored_call::{StoredAttempts, StoredReport, millis, to_millis};
 /// policy of its retries.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
 
-/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
-/// may have stored it.
+/// After this time, in milliseconds, the pause of a job is read again: a machine whose clock was wrong may have stored
+/// it.
 const LONGEST_PAUSE: u64 = 600_000;
 /// The number of processes in which an attempt may end together with others, without a complete run in between, until
 /// the job is taken for the cause: its uncounted attempts are then counted.

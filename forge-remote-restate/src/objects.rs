@@ -31,7 +31,7 @@ const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LAST_RESTART: Duration = Duration::from_secs(5);
 
 /// Returns the key of the calls of one handler for one installation.
-pub(crate) fn group(call: &Envelope) -> String {
+fn group(call: &Envelope) -> String {
     format!("{} {}", call.handler, call.installation_id)
 }
 

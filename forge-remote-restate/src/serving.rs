@@ -204,7 +204,8 @@ impl Serving {
         Ok(self.new_place(permits, turn, None))
     }
 
-    /// Waits until nothing runs, without holding up what wants to run meanwhile: not in the semaphore's queue.
+    /// Waits until nothing runs, outside of the semaphore's queue, without delaying jobs that become ready in the
+    /// meantime.
     async fn all_places(&self) -> OwnedSemaphorePermit {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());

@@ -19,7 +19,7 @@ pub(crate) struct AppSettings {
     pub(crate) has_app_ids_of_environment: bool,
     pub(crate) manifest: PathBuf,
     /// Whether the environment names the manifest.
-    pub(crate) is_manifest_named: bool,
+    is_manifest_named: bool,
     /// The manifest that was read last. It is large, so what serves must not hold these settings.
     manifest_reader: ManifestReader,
     pub(crate) bind: String,

@@ -11,8 +11,8 @@ pub(crate) const ROUTE_DIGEST_HEADER: HeaderName = HeaderName::from_static("x-fo
 /// The number of the digest's bytes.
 const BYTES: usize = 8;
 
-/// A digest of the app's routes and of the version of forge-remote: 16 hexadecimal digits. It is computed
-/// once, and says nothing about an app whose routes are not known already.
+/// A digest of the app's routes and of the version of forge-remote: 16 hexadecimal digits. It is computed once, and
+/// does not identify an app whose routes are not known already.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteDigest(String);
 

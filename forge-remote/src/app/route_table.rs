@@ -10,7 +10,7 @@ pub(crate) struct OwnRoutes {
     /// The routes' patterns, sorted; empty if they cannot be read.
     pub(crate) paths: Vec<String>,
     /// Whether requests for other paths are for the router too.
-    pub(super) takes_others: bool,
+    takes_others: bool,
     pub(super) place: &'static std::panic::Location<'static>,
 }
 

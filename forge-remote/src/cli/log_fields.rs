@@ -229,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes what a format makes of each new span.
+    /// Writes the formatted fields of each new span.
     struct Written<F>(F, std::sync::mpsc::Sender<String>);
 
     impl<S, F> tracing_subscriber::Layer<S> for Written<F>

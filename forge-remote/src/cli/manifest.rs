@@ -66,15 +66,15 @@ pub(super) fn command() -> Command {
 /// The tasks of the command.
 enum Mode {
     /// Compares the manifest with the code.
-    Compare(Effect),
+    Compare(CompareMode),
     /// Compares the manifest with this file or git revision.
     Against(String),
     /// Prints the program that serves the manifest's endpoints.
     Adopt,
 }
 
-/// The uses of a comparison.
-enum Effect {
+/// The tasks after a comparison.
+enum CompareMode {
     Show,
     Check,
     Stdout,
@@ -94,15 +94,15 @@ impl Mode {
         }
         let prune = options.get_many::<String>("prune").unwrap_or_default();
         Self::Compare(if options.get_flag("write") {
-            Effect::Write {
+            CompareMode::Write {
                 prune: prune.cloned().collect(),
             }
         } else if options.get_flag("stdout") {
-            Effect::Stdout
+            CompareMode::Stdout
         } else if options.get_flag("check") {
-            Effect::Check
+            CompareMode::Check
         } else {
-            Effect::Show
+            CompareMode::Show
         })
     }
 }
@@ -128,7 +128,7 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
 }
 
 /// Compares the manifest with the code, and returns the exit status.
-fn compare(app: &App, effect: Effect, as_json: bool) -> i32 {
+fn compare(app: &App, effect: CompareMode, as_json: bool) -> i32 {
     let settings = app.settings();
     let code = || (app.comparison(), app.code_problems());
     let read = || settings.read_manifest();
@@ -147,13 +147,13 @@ fn compare(app: &App, effect: Effect, as_json: bool) -> i32 {
         return FAILED;
     }
     let result = match effect {
-        Effect::Stdout => {
+        CompareMode::Stdout => {
             print(&comparison.wanted().to_yaml());
             Ok(OK)
         }
-        Effect::Write { prune } => file.and_then(|file| write(&comparison, &file, prune)),
-        Effect::Show => show(&comparison, file, as_json, Vec::new()).map(|_| OK),
-        Effect::Check => {
+        CompareMode::Write { prune } => file.and_then(|file| write(&comparison, &file, prune)),
+        CompareMode::Show => show(&comparison, file, as_json, Vec::new()).map(|_| OK),
+        CompareMode::Check => {
             let setup = app.setup_problems(&app.settings());
             let agrees = show(&comparison, file, as_json, setup);
             agrees.map(|agrees| if agrees { OK } else { NEGATIVE })

@@ -221,7 +221,7 @@ async fn tokens(State(console): Shared) -> Result<Json<Value>, ApiError> {
 /// The query of a list of jobs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct JobQuery {
+struct JobsQuery {
     state: Option<JobFilter>,
 }
 
@@ -261,9 +261,9 @@ impl JobFilter {
 
 async fn jobs(
     State(console): Shared,
-    query: Result<Query<JobQuery>, QueryRejection>,
+    query: Result<Query<JobsQuery>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(JobQuery { state: filter }) = query?;
+    let Query(JobsQuery { state: filter }) = query?;
     let all = || JobState::ALL.to_vec();
     let states = filter.map_or_else(all, |filter| vec![filter.state()]);
     // Jobs of `dev` are in memory, so all of them can be looked at.

@@ -45,7 +45,7 @@ impl Run {
     }
 }
 
-/// Runs envelopes as the test says.
+/// Runs envelopes with the verdicts that the test sets.
 struct Script {
     runs: mpsc::UnboundedSender<Run>,
     knows_new: bool,
