@@ -62,27 +62,27 @@ pub struct App {
     pub(crate) remotes: Vec<Remote>,
     pub(crate) state: StateMap,
     pub(crate) pending_state: Vec<PendingState>,
-    pub(crate) tokens: Option<Tokens>,
+    pub(crate) token_store: Option<Tokens>,
     pub(crate) jobs: Option<JobsSetting>,
     /// See [`Self::require_guarantees`].
     pub(crate) required_guarantees: Guarantees,
-    pub(crate) atlassian: AtlassianClient,
+    pub(crate) client: AtlassianClient,
     pub(crate) app_ids: Vec<String>,
-    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) manifest_path: Option<PathBuf>,
     pub(crate) manifest_reader: ManifestReader,
     pub(crate) bind: Option<String>,
     pub(crate) jwks_url: Option<String>,
     pub(crate) key_source: Option<Box<dyn KeySource>>,
-    pub(crate) staging: bool,
-    pub(crate) isolated: BTreeMap<String, IsolatedCloud>,
+    pub(crate) staging_cloud: bool,
+    pub(crate) isolated_clouds: BTreeMap<String, IsolatedCloud>,
     pub(crate) jwks_policy: JwksPolicy,
     pub(crate) verification: VerificationPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
-    pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
+    pub(crate) sample_bodies: BTreeMap<String, Vec<serde_json::Value>>,
     /// The data of the local platform; see [`Self::fixtures`].
     pub(crate) fixtures: Vec<serde_json::Value>,
-    pub(crate) allowed: BTreeSet<String>,
+    pub(crate) allowed_lints: BTreeSet<String>,
     /// The first call of [`Self::keep_tokens_fresh`].
     pub(crate) kept_fresh: Option<Location>,
     /// The handlers of [`Self::keep_tokens_fresh_by`], by key.
@@ -90,7 +90,7 @@ pub struct App {
     pub(crate) has_five_minute_cron: bool,
     /// Whether handlers with `cron` have routes: a local platform calls them directly.
     pub(crate) serves_cron: bool,
-    pub(crate) granular: bool,
+    pub(crate) prefer_granular_scopes: bool,
     pub(crate) without_token_scopes: bool,
     pub(crate) app_managed: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
@@ -98,7 +98,7 @@ pub struct App {
     pub(crate) foreign_modules: Option<BTreeSet<String>>,
     /// Scopes, each with the place in the code that requires it.
     pub(crate) scopes: BTreeMap<String, String>,
-    pub(crate) impersonation: BTreeMap<String, String>,
+    pub(crate) impersonation_scopes: BTreeMap<String, String>,
     pub(crate) background: Vec<Task>,
     pub(crate) layers: Layers,
     pub(crate) on_span: OnSpan,
@@ -125,36 +125,36 @@ impl App {
             remotes: Vec::new(),
             state: StateMap::default(),
             pending_state: Vec::new(),
-            tokens: None,
+            token_store: None,
             jobs: None,
             required_guarantees: Guarantees::new(),
-            atlassian: AtlassianClient::new(),
+            client: AtlassianClient::new(),
             app_ids: Vec::new(),
-            manifest: None,
+            manifest_path: None,
             manifest_reader: ManifestReader::default(),
             bind: None,
             jwks_url: None,
             key_source: None,
-            staging: false,
-            isolated: BTreeMap::new(),
+            staging_cloud: false,
+            isolated_clouds: BTreeMap::new(),
             jwks_policy: JwksPolicy::default(),
             verification: VerificationPolicy::default(),
             clock: Arc::new(SystemClock::default()),
             limits: Limits::default(),
-            samples: BTreeMap::new(),
+            sample_bodies: BTreeMap::new(),
             fixtures: Vec::new(),
-            allowed: BTreeSet::new(),
+            allowed_lints: BTreeSet::new(),
             kept_fresh: None,
             kept_fresh_by: Vec::new(),
             has_five_minute_cron: false,
             serves_cron: false,
-            granular: false,
+            prefer_granular_scopes: false,
             without_token_scopes: false,
             app_managed: false,
             foreign_endpoints: BTreeSet::new(),
             foreign_modules: None,
             scopes: BTreeMap::new(),
-            impersonation: BTreeMap::new(),
+            impersonation_scopes: BTreeMap::new(),
             background: Vec::new(),
             layers: Layers::default(),
             on_span: OnSpan::default(),
@@ -245,7 +245,7 @@ impl App {
             self.problems
                 .push(duplicate_state(std::any::type_name::<Tokens>()));
         }
-        self.tokens = Some(tokens);
+        self.token_store = Some(tokens);
         self
     }
 
@@ -304,7 +304,7 @@ impl App {
     /// # let _ = app;
     /// ```
     pub fn client(mut self, atlassian: AtlassianClient) -> Self {
-        self.atlassian = atlassian;
+        self.client = atlassian;
         self
     }
 
@@ -339,7 +339,7 @@ impl App {
 
     /// Sets the manifest's path.
     pub fn manifest_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.manifest = Some(path.into());
+        self.manifest_path = Some(path.into());
         self
     }
 
@@ -365,7 +365,7 @@ impl App {
 
     /// Accepts FITs of Atlassian's staging cloud too, verified with its key set. Production apps don't need it.
     pub fn staging_cloud(mut self) -> Self {
-        self.staging = true;
+        self.staging_cloud = true;
         self
     }
 
@@ -389,7 +389,7 @@ impl App {
         label: impl Into<String>,
         cloud: impl Into<IsolatedCloud>,
     ) -> Self {
-        self.isolated.insert(label.into(), cloud.into());
+        self.isolated_clouds.insert(label.into(), cloud.into());
         self
     }
 
@@ -418,7 +418,7 @@ impl App {
         let key = key.into();
         match serde_json::to_value(body) {
             Ok(body) => {
-                self.samples.entry(key).or_default().push(body);
+                self.sample_bodies.entry(key).or_default().push(body);
             }
             Err(error) => self.problems.push(Diagnostic::error(
                 &BAD_SAMPLE,
@@ -507,7 +507,7 @@ impl App {
                 "`explain` lists the codes",
             ));
         }
-        self.allowed.insert(code);
+        self.allowed_lints.insert(code);
         self
     }
 }

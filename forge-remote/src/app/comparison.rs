@@ -54,7 +54,7 @@ impl App {
         Comparison {
             settings: self.settings(),
             wanted: self.desired_manifest(),
-            allowed: self.allowed.clone(),
+            allowed: self.allowed_lints.clone(),
         }
     }
 }

@@ -31,7 +31,7 @@ impl App {
         let named = variable(MANIFEST).map(PathBuf::from);
         let is_manifest_named = named.is_some();
         let manifest = named
-            .or_else(|| self.manifest.clone())
+            .or_else(|| self.manifest_path.clone())
             .unwrap_or_else(find_manifest);
         let app_ids = variable("FORGE_REMOTE_APP_ID");
         let has_app_ids_of_environment = app_ids.is_some();
@@ -65,7 +65,7 @@ impl App {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.app_ids = self.settings().configured_app_ids;
         desired.needs_pre_uninstall = self.acts_on_removals();
-        desired.granular = self.granular;
+        desired.granular = self.prefer_granular_scopes;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
         desired.foreign_modules.clone_from(&self.foreign_modules);
@@ -73,7 +73,7 @@ impl App {
             self.remove_token_scopes(&mut desired);
         }
         desired.add_scopes(&self.scopes);
-        desired.impersonate(&self.impersonation);
+        desired.impersonate(&self.impersonation_scopes);
         desired
     }
 }
@@ -85,7 +85,7 @@ impl App {
             let jobs = self.jobs.as_ref();
             jobs.is_some_and(|jobs| jobs.engine.guarantees().ends_installations)
         };
-        let tokens = self.tokens.as_ref();
+        let tokens = self.token_store.as_ref();
         tokens.is_some_and(|tokens| tokens.has_removal_callbacks() || ends_jobs())
     }
 }

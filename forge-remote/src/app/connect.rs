@@ -25,7 +25,7 @@ impl App {
             // A second value of a type is a problem of the launch.
             insert(&mut self.state);
         }
-        if let Some(tokens) = &self.tokens {
+        if let Some(tokens) = &self.token_store {
             tokens.use_clock(&self.clock);
             tokens.open_or_wait().await?;
         }

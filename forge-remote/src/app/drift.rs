@@ -65,7 +65,7 @@ pub(super) fn unreadable(message: String) -> Diagnostic {
 #[cfg(feature = "cli")]
 fn differences(app: &App, file: &ManifestFile) -> Option<Diagnostic> {
     let wanted = app.desired_manifest();
-    let mut findings = check(file, &wanted, &app.allowed);
+    let mut findings = check(file, &wanted, &app.allowed_lints);
     let path = file.path().display();
     let line = |at: Position| format!("{path}:{}:{}", at.line, at.column);
     // Lint findings are only logged: an app that agrees with its deployed manifest starts.

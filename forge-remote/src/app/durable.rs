@@ -118,7 +118,7 @@ impl App {
             return Ok(None);
         };
         let outlives = jobs.engine.guarantees().outlives_process;
-        let seal = JobSeal::new(&jobs.engine.name(), outlives, self.tokens.as_ref());
+        let seal = JobSeal::new(&jobs.engine.name(), outlives, self.token_store.as_ref());
         seal.map(Some).map_err(|error| {
             let help = "set FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`";
             let problem = Diagnostic::error(&NO_JOB_KEY, error.to_string(), help);
@@ -219,7 +219,7 @@ impl App {
                 Requirement::SystemToken | Requirement::OptionalSystemToken
             )
         });
-        if takes_token && self.tokens.is_none() {
+        if takes_token && self.token_store.is_none() {
             let message = format!(
                 "{what} and takes a `SystemToken`, but the app has no token store to take it from"
             );

@@ -164,7 +164,7 @@ impl App {
     /// Returns a problem for each value that handlers and background tasks take and the app lacks.
     fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
-        if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
+        if let Some(Err(error)) = self.token_store.as_ref().map(Tokens::can_open_at_once) {
             let help = "correct the argument of `App::token_store`";
             problems.push(Diagnostic::error(&BAD_TOKENS, error.to_string(), help));
         }
@@ -205,7 +205,7 @@ impl App {
             let message = format!("the state `{name}` is not connected");
             problems.push(Diagnostic::error(&UNCONNECTED_STATE, message, HELP));
         }
-        if let Some(Ok(false)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
+        if let Some(Ok(false)) = self.token_store.as_ref().map(Tokens::can_open_at_once) {
             let message = "the store given to `App::token_store` is not connected";
             problems.push(Diagnostic::error(&UNOPENED_TOKENS, message, HELP));
         }
@@ -215,7 +215,7 @@ impl App {
     /// Opens a token store that needs no connection, and returns the problem if it cannot be opened.
     /// Runs after the checks, which change nothing.
     pub(crate) fn open_tokens(&self) -> Option<Diagnostic> {
-        let tokens = self.tokens.as_ref()?;
+        let tokens = self.token_store.as_ref()?;
         tokens.use_clock(&self.clock);
         let error = tokens.open_at_once().err()?;
         let help = "correct the argument of `App::token_store`";
@@ -225,7 +225,7 @@ impl App {
     /// Returns the problem of a need that the app does not satisfy.
     fn missing(&self, who: &str, need: &Requirement) -> Option<Diagnostic> {
         match need {
-            Requirement::Tokens if self.tokens.is_none() => Some(Diagnostic::error(
+            Requirement::Tokens if self.token_store.is_none() => Some(Diagnostic::error(
                 &NO_TOKENS,
                 format!("{who} takes `Tokens`, but the app has no token store"),
                 "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`; \

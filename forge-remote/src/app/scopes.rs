@@ -40,14 +40,14 @@ impl App {
     ) -> Self {
         let at = place("App::impersonation_scopes", std::panic::Location::caller());
         let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
-        self.impersonation.extend(scopes);
+        self.impersonation_scopes.extend(scopes);
         self
     }
 
     /// Adds granular scopes (such as `read:issue:jira`) instead of classic ones (`read:jira-work`,
     /// Atlassian's recommendation) where the manifest has neither.
     pub fn prefer_granular_scopes(mut self) -> Self {
-        self.granular = true;
+        self.prefer_granular_scopes = true;
         self
     }
 

@@ -88,7 +88,7 @@ fn compare(app: &App, path: &Path, against: &str) -> Result<VersionReport, Again
         change.help = advice.or(change.help.take());
     }
     let differs_from_code = app.declaration_problems().is_empty() && {
-        let findings = check(&new, &app.desired_manifest(), &app.allowed);
+        let findings = check(&new, &app.desired_manifest(), &app.allowed_lints);
         findings.iter().any(Diagnostic::is_difference)
     };
     Ok(VersionReport {

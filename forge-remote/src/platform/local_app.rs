@@ -36,7 +36,7 @@ impl App {
     pub(crate) fn unused_samples(&self) -> Vec<Diagnostic> {
         let registry = self.registry();
         let keys = registry.labels();
-        let samples = self.samples.keys();
+        let samples = self.sample_bodies.keys();
         let unused = samples.filter(|key| registry.find(key).next().is_none());
         let warning = |key: &String| {
             let message = format!("`App::sample_body(\"{key}\", …)`: no handler has this key");
@@ -49,19 +49,19 @@ impl App {
 
     /// Returns the bodies that `dev` sends, by key.
     pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
-        self.samples.clone()
+        self.sample_bodies.clone()
     }
 
     /// Returns the app's client for Atlassian's APIs.
     pub(crate) fn atlassian_of(&self) -> &AtlassianClient {
-        &self.atlassian
+        &self.client
     }
 
     /// Replaces the token store by one in memory: Atlassian does not accept a local platform's tokens,
     /// so they must not get into the app's store.
     pub(crate) fn tokens_in_memory(mut self) -> Self {
         if self
-            .tokens
+            .token_store
             .as_ref()
             .is_some_and(|tokens| !tokens.use_memory())
         {
@@ -96,7 +96,7 @@ impl App {
             .filter(|file| file.exists())
             .map(|file| file.to_json());
         let manifest = manifest.filter(|value| !value.is_null());
-        Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
+        Declared::new(!self.impersonation_scopes.is_empty(), manifest.as_ref())
     }
 
     /// Creates a local platform, whose key set replaces Atlassian's.

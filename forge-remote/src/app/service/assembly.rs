@@ -65,7 +65,7 @@ impl Service {
 
         let last_calls = LastCalls::new(&app.registry, &context.clock);
         let former = Arc::new(FormerCalls::new(&app.registry));
-        let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
+        let by_hand = Arc::new(ByHand::new(app.token_store.clone()));
         let keys = KnownKeys::of(&app);
         let routes = HandlerRoutes {
             app: &app,
@@ -109,7 +109,7 @@ impl Service {
             router,
             limits: app.limits,
             work: context.work,
-            tokens: app.tokens,
+            tokens: app.token_store,
             background,
             by_hand,
         })))
@@ -150,13 +150,13 @@ fn open_stores(app: &mut App) -> Result<Option<JobSeal>, LaunchError> {
 
 /// Returns the verifier of the app's calls, which shares the store's knowledge of the clock.
 fn verifier(app: &App, app_ids: Vec<AppId>, keys: KeyRing) -> Arc<Verifier> {
-    if let Some(tokens) = &app.tokens {
+    if let Some(tokens) = &app.token_store {
         let environments = app.verification.accepted_environments();
         tokens.belong_to(&app_ids, environments);
     }
     let policy = app.verification.clone();
     let verifier = Verifier::for_apps(app_ids, keys, policy, Arc::clone(&app.clock));
-    Arc::new(match &app.tokens {
+    Arc::new(match &app.token_store {
         Some(tokens) => verifier.with_clock_health(tokens.clock_health()),
         None => verifier,
     })
@@ -164,16 +164,16 @@ fn verifier(app: &App, app_ids: Vec<AppId>, keys: KeyRing) -> Arc<Verifier> {
 
 /// Gives the app's client what its calls depend on; its hosts are fixed from here on.
 fn configure_client(app: &App, desired: &DesiredManifest) {
-    let client = &app.atlassian;
+    let client = &app.client;
     client.use_clock(&app.clock);
-    if app.staging {
+    if app.staging_cloud {
         client.allow_staging();
     }
-    client.impersonates(!app.impersonation.is_empty());
+    client.impersonates(!app.impersonation_scopes.is_empty());
     client.declares(AppScopes {
         required: desired.scopes.iter().map(|one| one.name.clone()).collect(),
     });
-    if let Some(tokens) = &app.tokens {
+    if let Some(tokens) = &app.token_store {
         client.use_tokens(tokens);
     }
     client.fix_hosts();
@@ -189,17 +189,17 @@ fn context(app: &mut App, verifier: Arc<Verifier>, plan: &CallPlan) -> ServiceCo
     });
     let schedules = plan.schedules(app, &work, &log_limits);
     let mut state = std::mem::take(&mut app.state);
-    state.insert(app.atlassian.clone());
+    state.insert(app.client.clone());
     if let Some(sender) = &plan.sender {
         let keys = app.registry.jobs().iter().map(|job| job.key).collect();
-        state.insert(AppJobs::new(sender.clone(), keys, app.tokens.clone()));
+        state.insert(AppJobs::new(sender.clone(), keys, app.token_store.clone()));
     }
     state.insert(schedules.clone());
     ServiceContext {
         verifier,
         state: AppState::new(state),
-        atlassian: app.atlassian.clone(),
-        tokens: app.tokens.clone(),
+        atlassian: app.client.clone(),
+        tokens: app.token_store.clone(),
         clock,
         limits: app.limits,
         work,
@@ -216,7 +216,7 @@ fn run_jobs(app: &mut App, runner: Runner) {
     let Some(JobsSetting { engine, place }) = app.jobs.take() else {
         return;
     };
-    if let Some(tokens) = &app.tokens {
+    if let Some(tokens) = &app.token_store {
         end_removed_installations(tokens, &engine);
     }
     let (runner, clock) = (Arc::new(runner), Arc::clone(&app.clock));

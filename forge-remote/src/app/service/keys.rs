@@ -42,7 +42,7 @@ impl App {
         if self.key_source.is_none() {
             problems.extend(bad_url(jwks_url.unwrap_or(PRODUCTION_KEYS)));
         }
-        for (label, cloud) in &self.isolated {
+        for (label, cloud) in &self.isolated_clouds {
             if !is_label(label) {
                 let message = format!("`{label}` is not a valid label of an isolated cloud");
                 problems.push(Diagnostic::error(
@@ -73,11 +73,11 @@ pub(super) fn key_ring(app: &mut App, jwks_url: Option<&str>) -> Option<KeyRing>
         Some(source) => set(source),
         None => http(jwks_url.unwrap_or(PRODUCTION_KEYS))?,
     });
-    if app.staging {
+    if app.staging_cloud {
         ring.staging = http(STAGING_KEYS);
     }
-    for (label, cloud) in &app.isolated {
-        app.atlassian.use_cloud(label, cloud).ok()?;
+    for (label, cloud) in &app.isolated_clouds {
+        app.client.use_cloud(label, cloud).ok()?;
         ring.isolated.insert(label.clone(), http(&cloud.jwks_url)?);
     }
     log_key_sources(&ring);

@@ -125,7 +125,7 @@ impl Session {
         let samples = app.samples();
         let comparison = app.comparison();
         let app = app.tokens_in_memory().connect().await?;
-        if let Some(tokens) = &app.tokens {
+        if let Some(tokens) = &app.token_store {
             tokens.record_sources();
         }
         let (platform, mut app) = app.with_platform(UNREGISTERED)?;

@@ -71,14 +71,14 @@ impl KeySets {
             cloud: String::new(),
             origin: commercial,
         }];
-        if app.staging {
+        if app.staging_cloud {
             let origin = Origin::Url(STAGING_KEYS.to_owned());
             sets.push(KeySet {
                 cloud: "the staging cloud: ".to_owned(),
                 origin,
             });
         }
-        sets.extend(app.isolated.iter().map(|(label, cloud)| KeySet {
+        sets.extend(app.isolated_clouds.iter().map(|(label, cloud)| KeySet {
             cloud: format!("the isolated cloud `{label}`: "),
             origin: Origin::Url(cloud.jwks_url.clone()),
         }));

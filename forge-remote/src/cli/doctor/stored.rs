@@ -33,14 +33,14 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn of(app: &App) -> Self {
-        if let (Some(tokens), Ok(ids)) = (&app.tokens, app.settings().app_ids()) {
+        if let (Some(tokens), Ok(ids)) = (&app.token_store, app.settings().app_ids()) {
             tokens.belong_to(&ids, app.verification.accepted_environments());
         }
         let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
         let unsealed = app.job_seal().err().map(|problem| *problem);
         Self {
-            tokens: app.tokens.clone(),
-            key_ids: configured_key_ids(app.tokens.as_ref()),
+            tokens: app.token_store.clone(),
+            key_ids: configured_key_ids(app.token_store.as_ref()),
             unsealed: unsealed.filter(|_| engine.is_some()),
             engine,
             schedules: Schedules::of(app),
