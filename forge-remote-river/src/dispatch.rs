@@ -24,8 +24,8 @@ use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_repo
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 /// How long a job waits for a version of this crate that knows its verdict.
 const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
-/// After this time, in milliseconds, a paused job looks whether the pause still holds: a machine whose clock was wrong
-/// may have stored it.
+/// After this time, in milliseconds, the pause of a job is read again: a machine whose clock was wrong may have stored
+/// it.
 const LONGEST_PAUSE: u64 = 600_000;
 /// How long a job waits when the database did not respond to its admission.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);

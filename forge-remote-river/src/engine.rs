@@ -66,7 +66,7 @@ impl Default for Settings {
 pub(crate) trait Database: Clone + Send + Sync + 'static {
     type Store: Store;
     /// Held while this process runs jobs.
-    type Presence: Send;
+    type Lock: Send;
 
     /// Returns the engine's name, for messages.
     fn name(&self) -> String;
@@ -77,7 +77,9 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     }
 
     /// Reads the database without changing it, or any file next to it; `None` if it does not exist.
-    fn look(&self) -> impl Future<Output = Result<Option<Look<Self::Store>>, EngineError>> + Send;
+    fn inspect(
+        &self,
+    ) -> impl Future<Output = Result<Option<Inspection<Self::Store>>, EngineError>> + Send;
 
     /// Opens the database, and migrates it.
     fn open(&self) -> impl Future<Output = Result<Ledger<Self::Store>, EngineError>> + Send;
@@ -86,11 +88,11 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     fn enter(
         &self,
         ledger: &Ledger<Self::Store>,
-    ) -> impl Future<Output = Result<Self::Presence, EngineError>> + Send;
+    ) -> impl Future<Output = Result<Self::Lock, EngineError>> + Send;
 }
 
 /// A database that is read without changing it.
-pub(crate) struct Look<S> {
+pub(crate) struct Inspection<S> {
     pub(crate) ledger: Ledger<S>,
     /// The number of River's migrations that are not done yet.
     pub(crate) migrations_left: usize,
@@ -99,7 +101,7 @@ pub(crate) struct Look<S> {
     /// The permissions that the engine needs and the app's process lacks.
     pub(crate) lacking: Option<Lacking>,
     /// How calls are stored.
-    pub(crate) durability: Durability,
+    pub(crate) durability: CrashSafety,
 }
 
 /// A permission that the engine needs and has not.
@@ -108,7 +110,7 @@ pub(crate) struct Lacking {
     pub(crate) fix: &'static str,
 }
 
-impl<S: Store> Look<S> {
+impl<S: Store> Inspection<S> {
     /// Returns the migrations that are left before the app runs jobs; `None` if the schema is
     /// current.
     async fn left_to_do(&self) -> Result<Option<String>, EngineError> {
@@ -144,7 +146,7 @@ impl<S: Store> Look<S> {
 }
 
 /// Whether a stored call survives a power cut.
-pub(crate) enum Durability {
+pub(crate) enum CrashSafety {
     /// Commits are durable by these settings.
     Durable(String),
     /// Once the engine has opened the database, which has these settings.
@@ -201,7 +203,7 @@ impl<D: Database> River<D> {
     pub(crate) async fn inspected(&self) -> Result<(&Ledger<D::Store>, Client), EngineError> {
         if self.opened.get().is_none() {
             let name = self.database.name();
-            let look = self.database.look().await?.ok_or_else(|| {
+            let look = self.database.inspect().await?.ok_or_else(|| {
                 EngineError::new(format!(
                     "{name} does not exist: no job was stored there yet (`dev` keeps its jobs in memory), or its path is \
                      relative to another directory"
@@ -262,7 +264,7 @@ impl<D: Database> River<D> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened.ledger.clone());
         }
-        let look = self.database.look().await?;
+        let look = self.database.inspect().await?;
         let look = look.ok_or_else(|| EngineError::new("the database does not exist yet"))?;
         Ok(look.ledger)
     }
@@ -279,7 +281,7 @@ impl<D: Database> River<D> {
     }
 
     async fn try_checks(&self, name: &str) -> Result<Vec<Check>, EngineError> {
-        let Some(look) = self.database.look().await? else {
+        let Some(look) = self.database.inspect().await? else {
             return Ok(vec![Check::pending(
                 "migrations",
                 format!("{name} does not exist"),
@@ -304,17 +306,17 @@ impl<D: Database> River<D> {
             )]);
         }
         let durability = match look.durability {
-            Durability::Durable(settings) => {
+            CrashSafety::Durable(settings) => {
                 Check::passed("durability", format!("{name}: {settings}"))
             }
             #[cfg(feature = "sqlite")]
-            Durability::DurableAfterLaunch(settings) => Check::pending(
+            CrashSafety::DurableAfterLaunch(settings) => Check::pending(
                 "durability",
                 format!("{name}: {settings}"),
                 "start the app, which sets it; no other program may reset it",
             ),
             #[cfg(feature = "postgres")]
-            Durability::Lost(settings, fix) => Check::failed(
+            CrashSafety::Lost(settings, fix) => Check::failed(
                 "durability",
                 format!(
                     "{name}: {settings}: a power cut loses calls that were acknowledged to Forge"

@@ -122,7 +122,7 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Transaction<'static, Self::Database>, sqlx::Error>> + Send;
 
     /// Begins a transaction that writes.
-    fn begin(&self) -> impl Future<Output = Result<Writing<Self>, sqlx::Error>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<WriteTransaction<Self>, sqlx::Error>> + Send;
 
     /// Excludes transactions on the same key or group until the end of this one.
     fn lock(
@@ -155,12 +155,12 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
 }
 
 /// A transaction that writes, in its turn.
-pub(crate) struct Writing<S: Store> {
+pub(crate) struct WriteTransaction<S: Store> {
     pub(crate) transaction: Transaction<'static, S::Database>,
     pub(crate) turn: S::Turn,
 }
 
-impl<S: Store> Writing<S> {
+impl<S: Store> WriteTransaction<S> {
     pub(crate) async fn commit(self) -> Result<(), EngineError> {
         let Self { transaction, turn } = self;
         let committed = transaction.commit().await.map_err(database_failed);
@@ -176,7 +176,7 @@ pub(crate) struct Ledger<S> {
 }
 
 impl<S: Store> Ledger<S> {
-    pub(crate) async fn begin(&self) -> Result<Writing<S>, EngineError> {
+    pub(crate) async fn begin(&self) -> Result<WriteTransaction<S>, EngineError> {
         self.store.begin().await.map_err(database_failed)
     }
 
@@ -282,7 +282,7 @@ impl<S: Store> Ledger<S> {
             }
         }
         let mut admissions = Vec::with_capacity(applicants.len());
-        // One count for all that are rejected together: they are near each other.
+        // Rejected applicants of one group share a count: their positions differ by a few jobs.
         let mut ahead = HashMap::new();
         for applicant in applicants {
             let is_busy = |group| busy.contains(&group);
@@ -560,7 +560,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Returns the database's time.
-    async fn now(&self, writing: &mut Writing<S>) -> Result<i64, EngineError> {
+    async fn now(&self, writing: &mut WriteTransaction<S>) -> Result<i64, EngineError> {
         let now = writing.transaction.integer(S::NOW, values![]).await;
         Ok(now.map_err(database_failed)?.unwrap_or_default())
     }

@@ -14,7 +14,7 @@ use riverqueue::migrate::PostgresMigrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
-use crate::engine::{Database, Durability, GUARANTEES, Look, River, Settings};
+use crate::engine::{CrashSafety, Database, GUARANTEES, Inspection, River, Settings};
 use crate::engine_type::engine_type;
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
@@ -85,7 +85,7 @@ pub(crate) struct PostgresUrl {
 
 impl Database for PostgresUrl {
     type Store = PostgresStore;
-    type Presence = ();
+    type Lock = ();
 
     fn name(&self) -> String {
         "PostgreSQL".to_owned()
@@ -95,7 +95,7 @@ impl Database for PostgresUrl {
         GUARANTEES.spans_machines()
     }
 
-    async fn look(&self) -> Result<Option<Look<PostgresStore>>, EngineError> {
+    async fn inspect(&self) -> Result<Option<Inspection<PostgresStore>>, EngineError> {
         let (pool, schema) = self.pool()?;
         check_clock(&pool).await?;
         let fail = |error| failed("the database failed", error);
@@ -121,7 +121,7 @@ impl Database for PostgresUrl {
             migrations.map_err(|error| failed("River's tables cannot be read", error))?;
         let missing_tables = usize::from(identity.is_none());
         let settings = format!("fsync is {fsync}, synchronous_commit is {commit}");
-        Ok(Some(Look {
+        Ok(Some(Inspection {
             ledger: Ledger {
                 store: PostgresStore {
                     pool,
@@ -133,12 +133,12 @@ impl Database for PostgresUrl {
             missing_tables,
             lacking,
             durability: match (&*fsync, &*commit) {
-                ("off", _) => Durability::Lost(settings, "set `fsync = on` in postgresql.conf"),
-                (_, "off") => Durability::Lost(
+                ("off", _) => CrashSafety::Lost(settings, "set `fsync = on` in postgresql.conf"),
+                (_, "off") => CrashSafety::Lost(
                     settings,
                     "set `synchronous_commit = on`: `ALTER ROLE … SET`, `ALTER DATABASE … SET`, or postgresql.conf",
                 ),
-                _ => Durability::Durable(settings),
+                _ => CrashSafety::Durable(settings),
             },
         }))
     }
@@ -258,7 +258,7 @@ async fn migrate(
     Ok(ledger)
 }
 
-/// Returns the random text of the database's; `None` for one without jobs.
+/// Returns the database's random identifier; `None` if it has no tables of jobs.
 async fn identity(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     let is_there: bool =
         sqlx::query_scalar("SELECT to_regclass('forge_remote_database') IS NOT NULL")

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Postgres, Row as _, Transaction};
 
 use crate::lead::Lead;
-use crate::ledger::{Reclaimed, Store, Writing, failed};
+use crate::ledger::{Reclaimed, Store, WriteTransaction, failed};
 use crate::quarantine::MAX_GIVEN_BACK;
 use crate::ranking::rank_statements;
 use crate::stored_call::StoredCall;
@@ -112,13 +112,13 @@ impl Store for PostgresStore {
         Ok(transaction)
     }
 
-    async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
+    async fn begin(&self) -> Result<WriteTransaction<Self>, sqlx::Error> {
         let mut transaction = riverqueue::database::begin_postgres(&self.pool).await?;
         // A transaction of the app that sends a `unique` job can hold the lock of its key for long.
         sqlx::query("SET LOCAL lock_timeout = '3s'")
             .execute(&mut *transaction)
             .await?;
-        Ok(Writing {
+        Ok(WriteTransaction {
             transaction,
             turn: (),
         })

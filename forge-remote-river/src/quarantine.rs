@@ -135,7 +135,7 @@ impl Quarantine {
             .map(|guard| self.permit(Guard::Shared(guard), turn))
     }
 
-    /// Waits until nothing runs, without holding up what wants to run meanwhile.
+    /// Waits until nothing runs, without delaying jobs that become ready in the meantime.
     async fn alone(&self) -> Guard<'_> {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());

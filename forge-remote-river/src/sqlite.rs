@@ -19,7 +19,7 @@ use riverqueue::migrate::SqliteMigrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
-use crate::engine::{Database, Durability, Lacking, Look, River, Settings};
+use crate::engine::{CrashSafety, Database, Inspection, Lacking, River, Settings};
 use crate::engine_type::engine_type;
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
@@ -81,13 +81,13 @@ pub(crate) struct SqliteFile {
 impl Database for SqliteFile {
     type Store = SqliteStore;
     /// The shared lock that shows that this process runs jobs.
-    type Presence = File;
+    type Lock = File;
 
     fn name(&self) -> String {
         format!("SQLite, {}", self.path.display())
     }
 
-    async fn look(&self) -> Result<Option<Look<SqliteStore>>, EngineError> {
+    async fn inspect(&self) -> Result<Option<Inspection<SqliteStore>>, EngineError> {
         let path = self.path.display();
         let unreadable = format!(
             "{path} cannot be read: make it readable for the app's user, or name the file of the jobs if this is another's"
@@ -116,7 +116,7 @@ impl Database for SqliteFile {
         let migrations = SqliteMigrator::new(pool.clone()).validate(None).await;
         let migrations = migrations.map_err(|error| failed(&unreadable, error))?;
         let store = SqliteStore::new(pool);
-        Ok(Some(Look {
+        Ok(Some(Inspection {
             ledger: Ledger { store },
             migrations_left: migrations.unapplied.len(),
             missing_tables: 0,
@@ -126,8 +126,8 @@ impl Database for SqliteFile {
                 fix: "make the directory writable for the app's user",
             }),
             durability: match is_wal {
-                true => Durability::Durable("journal_mode is WAL, synchronous is FULL".to_owned()),
-                false => Durability::DurableAfterLaunch("journal_mode is not WAL".to_owned()),
+                true => CrashSafety::Durable("journal_mode is WAL, synchronous is FULL".to_owned()),
+                false => CrashSafety::DurableAfterLaunch("journal_mode is not WAL".to_owned()),
             },
         }))
     }

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::ledger::{Reclaimed, Store, Writing};
+use crate::ledger::{Reclaimed, Store, WriteTransaction};
 use crate::quarantine::MAX_GIVEN_BACK;
 use crate::ranking::rank_statements;
 use crate::stored_call::StoredCall;
@@ -91,11 +91,11 @@ impl Store for SqliteStore {
         self.pool.begin().await
     }
 
-    async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
+    async fn begin(&self) -> Result<WriteTransaction<Self>, sqlx::Error> {
         // The semaphore is never closed; without a turn, SQLite's own lock still holds.
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
         let transaction = riverqueue::database::begin_sqlite_write(&self.pool).await?;
-        Ok(Writing { transaction, turn })
+        Ok(WriteTransaction { transaction, turn })
     }
 
     async fn lock(_: &mut Transaction<'_, Sqlite>, _: &str) -> Result<(), sqlx::Error> {

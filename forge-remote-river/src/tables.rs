@@ -39,7 +39,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[&[
         one BIGINT NOT NULL PRIMARY KEY,
         time BIGINT NOT NULL
     )",
-    // Processes that run jobs, and when each last showed that it lives.
+    // Processes that run jobs, and the last heartbeat of each.
     "CREATE TABLE IF NOT EXISTS forge_remote_process (
         id TEXT NOT NULL PRIMARY KEY,
         heartbeat BIGINT NOT NULL

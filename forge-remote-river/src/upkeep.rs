@@ -20,21 +20,20 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The most applications that are decided in one transaction.
 const MAX_APPLICATIONS: usize = 100;
-/// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
+/// How often a process records its heartbeat, and when its jobs count as abandoned otherwise.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The largest drift of the database's clock between two heartbeats, in milliseconds.
 const MAX_DRIFT: i64 = 10_000;
 
-/// Shows that this process lives, and takes over the jobs of processes that do not. Ends with an error if this machine's
-/// clock differs from the database's.
+/// Records this process's heartbeat, and takes over the jobs of processes without one. Ends with an error if this
+/// machine's clock differs from the database's.
 pub(crate) async fn show_life<S: Store>(
     ledger: &Ledger<S>,
     process: &str,
     machine: &MachineClock,
 ) -> EngineError {
-    // After an outage of the database, or when its clock was set, every process seems silent until it has shown that
-    // it lives.
+    // After an outage of the database, or when its clock was set, every process seems silent until its next heartbeat.
     let mut reachable_since = Instant::now();
     let mut clock: Option<ClockReading> = None;
     let mut due = Instant::now();
@@ -74,7 +73,7 @@ pub(crate) async fn show_life<S: Store>(
     }
 }
 
-/// Shows that this process lives until its runs have ended, and does nothing else.
+/// Records this process's heartbeat until its runs have ended, and does nothing else.
 pub(crate) async fn only_heartbeat<S: Store>(ledger: &Ledger<S>, process: &str) -> Infallible {
     loop {
         if let Err(error) = ledger.heartbeat(process).await {

@@ -22,7 +22,7 @@ use super::sender::{NotStored, Parcel, Sender};
 use crate::extract::rejection::StateRejection;
 use crate::extract::{AppState, JobCall, JobInstallation, Verified};
 use crate::fit::BoxFuture;
-use crate::token::{Installation, Presence, Tokens};
+use crate::token::{InstallState, Installation, Tokens};
 
 /// How long a key of [`SendJob::unique`] counts, even when its job is done.
 const UNIQUE_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -261,7 +261,7 @@ impl Jobs {
             return Ok(());
         }
         let installation_id = || self.installation_id.to_string();
-        if tokens.presence(&self.installation_id).await == Presence::Removed {
+        if tokens.presence(&self.installation_id).await == InstallState::Removed {
             return Err(SendError::Uninstalled {
                 key,
                 installation_id: installation_id(),

@@ -17,12 +17,12 @@ use super::uses::{keep_used, updated_item};
 /// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
 /// remotes that are not foreign, and modules of a generated type that name such endpoints and no others.
 ///
-/// Such an item may be another service's, because a remote's key does not show who serves an endpoint, and a
-/// service may use a key that this code uses in another list. [`Evidence`] has the proofs that an item is of this
-/// code base. Such a proof is no proof of the items that name it: these stay, and so does what they name. An item with a
-/// former key becomes the code's entry, so that its hand-written parts and comments stay. Any other item with
-/// hand-written parts ([`parts_of_user`]) is removed only if `--prune` names its own key; its comments count as such parts
-/// if it has a former key, because the user may want them at the current entry.
+/// Such an item may be another service's, because a remote's key does not show who serves an endpoint, and a service
+/// may use a key that this code uses in another list. [`Evidence`] has the proofs that an item is of this code base.
+/// The proof covers the item alone: items that name it are kept, and so is an item that a kept one names. An item with
+/// a former key becomes the code's entry, so that its hand-written parts and comments stay. Any other item with
+/// hand-written parts ([`parts_of_user`]) is removed only if `--prune` names its own key; its comments count as such
+/// parts if it has a former key, because the user may want them at the current entry.
 pub(super) fn stale_items<'a>(
     filled: &'a FilledManifest<'_>,
     wanted: &'a DesiredManifest,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::callbacks::Callbacks;
 use super::installation::{About, count_of};
-use super::keeper::{Admission, Keeper};
+use super::keeper::{Keeper, OwnApps};
 use super::settings::{MIN_MARGIN, TokenSettings};
 #[cfg(feature = "dev")]
 use super::sources::Sources;
@@ -96,7 +96,7 @@ pub(super) struct TokensState {
     pub(super) keeper: OnceLock<Arc<Keeper>>,
     pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) is_open: watch::Sender<bool>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) own_apps: Arc<OwnApps>,
     pub(super) callbacks: Callbacks,
     pub(super) clock_health: Arc<ClockHealth>,
     pub(super) is_purged: OnceLock<()>,
@@ -144,7 +144,7 @@ impl Tokens {
                 keeper: OnceLock::new(),
                 opening: tokio::sync::Mutex::default(),
                 is_open: watch::Sender::new(false),
-                admission: Arc::default(),
+                own_apps: Arc::default(),
                 callbacks: Callbacks::default(),
                 clock_health: Arc::default(),
                 is_purged: OnceLock::new(),

@@ -21,13 +21,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The tokens that belong to this app: others in the same store are ignored.
 #[derive(Default)]
-pub(super) struct Admission {
+pub(super) struct OwnApps {
     /// The ids of the backend's apps.
     pub(super) app_ids: OnceLock<Vec<String>>,
     pub(super) environments: OnceLock<Vec<Environment>>,
 }
 
-impl Admission {
+impl OwnApps {
     pub(super) fn admits(&self, about: &About) -> bool {
         let environment = about.environment_type.as_deref();
         let mut admitted = self.environments.get().into_iter().flatten();
@@ -76,7 +76,7 @@ pub(super) struct Keeper {
     pub(super) clock_health: Arc<ClockHealth>,
     /// The wall clock and `elapsed` when the keeper was created.
     started: (SystemTime, Duration),
-    pub(super) admission: Arc<Admission>,
+    pub(super) own_apps: Arc<OwnApps>,
     pub(super) announcer: Announcer,
     /// Starts the task that writes, if rows are waiting and no task is running.
     start_writer: fn(&Arc<Self>),
@@ -98,7 +98,7 @@ pub(super) struct KeeperSettings {
     /// The limit of the cache.
     pub(super) limit: usize,
     pub(super) clock_health: Arc<ClockHealth>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) own_apps: Arc<OwnApps>,
     pub(super) announcer: Announcer,
     pub(super) start_writer: fn(&Arc<Keeper>),
 }
@@ -118,7 +118,7 @@ impl Keeper {
             margin: settings.margin,
             limit: settings.limit,
             clock_health: settings.clock_health,
-            admission: settings.admission,
+            own_apps: settings.own_apps,
             announcer: settings.announcer,
             start_writer: settings.start_writer,
             memory: Mutex::default(),
@@ -162,7 +162,7 @@ impl Keeper {
     /// Returns the cached entry of an installation.
     pub(super) fn remembered(&self, installation_id: &str) -> Option<Entry> {
         let entry = self.memory().entries.get(installation_id).cloned();
-        entry.filter(|entry| self.admission.admits(&entry.about))
+        entry.filter(|entry| self.own_apps.admits(&entry.about))
     }
 
     /// Returns the cached entries of the installations on a site.
@@ -170,7 +170,7 @@ impl Keeper {
         let memory = self.memory();
         let entries = memory.find_by_site(cloud_id);
         entries
-            .filter(|entry| self.admission.admits(&entry.about))
+            .filter(|entry| self.own_apps.admits(&entry.about))
             .cloned()
             .collect()
     }
@@ -209,7 +209,7 @@ impl Keeper {
         let memory = self.memory();
         let entries = memory.entries.values();
         entries
-            .filter(|entry| self.admission.admits(&entry.about) && wanted(entry))
+            .filter(|entry| self.own_apps.admits(&entry.about) && wanted(entry))
             .cloned()
             .collect()
     }
@@ -313,7 +313,7 @@ impl Keeper {
         }
         let entry = memory.entries.get(id)?;
         // Forge gives the installation of each app a separate id.
-        if entry.about.app_id != about.app_id && self.admission.admits(&entry.about) {
+        if entry.about.app_id != about.app_id && self.own_apps.admits(&entry.about) {
             return Some(Rejection::OtherApp);
         }
         // An installation stays in the cloud that it was first called from.

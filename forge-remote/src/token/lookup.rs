@@ -16,7 +16,7 @@ use crate::fit::Claims;
 
 /// Whether the app is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
+pub(crate) enum InstallState {
     Present,
     /// A removal may still be revoked by a call of Forge.
     Settling,
@@ -67,9 +67,9 @@ impl Tokens {
 
     /// Returns whether an installation is removed. The store is read if this process remembers nothing of it, and
     /// before a removal counts as settled.
-    pub(crate) async fn presence(&self, installation_id: &str) -> Presence {
+    pub(crate) async fn presence(&self, installation_id: &str) -> InstallState {
         let Some(keeper) = self.0.keeper.get() else {
-            return Presence::Present;
+            return InstallState::Present;
         };
         let delay = self.settings().removal_delay;
         let mut has_settled = keeper.has_settled(installation_id, delay);
@@ -79,13 +79,13 @@ impl Tokens {
             has_settled = keeper.has_settled(installation_id, delay);
         }
         match has_settled {
-            None => Presence::Present,
-            Some(false) => Presence::Settling,
+            None => InstallState::Present,
+            Some(false) => InstallState::Settling,
             Some(true) => match keeper.look_up(installation_id).await {
-                Ok(Found::Nothing) => Presence::Removed,
+                Ok(Found::Nothing) => InstallState::Removed,
                 // Forge has called again, here or at another instance.
-                Ok(Found::Entry(_)) => Presence::Present,
-                Ok(Found::Shut(_)) | Err(_) => Presence::Settling,
+                Ok(Found::Entry(_)) => InstallState::Present,
+                Ok(Found::Shut(_)) | Err(_) => InstallState::Settling,
             },
         }
     }
@@ -137,7 +137,7 @@ impl Tokens {
     /// if there are several apps, and this process knows nothing of the installation.
     async fn is_of_another_app(&self, installation_id: &str) -> Result<bool, TokenError> {
         let keeper = self.keeper().await?;
-        let apps = keeper.admission.app_ids.get().map_or(0, Vec::len);
+        let apps = keeper.own_apps.app_ids.get().map_or(0, Vec::len);
         if !self.1.is_limited() || apps < 2 || keeper.is_removed(installation_id) {
             return Ok(false);
         }

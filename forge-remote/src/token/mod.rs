@@ -181,7 +181,7 @@ pub use installation::Installation;
 pub(crate) use job_seal::configured_key_ids;
 pub(crate) use job_seal::{JobSeal, SealError, SealedCall, sealing_key};
 pub use listing::InstallationStream;
-pub(crate) use lookup::Presence;
+pub(crate) use lookup::InstallState;
 pub use seal::InvalidKeys;
 pub use site::Site;
 #[cfg(feature = "dev")]

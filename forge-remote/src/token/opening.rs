@@ -101,7 +101,7 @@ impl Tokens {
         let settings = self.settings();
         let store = Arc::clone(&settings.store);
         if let Some(environments) = &settings.environments {
-            let _ = self.0.admission.environments.set(environments.clone());
+            let _ = self.0.own_apps.environments.set(environments.clone());
         }
         let keys = if store.outlives_process() {
             configured_keys(settings.keys.as_ref())?.ok_or_else(|| OpenError::NoKey {
@@ -118,7 +118,7 @@ impl Tokens {
                 margin: settings.margin,
                 limit: settings.limit,
                 clock_health: Arc::clone(&self.0.clock_health),
-                admission: Arc::clone(&self.0.admission),
+                own_apps: Arc::clone(&self.0.own_apps),
                 announcer: self.0.callbacks.announcer(),
                 start_writer: start_writing,
             },
@@ -182,9 +182,9 @@ impl Tokens {
     /// Sets the apps and their environments; the first call takes effect.
     pub(crate) fn belong_to(&self, app_ids: &[AppId], environments: Option<&[Environment]>) {
         let app_ids = app_ids.iter().map(|id| id.as_str().to_owned());
-        let _ = self.0.admission.app_ids.set(app_ids.collect());
+        let _ = self.0.own_apps.app_ids.set(app_ids.collect());
         if let Some(environments) = environments {
-            let _ = self.0.admission.environments.set(environments.to_vec());
+            let _ = self.0.own_apps.environments.set(environments.to_vec());
         }
     }
 }

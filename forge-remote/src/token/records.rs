@@ -79,7 +79,7 @@ impl Keeper {
         let mut memory = self.memory();
         let entry = memory.entries.get_mut(installation_id)?;
         entry.checked = elapsed;
-        if !self.admission.admits(&entry.about) {
+        if !self.own_apps.admits(&entry.about) {
             return None;
         }
         let entry = entry.clone();
@@ -121,7 +121,7 @@ impl Keeper {
                     return self.learn_removal(sealed, record);
                 }
                 match About::read(&sealed.installation_id, &plain) {
-                    Some((_, about, _)) if !self.admission.admits(&about) => {
+                    Some((_, about, _)) if !self.own_apps.admits(&about) => {
                         return Opened::Foreign;
                     }
                     Some((token, about, standing)) => {
@@ -170,7 +170,7 @@ impl Keeper {
             return Peeked::NotOurs;
         }
         match About::read(&sealed.installation_id, &plain) {
-            Some((_, about, _)) if !self.admission.admits(&about) => Peeked::NotOurs,
+            Some((_, about, _)) if !self.own_apps.admits(&about) => Peeked::NotOurs,
             Some((token, _, standing)) => Peeked::Token { token, standing },
             None => Peeked::Shut,
         }

@@ -222,7 +222,7 @@ impl SqliteTokens {
                 "start the app, which sets it; no other program may reset it",
             ),
         };
-        // The journal is that of a file with nothing in it.
+        // A file without tables has no journal mode to report.
         let mut checks = vec![check_schema(&name, done, MIGRATIONS)];
         if done > 0 {
             checks.push(durability);
@@ -334,7 +334,7 @@ fn are_sites(sites: Option<&str>, token: &SealedToken) -> bool {
     sites == token.cloud_ids.iter().map(String::as_str).collect()
 }
 
-/// Writes the sites of records that were just written. Rows that are right stay.
+/// Writes the sites of records that were just written. Rows of unchanged sites are not written again.
 async fn put_sites(
     connection: &mut SqliteConnection,
     tokens: &[&SealedToken],
@@ -402,7 +402,7 @@ fn failed(error: sqlx::Error) -> StoreError {
     if is_setup { failed.permanent() } else { failed }
 }
 
-/// Source: <https://sqlite.org/rescode.html>; the low byte of every code
+/// SQLite's primary result codes. Source: <https://sqlite.org/rescode.html>
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_READONLY: u32 = 8;
 const SQLITE_FULL: u32 = 13;

@@ -45,7 +45,7 @@ pub(in crate::token) fn start_writing(keeper: &Arc<Keeper>) {
         memory.writing = true;
     }
     // Not under the lock: a runtime that is ending drops the task at once, and its drop locks.
-    let writing = Writing::new(Arc::clone(keeper));
+    let writing = WriterTask::new(Arc::clone(keeper));
     runtime.spawn(writing.run());
 }
 
@@ -133,7 +133,7 @@ impl Memory {
 }
 
 /// The task that writes until no row waits.
-struct Writing {
+struct WriterTask {
     keeper: Arc<Keeper>,
     ended: bool,
 }
@@ -144,7 +144,7 @@ enum Failed {
     Write(StoreError),
 }
 
-impl Writing {
+impl WriterTask {
     fn new(keeper: Arc<Keeper>) -> Self {
         Self {
             keeper,
@@ -265,7 +265,7 @@ impl Writing {
     }
 }
 
-impl Drop for Writing {
+impl Drop for WriterTask {
     /// Handles a panic or the runtime's end: the next token starts another task.
     fn drop(&mut self) {
         if !self.ended {

@@ -30,7 +30,7 @@ use crate::jobs::{
 use crate::schedules::{Occurrence, Skipped};
 use crate::telemetry::record::{self, Stopwatch};
 use crate::telemetry::span::record_result;
-use crate::token::{JobSeal, Presence, SealError};
+use crate::token::{InstallState, JobSeal, SealError};
 use crate::work::panic_text;
 
 /// The pause of a call that waits for a token, a key or its handler.
@@ -93,7 +93,7 @@ impl JobRunner for Runner {
             // The engine has ended what waited; this one ran meanwhile.
             if let Verdict::Retry { after, .. } | Verdict::Later { after, .. } = &verdict
                 && *after > REMOVAL_LASTS
-                && self.presence(&envelope).await == Presence::Removed
+                && self.presence(&envelope).await == InstallState::Removed
             {
                 verdict = uninstalled().verdict(&self.seal, &envelope);
             }
@@ -380,10 +380,10 @@ impl Runner {
         NotDone::new(code, text, pause.map_or(Then::Dead, Then::Later))
     }
 
-    async fn presence(&self, envelope: &Envelope) -> Presence {
+    async fn presence(&self, envelope: &Envelope) -> InstallState {
         match &self.context.tokens {
             Some(tokens) => tokens.presence(&envelope.installation_id).await,
-            None => Presence::Present,
+            None => InstallState::Present,
         }
     }
 
@@ -400,12 +400,12 @@ impl Runner {
         let tokens = tokens.of_app(app_id);
         let installation_id = envelope.installation_id.as_str();
         match tokens.presence(installation_id).await {
-            Presence::Present => {}
-            Presence::Settling => {
+            InstallState::Present => {}
+            InstallState::Settling => {
                 let text = "the app may have been uninstalled: the call waits until the removal has settled";
                 return Err(NotDone::new(ReportCode::NoToken, text, Then::Later(WAIT)));
             }
-            Presence::Removed => return Err(uninstalled()),
+            InstallState::Removed => return Err(uninstalled()),
         }
         if !handler.takes_token {
             return Ok(None);
