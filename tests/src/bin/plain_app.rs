@@ -148,7 +148,8 @@ async fn blocks() -> Result<()> {
     Ok(())
 }
 
-#[tokio::main]
+// One thread may be blocked, also on one core.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     forge_remote::testing::__sign_with_published_key();
     let url = match std::env::var_os("BAD_REMOTE") {

@@ -57,7 +57,9 @@ impl Service {
     /// this returns, no task of the app is running, unless another of its servers is.
     ///
     /// A task that blocks its thread cannot be cancelled: the result is then an error, and dropping the
-    /// runtime waits for the task. [`App::run`](crate::App::run) ends the process.
+    /// runtime waits for the task. [`App::run`](crate::App::run) ends the process. A runtime with one worker thread, the
+    /// default on one CPU, can do nothing while a task blocks it, so it does not end either: set `worker_threads` to 2
+    /// or more.
     ///
     /// Dropping the future ends the server at once; tokens that are not written yet are lost.
     pub async fn serve(
