@@ -10,8 +10,10 @@ const SHORT: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// The longest time between the returns of two rejected jobs of a handler and installation.
 const LONGEST_SPACING: Duration = Duration::from_millis(500);
-/// How long a rejected job waits at most: the runs may become shorter in the meantime, or processes may be added.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// How long a rejected job waits at most, if the runs take less or more than that: one run, because they may become shorter
+/// in the meantime, or processes may be added.
+const MIN_LONGEST_WAIT: Duration = Duration::from_secs(120);
+const MAX_LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// How long a place is reserved for a suspect that was rejected: until it returns, and is claimed again.
 const RESERVED_FOR: Duration = Duration::from_secs(4);
@@ -184,13 +186,18 @@ impl Share {
         let earliest = now + run.clamp(SHORTEST_WAIT, SHORT);
         let next = self.next_return.get(handler).copied();
         let time = match next.map_or(earliest, |next| next.max(earliest)) {
-            time if time <= now + LONGEST_WAIT => time,
+            time if time <= now + longest_wait(run) => time,
             // Otherwise as early as the first, in addition to a job that waits until then.
             _ => earliest,
         };
         self.next_return.insert(handler.to_owned(), time + spacing);
         time.saturating_duration_since(now)
     }
+}
+
+/// Returns how long a rejected job waits at most, given the time that runs take.
+fn longest_wait(run: Duration) -> Duration {
+    run.clamp(MIN_LONGEST_WAIT, MAX_LONGEST_WAIT)
 }
 
 impl Run<'_> {
@@ -377,19 +384,23 @@ mod tests {
     #[test]
     fn an_idle_reserve_rejects_each_job_about_twice() {
         const PLACES: usize = 20;
-        const JOBS: u32 = 1000;
-        let (shares, began) = (Shares::new(PLACES), Instant::now());
-        for run in [2, 600].map(Duration::from_secs) {
+        for (run, jobs) in [(2, 1000), (600, 1000), (600, 2000)] {
+            let run = Duration::from_secs(run);
+            let (shares, began) = (Shares::new(PLACES), Instant::now());
             let candidate = Candidate {
                 run,
                 ..candidate("many")
             };
             let mut due: BTreeSet<(Duration, u32)> =
-                (0..JOBS).map(|job| (Duration::ZERO, job)).collect();
-            let mut running = VecDeque::new();
-            let (mut time, mut rejected) = (Duration::ZERO, 0);
+                (0..jobs).map(|job| (Duration::ZERO, job)).collect();
+            let mut running: VecDeque<(Duration, Run<'_>)> = VecDeque::new();
+            let (mut time, mut rejected) = (Duration::ZERO, 0_u64);
             while !due.is_empty() || !running.is_empty() {
-                time += run / 200;
+                // The free workers claim a job as soon as it is due.
+                let next_due = due.first().map(|(at, _)| *at);
+                let next_end = running.front().map(|(end, _)| *end);
+                let next = [next_due, next_end].into_iter().flatten().min();
+                time = time.max(next.unwrap());
                 while running.front().is_some_and(|(end, _)| *end <= time) {
                     running.pop_front();
                 }
@@ -407,12 +418,15 @@ mod tests {
                     }
                 }
             }
-            let ideal = run * JOBS / 15;
+            let ideal = run * jobs / 15;
             assert!(time < ideal * 11 / 10, "{time:?} instead of {ideal:?}");
-            // At least two a second, however rarely a job ends, and each job again after two minutes.
-            let seconds = u32::try_from(time.as_secs()).unwrap();
-            let returns = JOBS + seconds * 2 + JOBS * seconds / 120;
-            assert!(rejected < JOBS + 3 * returns / 2, "{rejected} rejections");
+            // At least two a second, however rarely a job ends, and each job again after a run, or two minutes.
+            let (seconds, jobs) = (time.as_secs(), u64::from(jobs));
+            let returns = jobs + seconds * 2 + jobs * seconds / run.as_secs().max(120);
+            assert!(
+                rejected < jobs + 3 * returns / 2,
+                "{rejected} rejections of {jobs} jobs that run for {run:?}"
+            );
         }
     }
 
@@ -422,7 +436,7 @@ mod tests {
         let enter = |candidate| shares.enter(candidate, now);
         let _many: Vec<_> = (0..6).map(|_| enter(candidate("many")).unwrap()).collect();
         let waits = (0..10_000).map(|_| enter(candidate("many")).unwrap_err());
-        assert!(waits.max() <= Some(LONGEST_WAIT));
+        assert!(waits.max() <= Some(longest_wait(candidate("many").run)));
         let notify = Candidate {
             handler: "notify",
             ..candidate("many")
