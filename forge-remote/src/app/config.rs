@@ -65,6 +65,9 @@ impl App {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.app_ids = self.settings().configured_app_ids;
         desired.needs_pre_uninstall = self.acts_on_removals();
+        if desired.needs_pre_uninstall {
+            desired.uninstallations_without_tokens = self.uninstallations_without_tokens();
+        }
         desired.granular = self.prefer_granular_scopes;
         desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);

@@ -58,10 +58,12 @@ impl App {
     /// the app does not have:
     ///
     /// - `tokens-life-trigger`, unless a `#[trigger]` of the app has the event `avi:forge:installed:app` and
-    ///   `auth = system`;
+    ///   `auth = system`, without `filter` and `licensed_only`. Add `avi:forge:upgraded:app` to it as well: otherwise the
+    ///   token with the scopes of a new major version arrives with the next hourly call;
     /// - `tokens-goodbye-pre-uninstall`, unless the app has a `#[pre_uninstall]` handler. That handler must call
     ///   [`Tokens::remove`](crate::Tokens::remove); otherwise the token stays until it expires, and the callbacks of
-    ///   [`Tokens::on_removed`](crate::Tokens::on_removed) do not run.
+    ///   [`Tokens::on_removed`](crate::Tokens::on_removed) do not run. `manifest --check` and the launch warn of a handler
+    ///   that does not take `Tokens`.
     ///
     /// So an app that has both keeps its manifest. In a deployed app, adding one of the two is a major version, because
     /// of its endpoint: the administrator of each site has to consent. The removal also ends the installation's waiting
@@ -196,13 +198,37 @@ impl App {
 /// Returns whether Forge calls a handler with the first system token of an installation.
 fn delivers_first_token(handler: &Handler) -> bool {
     let record = handler.registration();
-    record.auth.system && record.kind.events().contains(&INSTALLED)
+    let kind = record.kind;
+    record.auth.system && kind.events().contains(&INSTALLED) && kind.calls_every_site()
 }
 
 /// Returns whether Forge calls a handler before an uninstallation.
 fn announces_uninstallation(handler: &Handler) -> bool {
     let spec = handler.registration().kind.spec();
     spec.module_type == kinds::PRE_UNINSTALL.module_type
+}
+
+impl App {
+    /// Returns the places of the handlers that Forge calls before an uninstallation, if none of them takes `Tokens`: they
+    /// cannot remove the installation's token.
+    pub(super) fn uninstallations_without_tokens(&self) -> Vec<(&'static str, Location)> {
+        let handlers = self.registry.handlers().iter();
+        let called = handlers.filter(|one| announces_uninstallation(one));
+        let called: Vec<_> = called.map(Handler::registration).collect();
+        let takes_tokens = called.iter().any(|one| {
+            let needs = one.mount.needs().iter();
+            needs
+                .copied()
+                .any(|need| matches!(need, Requirement::Tokens))
+        });
+        match takes_tokens {
+            true => Vec::new(),
+            false => called
+                .iter()
+                .map(|one| (one.function, one.location))
+                .collect(),
+        }
+    }
 }
 
 /// The rules of this file.

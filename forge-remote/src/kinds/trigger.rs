@@ -117,6 +117,15 @@ impl Kind for Trigger {
             .collect()
     }
 
+    fn calls_every_site(&self) -> bool {
+        let Conditions {
+            filter,
+            licensed_only,
+            ..
+        } = self.conditions;
+        self.filtered_events.is_empty() && filter.is_none() && !licensed_only
+    }
+
     fn validate(&self) -> Vec<Mistake> {
         let mut found = list_mistakes(&[
             ("events", &lists::EVENTS, self.events),

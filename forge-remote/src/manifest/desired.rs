@@ -140,6 +140,9 @@ pub struct DesiredManifest {
     /// Whether the app acts when it is uninstalled: in callbacks of [`Tokens::on_removed`](crate::Tokens::on_removed), or
     /// because its job engine ends the waiting jobs.
     pub needs_pre_uninstall: bool,
+    /// The functions of such an app that Forge calls before an uninstallation, with their places, if none of them can remove
+    /// the installation's token.
+    pub(crate) uninstallations_without_tokens: Vec<(&'static str, Location)>,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,
     /// Whether tokens are requested without the scopes that are named after them:

@@ -67,7 +67,8 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns whether the platform calls for every installation, also for sites without a licence.
+    /// Returns whether the platform calls for every installation, also for sites without a licence, and whatever an event
+    /// contains.
     fn calls_every_site(&self) -> bool {
         true
     }

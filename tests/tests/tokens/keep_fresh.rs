@@ -117,6 +117,15 @@ fn a_manifest_with_its_own_handlers_stays_as_it_is() {
     #[trigger(events = ["avi:forge:installed:app"])]
     async fn without_token() {}
 
+    #[trigger(events = ["avi:forge:installed:app"], licensed_only, auth = system)]
+    async fn only_licensed() {}
+
+    #[trigger(
+        filtered_events = [(event = "avi:forge:installed:app", licensed_only)],
+        auth = system
+    )]
+    async fn filtered() {}
+
     #[pre_uninstall]
     async fn ends(call: Invocation, tokens: Tokens) -> Result<()> {
         Ok(tokens.remove(call.installation_id()).await?)
@@ -145,6 +154,14 @@ fn a_manifest_with_its_own_handlers_stays_as_it_is() {
         (ended(kept(renewing_app())), [true, false]),
         (
             kept(renewing_app()).handler(handler!(without_token)),
+            [true, true],
+        ),
+        (
+            kept(renewing_app()).handler(handler!(only_licensed)),
+            [true, true],
+        ),
+        (
+            kept(renewing_app()).handler(handler!(filtered)),
             [true, true],
         ),
         (
@@ -188,6 +205,9 @@ fn an_app_that_no_uninstallation_reaches_is_warned() {
         Ok(tokens.remove(call.installation_id()).await?)
     }
 
+    #[pre_uninstall(key = "audit")]
+    async fn audits(_call: Invocation) {}
+
     let with = |app: App, acts: bool| {
         let tokens = Tokens::new(MemoryTokens::new());
         if acts {
@@ -215,6 +235,14 @@ fn an_app_that_no_uninstallation_reaches_is_warned() {
     ] {
         assert!(!warned(with(called, true)));
     }
+    // One that cannot remove the token does not count.
+    let audited = || renewing_app().handler(handler!(audits));
+    assert!(warned(with(audited(), true)));
+    assert!(warned(with(audited().keep_tokens_fresh_by("renew"), true)));
+    assert!(warned(with(audited().jobs(jobs()), false)));
+    assert!(!warned(with(audited(), false)));
+    assert!(!warned(with(audited().keep_tokens_fresh(), true)));
+    assert!(!warned(with(audited().handler(handler!(ends)), true)));
 }
 
 /// One line in the app adds the calls that deliver tokens, their modules, and the removal.

@@ -6,7 +6,7 @@ use forge_remote_schema::{did_you_mean, events, kinds};
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
-use crate::diagnostic::{Rule, Severity};
+use crate::diagnostic::{Diagnostic, Rule, Severity};
 use crate::manifest::items::granted;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths, parts};
@@ -147,7 +147,8 @@ const NO_PRE_UNINSTALL: Rule = Rule::lint(
     "no-pre-uninstall",
     "The app acts when it is uninstalled, in callbacks of `Tokens::on_removed` or by ending the waiting jobs, but Forge \
     announces an uninstallation only to a module `preUninstall`, which the manifest lacks: the installation's data and jobs stay. \
-    Add `App::keep_tokens_fresh`, or a `#[pre_uninstall]` handler that calls `Tokens::remove`.",
+    Add `App::keep_tokens_fresh`, or a `#[pre_uninstall]` handler that calls `Tokens::remove`. A handler that does not take `Tokens` \
+    cannot call it, so this rule names it as well.",
 );
 
 fn uninstallation(findings: &mut Findings<'_>) {
@@ -162,6 +163,15 @@ fn uninstallation(findings: &mut Findings<'_>) {
         let help = "add `App::keep_tokens_fresh`, or a `#[pre_uninstall]` handler that calls `Tokens::remove`";
         let path = ManifestPath::of(&["modules"]);
         findings.warning(&NO_PRE_UNINSTALL, &path, message, help);
+    }
+    for (function, place) in &wanted.uninstallations_without_tokens {
+        let message = format!(
+            "`{function}` is called before an uninstallation and does not take `Tokens`, so it removes no token: the callbacks \
+             of `Tokens::on_removed` never run, and waiting jobs are not ended"
+        );
+        let help = "take `tokens: Tokens`, and call `tokens.remove(call.installation_id())`";
+        let finding = Diagnostic::new(&NO_PRE_UNINSTALL, Severity::Warning, message);
+        findings.found.push(finding.at([*place]).help(help));
     }
 }
 
