@@ -39,6 +39,7 @@ fn river_states(state: JobState) -> &'static [RiverState] {
 /// Returns the record of a row; `None` for a job of another kind.
 fn record(row: &JobRow) -> Option<JobRecord> {
     let StoredCall(envelope) = row.decode_args().ok()?;
+    let key_id = envelope.key_id();
     let mut record = JobRecord::new(
         row.id.to_string(),
         envelope.handler,
@@ -51,6 +52,7 @@ fn record(row: &JobRow) -> Option<JobRecord> {
     record.max_attempts = u32::try_from(row.max_attempts).unwrap_or_default();
     record.due = (record.state == JobState::Waiting).then(|| row.scheduled_at.into());
     record.last = read_report(&row.metadata);
+    record.key_id = key_id;
     Some(record)
 }
 

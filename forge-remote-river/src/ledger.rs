@@ -17,6 +17,8 @@ use crate::stored_call::{QUEUE, StoredCall, from_millis, key_id, millis, to_mill
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
+/// The prefix of the key of dead jobs in the rows of `KEY_COUNTS`.
+const DEAD: &str = "dead ";
 /// How many rows a transaction that tidies up changes at most.
 const AT_ONCE: i64 = 1000;
 /// The shortest wait of a released job. River stores the run's end meanwhile: later it would take that for the end of the
@@ -481,10 +483,10 @@ impl<S: Store> Ledger<S> {
 
     /// Counts the jobs.
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
-        let connection = self.store.connection().await;
-        let mut connection = connection.map_err(database_failed)?;
+        let survey = self.store.begin_survey().await;
+        let mut survey = survey.map_err(database_failed)?;
         let mut select = async |sql| {
-            let selected = connection.integer(sql, values![QUEUE]).await;
+            let selected = survey.integer(sql, values![QUEUE]).await;
             Ok(selected.map_err(database_failed)?.unwrap_or_default())
         };
         let pending: i64 = select(
@@ -508,10 +510,20 @@ impl<S: Store> Ledger<S> {
         let survey = self.store.begin_survey().await;
         let mut survey = survey.map_err(database_failed)?;
         let counts = survey.named_integers(S::KEY_COUNTS).await;
-        let counts = counts.map_err(database_failed)?.into_iter();
-        Ok(counts
-            .filter_map(|(start, count)| Some((key_id(&start)?, count.unsigned_abs())))
-            .collect())
+        let mut of_keys = KeyCounts::new();
+        for (start, count) in counts.map_err(database_failed)? {
+            let dead = start.strip_prefix(DEAD);
+            let Some(id) = key_id(dead.unwrap_or(&start)) else {
+                continue;
+            };
+            let of_key = of_keys.entry(id).or_default();
+            let counted = match dead {
+                Some(_) => &mut of_key.dead,
+                None => &mut of_key.unfinished,
+            };
+            *counted += count.unsigned_abs();
+        }
+        Ok(of_keys)
     }
 
     /// Returns when the last call of each handler was accepted, as far as calls are remembered.

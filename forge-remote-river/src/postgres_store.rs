@@ -74,7 +74,8 @@ impl Store for PostgresStore {
              LIMIT $2
          ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
     const KEY_COUNTS: &'static str =
-        "SELECT coalesce(substr(args ->> 'sealed', 1, 12), ''), count(*) FROM river_job
+        "SELECT CASE state WHEN 'discarded' THEN 'dead ' ELSE '' END || coalesce(substr(args ->> 'sealed', 1, 12), ''),
+             count(*) FROM river_job
          WHERE queue = 'forge_remote'
              AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled', 'discarded')
          GROUP BY 1";
@@ -105,10 +106,14 @@ impl Store for PostgresStore {
 
     async fn begin_survey(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        // A client that stops waiting does not end its statement.
-        sqlx::query("SET LOCAL statement_timeout = '60s'")
-            .execute(&mut *transaction)
-            .await?;
+        // A client that stops waiting does not end its statement: the server has to see that it is gone.
+        // Source: <https://www.postgresql.org/docs/current/runtime-config-connection.html> (since 14, not on Windows)
+        let mut setting = sqlx::Acquire::begin(&mut transaction).await?;
+        let set = "SET LOCAL client_connection_check_interval = '1s'";
+        match sqlx::query(set).execute(&mut *setting).await {
+            Ok(_) => setting.commit().await?,
+            Err(_) => setting.rollback().await?,
+        }
         Ok(transaction)
     }
 

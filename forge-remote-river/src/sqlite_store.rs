@@ -68,7 +68,9 @@ impl Store for SqliteStore {
                  AND job.state IN ('available', 'pending', 'retryable', 'scheduled')
              LIMIT $2
          ) AND state IN ('available', 'pending', 'retryable', 'scheduled')";
-    const KEY_COUNTS: &'static str = "SELECT coalesce(substr(json_extract(args, '$.sealed'), 1, 12), ''), count(*) FROM river_job
+    const KEY_COUNTS: &'static str = "SELECT CASE state WHEN 'discarded' THEN 'dead ' ELSE '' END
+                 || coalesce(substr(json_extract(args, '$.sealed'), 1, 12), ''),
+             count(*) FROM river_job
          WHERE queue = 'forge_remote'
              AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled', 'discarded')
          GROUP BY 1";

@@ -139,7 +139,9 @@ fn line(job: &JobRecord) -> String {
     let reason = job.last.as_ref().map_or("-", |report| report.code.as_str());
     let (id, state, handler) = (&job.id, job.state.as_str(), &job.handler);
     let time = httpdate::fmt_http_date(job.accepted_at);
-    format!("{id:<8} {state:<9} {attempts:>6}  {handler:<28} {reason:<15} {time}")
+    let key = job.key_id.as_ref();
+    let key = key.map_or(String::new(), |key| format!("  key {key}"));
+    format!("{id:<8} {state:<9} {attempts:>6}  {handler:<28} {reason:<15} {time}{key}")
 }
 
 async fn show(
@@ -175,6 +177,9 @@ async fn show(
     );
     if let Some(due) = job.due {
         text += &format!("due           {}\n", httpdate::fmt_http_date(due));
+    }
+    if let Some(key) = &job.key_id {
+        text += &format!("key           {key}\n");
     }
     if let Some(report) = &job.last {
         text += &format!("last run      {}\n", report.code.as_str());
@@ -229,6 +234,8 @@ struct Row<'a> {
     last_run: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
 }
 
 impl<'a> Row<'a> {
@@ -249,6 +256,7 @@ impl<'a> Row<'a> {
             due: job.due.map(millis),
             last_run: job.last.as_ref().map(|report| report.code.as_str()),
             last_error,
+            key_id: job.key_id.as_deref(),
         }
     }
 }

@@ -99,7 +99,7 @@ pub trait JobEngine: Any + Send + Sync {
     }
 
     /// Returns the number of unfinished and dead envelopes under each key, by [`Envelope::key_id`]: for `doctor`, which
-    /// shows the keys that stored jobs need. Like [`checks`](Self::checks) it changes nothing, and works before
+    /// shows the keys that stored jobs need, and fails if unfinished ones need a missing key. Like [`checks`](Self::checks) it changes nothing, and works before
     /// [`open`](Self::open). `None` if the engine does not know.
     ///
     /// # Errors
@@ -121,7 +121,17 @@ pub trait JobEngine: Any + Send + Sync {
 }
 
 /// The number of envelopes under each key, by its id: [`JobEngine::key_counts`].
-pub type KeyCounts = BTreeMap<String, u64>;
+pub type KeyCounts = BTreeMap<String, KeyCount>;
+
+/// The number of envelopes under one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyCount {
+    /// Waiting and running ones, which run with this key.
+    pub unfinished: u64,
+    /// Dead ones, which need the key only if they are retried.
+    pub dead: u64,
+}
 
 /// When the last envelope of each handler was accepted: [`JobEngine::last_accepted`].
 pub type LastAccepted = BTreeMap<String, SystemTime>;

@@ -95,6 +95,8 @@ pub struct JobRecord {
     pub due: Option<SystemTime>,
     /// The report of the last unsuccessful run.
     pub last: Option<Report>,
+    /// The id of the key that its contents need ([`Envelope::key_id`](super::Envelope::key_id)), if the engine knows it.
+    pub key_id: Option<String>,
 }
 
 impl JobRecord {
@@ -134,6 +136,7 @@ impl JobRecord {
             accepted_at,
             due: None,
             last: None,
+            key_id: None,
         }
     }
 }

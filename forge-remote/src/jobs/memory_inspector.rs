@@ -106,5 +106,6 @@ fn record(id: u64, job: &Job, state: JobState) -> (u64, JobRecord) {
     record.max_attempts = envelope.max_attempts;
     record.due = (state == JobState::Waiting).then_some(job.due);
     record.last.clone_from(&job.last);
+    record.key_id = envelope.key_id();
     (id, record)
 }

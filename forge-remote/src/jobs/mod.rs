@@ -120,7 +120,8 @@ pub(crate) use contents::Contents;
 pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
 pub use engine::{
-    Accepted, EngineContext, JobEngine, JobRunner, KeyCounts, LastAccepted, PastAttempts, Verdict,
+    Accepted, EngineContext, JobEngine, JobRunner, KeyCount, KeyCounts, LastAccepted, PastAttempts,
+    Verdict,
 };
 pub use envelope::{Envelope, Repeats};
 pub use guarantees::Guarantees;

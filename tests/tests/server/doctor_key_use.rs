@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use forge_remote::jobs::{Envelope, JobEngine, KeyCounts};
+use forge_remote::jobs::{Envelope, JobEngine, KeyCount, KeyCounts};
 use forge_remote::token::{PageRequest, SqliteTokens, TokenStore as _};
 use forge_remote_river::{PostgresJobs, SqliteJobs};
-use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
+use forge_remote_tests::stores::{Folder, KEYS, execute_postgres, postgres_url};
 use forge_remote_tests::token_app::{MINUTE, ONE, ari};
 
-use crate::doctor::lines;
+use crate::doctor::{app_in, lines};
 use crate::doctor_stores::{deliver, deployed, doctor, run};
 
 const ENVIRONMENT: [(&str, &str); 3] = [
@@ -140,8 +140,39 @@ async fn a_job_whose_key_was_removed_fails() {
     assert_eq!(status, 1, "{text}");
 }
 
-/// Returns the counts of an engine with two jobs under one key, one under another, and one that no app has sealed.
-async fn counted(jobs: &impl JobEngine) -> KeyCounts {
+/// A dead job needs its key only to be retried, so it fails no deployment.
+#[tokio::test]
+async fn a_dead_job_whose_key_was_removed_is_a_warning() {
+    let folder = sealed().await;
+    let dead = "UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP";
+    run(&folder, "jobs.db", dead).await;
+    let (_, text) = doctor_with(&folder, KEYS[1]).await;
+    let (line, fix) = lines(&text, "token keys");
+    let (line, id) = line.rsplit_once(" under ").unwrap();
+    assert!(
+        line.starts_with("warn") && line.ends_with(": 1 dead job"),
+        "{text}"
+    );
+    assert!(fix.contains("`jobs list --state dead`"), "{text}");
+    // The commands show the job's key.
+    for command in [
+        &["jobs", "list", "--state", "dead"][..],
+        &["jobs", "show", "1"],
+    ] {
+        let output = app_in(&folder, command).envs(ENVIRONMENT).output().await;
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert!(text.contains(&format!("{id}\n")), "{text}");
+    }
+
+    let (status, text) = doctor_with(&folder, &format!("{},{}", KEYS[1], KEYS[0])).await;
+    let (line, _) = lines(&text, "token keys");
+    let needed = " is needed by 1 token and 1 dead job";
+    assert!(line.starts_with("ok  ") && line.ends_with(needed), "{text}");
+    assert_eq!(status, 0, "{text}");
+}
+
+/// Stores two jobs under one key, one under another, and one that no app has sealed.
+async fn stored(jobs: &impl JobEngine) {
     jobs.open().await.unwrap();
     for (at, first) in [7, 7, 9].into_iter().enumerate() {
         // The format, the key's id, and the rest.
@@ -151,18 +182,28 @@ async fn counted(jobs: &impl JobEngine) -> KeyCounts {
     }
     let unsealed = Envelope::new("unsealed", "index-trigger", ari(ONE), vec![0; 3]);
     jobs.accept(unsealed).await.unwrap();
-    jobs.key_counts().await.unwrap().unwrap()
 }
 
 #[tokio::test]
 async fn each_database_counts_the_jobs_of_a_key() {
-    let expected: KeyCounts = [("0700000000000000", 2), ("0900000000000000", 1)]
-        .map(|(id, count)| (id.to_owned(), count))
+    let expected: KeyCounts = [("0700000000000000", 1, 1), ("0900000000000000", 1, 0)]
+        .map(|(id, unfinished, dead)| {
+            let mut count = KeyCount::default();
+            (count.unfinished, count.dead) = (unfinished, dead);
+            (id.to_owned(), count)
+        })
         .into();
     let folder = Folder::default();
+    const DEAD: &str =
+        "UPDATE river_job SET state = 'discarded', finalized_at = CURRENT_TIMESTAMP WHERE id = 1";
     let jobs = SqliteJobs::new(folder.file("jobs.db"));
-    assert_eq!(counted(&jobs).await, expected);
+    stored(&jobs).await;
+    run(&folder, "jobs.db", DEAD).await;
+    assert_eq!(jobs.key_counts().await.unwrap().unwrap(), expected);
     if let Some(url) = postgres_url().await {
-        assert_eq!(counted(&PostgresJobs::new(&url)).await, expected);
+        let jobs = PostgresJobs::new(&url);
+        stored(&jobs).await;
+        execute_postgres(&url, DEAD).await;
+        assert_eq!(jobs.key_counts().await.unwrap().unwrap(), expected);
     }
 }

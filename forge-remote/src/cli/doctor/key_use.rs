@@ -2,7 +2,7 @@
 
 use super::line::Line;
 use crate::diagnostic::counted;
-use crate::jobs::KeyCounts;
+use crate::jobs::{KeyCount, KeyCounts};
 
 const CHECK: &str = "token keys";
 
@@ -14,10 +14,11 @@ pub(super) struct KeyUse {
     pub(super) jobs: KeyUsers,
 }
 
-/// The number of sealed records under each key.
+/// The sealed records under each key.
 pub(super) enum KeyUsers {
     /// The app stores none.
     NoneStored,
+    /// Only jobs are dead.
     Counted(KeyCounts),
     /// They are not known, for this reason.
     Unknown(String),
@@ -81,20 +82,23 @@ impl KeyUsers {
         match self {
             Self::Counted(counts) => {
                 let count = counts.get(id).copied().unwrap_or_default();
-                Some(some(count, one, many))
+                Some(needing(count, one, many))
             }
             Self::NoneStored | Self::Unknown(_) => None,
         }
     }
 
-    /// Returns the line of jobs whose key is not configured.
+    /// Returns the line of jobs whose key is not configured. Dead ones fail no deployment: they need it only to be retried.
     fn lacking(&self, configured: &[String]) -> Option<Line> {
         let Self::Counted(counts) = self else {
             return None;
         };
         let lacking = counts.iter().filter(|(id, _)| !configured.contains(id));
-        let lacking: Vec<String> = lacking
-            .map(|(id, count)| format!("{} under {id}", some(*count, "job", "jobs")))
+        let (unfinished, dead): (Vec<_>, Vec<_>) =
+            lacking.partition(|(_, count)| count.unfinished > 0);
+        let all = || unfinished.iter().chain(&dead);
+        let lacking: Vec<String> = all()
+            .map(|(id, count)| format!("{} under {id}", needing(**count, "job", "jobs")))
             .collect();
         if lacking.is_empty() {
             return None;
@@ -103,9 +107,24 @@ impl KeyUsers {
             "stored jobs need keys that FORGE_REMOTE_TOKEN_KEY lacks: {}",
             lacking.join(", ")
         );
+        if unfinished.is_empty() {
+            let fix = "`jobs list --state dead` shows the key of each: append it to FORGE_REMOTE_TOKEN_KEY after a comma and \
+                       run `jobs retry`, or run `jobs discard`";
+            return Some(Line::warning(CHECK, detail, fix));
+        }
         let fix = "append these keys to FORGE_REMOTE_TOKEN_KEY after a comma, until the jobs have run; if a key is \
                    lost, discard its jobs";
         Some(Line::failed(CHECK, detail, fix))
+    }
+}
+
+/// Returns the number of records that need a key: `1 job and 2 dead jobs`.
+fn needing(count: KeyCount, one: &str, many: &str) -> String {
+    let dead = |dead| some(dead, &format!("dead {one}"), &format!("dead {many}"));
+    match (count.unfinished, count.dead) {
+        (unfinished, 0) => some(unfinished, one, many),
+        (0, of_dead) => dead(of_dead),
+        (unfinished, of_dead) => format!("{} and {}", some(unfinished, one, many), dead(of_dead)),
     }
 }
 

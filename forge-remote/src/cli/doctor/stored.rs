@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::diagnostic::{Check, CheckState, Diagnostic};
 use crate::error::chain;
 use crate::fit::BoxFuture;
-use crate::jobs::{EngineError, JobEngine, JobState};
+use crate::jobs::{EngineError, JobEngine, JobState, KeyCount};
 use crate::token::{Group, Survey, SurveyError, Tokens, configured_key_ids};
 
 /// How much longer than a single response the list of all tokens may take.
@@ -121,7 +121,15 @@ async fn check_tokens(
         Ok(survey) => {
             seen.newest_token = survey.issued.map(|(_, newest)| newest);
             let line = describe(&survey, SystemTime::now());
-            keys.tokens = KeyUsers::Counted(survey.sealed_under);
+            let counts = survey.sealed_under.into_iter();
+            let counts = counts.map(|(id, tokens)| {
+                let count = KeyCount {
+                    unfinished: tokens,
+                    dead: 0,
+                };
+                (id, count)
+            });
+            keys.tokens = KeyUsers::Counted(counts.collect());
             line
         }
         Err(SurveyError::Keys(error)) => {
