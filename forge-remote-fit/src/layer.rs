@@ -23,7 +23,8 @@ use super::verifier::Verifier;
 /// [`Verifier`].
 ///
 /// - A call that passes carries [`Claims`](crate::Claims) and [`Provenance`] in its request's
-///   extensions. With the feature `axum` both are extractors.
+///   extensions. With the feature `axum` both are extractors. In an app of forge-remote the extractors work as well, but
+///   the extensions are only behind this layer: code for both takes the extractors.
 /// - Any other call never reaches the inner service. The response is JSON and reveals nothing: 401,
 ///   403 for a page that is not in [`EndpointTarget::pages`], 503 where Atlassian's key set cannot be
 ///   fetched. The reason is logged, ten times a minute at most for each reason, without the FIT

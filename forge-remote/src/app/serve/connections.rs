@@ -28,7 +28,8 @@ const MIN_REST_AFTER: Duration = Duration::from_millis(50);
 const MANY: usize = 1_000;
 /// How long a peer may not read before its connection can be closed to make room.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
-/// How long a peer may not read, or may send a rejected body, once the server stops. Such a body has at most half of the
+/// How long a peer may not read, or may send a body that is rejected or that its handler did not read, once the
+/// server stops. Such a body has at most half of the
 /// time for the shutdown, so that it does not count as a call in flight.
 const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
