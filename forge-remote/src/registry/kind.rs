@@ -67,8 +67,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns whether the platform calls for every installation, also for sites without a licence, and whatever an event
-    /// contains.
+    /// Returns whether the platform calls for every installation: also for sites without a licence, and without a filter.
     fn calls_every_site(&self) -> bool {
         true
     }
