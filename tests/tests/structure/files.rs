@@ -36,10 +36,6 @@ const LONG: &[(&str, &str)] = &[
         "tests/src/stores.rs",
         "the table of stores, and a store that fails on demand",
     ),
-    (
-        "forge-remote/src/manifest/tree.rs",
-        "the parser and its nodes, with the values of all scalars",
-    ),
 ];
 /// Tables, which are looked up and not read.
 const TABLES: &[&str] = &[
