@@ -20,7 +20,7 @@ const LONG: &[(&str, &str)] = &[
         "one method for each setting",
     ),
     (
-        "forge-remote/src/manifest/lint/structure.rs",
+        "forge-remote/src/manifest/lint/structure/mod.rs",
         "one recursion over shapes",
     ),
     (

@@ -1,6 +1,8 @@
 //! The properties and values that Atlassian's validation accepts, by the table of
 //! [`forge_remote_schema::structure`].
 
+mod rules;
+
 use std::collections::HashMap;
 
 use forge_remote_schema::structure::{
@@ -9,9 +11,13 @@ use forge_remote_schema::structure::{
 use forge_remote_schema::{did_you_mean, kinds, one_of};
 use serde_yaml::Value;
 
+use self::rules::{
+    CONFLICTING_PROPERTIES, MALFORMED_VALUE, MISPLACED_ENDPOINT, MISPLACED_SECTION,
+    MISSING_PROPERTY, UNKNOWN_MODULE, UNKNOWN_PROPERTY, UNKNOWN_VALUE, WRONG_TYPE,
+};
 use super::findings::{Findings, Topic};
 use super::place::{Name, Place, below};
-use crate::diagnostic::{Rule, Severity};
+use crate::diagnostic::Severity;
 use crate::manifest::tree::{Node, NodeKind};
 
 pub(super) const TOPIC: Topic = Topic {
@@ -32,62 +38,6 @@ pub(super) const TOPIC: Topic = Topic {
         }
     },
 };
-
-const UNKNOWN_PROPERTY: Rule = Rule::lint(
-    "unknown-property",
-    "Forge has no property of this name here: `forge deploy` rejects it, or accepts it without effect. In an endpoint's \
-    item, Atlassian's validation accepts any property: with a misspelled `appSystemToken`, Forge sends no token. If \
-    Atlassian added the property after this version, allow it.",
-);
-
-const MISSING_PROPERTY: Rule = Rule::lint(
-    "missing-property",
-    "Atlassian's validation requires this property, so `forge deploy` rejects the manifest without it. Add it.",
-);
-
-const CONFLICTING_PROPERTIES: Rule = Rule::lint(
-    "conflicting-properties",
-    "Atlassian's validation accepts exactly one of these properties, for example `function` or `endpoint`. \
-    Remove the others.",
-);
-
-const WRONG_TYPE: Rule = Rule::lint(
-    "wrong-type",
-    "The property's value has a type that Forge does not read, for example `appSystemToken: true` instead of \
-    `appSystemToken: { enabled: true }`. YAML reads an unquoted `123` or `true` as a number or a boolean: quote a \
-    text.",
-);
-
-const UNKNOWN_VALUE: Rule = Rule::lint(
-    "unknown-value",
-    "Forge accepts only some values for this property, and `forge deploy` rejects another one. If Atlassian added the \
-    value after this version, allow it.",
-);
-
-const MALFORMED_VALUE: Rule = Rule::lint(
-    "malformed-value",
-    "The value has a length, characters or a range that Atlassian's validation rejects. Correct it as the \
-    finding says.",
-);
-
-const MISPLACED_SECTION: Rule = Rule::lint(
-    "misplaced-section",
-    "Module types, `endpoint` and `function` among them, belong under `modules`; `remotes`, `resources` and `permissions` \
-    belong at the root. Forge does not read them elsewhere, although a page of Atlassian's documentation shows \
-    `endpoint` at the root.",
-);
-
-const MISPLACED_ENDPOINT: Rule = Rule::lint(
-    "misplaced-endpoint",
-    "Forge ignores an endpoint at this place. A page's module names its endpoint in `resolver.endpoint`, a custom \
-    field's views in their own `resolver`; for other module types see the table in `forge_remote::kinds`.",
-);
-
-const UNKNOWN_MODULE: Rule = Rule::lint(
-    "unknown-module",
-    "Forge has no module type of this name, and `forge deploy` rejects it. If Atlassian added the type after this \
-    version, allow it.",
-);
 
 fn document(root: &Node, findings: &mut Findings<'_>) {
     let place = Place {
