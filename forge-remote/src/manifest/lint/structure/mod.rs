@@ -238,11 +238,8 @@ fn wrong_type(node: &Node, shape: &Shape, place: &Place<'_>, findings: &mut Find
         Value::Sequence(_) => format!("{} is a list", place.name),
         Value::Mapping(_) => format!("{} is a mapping", place.name),
         Value::String(_) => format!("{} is a text", place.name),
-        other => format!(
-            "{} is `{}`",
-            place.name,
-            node.scalar().map_or_else(|| kind(&other), str::to_owned)
-        ),
+        // A boolean or a number.
+        _ => format!("{} is `{}`", place.name, node.scalar().unwrap_or_default()),
     };
     let help = match (shape, node.scalar()) {
         (Shape::Mapping(mapping), Some(flag @ ("true" | "false")))
@@ -257,15 +254,6 @@ fn wrong_type(node: &Node, shape: &Shape, place: &Place<'_>, findings: &mut Find
         _ => format!("write {}", shape.describe()),
     };
     findings.error_at(&WRONG_TYPE, at, message, help);
-}
-
-fn kind(value: &Value) -> String {
-    if value.is_bool() {
-        "a boolean"
-    } else {
-        "a number"
-    }
-    .to_owned()
 }
 
 fn number(node: &Node, range: &NumberRange, place: &Place<'_>, findings: &mut Findings<'_>) {
@@ -374,12 +362,17 @@ fn list(node: &Node, shape: &ListShape, place: &Place<'_>, findings: &mut Findin
         };
         value(item, shape.item, &place, findings);
     }
-    let others = items.iter().skip(1);
-    let Some(form) = items.first().map(|one| std::mem::discriminant(&one.kind)) else {
-        return;
-    };
-    let mut others = others.filter(|item| std::mem::discriminant(&item.kind) != form);
-    if let (true, Some(other)) = (shape.uniform, others.next()) {
+    if shape.uniform {
+        report_mixed_forms(items, place, findings);
+    }
+}
+
+/// Reports the first item that has another form than the first one of its list: a name or a mapping.
+fn report_mixed_forms(items: &[Node], place: &Place<'_>, findings: &mut Findings<'_>) {
+    let form = |item: &Node| std::mem::discriminant(&item.kind);
+    let first_form = items.first().map(form);
+    let mut others = items.iter().filter(|item| Some(form(item)) != first_form);
+    if let Some(other) = others.next() {
         let message = format!("{} has items of two forms", place.name);
         let help = "write all of them in one form, or a second module";
         findings.error_at(&WRONG_TYPE, first(other), message, help);
