@@ -65,8 +65,6 @@ pub mod security {}
 pub mod traces {}
 #[doc = include_str!("docs/versions.md")]
 pub mod versions {}
-#[cfg(feature = "dev")]
-mod spawned_pieces;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

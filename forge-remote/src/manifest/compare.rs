@@ -31,7 +31,7 @@ pub(crate) struct Difference {
     pub(super) reasons: Vec<String>,
     /// The fate of a stale item; `None` for other differences.
     pub(super) fate: Option<Fate>,
-    /// What an update does with the variables of a value that differs.
+    /// The variables of a value that differs, which an update keeps or removes.
     pub(super) variables: VariablesOfValue,
 }
 

@@ -66,9 +66,9 @@ impl<'a> FilledManifest<'a> {
         Some(FilledPart { written, value })
     }
 
-    /// Returns what the removal of an item of the list at a path of names would delete in addition to its values, or what
-    /// makes the removal unsafe: a comment that may be about the item, or an anchor.
-    pub(super) fn annotation(&self, path: &[&str], index: usize) -> Option<&'static str> {
+    /// Returns the part of an item of the list at a path of names that its removal would delete in addition to its values,
+    /// or because of which the removal is not safe: a comment that may be about the item, or an anchor.
+    pub(super) fn attachment(&self, path: &[&str], index: usize) -> Option<&'static str> {
         let (text, root) = self.source?;
         let list = path.iter().try_fold(root, |node, name| node.get(name))?;
         let item = list.items().get(index)?;

@@ -65,7 +65,7 @@ pub(super) fn stale_items<'a>(
         if !evidence.is_named(part) {
             one.parts = texts_of_user(part.written);
             let successor = evidence.successor(ENDPOINTS[1], part, &[]);
-            one.annotation = successor.and_then(|_| filled.annotation(&ENDPOINTS, index));
+            one.attachment = successor.and_then(|_| filled.attachment(&ENDPOINTS, index));
         }
         stale.push(one);
     }
@@ -87,7 +87,7 @@ pub(super) fn stale_items<'a>(
         if !evidence.is_named(part) {
             let successor = evidence.successor(kind.module_type, part, &module.endpoints);
             one.parts = parts_of_user(kind, part.written, successor);
-            one.annotation = successor.and_then(|_| filled.annotation(&path, index));
+            one.attachment = successor.and_then(|_| filled.attachment(&path, index));
         }
         one
     });
@@ -230,6 +230,6 @@ impl<'a> Renames<'a, '_> {
         };
         let is_entry = updated.len() == entry.item.len()
             && updated.iter().all(|(name, value)| is_code(name, value));
-        is_entry && self.filled.annotation(&path, index).is_none()
+        is_entry && self.filled.attachment(&path, index).is_none()
     }
 }

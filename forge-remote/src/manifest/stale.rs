@@ -23,7 +23,7 @@ pub(super) struct Stale<'a> {
     /// The hand-written parts that a removal would delete, if its key is not named: names in back-ticks, or words.
     pub(super) parts: Vec<String>,
     /// The comments that a removal would delete, if it has a former key of an entry and its key is not named.
-    pub(super) annotation: Option<&'static str>,
+    pub(super) attachment: Option<&'static str>,
     /// The items that name it and stay, so that neither an update nor `--prune` removes it.
     pub(super) kept_by: Vec<Arc<User>>,
     /// The keys with which `--prune` removes it: its own, and those of the stale items that name it.
@@ -147,7 +147,7 @@ impl<'a> Stale<'a> {
             is_proven: false,
             becomes: None,
             parts: Vec::new(),
-            annotation: None,
+            attachment: None,
             kept_by: Vec::new(),
             prune: Prune::default(),
             goes_with: None,
@@ -159,7 +159,7 @@ impl<'a> Stale<'a> {
     /// become its entry, its comments are parts that a removal would delete.
     pub(super) fn decide(&mut self) {
         if self.becomes.is_none() {
-            self.parts.extend(self.annotation.map(str::to_owned));
+            self.parts.extend(self.attachment.map(str::to_owned));
         }
         self.removable = self.is_proven && self.has_no_loss();
     }

@@ -83,11 +83,11 @@ impl Prepared {
         settle: Duration,
     ) -> Result<(), ManifestError> {
         std::thread::sleep(settle);
-        self.replace_beside(file, || {})
+        self.replace_with(file, || {})
     }
 
-    /// Replaces a manifest beside another program: `interfere` runs after the comparison, and before each exchange.
-    fn replace_beside(
+    /// Replaces a manifest; `interfere` runs after the comparison, and before each exchange.
+    fn replace_with(
         self,
         file: &ManifestFile,
         interfere: impl FnMut(),
@@ -145,7 +145,7 @@ enum Exchanged {
 const MAX_EXCHANGES: usize = 8;
 
 /// Replaces a file that has the text `old`. If another program has saved the file since, its text is at the path again
-/// afterwards: after an exchange of the two files, the displaced one shows what was replaced.
+/// afterwards: after an exchange of the two files, the displaced one shows which text was replaced.
 fn exchange(
     new: NamedTempFile,
     target: &Path,
@@ -279,7 +279,7 @@ mod tests {
     const OLD: &str = "app: {}\n";
     const NEW: &str = "app: {}\nremotes: []\n";
 
-    /// Writes the new text beside a program that does this at each step, and returns the result, the file's text and
+    /// Writes the new text while another program does this at each step, and returns the result, the file's text and
     /// the texts of other files; `None` if the file system cannot exchange files.
     fn written(
         saves: impl Fn(&Path, usize),
@@ -296,7 +296,7 @@ mod tests {
         let file = ManifestFile::read(&path).unwrap();
         let prepared = file.prepare(NEW).unwrap();
         let mut step = 0;
-        let result = prepared.replace_beside(&file, || {
+        let result = prepared.replace_with(&file, || {
             saves(&path, step);
             step += 1;
         });

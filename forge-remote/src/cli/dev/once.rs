@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::cli::call_printer::Time;
 use crate::jobs::{JobRecord, JobState};
 use crate::platform::{CallChanges, CallVerdict, Origin, Outcome, Run};
-use crate::spawned_pieces::EndedPiece;
+use crate::work::EndedPiece;
 
 /// The number of jobs that one call may store, directly or through other jobs, and that are waited for.
 const MAX_JOBS: u64 = 500;

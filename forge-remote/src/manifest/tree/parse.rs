@@ -4,13 +4,21 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::{Entry, Node, NodeKind, Style, TreeError};
+use super::node::{Entry, Node, NodeKind};
+use super::scalar::Style;
 use crate::diagnostic::Position;
 
 /// Upper bound on the nesting depth; deeper documents are rejected.
 const MAX_DEPTH: usize = 64;
 /// Upper bound on the nodes that aliases expand to: more is an attack or a mistake.
 const MAX_ALIASED: usize = 100_000;
+
+/// The reason why a text is not a valid manifest document, and its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeError {
+    pub at: Position,
+    pub reason: String,
+}
 
 /// Parses the single document of a text; `None` for an empty text.
 pub fn parse(text: &str) -> Result<Option<Node>, TreeError> {
@@ -304,18 +312,5 @@ impl Builder<'_> {
             return scalar.span.start + body.rfind('\n').map_or(body.len(), |at| at + 1);
         }
         scalar.span.start + body.trim_end().len()
-    }
-}
-
-impl NodeKind {
-    fn count(&self) -> usize {
-        1 + match self {
-            Self::Scalar { .. } => 0,
-            Self::Sequence { items, .. } => items.iter().map(|item| item.kind.count()).sum(),
-            Self::Mapping { entries, .. } => entries
-                .iter()
-                .map(|entry| entry.key.kind.count() + entry.value.kind.count())
-                .sum(),
-        }
     }
 }

@@ -1,8 +1,16 @@
-//! The values of scalars by YAML 1.2.
+//! The styles of scalars, and their values by YAML 1.2.
 
 use serde_yaml::Value;
 
-use super::Style;
+/// The style of a scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Single,
+    Double,
+    /// `|` or `>`.
+    Block,
+}
 
 pub(super) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")

@@ -1,5 +1,8 @@
 //! Counts, bounds and cancels running handlers and spawned work.
 
+#[cfg(feature = "dev")]
+mod pieces;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -19,11 +22,13 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument as _;
 
+#[cfg(feature = "dev")]
+pub(crate) use self::pieces::EndedPiece;
+#[cfg(feature = "dev")]
+use self::pieces::SpawnedPieces;
 use crate::error::Result;
 use crate::log::{LogLimits, Permit};
 use crate::response;
-#[cfg(feature = "dev")]
-use crate::spawned_pieces::SpawnedPieces;
 
 type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 
