@@ -17,7 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::base64url;
-use super::claims::{Claims, Expected, Origin};
+use super::claims::{Claims, Expected, KeyChoice};
 use super::json::strict::{is_plain, is_too_deep, parsable};
 use super::jws::{self, Compact};
 use super::source::{FetchError, JwksDocument, KeySource};
@@ -182,7 +182,7 @@ pub fn verifier(input: &[u8]) {
     );
     let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode([1; 256]));
     let kid = kid(forged.as_bytes());
-    Origin::of(payload);
+    KeyChoice::of(payload);
     let app_ids = [APP_ID.parse::<AppId>().expect("it is an app's id")];
     let expected = Expected {
         app_ids: &app_ids,

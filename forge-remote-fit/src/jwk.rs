@@ -173,14 +173,14 @@ fn read(document: &[u8], mut seen: impl FnMut(&RawValue, Option<KeyProblem>)) ->
 
 /// The members that jsonwebtoken reads from an object as well: `{"RS256": null}`.
 #[derive(serde::Deserialize)]
-struct Names {
+struct KeyMembers {
     kty: String,
     alg: Option<String>,
 }
 
 fn usable(entry: &RawValue) -> Result<(Box<str>, Key), KeyProblem> {
     let names = serde_json::from_str(entry.get());
-    let Object(names): Object<Names> = names.map_err(|_| KeyProblem::NotKey)?;
+    let Object(names): Object<KeyMembers> = names.map_err(|_| KeyProblem::NotKey)?;
     if names.kty != "RSA" {
         return Err(KeyProblem::NotRsa);
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, header};
 
 use super::app_id::AppId;
 use super::base64url;
-use super::claims::{Claims, Expected, Origin};
+use super::claims::{Claims, Expected, KeyChoice};
 use super::clock::{Clock, Moment};
 use super::clock_health::ClockHealth;
 use super::error::{MAX_TOKEN_BYTES, TokenRejection, VerifyError};
@@ -67,11 +67,11 @@ impl KeyRing {
         if self.staging.is_none() && self.isolated.is_empty() {
             return &self.commercial;
         }
-        let origin = Origin::of(payload);
-        let isolated = origin
+        let choice = KeyChoice::of(payload);
+        let isolated = choice
             .isolated_cloud_label
             .and_then(|label| self.isolated.get(&label));
-        let staging = || self.staging.as_ref().filter(|_| origin.is_staging);
+        let staging = || self.staging.as_ref().filter(|_| choice.is_staging);
         isolated.or_else(staging).unwrap_or(&self.commercial)
     }
 }

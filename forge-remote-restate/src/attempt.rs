@@ -59,12 +59,12 @@ pub(crate) enum Start {
         alone_until: u64,
     },
     /// The outcome of an app that lacks the handler.
-    Without(Outcome),
+    Without(AttemptOutcome),
 }
 
 /// The end of an attempt. Times are in milliseconds.
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
-pub(crate) enum Outcome {
+pub(crate) enum AttemptOutcome {
     Done,
     Retry {
         wait: u64,
@@ -94,7 +94,7 @@ pub(crate) enum Outcome {
     HandedBack,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Done => Self::Done,
@@ -212,7 +212,7 @@ impl Attempt {
         let (held, ended) = (Arc::clone(&self.permit), self.attempts.ended_processes);
         Step::new(async move {
             let Some(policy) = serving.runner.policy(&call.handler) else {
-                return Ok(Json(Start::Without(Outcome::without_handler(&call))));
+                return Ok(Json(Start::Without(AttemptOutcome::without_handler(&call))));
             };
             let alone_for = (ended > 0).then(|| alone_for(ended, policy.timeout()));
             let permit = serving.permit(alone_for).await?;
@@ -235,7 +235,7 @@ impl Attempt {
         &self,
         start: Json<Start>,
         paused_until: u64,
-    ) -> Result<Step<Json<Outcome>>, Outcome> {
+    ) -> Result<Step<Json<AttemptOutcome>>, AttemptOutcome> {
         let (process, alone_until) = match start.into_inner() {
             Start::Begun {
                 process,
@@ -263,7 +263,7 @@ impl Attempt {
                 // Restate notices the end of a process at once if another one serves, or the next one does.
                 let was_alone = to_millis(SystemTime::now()) < alone_until;
                 let is_given_back = !was_alone && given_back < MAX_GIVEN_BACK;
-                return Ok(Json(Outcome::Interrupted {
+                return Ok(Json(AttemptOutcome::Interrupted {
                     wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
                     is_given_back,
                 }));
@@ -271,18 +271,18 @@ impl Attempt {
             let Some(mut permit) = hold().take() else {
                 // The connection broke after the first step, perhaps long ago: the pause is read again.
                 begun.end();
-                return Ok(Json(Outcome::Paused { wait: 0 }));
+                return Ok(Json(AttemptOutcome::Paused { wait: 0 }));
             };
             let now = to_millis(SystemTime::now());
             if paused_until > now {
                 begun.end();
                 let wait = (paused_until - now).min(LONGEST_PAUSE);
-                return Ok(Json(Outcome::Paused { wait }));
+                return Ok(Json(AttemptOutcome::Paused { wait }));
             }
             let run = Arc::clone(&serving.runner).run(call, past);
             let outcome = tokio::select! {
-                verdict = run => Outcome::of(verdict),
-                () = serving.over.cancelled() => Outcome::HandedBack,
+                verdict = run => AttemptOutcome::of(verdict),
+                () = serving.over.cancelled() => AttemptOutcome::HandedBack,
                 never = permit.share_after_turn() => match never {},
             };
             begun.end();
@@ -302,33 +302,33 @@ mod tests {
     #[test]
     fn only_an_attempt_that_ended_clears_the_suspicion() {
         let report = || StoredReport::bare(ReportCode::Failed);
-        let later = |paused_until| Outcome::Later {
+        let later = |paused_until| AttemptOutcome::Later {
             wait: 1,
             report: report(),
             paused_until,
         };
-        let dead = |counts| Outcome::Dead {
+        let dead = |counts| AttemptOutcome::Dead {
             report: report(),
             counts,
         };
         let unclear = [
-            Outcome::Interrupted {
+            AttemptOutcome::Interrupted {
                 wait: 1,
                 is_given_back: true,
             },
-            Outcome::Paused { wait: 1 },
-            Outcome::HandedBack,
+            AttemptOutcome::Paused { wait: 1 },
+            AttemptOutcome::HandedBack,
             later(None),
             dead(false),
         ];
         for outcome in unclear {
             assert!(!outcome.is_complete(), "{outcome:?}");
         }
-        let retry = Outcome::Retry {
+        let retry = AttemptOutcome::Retry {
             wait: 1,
             report: report(),
         };
-        for outcome in [Outcome::Done, retry, later(Some(1)), dead(true)] {
+        for outcome in [AttemptOutcome::Done, retry, later(Some(1)), dead(true)] {
             assert!(outcome.is_complete(), "{outcome:?}");
         }
     }

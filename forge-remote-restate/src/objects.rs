@@ -8,7 +8,7 @@ use restate_sdk::endpoint::{Endpoint, ServiceOptions};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{Attempt, Outcome, Step};
+use crate::attempt::{Attempt, AttemptOutcome, Step};
 use crate::serving::{Rejected, Serving};
 use crate::stored_call::{StoredAttempts, StoredReport, to_millis};
 
@@ -82,7 +82,7 @@ enum TurnCall {
 #[derive(Debug, Deserialize, Serialize)]
 enum Limit {
     /// The outcome of an app that lacks the handler.
-    Without(Outcome),
+    Without(AttemptOutcome),
     Unlimited,
     PerInstallation(u32),
 }
@@ -120,7 +120,7 @@ macro_rules! in_two_steps {
         match attempt.run(start, paused_until) {
             Ok(run) => {
                 let outcome = $context.run(run).name("attempt").await?.into_inner();
-                if let Outcome::Later {
+                if let AttemptOutcome::Later {
                     paused_until: Some(until),
                     ..
                 } = outcome
@@ -154,23 +154,23 @@ impl ForgeRemoteJob {
                 attempts.complete();
             }
             let (wait, is_dead) = match outcome {
-                Outcome::Done => break,
-                Outcome::HandedBack => {
+                AttemptOutcome::Done => break,
+                AttemptOutcome::HandedBack => {
                     attempts.last = Some(StoredReport::bare(ReportCode::Interrupted));
                     serving.check_running()?;
                     continue;
                 }
-                Outcome::Paused { wait } => (wait, false),
-                Outcome::Later { wait, report, .. } => {
+                AttemptOutcome::Paused { wait } => (wait, false),
+                AttemptOutcome::Later { wait, report, .. } => {
                     attempts.last = Some(report);
                     (wait, false)
                 }
-                Outcome::Retry { wait, report } => {
+                AttemptOutcome::Retry { wait, report } => {
                     attempts.count += 1;
                     attempts.last = Some(report);
                     (wait, attempts.count >= max_attempts)
                 }
-                Outcome::Interrupted {
+                AttemptOutcome::Interrupted {
                     wait,
                     is_given_back,
                 } => {
@@ -186,7 +186,7 @@ impl ForgeRemoteJob {
                     attempts.last = Some(StoredReport::bare(ReportCode::Interrupted));
                     (wait, attempts.count >= max_attempts)
                 }
-                Outcome::Dead { report, counts } => {
+                AttemptOutcome::Dead { report, counts } => {
                     attempts.count += u32::from(counts);
                     attempts.last = Some(report);
                     (0, true)
@@ -225,12 +225,12 @@ async fn one_attempt(
     call: &Envelope,
     attempts: &StoredAttempts,
     is_recorded: bool,
-) -> HandlerResult<Outcome> {
+) -> HandlerResult<AttemptOutcome> {
     let (runner, stored) = (Arc::clone(&serving.runner), call.clone());
     let limit = Step::new(async move {
         let policy = runner.policy(&stored.handler);
         Ok(Json(match policy.map(|policy| policy.per_installation()) {
-            None => Limit::Without(Outcome::without_handler(&stored)),
+            None => Limit::Without(AttemptOutcome::without_handler(&stored)),
             Some(None) => Limit::Unlimited,
             Some(Some(limit)) => Limit::PerInstallation(limit),
         }))
@@ -337,7 +337,7 @@ impl ForgeRemoteSlot {
         &self,
         context: ObjectContext<'_>,
         request: Json<TurnRequest>,
-    ) -> HandlerResult<Json<Outcome>> {
+    ) -> HandlerResult<Json<AttemptOutcome>> {
         let serving = self.0.serving()?;
         let TurnRequest { call, attempts } = request.into_inner();
         let call = match call {

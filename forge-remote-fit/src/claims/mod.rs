@@ -31,9 +31,9 @@ use crate::json::{Lenient as _, repair_str};
 /// The `Debug` output is the type's name, because claims are user data. Clones share the claims.
 /// Only a [`Verifier`](crate::Verifier) makes them, so `Claims` are always verified.
 #[derive(Clone)]
-pub struct Claims(Arc<Fields>);
+pub struct Claims(Arc<ClaimFields>);
 
-struct Fields {
+struct ClaimFields {
     /// The payload's JSON; every [`Part`] points into it.
     text: String,
     verified_at: SystemTime,
@@ -223,12 +223,12 @@ fn is_ari(text: &str) -> bool {
 
 /// The part of an unverified payload that chooses among the configured key sets.
 #[derive(Default)]
-pub(super) struct Origin {
+pub(super) struct KeyChoice {
     pub(super) isolated_cloud_label: Option<String>,
     pub(super) is_staging: bool,
 }
 
-impl Origin {
+impl KeyChoice {
     /// Reads the choice. A payload that cannot be read chooses nothing, and is rejected later.
     pub(super) fn of(payload: &[u8]) -> Self {
         let Ok(raw) = serde_json::from_slice::<RawClaims<'_>>(payload) else {
@@ -293,7 +293,7 @@ impl Claims {
             Some(Some(context)) => Some(Part::new(&text, Text(context))),
             Some(None) => return Err(bad_claims("unreadable in `context`")),
         };
-        Ok(Self(Arc::new(Fields {
+        Ok(Self(Arc::new(ClaimFields {
             verified_at: expected.now,
             expires,
             issued_at: raw.issued_at.or(raw.not_before),

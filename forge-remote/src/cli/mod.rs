@@ -38,16 +38,16 @@ use crate::manifest::CheckError;
 type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
 
 /// A command.
-struct Entry {
+struct CommandEntry {
     command: fn() -> Command,
     run: for<'a> fn(App, &'a ArgMatches) -> Running<'a>,
 }
 
 macro_rules! commands {
     ($($(#[$cfg:meta])? $name:ident)*) => {
-        const COMMANDS: &[Entry] = &[$(
+        const COMMANDS: &[CommandEntry] = &[$(
             $(#[$cfg])?
-            Entry {
+            CommandEntry {
                 command: $name::command,
                 run: |app, options| Box::pin($name::run(app, options)),
             },
@@ -124,7 +124,7 @@ async fn run(app: App, arguments: Vec<OsString>) -> i32 {
     if let Some(code) = options.get_one::<String>("explain") {
         return explain::print_explanation(Some(code));
     }
-    let named = |entry: &&Entry| (entry.command)().get_name() == name;
+    let named = |entry: &&CommandEntry| (entry.command)().get_name() == name;
     match COMMANDS.iter().find(named) {
         Some(entry) => output::status((entry.run)(app, options).await),
         // clap has rejected an unknown name.

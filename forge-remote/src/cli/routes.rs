@@ -36,7 +36,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 /// A row of `routes --json`.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+struct RouteRow<'a> {
     kind: &'static str,
     key: &'a str,
     /// Forge does not call a handler with `cron`, so it has no endpoint, method or path.
@@ -64,7 +64,7 @@ struct Row<'a> {
     docs: &'static str,
 }
 
-impl<'a> Row<'a> {
+impl<'a> RouteRow<'a> {
     fn new(
         handler: &'a Handler,
         base_paths: &BasePaths,
@@ -179,7 +179,7 @@ fn json(app: &App) -> String {
     let base_paths = app.base_paths();
     let handlers = app.registry().handlers().iter();
     let (limit, now) = (app.limits.body, app.clock.now());
-    let handlers = handlers.map(|handler| Row::new(handler, &base_paths, limit, now));
+    let handlers = handlers.map(|handler| RouteRow::new(handler, &base_paths, limit, now));
     let own = app
         .own_paths()
         .into_iter()

@@ -124,7 +124,7 @@ impl DynamicModules {
             if let Some(cursor) = &cursor {
                 request = request.query("nextPageToken", cursor);
             }
-            let page: Page = request.fetch().await?;
+            let page: ModulePage = request.fetch().await?;
             let (more, next) = page.into_parts();
             modules.extend(more);
             cursor = next.filter(|next| cursor.as_ref() != Some(next));
@@ -191,12 +191,12 @@ async fn sent(
 /// A page of a listing. Atlassian's example is a list, and its text also has a `nextPageToken`.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Page {
+enum ModulePage {
     List(Vec<DynamicModule>),
     Object(serde_json::Map<String, Value>),
 }
 
-impl Page {
+impl ModulePage {
     fn into_parts(self) -> (Vec<DynamicModule>, Option<String>) {
         match self {
             Self::List(modules) => (modules, None),

@@ -37,7 +37,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
         if !is_of_a_call(attributes.metadata()) {
             return;
         }
-        let mut fields = Fields::default();
+        let mut fields = RecordedFields::default();
         attributes.record(&mut fields);
         remember(&mut fields, id, &context);
     }
@@ -46,7 +46,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
         if !context.metadata(id).is_some_and(is_of_a_call) {
             return;
         }
-        let mut fields = Fields::default();
+        let mut fields = RecordedFields::default();
         values.record(&mut fields);
         remember(&mut fields, id, &context);
     }
@@ -59,7 +59,7 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for LogLayer {
             .into_iter()
             .find_map(|span| Some(span.extensions().get::<TraceId>()?.0.clone()));
         let Some(trace_id) = found else { return };
-        let mut fields = Fields::default();
+        let mut fields = RecordedFields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
         if fields.message == CALLED_ATLASSIAN {
@@ -88,7 +88,7 @@ fn is_of_a_call(span: &Metadata<'_>) -> bool {
 
 /// Keeps a span's trace id, if the fields have one.
 fn remember<S: Subscriber + for<'l> LookupSpan<'l>>(
-    fields: &mut Fields,
+    fields: &mut RecordedFields,
     id: &Id,
     context: &Context<'_, S>,
 ) {
@@ -100,12 +100,12 @@ fn remember<S: Subscriber + for<'l> LookupSpan<'l>>(
 
 /// The fields of an event as text.
 #[derive(Default)]
-struct Fields {
+struct RecordedFields {
     message: String,
     others: Vec<(&'static str, String)>,
 }
 
-impl Fields {
+impl RecordedFields {
     fn add(&mut self, field: &Field, value: String) {
         if field.name() == "message" {
             self.message = value;
@@ -132,7 +132,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for RecordedFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.add(field, value.to_owned());
     }

@@ -9,10 +9,10 @@ use crate::registry::{Handler, Registry};
 
 /// The names of the app's handlers, for hints. Hints name handlers, never what a request contains.
 #[derive(Debug)]
-pub(super) struct FormerCalls(Vec<Names>);
+pub(super) struct FormerCalls(Vec<FormerNames>);
 
 #[derive(Debug)]
-struct Names {
+struct FormerNames {
     function: &'static str,
     path: String,
     key: String,
@@ -22,7 +22,7 @@ struct Names {
 
 impl FormerCalls {
     pub(super) fn new(registry: &Registry) -> Self {
-        let names = |handler: &Handler| Names {
+        let names = |handler: &Handler| FormerNames {
             function: handler.registration().function,
             path: handler.path().to_owned(),
             key: handler.key().to_owned(),
@@ -78,9 +78,9 @@ impl FormerCalls {
     }
 
     /// Returns the handler with this key, and whether the key is a former one.
-    fn of_key(&self, key: &str) -> Option<(&Names, bool)> {
-        let current = |one: &&Names| one.key == key || one.endpoint == key;
-        let former = |one: &&Names| one.former_keys.iter().any(|former| former == key);
+    fn of_key(&self, key: &str) -> Option<(&FormerNames, bool)> {
+        let current = |one: &&FormerNames| one.key == key || one.endpoint == key;
+        let former = |one: &&FormerNames| one.former_keys.iter().any(|former| former == key);
         let found = self.0.iter().find(current).map(|one| (one, false));
         found.or_else(|| self.0.iter().find(former).map(|one| (one, true)))
     }

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::batch_outcome::{BatchError, BatchKey, BatchOutcome, FailedKey};
-use super::call::{Call, MAX_OPERATIONS, NOT_JSON, problem_of, unusable};
+use super::call::{MAX_OPERATIONS, NOT_JSON, StorageCall, problem_of, unusable};
 use super::item::{Item, METADATA};
 use super::put::ttl;
 use super::values::{Entities, Storage};
@@ -120,7 +120,7 @@ impl Entities {
 /// ```
 #[must_use = "nothing is stored until the batch is sent"]
 pub struct SetBatch {
-    call: Call,
+    call: StorageCall,
     items: Vec<Value>,
 }
 
@@ -229,7 +229,7 @@ async fn remove(storage: &Storage, keys: KeyItems) -> Result<BatchOutcome, Batch
 }
 
 /// Sends a batch of changes.
-async fn write(call: Call, items: Vec<Value>) -> Result<BatchOutcome, BatchError> {
+async fn write(call: StorageCall, items: Vec<Value>) -> Result<BatchOutcome, BatchError> {
     let mut batch = BatchOutcome::default();
     let mut chunks = Chunks::of(&call, items)?;
     while let Some(chunk) = chunks.next() {
@@ -296,7 +296,7 @@ struct Chunk {
 }
 
 impl Chunks {
-    fn of(call: &Call, items: Vec<Value>) -> Result<Self, BatchError> {
+    fn of(call: &StorageCall, items: Vec<Value>) -> Result<Self, BatchError> {
         let wrong = |problem: &str| {
             let not_tried = items.iter().map(BatchKey::of).collect();
             BatchError {
@@ -344,7 +344,7 @@ impl Chunk {
 
     async fn send<S: DeserializeOwned>(
         &self,
-        call: &Call,
+        call: &StorageCall,
     ) -> Result<(ChunkResult<S>, Response), ClientError> {
         // The operations are independent, so a retry has the same result.
         let response = call.copy().idempotent().json(&self.items).send().await?;

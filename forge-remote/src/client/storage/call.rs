@@ -14,12 +14,12 @@ const MAX_KEY_CHARS: usize = 500;
 pub(super) const MAX_OPERATIONS: usize = 25;
 
 /// A call and the problem with its key, if any.
-pub(super) struct Call {
+pub(super) struct StorageCall {
     pub(super) request: Request,
     pub(super) problem: Option<&'static str>,
 }
 
-impl Call {
+impl StorageCall {
     pub(super) fn idempotent(self) -> Self {
         Self {
             request: self.request.idempotent(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, NOT_JSON};
+use super::call::{NOT_JSON, StorageCall};
 use super::item::{Item, METADATA};
 use crate::client::error::ClientError;
 use crate::client::request::Response;
@@ -15,7 +15,7 @@ use crate::client::request::Response;
 /// A write of one value that has not been sent yet: [`Storage::put`](super::Storage::put).
 #[must_use = "nothing is stored until it is sent"]
 pub struct Put {
-    call: Call,
+    call: StorageCall,
     body: Value,
     options: Map<String, Value>,
 }
@@ -32,7 +32,11 @@ pub(super) fn ttl(time: Duration) -> Value {
 }
 
 impl Put {
-    pub(super) fn new(mut call: Call, mut body: Value, value: &(impl Serialize + ?Sized)) -> Self {
+    pub(super) fn new(
+        mut call: StorageCall,
+        mut body: Value,
+        value: &(impl Serialize + ?Sized),
+    ) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => body["value"] = value,
             Err(_) => call.problem = call.problem.or(Some(NOT_JSON)),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
+use super::call::StorageCall;
 use super::item::{Item, METADATA};
 use crate::client::cursors::Cursors;
 use crate::client::error::ClientError;
@@ -41,7 +41,7 @@ pub struct QueryPage<T> {
 /// ```
 #[must_use = "a query does nothing until a page or item is requested"]
 pub struct StorageQuery<T> {
-    call: Call,
+    call: StorageCall,
     body: Map<String, Value>,
     cursor: &'static str,
     ready: VecDeque<Item<T>>,
@@ -58,7 +58,7 @@ impl<T> fmt::Debug for StorageQuery<T> {
 }
 
 impl<T: DeserializeOwned> StorageQuery<T> {
-    pub(super) fn new(call: Call, body: Map<String, Value>, cursor: &'static str) -> Self {
+    pub(super) fn new(call: StorageCall, body: Map<String, Value>, cursor: &'static str) -> Self {
         Self {
             call,
             body,

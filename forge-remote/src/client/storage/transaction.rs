@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, MAX_OPERATIONS, NOT_JSON, problem_of};
+use super::call::{MAX_OPERATIONS, NOT_JSON, StorageCall, problem_of};
 use super::put::ttl;
 use crate::client::error::ClientError;
 
@@ -38,7 +38,7 @@ use crate::client::error::ClientError;
 /// Source: <https://developer.atlassian.com/platform/forge/storage-reference/entities-transactions/>
 #[must_use = "a transaction does nothing until it is sent"]
 pub struct Transaction {
-    call: Call,
+    call: StorageCall,
     parts: [Vec<Value>; 3],
     /// The index of the part that contains the last operation.
     last: Option<usize>,
@@ -62,7 +62,7 @@ impl fmt::Debug for Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(call: Call) -> Self {
+    pub(super) fn new(call: StorageCall) -> Self {
         Self {
             call,
             parts: [Vec::new(), Vec::new(), Vec::new()],

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, is_missing, problem_of};
+use super::call::{StorageCall, is_missing, problem_of};
 use super::item::{Item, METADATA};
 use super::put::Put;
 use super::query::StorageQuery;
@@ -119,10 +119,10 @@ impl Storage {
     }
 
     /// Creates a call, which fails before it is sent if a key is not valid. Storage supports only `POST`.
-    pub(super) fn call(&self, path: &'static str, keys: &[&str]) -> Call {
+    pub(super) fn call(&self, path: &'static str, keys: &[&str]) -> StorageCall {
         let request = self.0.post(Path::from(path));
         let problem = keys.iter().find_map(|key| problem_of(key));
-        Call { request, problem }
+        StorageCall { request, problem }
     }
 }
 
@@ -266,10 +266,10 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn call(&self, path: &'static str, key: &str) -> Call {
+    fn call(&self, path: &'static str, key: &str) -> StorageCall {
         let call = self.storage.call(path, &[key]);
         match self.family.is_secret {
-            true => Call {
+            true => StorageCall {
                 request: call.request.secret(),
                 ..call
             },

@@ -37,7 +37,7 @@ pub(super) fn not_implemented() -> JsonResponse {
 }
 
 /// A call whose token was checked.
-pub(super) struct Call<'a> {
+pub(super) struct CheckedCall<'a> {
     pub(super) platform: &'a Platform,
     pub(super) token: &'a OAuth,
     pub(super) request: &'a ApiRequest,
@@ -45,7 +45,7 @@ pub(super) struct Call<'a> {
     pub(super) bytes: usize,
 }
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn body(&self) -> &Value {
         &self.request.body
     }

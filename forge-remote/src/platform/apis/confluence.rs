@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{
-    Call, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
+    CheckedCall, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
 };
 use super::data::{Data, completed};
 
@@ -64,7 +64,7 @@ fn find_page(id: &str, data: &Data) -> JsonResponse {
     page.map_or((StatusCode::NOT_FOUND, missing), ok)
 }
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn confluence(&self, method: &str, path: &[&str]) -> JsonResponse {
         if let ("GET", ["wiki", "rest", "api", "user", "current"]) = (method, path) {
             let (account, name) = match &self.token.account_id {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, JsonResponse, ok};
+use super::call::{CheckedCall, JsonResponse, ok};
 use crate::platform::oauth::{Kind, OAuth};
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn graphql(&self) -> JsonResponse {
         let text = self.body().get("query").and_then(Value::as_str);
         if text == Some("query { me { user { accountId } } }") {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, JsonResponse, not_implemented, ok, page_of};
+use super::call::{CheckedCall, JsonResponse, not_implemented, ok, page_of};
 use crate::platform::local::uuid;
 use crate::platform::oauth::Kind;
 
@@ -11,7 +11,7 @@ use crate::platform::oauth::Kind;
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>
 const MAX_MODULES: usize = 100;
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     /// Returns the details of an installation, only for the system token of that installation.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
     pub(super) fn installation(&self, app: &str, environment: &str, id: &str) -> JsonResponse {

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{
-    Call, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
+    CheckedCall, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
 };
 use super::data::{Data, completed};
 
@@ -62,7 +62,7 @@ fn no_issue() -> JsonResponse {
     )
 }
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn jira(&self, method: &str, path: &[&str]) -> JsonResponse {
         let ["rest", "api", _, rest @ ..] = path else {
             return not_implemented();

@@ -6,7 +6,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::call::{Call, JsonResponse, error_response, not_implemented};
+use super::call::{CheckedCall, JsonResponse, error_response, not_implemented};
 use super::data::{ApiCall, ApiRequest, ApiResponse};
 use crate::platform::local::{Platform, random_hex};
 use crate::platform::oauth::{Kind, OAuth};
@@ -85,7 +85,7 @@ fn respond(
     // Called without the lock, because a responder may use the data.
     let own = responders.iter().rev().find_map(|respond| respond(request));
     own.unwrap_or_else(|| {
-        let call = Call {
+        let call = CheckedCall {
             platform,
             token,
             request,
@@ -127,7 +127,7 @@ fn decoded(segment: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     fn route(&self, method: &str, path: &[&str]) -> JsonResponse {
         match (method, path) {
             (_, ["ex", product, site, rest @ ..]) => {

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use super::call::{Call, JsonResponse, not_implemented};
+use super::call::{CheckedCall, JsonResponse, not_implemented};
 use super::storage_values::{Options, bad_request};
 
 /// How long expired values are still returned.
 const EXPIRED_RETENTION: Duration = Duration::from_secs(48 * 3600);
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn storage(&self, path: &[&str]) -> JsonResponse {
         let mut data = self.data();
         let (now, body) = (self.now(), self.body());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::call::{Call, JsonResponse, ok, page_of};
+use super::call::{CheckedCall, JsonResponse, ok, page_of};
 use super::conditions::{Condition, Filter, compared};
 use super::data::{Data, Stored};
 use super::declared::Index;
@@ -11,7 +11,7 @@ use super::storage_values::{StorageKey, bad_request, entity, error, invalid_cond
 /// The default number of items on a page.
 const DEFAULT_PAGE_SIZE: usize = 10;
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     pub(super) fn query_keys(&self, data: &Data) -> Result<JsonResponse, JsonResponse> {
         let clauses = self.body().get("where").and_then(Value::as_array);
         let prefix = match clauses.map(Vec::as_slice) {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, JsonResponse, ok};
+use super::call::{CheckedCall, JsonResponse, ok};
 use super::conditions::Filter;
 use super::data::{Data, Stored};
 use super::declared::Entity;
@@ -63,7 +63,7 @@ pub(super) fn invalid_condition(code: &'static str) -> JsonResponse {
     bad_request(code, "the condition is not valid")
 }
 
-impl Call<'_> {
+impl CheckedCall<'_> {
     /// Returns an item's storage key, if it is valid.
     fn storage_key(
         &self,

@@ -129,19 +129,19 @@ pub(crate) enum Change {
 pub(crate) struct Journal(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<JournalState>,
     changes: broadcast::Sender<Change>,
 }
 
 #[derive(Default)]
-struct State {
+struct JournalState {
     last_id: u64,
     bytes: usize,
-    calls: VecDeque<Entry>,
+    calls: VecDeque<JournalEntry>,
 }
 
 /// A call with its size.
-struct Entry {
+struct JournalEntry {
     record: Record,
     bytes: usize,
     /// The part of the lines and outgoing calls.
@@ -239,12 +239,12 @@ impl Journal {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, JournalState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl JournalState {
     fn begin(&mut self, sent: Sent) -> u64 {
         self.last_id += 1;
         let bytes = sent.size();
@@ -257,7 +257,7 @@ impl State {
             left_out: 0,
             outgoing: Vec::new(),
         };
-        self.calls.push_back(Entry {
+        self.calls.push_back(JournalEntry {
             record,
             bytes,
             log_bytes: 0,
@@ -272,7 +272,7 @@ impl State {
     fn change(
         &mut self,
         is_wanted: impl Fn(&Record) -> bool,
-        change: impl FnOnce(&mut Entry) -> usize,
+        change: impl FnOnce(&mut JournalEntry) -> usize,
     ) {
         let mut calls = self.calls.iter_mut().rev();
         let Some(entry) = calls.find(|one| is_wanted(&one.record)) else {
