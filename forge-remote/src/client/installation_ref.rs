@@ -1,5 +1,6 @@
 //! The installation that calls are made for.
 
+use crate::credentials::RestoredFor;
 use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
@@ -12,7 +13,7 @@ pub trait InstallationRef: sealed::CalledInstallation {}
 impl<T: sealed::CalledInstallation> InstallationRef for T {}
 
 pub(crate) mod sealed {
-    use super::{Claims, Installation, InstallationContext, InstallationUrls};
+    use super::{Claims, Installation, InstallationContext, InstallationUrls, RestoredFor};
 
     /// The installation's id, URLs and cloud.
     pub trait CalledInstallation {
@@ -70,6 +71,36 @@ pub(crate) mod sealed {
 
     called_installation!(Claims);
     called_installation!(Installation);
+
+    impl CalledInstallation for RestoredFor {
+        fn installation_id(&self) -> &str {
+            &self.installation_id
+        }
+
+        fn api_base_url(&self) -> Option<&str> {
+            self.api_base_url.as_deref()
+        }
+
+        fn contexts(&self) -> Vec<InstallationContext> {
+            self.contexts.clone()
+        }
+
+        fn isolated_cloud_label(&self) -> Option<&str> {
+            self.isolated_cloud_label.as_deref()
+        }
+
+        fn app_id(&self) -> Option<&str> {
+            self.app_id.as_deref()
+        }
+
+        fn environment_id(&self) -> Option<&str> {
+            self.environment_id.as_deref()
+        }
+
+        fn is_supplied(&self) -> bool {
+            self.is_supplied
+        }
+    }
 
     impl CalledInstallation for InstallationUrls {
         fn installation_id(&self) -> &str {

@@ -108,6 +108,7 @@ mod proof;
 mod renewing;
 mod request;
 mod response;
+mod restored_tokens;
 mod retry;
 mod scope_check;
 mod scope_hints;
@@ -136,6 +137,7 @@ pub use product::ProductApi;
 pub use product_client::ProductClient;
 pub use request::Request;
 pub use response::{Download, Response};
+pub use restored_tokens::InvalidTokenText;
 pub use retry::RetryPolicy;
 pub use send::RequestFuture;
 pub use storage::{

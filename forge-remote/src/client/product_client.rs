@@ -11,7 +11,7 @@ use super::atlassian::{CallOptions, ClientSettings};
 use super::error::{ClientError, Operation};
 use super::product::{ApiTarget, ProductApi};
 use super::token_caches;
-use crate::credentials::{Owner, SystemToken, UserToken, VerifiedCall};
+use crate::credentials::{Owner, SystemToken, Unproven, UserToken};
 use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
 use crate::telemetry::http::{SPAN_ID, TRACE_ID};
@@ -53,9 +53,9 @@ impl ProductApi {
             is_user,
             mismatch: self.mismatch(owner),
             unproven: unproven
-                .filter(|_| self.0.api.knows_installation_by_token(is_user))
-                .cloned(),
-            from_page: unproven.cloned(),
+                .clone()
+                .filter(|_| self.0.api.knows_installation_by_token(is_user)),
+            from_page: unproven,
             tokens: None,
         }
     }
@@ -71,11 +71,11 @@ pub struct ProductClient {
     pub(super) is_user: bool,
     /// The reason why the token cannot be used for this API.
     pub(super) mismatch: Option<&'static str>,
-    /// The call that carried the token, if the token alone identifies the installation and may not come
+    /// The claimed owner of the token, if the token alone identifies the installation and may not come
     /// from the platform.
-    pub(super) unproven: Option<VerifiedCall>,
-    /// The call that carried the token, if it may not come from the platform.
-    pub(super) from_page: Option<VerifiedCall>,
+    pub(super) unproven: Option<Unproven>,
+    /// The claimed owner of the token, if it may not come from the platform.
+    pub(super) from_page: Option<Unproven>,
     /// The store from which each call takes the newest token.
     pub(super) tokens: Option<Tokens>,
 }

@@ -18,7 +18,7 @@ use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::single_flight::{Now, Timed, hash};
 use super::token_caches::{ProofKey, ProofResult};
-use crate::credentials::{VerifiedCall, expires_at};
+use crate::credentials::{Unproven, expires_at};
 
 /// Lifetime of a proof if the token's expiry cannot be read.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
@@ -64,23 +64,23 @@ impl ProductClient {
 
     /// Returns whether the token may be used without a request to Atlassian.
     fn is_proven(&self) -> bool {
-        let Some(call) = &self.unproven else {
+        let Some(token) = &self.unproven else {
             return true;
         };
         let proofs = &self.target.atlassian.shared.proofs;
-        proofs.peek(&self.proof_key(call), self.now()) == Some(ProofResult::Proven)
+        proofs.peek(&self.proof_key(token), self.now()) == Some(ProofResult::Proven)
     }
 
     /// Verifies that the token belongs to this installation.
     pub(super) async fn prove(&self) -> Result<(), ClientError> {
-        let Some(call) = &self.unproven else {
+        let Some(token) = &self.unproven else {
             return Ok(());
         };
-        if self.is_stored(call).await {
+        if self.is_stored(token).await {
             return Ok(());
         }
-        let key = self.proof_key(call);
-        let principal: Option<Arc<str>> = call.claims().principal().map(Into::into);
+        let key = self.proof_key(token);
+        let principal: Option<Arc<str>> = token.account_id().map(Into::into);
         let shared = &self.target.atlassian.shared;
         let proofs = &shared.proofs;
         let turn;
@@ -104,7 +104,7 @@ impl ProductClient {
         }
         let start = |number| {
             let client = self.for_verification();
-            verify(client, call.clone(), key.clone(), principal, number)
+            verify(client, token.clone(), key.clone(), principal, number)
                 .boxed()
                 .shared()
         };
@@ -115,7 +115,7 @@ impl ProductClient {
         match verdict {
             Ok(verdict) if verdict.value == ProofResult::Proven => Ok(()),
             Ok(_) if self.is_user() => {
-                Err(self.unproven("Atlassian does not return the call's user for it", None))
+                Err(self.unproven("Atlassian does not return its user for it", None))
             }
             Ok(_) => Err(self.unproven("Atlassian rejects it for this app and installation", None)),
             Err(error) => Err(self.unproven("the request to Atlassian failed", Some(error))),
@@ -133,8 +133,10 @@ impl ProductClient {
     }
 
     /// Returns whether the platform itself delivered this token.
-    async fn is_stored(&self, call: &VerifiedCall) -> bool {
-        let Some(tokens) = self.target.atlassian.shared.tokens.get() else {
+    async fn is_stored(&self, token: &Unproven) -> bool {
+        let (Some(tokens), Unproven::Call(call)) =
+            (self.target.atlassian.shared.tokens.get(), token)
+        else {
             return false;
         };
         if self.is_user() {
@@ -144,10 +146,10 @@ impl ProductClient {
         stored.is_some_and(|stored| stored.expose_secret() == self.secret())
     }
 
-    fn proof_key(&self, call: &VerifiedCall) -> ProofKey {
-        let account = call.claims().principal().map(str::to_owned);
+    fn proof_key(&self, token: &Unproven) -> ProofKey {
+        let account = token.account_id().map(str::to_owned);
         ProofKey {
-            installation_id: call.claims().installation_id().to_owned(),
+            installation_id: token.installation_id().to_owned(),
             token: hash(self.secret()),
             account: account.filter(|_| self.is_user()),
         }
@@ -177,16 +179,16 @@ impl ProductClient {
 
 async fn verify(
     client: ProductClient,
-    call: VerifiedCall,
+    token: Unproven,
     key: ProofKey,
     principal: Option<Arc<str>>,
     number: u64,
 ) -> Result<Timed<ProofResult>, Arc<ClientError>> {
     let started = client.now();
     let proven = if client.is_user() {
-        belongs_to_user(&client, &call).await
+        belongs_to_user(&client, &token).await
     } else {
-        belongs_to_installation(&client, &call).await
+        belongs_to_installation(&client, &token).await
     };
     let verdict = proven.map_err(Arc::new).map(|proven| {
         if !proven {
@@ -207,16 +209,14 @@ async fn verify(
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
 async fn belongs_to_installation(
     client: &ProductClient,
-    call: &VerifiedCall,
+    token: &Unproven,
 ) -> Result<bool, ClientError> {
-    let claims = call.claims();
-    let Some(environment) = claims
-        .environment_id()
-        .filter(|id| !id.is_empty() && !id.ends_with('/'))
-    else {
+    let environment = token.environment_id();
+    let environment = environment.filter(|id| !id.is_empty() && !id.ends_with('/'));
+    let (Some(app), Some(environment)) = (token.app_id(), environment) else {
         return Ok(false);
     };
-    let path = details_path(claims.app_id(), environment, claims.installation_id());
+    let path = details_path(app, environment, token.installation_id());
     let forge = client.at(client.target.on_platform(Api::Platform));
     match forge.get(path).send().await {
         Ok(details) => {
@@ -232,9 +232,8 @@ async fn belongs_to_installation(
 /// on the app's scopes, so each is tried in turn.
 /// Sources: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself/>,
 /// <https://developer.atlassian.com/cloud/confluence/rest/v1/api-group-users/>
-async fn belongs_to_user(client: &ProductClient, call: &VerifiedCall) -> Result<bool, ClientError> {
-    let claims = call.claims();
-    let Some(principal) = claims.principal() else {
+async fn belongs_to_user(client: &ProductClient, token: &Unproven) -> Result<bool, ClientError> {
+    let Some(principal) = token.account_id() else {
         return Ok(false);
     };
     let atlassian = &client.target.atlassian;
@@ -242,7 +241,11 @@ async fn belongs_to_user(client: &ProductClient, call: &VerifiedCall) -> Result<
         (Api::Jira, "/rest/api/3/myself"),
         (Api::Confluence, "/wiki/rest/api/user/current"),
     ] {
-        let product = client.at(ProductApi::new(atlassian, api, claims));
+        let product = match token {
+            Unproven::Call(call) => ProductApi::new(atlassian, api, call.claims()),
+            Unproven::Restored(token) => ProductApi::new(atlassian, api, &**token),
+        };
+        let product = client.at(product);
         if product.target.base.is_err() {
             continue;
         }

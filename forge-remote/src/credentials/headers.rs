@@ -20,7 +20,7 @@ pub(crate) fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option
 }
 
 /// Returns the value as text, if it is one token: visible ASCII, without a comma.
-fn token_text(value: &[u8]) -> Option<&str> {
+pub(crate) fn token_text(value: &[u8]) -> Option<&str> {
     if value.is_empty() || value.len() > MAX_TOKEN_BYTES {
         return None;
     }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::owner::{Owner, VerifiedCall};
+use super::owner::{Owner, Unproven};
 use crate::fit::Provenance;
 
 /// A secret string and its owner: no `Debug`, no `Display`, wiped when dropped.
@@ -88,10 +88,10 @@ macro_rules! token {
             }
 
             /// Returns the origin of the token's header: [`Provenance::Platform`] for a stored token, and
-            /// for one that Atlassian issued in exchange.
+            /// for one that Atlassian issued in exchange; [`Provenance::Page`] for one that was [restored](Self::restore).
             pub fn provenance(&self) -> Provenance {
-                let call = self.0.owner.as_ref().and_then(Owner::unproven);
-                call.map_or(Provenance::Platform, VerifiedCall::provenance)
+                let unproven = self.0.owner.as_ref().and_then(Owner::unproven);
+                unproven.map_or(Provenance::Platform, |token| Unproven::provenance(&token))
             }
 
             pub(crate) fn owner(&self) -> Option<&Owner> {
@@ -151,6 +151,10 @@ token! {
     /// A handler that takes it needs `auth = user`. It is valid for at most 4 hours. Take
     /// `Option<UserToken>` if the visitor may be anonymous.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    ///
+    /// It may be used after its call until it expires, for example when another service calls back. Then it is a secret
+    /// of the app: encrypt it where it is stored, and [`restore`](Self::restore) it. For work without a user in session,
+    /// see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
     ///
     /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
     /// and Bitbucket reject it where that app is not installed. Compass, GraphQL and Forge's own APIs are called only

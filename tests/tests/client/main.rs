@@ -17,6 +17,7 @@ mod odd_responses;
 mod page_tokens;
 mod pages;
 mod permissions;
+mod restored_tokens;
 mod retries;
 mod storage;
 mod storage_batches;

@@ -37,3 +37,10 @@ async fn a_function_calls_for_a_user_or_without_one() {
     let expected = json!({ "user": null, "token": false, "body": { "theme": "dark" } });
     assert_eq!(alone.send().await.json(), expected);
 }
+
+#[tokio::test]
+async fn every_forged_fit_is_rejected() {
+    let harness = harness();
+    let call = harness.call("colours").json(&json!({}));
+    assert!(call.attack().await.unwrap() > 100);
+}
