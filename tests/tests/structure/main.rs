@@ -15,6 +15,7 @@ mod modules;
 mod packages;
 mod readme;
 mod source;
+mod type_names;
 mod verifier;
 mod words;
 
