@@ -28,12 +28,15 @@ use crate::registry::{Kind, SampleCall};
 /// }
 /// ```
 ///
-/// Serve each path that a function calls with one such handler. The manifest has no module and no endpoint for it: an
-/// added handler is not a new major version of the app. `manifest --write` adds `compute` to the `operations` of the
-/// remote, without which Forge rejects the calls, and `auth` to its `auth`. Both are only added: what the file has
-/// already, stays. A remote without `operations` counts as one that stores end-user data, and one with only `compute`
+/// Serve each path that a function calls with one such handler. The manifest has no module and no endpoint for it, so a
+/// handler for a further path needs no new version of the app. `manifest --write` adds `compute` to the `operations` of
+/// the remote, without which Forge rejects the calls, and `auth` to its `auth`; `manifest --against` shows whether that
+/// is a major version. Both are only added, so the other entries of the file stay. A remote without `operations` counts as one that stores end-user data, and one with only `compute`
 /// as one that does not: if yours does, declare it
 /// ([`Remote::operations`](crate::Remote::operations), [`Remote::in_scope_eud`](crate::Remote::in_scope_eud)).
+///
+/// A site that is on an older major version of the app runs that version's functions, which call the paths of that
+/// version's code: keep a changed path with `also_at` ([`versions`](crate::versions#calls-of-older-major-versions)).
 ///
 /// `key` is the handler's name in commands, logs and metrics (default: the function's name), and not in the manifest.
 ///
