@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use forge_remote::jobs::EngineError;
+
 use crate::statements::{Statements, values};
 
 /// How many waiting calls of an installation lower the priority of its next one, by one step each.
@@ -52,7 +54,7 @@ pub(crate) async fn decide<'a>(
     applicant: &'a Applicant,
     now: i64,
     counted: &mut HashMap<(&'a str, &'a str), i64>,
-) -> Result<Admission, sqlx::Error> {
+) -> Result<Admission, EngineError> {
     let (handler, installation) = (&applicant.handler, &applicant.installation);
     let until = connection
         .integer(

@@ -15,8 +15,9 @@ use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
+use crate::error::failed;
 use crate::lead::MachineClock;
-use crate::ledger::{Ledger, Store, failed};
+use crate::ledger::{Ledger, Store};
 use crate::quarantine::LONGEST_TURN;
 use crate::ranking::Ranking;
 use crate::running::Running;

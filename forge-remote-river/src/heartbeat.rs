@@ -2,7 +2,8 @@
 
 use forge_remote::jobs::EngineError;
 
-use crate::ledger::{Ledger, Store, database_failed, execute};
+use crate::error::database_failed;
+use crate::ledger::{Ledger, Store, execute};
 use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
 
@@ -21,15 +22,14 @@ impl<S: Store> Ledger<S> {
         S::lock(transaction, "forge_remote_clock")
             .await
             .map_err(database_failed)?;
-        let now = transaction.integer(S::NOW, values![]).await;
-        let now = now.map_err(database_failed)?.unwrap_or_default();
+        let now = transaction.integer(S::NOW, values![]).await?;
+        let now = now.unwrap_or_default();
         let last = transaction
             .integer(
                 "SELECT time FROM forge_remote_clock WHERE one = 1",
                 values![],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         let last = last.unwrap_or(now);
         let heartbeat: &[(&str, &[Value<'_>])] = &[
             (

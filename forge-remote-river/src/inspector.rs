@@ -7,7 +7,7 @@ use forge_remote::jobs::{EngineError, JobInspector, JobRecord, JobState};
 use riverqueue::{Error, JobListParams, JobRow, JobState as RiverState, SortDirection};
 
 use crate::engine::{Database, River};
-use crate::ledger::failed;
+use crate::error::failed;
 use crate::stored_call::{QUEUE, StoredCall, read_report};
 
 /// How many rows are read at once when a list is of one handler.

@@ -11,6 +11,7 @@ use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use crate::admission::{Admission, Applicant, decide, priority};
+use crate::error::{database_failed, failed};
 use crate::lead::Lead;
 use crate::statements::{Statements, Value, values};
 use crate::stored_call::{QUEUE, StoredCall, from_millis, key_id, millis, to_millis};
@@ -182,6 +183,16 @@ impl<S: Store> Ledger<S> {
         self.store.begin().await.map_err(database_failed)
     }
 
+    /// Returns a connection that reads.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<S::Database>, EngineError> {
+        self.store.connection().await.map_err(database_failed)
+    }
+
+    /// Begins a transaction that reads whole tables.
+    async fn survey(&self) -> Result<Transaction<'static, S::Database>, EngineError> {
+        self.store.begin_survey().await.map_err(database_failed)
+    }
+
     /// Stores a call, unless it repeats another.
     pub(crate) async fn accept(
         &self,
@@ -217,8 +228,7 @@ impl<S: Store> Ledger<S> {
                      ORDER BY accepted_at DESC LIMIT 1",
                     values![&envelope.key, after, unfinished],
                 )
-                .await
-                .map_err(database_failed)?;
+                .await?;
             if let Some(job) = first {
                 return Ok(Accepted::Repeated(job.to_string()));
             }
@@ -233,8 +243,7 @@ impl<S: Store> Ledger<S> {
                  ) AS backlog",
                 values![&envelope.installation_id, accepted_at.max(due)],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         let mut options = InsertOpts::default()
             .with_queue(QUEUE)
             .with_priority(priority(backlog.unwrap_or_default()))
@@ -261,8 +270,7 @@ impl<S: Store> Ledger<S> {
                     due
                 ],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         Ok(Accepted::New(job.to_string()))
     }
 
@@ -292,8 +300,8 @@ impl<S: Store> Ledger<S> {
                 admissions.push(Admission::Busy);
                 continue;
             }
-            let decided = decide(&mut *writing.transaction, applicant, now, &mut ahead).await;
-            admissions.push(decided.map_err(database_failed)?);
+            let decided = decide(&mut *writing.transaction, applicant, now, &mut ahead).await?;
+            admissions.push(decided);
         }
         writing.commit().await?;
         Ok(admissions)
@@ -339,8 +347,7 @@ impl<S: Store> Ledger<S> {
         let mut writing = self.begin().await?;
         for job in jobs {
             let finish = "UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1";
-            let noted = writing.transaction.execute(finish, values![*job]).await;
-            noted.map_err(database_failed)?;
+            writing.transaction.execute(finish, values![*job]).await?;
         }
         writing.commit().await
     }
@@ -376,12 +383,8 @@ impl<S: Store> Ledger<S> {
 
     /// Returns the jobs that the database takes for running in this process.
     pub(crate) async fn claimed_by(&self, process: &str) -> Result<Vec<i64>, EngineError> {
-        let connection = self.store.connection().await;
-        let mut connection = connection.map_err(database_failed)?;
-        let running = connection
-            .named_integers(S::RUNNING)
-            .await
-            .map_err(database_failed)?;
+        let mut connection = self.connection().await?;
+        let running = connection.named_integers(S::RUNNING).await?;
         let own = running.into_iter().filter(|(owner, _)| owner == process);
         Ok(own.map(|(_, job)| job).collect())
     }
@@ -398,8 +401,8 @@ impl<S: Store> Ledger<S> {
             Abandoned::All => i64::MAX,
             Abandoned::Lost(jobs) => {
                 for job in jobs {
-                    let disowned = writing.transaction.execute(S::DISOWN, values![*job]).await;
-                    disowned.map_err(database_failed)?;
+                    let transaction = &mut writing.transaction;
+                    transaction.execute(S::DISOWN, values![*job]).await?;
                 }
                 i64::MIN
             }
@@ -414,19 +417,15 @@ impl<S: Store> Ledger<S> {
                 "DELETE FROM forge_remote_process WHERE heartbeat < $1",
                 values![silent_since],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         let reclaimed = S::reclaim(&mut writing.transaction)
             .await
             .map_err(|error| failed("abandoned jobs cannot be released", error))?;
         for job in &reclaimed {
             // It may have ended in a process that died before River stored the result: it runs again.
             let unfinished = "UPDATE forge_remote_call SET unfinished = 1 WHERE job_id = $1";
-            let noted = writing
-                .transaction
-                .execute(unfinished, values![job.job])
-                .await;
-            noted.map_err(database_failed)?;
+            let transaction = &mut writing.transaction;
+            transaction.execute(unfinished, values![job.job]).await?;
         }
         writing.commit().await?;
         Ok(reclaimed)
@@ -461,8 +460,7 @@ impl<S: Store> Ledger<S> {
         let ended = writing
             .transaction
             .execute(S::CANCEL_WAITING, values![installation, AT_ONCE])
-            .await
-            .map_err(database_failed)?;
+            .await?;
         writing
             .transaction
             .execute(
@@ -475,29 +473,27 @@ impl<S: Store> Ledger<S> {
                  )",
                 values![installation],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         writing.commit().await?;
         Ok(ended)
     }
 
     /// Counts the jobs.
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
-        let survey = self.store.begin_survey().await;
-        let mut survey = survey.map_err(database_failed)?;
+        let mut survey = self.survey().await?;
         let mut select = async |sql| {
-            let selected = survey.integer(sql, values![QUEUE]).await;
-            Ok(selected.map_err(database_failed)?.unwrap_or_default())
+            let selected = survey.integer(sql, values![QUEUE]).await?;
+            Ok::<_, EngineError>(selected.unwrap_or_default())
         };
-        let pending: i64 = select(
+        let pending = select(
             "SELECT count(*) FROM river_job WHERE queue = $1
                  AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')",
         )
         .await?;
-        let dead: i64 =
+        let dead =
             select("SELECT count(*) FROM river_job WHERE queue = $1 AND state = 'discarded'")
                 .await?;
-        let oldest: i64 = select(S::OLDEST_DUE).await?;
+        let oldest = select(S::OLDEST_DUE).await?;
         let mut counts = JobCounts::default();
         counts.pending = pending.unsigned_abs();
         counts.dead = dead.unsigned_abs();
@@ -507,11 +503,9 @@ impl<S: Store> Ledger<S> {
 
     /// Counts the unfinished and dead jobs under each key.
     pub(crate) async fn key_counts(&self) -> Result<KeyCounts, EngineError> {
-        let survey = self.store.begin_survey().await;
-        let mut survey = survey.map_err(database_failed)?;
-        let counts = survey.named_integers(S::KEY_COUNTS).await;
+        let mut survey = self.survey().await?;
         let mut of_keys = KeyCounts::new();
-        for (start, count) in counts.map_err(database_failed)? {
+        for (start, count) in survey.named_integers(S::KEY_COUNTS).await? {
             let dead = start.strip_prefix(DEAD);
             let Some(id) = key_id(dead.unwrap_or(&start)) else {
                 continue;
@@ -528,14 +522,12 @@ impl<S: Store> Ledger<S> {
 
     /// Returns when the last call of each handler was accepted, as far as calls are remembered.
     pub(crate) async fn last_accepted(&self) -> Result<LastAccepted, EngineError> {
-        let survey = self.store.begin_survey().await;
-        let mut survey = survey.map_err(database_failed)?;
+        let mut survey = self.survey().await?;
         let last = survey
             .named_integers(
                 "SELECT handler, max(accepted_at) FROM forge_remote_call GROUP BY handler",
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         let last = last.into_iter();
         Ok(last
             .map(|(handler, time)| (handler, from_millis(time)))
@@ -558,8 +550,7 @@ impl<S: Store> Ledger<S> {
                  )",
                 values![accepted_before, AT_ONCE],
             )
-            .await
-            .map_err(database_failed)?;
+            .await?;
         writing.commit().await?;
         Ok(deleted >= AT_ONCE.unsigned_abs())
     }
@@ -573,8 +564,8 @@ impl<S: Store> Ledger<S> {
 
     /// Returns the database's time.
     async fn now(&self, writing: &mut WriteTransaction<S>) -> Result<i64, EngineError> {
-        let now = writing.transaction.integer(S::NOW, values![]).await;
-        Ok(now.map_err(database_failed)?.unwrap_or_default())
+        let now = writing.transaction.integer(S::NOW, values![]).await?;
+        Ok(now.unwrap_or_default())
     }
 }
 
@@ -584,19 +575,7 @@ pub(crate) async fn execute<D: sqlx::Database<Connection: Statements>>(
     statements: &[(&'static str, &[Value<'_>])],
 ) -> Result<(), EngineError> {
     for (sql, values) in statements {
-        let done = transaction.execute(sql, values).await;
-        done.map_err(database_failed)?;
+        transaction.execute(sql, values).await?;
     }
     Ok(())
-}
-
-pub(crate) fn database_failed(error: sqlx::Error) -> EngineError {
-    failed("the database failed", error)
-}
-
-pub(crate) fn failed(
-    what: &str,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> EngineError {
-    EngineError::new(what.to_owned()).with_source(error)
 }

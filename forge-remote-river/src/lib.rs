@@ -75,6 +75,7 @@ mod admission;
 mod dispatch;
 mod engine;
 mod engine_type;
+mod error;
 mod gate;
 mod heartbeat;
 mod in_transaction;

@@ -16,10 +16,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use crate::engine::{CrashSafety, Database, GUARANTEES, Inspection, River, Settings};
 use crate::engine_type::engine_type;
+use crate::error::{database_failed, failed};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
 use crate::lead::Lead;
-use crate::ledger::{Ledger, failed};
+use crate::ledger::Ledger;
 use crate::postgres_store::{ACQUIRE_TIMEOUT, PostgresStore, check_clock};
 use crate::privileges::lacking;
 use crate::tables::{IDENTITY, TableState, too_new};
@@ -98,17 +99,20 @@ impl Database for PostgresUrl {
     async fn inspect(&self) -> Result<Option<Inspection<PostgresStore>>, EngineError> {
         let (pool, schema) = self.pool()?;
         check_clock(&pool).await?;
-        let fail = |error| failed("the database failed", error);
-        let mut connection = pool.acquire().await.map_err(fail)?;
-        let search_path = search_path(&mut connection).await.map_err(fail)?;
-        let lacking = lacking(schema, &mut connection).await.map_err(fail)?;
-        let identity = identity(&mut connection).await.map_err(fail)?;
+        let mut connection = pool.acquire().await.map_err(database_failed)?;
+        let search_path = search_path(&mut connection)
+            .await
+            .map_err(database_failed)?;
+        let lacking = lacking(schema, &mut connection)
+            .await
+            .map_err(database_failed)?;
+        let identity = identity(&mut connection).await.map_err(database_failed)?;
         let settings: (String, String, bool) = sqlx::query_as(
             "SELECT current_setting('fsync'), current_setting('synchronous_commit'), pg_is_in_recovery()",
         )
         .fetch_one(&mut *connection)
         .await
-        .map_err(fail)?;
+        .map_err(database_failed)?;
         drop(connection);
         let (fsync, commit, is_standby) = settings;
         if is_standby {
@@ -284,24 +288,25 @@ impl sealed::Transaction for Transaction<'_, Postgres> {
         engine: &PostgresJobs,
         envelope: &Envelope,
     ) -> Result<Accepted, TransactionError> {
-        let fail = |error| failed("the database failed", error);
         let store = &engine.0.already_opened()?.ledger.store;
         if envelope.repeats.window().is_some() {
             check_isolation(self).await?;
         }
         // The tables are found by the engine's path, which holds until the job is written.
-        let previous = search_path(self).await.map_err(fail)?;
+        let previous = search_path(self).await.map_err(database_failed)?;
         set_search_path(self, &store.search_path)
             .await
-            .map_err(fail)?;
-        let accepted = match identity(self).await.map_err(fail)? == store.identity {
+            .map_err(database_failed)?;
+        let accepted = match identity(self).await.map_err(database_failed)? == store.identity {
             true => Ok(engine.0.accept_in(self, envelope).await?),
             false => Err(TransactionError::OtherDatabase {
                 engine: engine.name(),
                 fix: OTHER_DATABASE,
             }),
         };
-        set_search_path(self, &previous).await.map_err(fail)?;
+        set_search_path(self, &previous)
+            .await
+            .map_err(database_failed)?;
         accepted
     }
 }
@@ -311,7 +316,7 @@ async fn check_isolation(connection: &mut PgConnection) -> Result<(), Transactio
     let level: String = sqlx::query_scalar("SELECT current_setting('transaction_isolation')")
         .fetch_one(connection)
         .await
-        .map_err(|error| failed("the database failed", error))?;
+        .map_err(database_failed)?;
     match level.as_str() {
         "read committed" | "read uncommitted" => Ok(()),
         _ => Err(TransactionError::Isolation { level }),

@@ -8,8 +8,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Postgres, Row as _, Transaction};
 
+use crate::error::failed;
 use crate::lead::Lead;
-use crate::ledger::{Reclaimed, Store, WriteTransaction, failed};
+use crate::ledger::{Reclaimed, Store, WriteTransaction};
 use crate::quarantine::MAX_GIVEN_BACK;
 use crate::ranking::rank_statements;
 use crate::stored_call::StoredCall;

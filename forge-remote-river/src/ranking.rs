@@ -8,7 +8,7 @@ use forge_remote::__engines::with_causes;
 use forge_remote::jobs::EngineError;
 
 use crate::admission::BACKLOG_STEPS;
-use crate::ledger::{Ledger, Store, database_failed, execute};
+use crate::ledger::{Ledger, Store, execute};
 use crate::statements::{Statements as _, Value, values};
 use crate::stored_call::QUEUE;
 
@@ -48,15 +48,14 @@ impl Ranking {
 impl<S: Store> Ledger<S> {
     /// Sets the priorities of the jobs that become due after a time and soon, and returns the time until which it has.
     async fn rank(&self, since: i64) -> Result<i64, EngineError> {
-        let mut connection = self.store.connection().await.map_err(database_failed)?;
-        let now = connection.integer(S::NOW, values![]).await;
-        let until = now.map_err(database_failed)?.unwrap_or_default() + LOOK_AHEAD;
+        let mut connection = self.connection().await?;
+        let now = connection.integer(S::NOW, values![]).await?;
+        let until = now.unwrap_or_default() + LOOK_AHEAD;
         // A clock that was set back has had jobs follow it.
         let since = if since > until { 0 } else { since };
         let any = connection
             .integer(S::BECOMES_DUE, values![QUEUE, since, until])
-            .await;
-        let any = any.map_err(database_failed)?;
+            .await?;
         // A transaction that writes waits for it.
         drop(connection);
         if any.is_some() {

@@ -21,9 +21,10 @@ use sqlx::{Sqlite, Transaction};
 
 use crate::engine::{CrashSafety, Database, Inspection, Lacking, River, Settings};
 use crate::engine_type::engine_type;
+use crate::error::{database_failed, failed};
 use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
-use crate::ledger::{Abandoned, Ledger, failed};
+use crate::ledger::{Abandoned, Ledger};
 use crate::sqlite_store::SqliteStore;
 use crate::tables::{TableState, too_new};
 use crate::upkeep::log_reclaimed;
@@ -196,7 +197,7 @@ impl Database for SqliteFile {
             sqlx::query("DELETE FROM river_leader")
                 .execute(&ledger.store.pool)
                 .await
-                .map_err(|error| failed("the database failed", error))?;
+                .map_err(database_failed)?;
             lock.unlock().map_err(cannot)?;
         }
         let lock = tokio::task::spawn_blocking(move || lock.lock_shared().map(|()| lock)).await;
@@ -230,7 +231,7 @@ impl sealed::Transaction for Transaction<'_, Sqlite> {
             sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
                 .fetch_optional(&mut **self)
                 .await
-                .map_err(|error| failed("the database failed", error))?;
+                .map_err(database_failed)?;
         let own = std::fs::canonicalize(&engine.0.database.path).ok();
         let theirs = file.and_then(|file| std::fs::canonicalize(file).ok());
         if own.is_none() || own != theirs {

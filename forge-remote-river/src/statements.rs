@@ -1,5 +1,9 @@
 //! SQL statements for both databases, with integer and text parameters `$1`, `$2`, ….
 
+use forge_remote::jobs::EngineError;
+
+use crate::error::database_failed;
+
 /// The value of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
@@ -38,20 +42,20 @@ pub(crate) trait Statements: Send {
         &mut self,
         sql: &'static str,
         values: &[Value<'_>],
-    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<u64, EngineError>> + Send;
 
     /// Returns the integer in the first row, if there is one.
     fn integer(
         &mut self,
         sql: &'static str,
         values: &[Value<'_>],
-    ) -> impl Future<Output = Result<Option<i64>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Option<i64>, EngineError>> + Send;
 
     /// Returns the rows, which have a text and an integer.
     fn named_integers(
         &mut self,
         sql: &'static str,
-    ) -> impl Future<Output = Result<Vec<(String, i64)>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<(String, i64)>, EngineError>> + Send;
 }
 
 macro_rules! statements {
@@ -61,7 +65,7 @@ macro_rules! statements {
                 &mut self,
                 sql: &'static str,
                 values: &[Value<'_>],
-            ) -> Result<u64, sqlx::Error> {
+            ) -> Result<u64, EngineError> {
                 let mut query = sqlx::query(sql);
                 for value in values {
                     query = match *value {
@@ -69,14 +73,15 @@ macro_rules! statements {
                         Value::Text(text) => query.bind(text.to_owned()),
                     };
                 }
-                Ok(query.execute(self).await?.rows_affected())
+                let done = query.execute(self).await.map_err(database_failed)?;
+                Ok(done.rows_affected())
             }
 
             async fn integer(
                 &mut self,
                 sql: &'static str,
                 values: &[Value<'_>],
-            ) -> Result<Option<i64>, sqlx::Error> {
+            ) -> Result<Option<i64>, EngineError> {
                 let mut query = sqlx::query_scalar(sql);
                 for value in values {
                     query = match *value {
@@ -84,14 +89,16 @@ macro_rules! statements {
                         Value::Text(text) => query.bind(text.to_owned()),
                     };
                 }
-                query.fetch_optional(self).await
+                let row = query.fetch_optional(self).await;
+                row.map_err(database_failed)
             }
 
             async fn named_integers(
                 &mut self,
                 sql: &'static str,
-            ) -> Result<Vec<(String, i64)>, sqlx::Error> {
-                sqlx::query_as(sql).fetch_all(self).await
+            ) -> Result<Vec<(String, i64)>, EngineError> {
+                let rows = sqlx::query_as(sql).fetch_all(self).await;
+                rows.map_err(database_failed)
             }
         }
     };

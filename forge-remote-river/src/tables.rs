@@ -2,7 +2,7 @@
 
 use forge_remote::jobs::EngineError;
 
-use crate::ledger::{Ledger, Store, database_failed, execute};
+use crate::ledger::{Ledger, Store, execute};
 use crate::statements::{Statements as _, Value, values};
 
 /// The steps of the migration of the tables: only ever appended to. Each statement may run again, so that a table or an index
@@ -125,15 +125,14 @@ impl<S: Store> Ledger<S> {
 
     /// Returns how many of this crate's tables and indexes are missing.
     pub(crate) async fn missing_tables(&self) -> Result<usize, EngineError> {
-        let mut connection = self.store.connection().await.map_err(database_failed)?;
+        let mut connection = self.connection().await?;
         let mut missing = 0;
         for statement in MIGRATIONS.concat() {
             let rest = statement.split_once("IF NOT EXISTS ");
             let name = rest.and_then(|(_, rest)| rest.split_whitespace().next());
             let found = connection
                 .integer(S::EXISTS, values![name.unwrap_or_default()])
-                .await
-                .map_err(database_failed)?;
+                .await?;
             missing += usize::from(found != Some(1));
         }
         Ok(missing)
@@ -141,13 +140,15 @@ impl<S: Store> Ledger<S> {
 
     /// Returns the version of the tables; 0 without them, or if an earlier version of the crate did not note it.
     async fn table_version(&self) -> Result<i64, EngineError> {
-        let mut connection = self.store.connection().await.map_err(database_failed)?;
-        let exists = connection.integer(S::EXISTS, values![VERSION_TABLE]).await;
-        if exists.map_err(database_failed)? != Some(1) {
+        let mut connection = self.connection().await?;
+        let exists = connection
+            .integer(S::EXISTS, values![VERSION_TABLE])
+            .await?;
+        if exists != Some(1) {
             return Ok(0);
         }
         let version = "SELECT max(version) FROM forge_remote_jobs_version";
-        let version = connection.integer(version, values![]).await;
-        Ok(version.map_err(database_failed)?.unwrap_or_default())
+        let version = connection.integer(version, values![]).await?;
+        Ok(version.unwrap_or_default())
     }
 }
