@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use crate::admission::{Admission, Applicant, pause_behind};
 use crate::gate::{Gate, Pass, Slots};
 use crate::lead::MachineClock;
-use crate::ledger::{Ledger, Release, Store};
+use crate::ledger::{Ledger, Release};
 use crate::quarantine::{LONGEST_TURN, alone_for};
 use crate::run_times::RunTimes;
 use crate::running::Running;
 use crate::shares::{Candidate, Shares};
+use crate::store::Store;
 use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_report, write_report};
 
 /// How long River waits beyond a handler's own time limit.

@@ -3,8 +3,9 @@
 use forge_remote::jobs::EngineError;
 
 use crate::error::database_failed;
-use crate::ledger::{Ledger, Store, execute};
+use crate::ledger::{Ledger, execute};
 use crate::statements::{Statements as _, Value, values};
+use crate::store::Store;
 use crate::stored_call::QUEUE;
 
 /// The largest step back of the database's clock that is ignored, in milliseconds.

@@ -72,6 +72,7 @@
 compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
 mod admission;
+mod counts;
 mod dispatch;
 mod engine;
 mod engine_type;
@@ -90,6 +91,7 @@ mod postgres_store;
 mod privileges;
 mod quarantine;
 mod ranking;
+mod reclaim;
 mod run_times;
 mod running;
 mod shares;
@@ -98,6 +100,7 @@ mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
 mod statements;
+mod store;
 mod stored_call;
 mod tables;
 mod upkeep;

@@ -10,9 +10,9 @@ use sqlx::{Postgres, Row as _, Transaction};
 
 use crate::error::failed;
 use crate::lead::Lead;
-use crate::ledger::{Reclaimed, Store, WriteTransaction};
 use crate::quarantine::MAX_GIVEN_BACK;
 use crate::ranking::rank_statements;
+use crate::store::{Reclaimed, Store, WriteTransaction};
 use crate::stored_call::StoredCall;
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.

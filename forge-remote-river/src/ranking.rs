@@ -8,8 +8,9 @@ use forge_remote::__engines::with_causes;
 use forge_remote::jobs::EngineError;
 
 use crate::admission::BACKLOG_STEPS;
-use crate::ledger::{Ledger, Store, execute};
+use crate::ledger::{Ledger, execute};
 use crate::statements::{Statements as _, Value, values};
+use crate::store::Store;
 use crate::stored_call::QUEUE;
 
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -8,9 +8,9 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::ledger::{Reclaimed, Store, WriteTransaction};
 use crate::quarantine::MAX_GIVEN_BACK;
 use crate::ranking::rank_statements;
+use crate::store::{Reclaimed, Store, WriteTransaction};
 use crate::stored_call::StoredCall;
 
 /// The tables in the file.

@@ -2,8 +2,9 @@
 
 use forge_remote::jobs::EngineError;
 
-use crate::ledger::{Ledger, Store, execute};
+use crate::ledger::{Ledger, execute};
 use crate::statements::{Statements as _, Value, values};
+use crate::store::Store;
 
 /// The steps of the migration of the tables: only ever appended to. Each statement may run again, so that a table or an index
 /// that was dropped by hand is created again.

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 use crate::dispatch::Application;
 use crate::lead::MachineClock;
-use crate::ledger::{Abandoned, Ledger, Reclaimed, Store};
+use crate::ledger::Ledger;
+use crate::reclaim::Abandoned;
 use crate::running::{Lost, Running};
+use crate::store::{Reclaimed, Store};
 use crate::stored_call::{StoredCall, to_millis};
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

@@ -12,10 +12,6 @@ const FEW_LINES: usize = 500;
 /// The files above [`FEW_LINES`], each with the reason.
 const LONG: &[(&str, &str)] = &[
     (
-        "forge-remote-river/src/ledger.rs",
-        "the interface of both databases, and one method for each step of a job",
-    ),
-    (
         "forge-remote/src/app/builder.rs",
         "one method for each setting",
     ),
