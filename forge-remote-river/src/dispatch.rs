@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, Release};
 use crate::quarantine::{LONGEST_TURN, alone_for};
 use crate::run_times::RunTimes;
 use crate::running::Running;
-use crate::shares::{Candidate, Shares};
+use crate::shares::Candidate;
 use crate::store::Store;
 use crate::stored_call::{StoredCall, clear_suspicion, ended_processes, read_report, write_report};
 
@@ -39,15 +39,15 @@ pub(crate) struct Application {
 
 /// Works River's jobs.
 pub(crate) struct Dispatch<S> {
-    runner: Arc<dyn JobRunner>,
-    ledger: Ledger<S>,
-    gate: Gate,
-    running: Running,
-    machine: MachineClock,
-    applications: UnboundedSender<Application>,
+    pub(crate) runner: Arc<dyn JobRunner>,
+    pub(crate) ledger: Ledger<S>,
+    pub(crate) gate: Gate,
+    pub(crate) running: Running,
+    pub(crate) machine: MachineClock,
+    pub(crate) applications: UnboundedSender<Application>,
     /// Receives the jobs that do not run again.
-    finished: UnboundedSender<i64>,
-    run_times: RunTimes,
+    pub(crate) finished: UnboundedSender<i64>,
+    pub(crate) run_times: RunTimes,
 }
 
 /// Why a job is retried.
@@ -78,27 +78,6 @@ impl std::error::Error for Failed {
 }
 
 impl<S: Store> Dispatch<S> {
-    pub(crate) fn new(
-        runner: Arc<dyn JobRunner>,
-        ledger: Ledger<S>,
-        shares: Shares,
-        running: Running,
-        machine: MachineClock,
-        applications: UnboundedSender<Application>,
-        finished: UnboundedSender<i64>,
-    ) -> Self {
-        Self {
-            runner,
-            ledger,
-            gate: Gate::new(shares),
-            running,
-            machine,
-            applications,
-            finished,
-            run_times: RunTimes::default(),
-        }
-    }
-
     /// Decides whether a job may run, or may wait until it begins; otherwise returns how long it waits.
     async fn admit(
         &self,
@@ -315,6 +294,16 @@ impl<S: Store> Dispatch<S> {
             self.run_times.note(&job.args.0.handler, took);
             share.note(took, now);
         }
+        self.carry_out(context, job, verdict).await
+    }
+
+    /// Carries out the verdict on a run, and returns its outcome.
+    async fn carry_out(
+        &self,
+        context: &WorkContext,
+        job: &Job<StoredCall>,
+        verdict: Verdict,
+    ) -> Result<WorkOutcome, Failed> {
         match verdict {
             Verdict::Done => {
                 self.note_finished(job);

@@ -16,10 +16,12 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
 use crate::error::failed;
+use crate::gate::Gate;
 use crate::lead::MachineClock;
 use crate::ledger::Ledger;
 use crate::quarantine::LONGEST_TURN;
 use crate::ranking::Ranking;
+use crate::run_times::RunTimes;
 use crate::running::Running;
 use crate::shares::Shares;
 use crate::store::Store;
@@ -368,15 +370,16 @@ impl<D: Database> River<D> {
         let running = Running::default();
         let machine = MachineClock::default();
         let mut workers = Workers::new();
-        let dispatch = Dispatch::new(
-            context.runner,
-            opened.ledger.clone(),
-            Shares::new(self.settings.workers),
-            running.clone(),
-            machine.clone(),
+        let dispatch = Dispatch {
+            runner: context.runner,
+            ledger: opened.ledger.clone(),
+            gate: Gate::new(Shares::new(self.settings.workers)),
+            running: running.clone(),
+            machine: machine.clone(),
             applications,
             finished,
-        );
+            run_times: RunTimes::default(),
+        };
         workers.add(dispatch).map_err(setup)?;
         let queue = QueueConfig::new(self.settings.workers)
             .with_fetch_cooldown(Waker::FETCH_COOLDOWN)
