@@ -259,7 +259,7 @@ impl Attempt {
                 serving.forget(&id, step);
                 // The installation may be paused, too; the next attempt looks.
                 let policy = serving.runner.policy(&call.handler);
-                let wait = policy.map(|policy| policy.backoff_of(past.count + 1, &call.key));
+                let wait = policy.map(|policy| policy.pause_after(past.count + 1, &call.key));
                 // Restate notices the end of a process at once if another one serves, or the next one does.
                 let was_alone = to_millis(SystemTime::now()) < alone_until;
                 let is_given_back = !was_alone && given_back < MAX_GIVEN_BACK;

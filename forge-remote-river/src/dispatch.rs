@@ -222,7 +222,7 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         // River itself ended the run, or an earlier process did.
         let policy = self.runner.policy(&job.args.0.handler)?;
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
-        Some(policy.backoff_of(attempt, &job.args.0.key))
+        Some(policy.pause_after(attempt, &job.args.0.key))
     }
 
     async fn work(

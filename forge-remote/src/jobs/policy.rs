@@ -11,9 +11,10 @@ use std::time::Duration;
 /// let policy = JobPolicy::DEFAULT.with_retries(3);
 /// assert_eq!(policy.max_attempts(), 4);
 /// assert_eq!(policy.timeout(), Duration::from_secs(120));
-/// assert_eq!(policy.backoff(1), Duration::from_secs(10));
-/// assert_eq!(policy.backoff(2), Duration::from_secs(20));
-/// assert_eq!(policy.backoff(50), Duration::from_secs(3600));
+/// assert_eq!(policy.first_pause(), Duration::from_secs(10));
+/// assert_eq!(policy.longest_pause(), Duration::from_secs(3600));
+/// let second = policy.pause_after(2, "the envelope's key");
+/// assert!(second > Duration::from_secs(18) && second <= Duration::from_secs(20));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobPolicy {
@@ -79,18 +80,27 @@ impl JobPolicy {
         self.per_installation
     }
 
-    /// Returns the pause after this attempt of this envelope: up to a tenth shorter than
-    /// [`backoff`](Self::backoff), so that calls that failed together don't return together.
-    pub fn backoff_of(&self, attempt: u32, key: &str) -> Duration {
+    /// Returns the pause before the first retry.
+    pub const fn first_pause(&self) -> Duration {
+        self.first_pause
+    }
+
+    /// Returns the longest pause between two attempts.
+    pub const fn longest_pause(&self) -> Duration {
+        self.max_pause
+    }
+
+    /// Returns the pause after this attempt, counted from 1, of the envelope with this key. It doubles with each attempt, up
+    /// to the longest one, and is up to a tenth shorter, so that calls that failed together don't return together.
+    pub fn pause_after(&self, attempt: u32, key: &str) -> Duration {
         let sum = key.bytes().fold(attempt, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(u32::from(byte))
         });
-        let pause = self.backoff(attempt);
+        let pause = self.base_pause(attempt);
         pause - pause / 10 * (sum % 100) / 100
     }
 
-    /// Returns the pause after this attempt, counted from 1: doubled with each, up to the maximum.
-    pub fn backoff(&self, attempt: u32) -> Duration {
+    fn base_pause(&self, attempt: u32) -> Duration {
         let factor = 1_u32.checked_shl(attempt.saturating_sub(1));
         let pause = factor.and_then(|factor| self.first_pause.checked_mul(factor));
         pause.unwrap_or(self.max_pause).min(self.max_pause)

@@ -299,7 +299,6 @@ const UNCALLED: &[(&str, &str)] = &[
         "one of the combinations that `Auth`'s tests make of its fields",
     ),
     ("accepted_environments", "the framework logs it at launch"),
-    ("backoff_of", "the macros write it"),
     ("calls_every_site", "the framework asks a kind"),
     ("documented_timeout", "the framework asks a kind"),
     ("expires_at_millis", "the stores call it"),

@@ -138,8 +138,8 @@ fn durable_options() -> String {
     };
     let backoff = format!(
         "{}..{}",
-        time(policy.backoff(1)),
-        time(policy.backoff(u32::MAX))
+        time(policy.first_pause()),
+        time(policy.longest_pause())
     );
     let limit = policy.per_installation();
     let row = |option: &&str| {

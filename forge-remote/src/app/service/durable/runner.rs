@@ -287,7 +287,7 @@ impl Runner {
         let running = call(mount, state, request, handler.reads_ahead);
         let running = AssertUnwindSafe(running).catch_unwind();
         let timeout = handler.timeout();
-        let backoff = handler.policy.backoff_of(number, &envelope.key);
+        let backoff = handler.policy.pause_after(number, &envelope.key);
         let (code, text) = match tokio::time::timeout(timeout, running).await {
             Ok(Ok(response)) => {
                 let age = self.context.clock.now().duration_since(envelope.due());
