@@ -23,10 +23,6 @@ const LONG: &[(&str, &str)] = &[
         "forge-remote/src/token/store/postgres.rs",
         "one pool, with its statements and checks",
     ),
-    (
-        "forge-remote/src/token/store/sqlite.rs",
-        "one connection, with its statements and checks",
-    ),
     ("tests/src/fake_api.rs", "the routes of one fake API"),
     (
         "tests/src/stores.rs",
