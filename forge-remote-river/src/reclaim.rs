@@ -1,4 +1,4 @@
-//! Jobs that are not run: abandoned ones, those of removed installations, and those that River has deleted.
+//! The jobs of ended processes, removed installations and past deliveries: releasing, ending and forgetting them.
 
 use std::time::Duration;
 
