@@ -218,6 +218,22 @@ await step('keeps a note while the list is updated', async () => {
   check(await note.isVisible(), 'the note is removed');
 });
 
+await step('shows a call that was not fetched at first', async () => {
+  const { calls } = await api('/calls');
+  const selected = await selectedId();
+  const { id } = calls.find((call) => call.outcome !== 'running' && call.id !== selected);
+  await page.route(`**/console/api/calls/${id}`, (route) => route.fulfill({ status: 404, json: { error: 'not now' } }));
+  await page.evaluate((call) => (location.hash = `#/calls/${call}`), id);
+  await detail.getByText('not now').waitFor();
+  await page.unroute(`**/console/api/calls/${id}`);
+  await page.evaluate(async (call) => {
+    const { model, putCall } = await import('/console/model.js');
+    putCall({ ...model.calls.get(call) });
+  }, id);
+  await opened(id);
+  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+});
+
 await step('edits a call that is not fetched yet', async () => {
   const { calls } = await api('/calls');
   const { id } = calls.findLast((call) => call.outcome !== 'running');
@@ -230,9 +246,11 @@ await step('edits a call that is not fetched yet', async () => {
   await page.evaluate((call) => (location.hash = `#/calls/${call}`), id);
   await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
   await page.keyboard.press('e');
+  await page.keyboard.press('e');
   respond();
   const dialog = page.getByRole('dialog');
   await dialog.waitFor();
+  check((await dialog.count()) === 1, 'the key opened two dialogs');
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
   await page.unroute(`**/console/api/calls/${id}`);

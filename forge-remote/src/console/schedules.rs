@@ -47,21 +47,29 @@ pub(super) struct NextCall {
 }
 
 impl Schedules {
-    /// Calls each handler with an interval immediately and then at its interval, divided by `speed`.
-    pub(crate) fn start(&self, caller: &Arc<PlatformClient>, speed: u32) -> JoinSet<()> {
-        let mut running = JoinSet::new();
+    /// Adds the schedule of each handler with an interval, which is divided by `speed`.
+    pub(crate) fn plan(&self, caller: &PlatformClient, speed: u32) {
         for handler in caller.app.registry().handlers() {
             let Some(interval) = handler.registration().kind.interval() else {
                 continue;
             };
-            let every = interval / speed.max(1);
             let schedule = PausableInterval {
-                every,
+                every: interval / speed.max(1),
                 next: SystemTime::now(),
                 is_paused: false,
             };
             self.all().insert(handler.key().to_owned(), schedule);
-            running.spawn(self.clone().run(Arc::clone(caller), handler.clone(), every));
+        }
+    }
+
+    /// Calls each planned handler now, and then at its interval.
+    pub(crate) fn start(&self, caller: &Arc<PlatformClient>) -> JoinSet<()> {
+        let mut running = JoinSet::new();
+        for handler in caller.app.registry().handlers() {
+            let every = self.all().get(handler.key()).map(|schedule| schedule.every);
+            if let Some(every) = every {
+                running.spawn(self.clone().run(Arc::clone(caller), handler.clone(), every));
+            }
         }
         running
     }

@@ -216,15 +216,17 @@ impl Session {
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
     pub(super) async fn until_stopped(self, signals: &StopSignals) -> i32 {
-        // Before the first call, so that its end is printed; but below the notice.
-        let changes = self.caller.journal.subscribe();
-        let mut tasks = self.schedules.start(&self.caller, self.speed);
+        // Before the notice: whoever has read it may pause them.
+        self.schedules.plan(&self.caller, self.speed);
         let callable = self.caller.app.registry().labels();
         self.printer.notice(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
              stop with Ctrl-C\n",
             callable.join(", ")
         ));
+        // Before the first call, so that its end is printed.
+        let changes = self.caller.journal.subscribe();
+        let mut tasks = self.schedules.start(&self.caller);
         let caller = Arc::clone(&self.caller);
         tasks.spawn(print_calls(caller, changes, self.printer));
         signals.first().await;

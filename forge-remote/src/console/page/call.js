@@ -27,6 +27,8 @@ export function callDetail({ announce, select }) {
   let note = null;
   // The last fetch of the open call.
   let loading = Promise.resolve();
+  // The last action that waits for it.
+  let waiting = null;
   // The call that the user repeats: the new call is opened as soon as it starts.
   let repeated = null;
   // The calls whose logs grew in the last moment.
@@ -55,7 +57,8 @@ export function callDetail({ announce, select }) {
     const isSame = isUpdate && !isOther && summary.outcome === known.outcome;
     if (isOther) call = null;
     summary = known ?? { id };
-    if (!isSame) [failure, note] = [null, null];
+    if (!isSame) note = null;
+    if (isOther) failure = null;
     update();
     if (isOther && content.current) content.current.scrollTop = 0;
     // The user opens a call a second time to see its newest state.
@@ -69,7 +72,7 @@ export function callDetail({ announce, select }) {
     try {
       const loaded = await read(id);
       if (loaded === null || summary.id !== id) return;
-      [summary, call, shown] = [loaded, loaded, loaded];
+      [summary, call, shown, failure] = [loaded, loaded, loaded, null];
     } catch (error) {
       // The shown state stays if `dev` no longer has the call.
       if (summary.id !== id || call?.id === id) return;
@@ -78,11 +81,16 @@ export function callDetail({ announce, select }) {
     update();
   }
 
-  /** Returns the open call as its row shows it; `null` if it cannot be fetched or another one was opened. */
+  /**
+   * Returns the open call as its row shows it, for an action of the user; `null` if it cannot be fetched, or if the user
+   * has opened another call or started another action since.
+   */
   async function current() {
     const id = summary?.id;
+    const own = {};
+    waiting = own;
     if (call?.outcome !== summary?.outcome || call === null) await loading;
-    return call?.id === id ? call : null;
+    return call?.id === id && waiting === own ? call : null;
   }
 
   function say(text) {
@@ -118,7 +126,11 @@ export function callDetail({ announce, select }) {
     );
   }
 
-  const asRetry = () => again((summary?.retry ?? 0) + 1);
+  function asRetry() {
+    const retry = (summary?.retry ?? 0) + 1;
+    if (retry > model.app.max_retries) say(`Forge retries a call ${model.app.max_retries} times at most`);
+    else again(retry);
+  }
 
   async function again(retry) {
     if (!summary) return;
