@@ -28,12 +28,13 @@ use crate::registry::{Kind, SampleCall};
 /// }
 /// ```
 ///
-/// Serve each path that a function calls with one such handler. The manifest has no module and no endpoint for it, so a
-/// handler for a further path needs no new version of the app. `manifest --write` adds `compute` to the `operations` of
-/// the remote, without which Forge rejects the calls, and `auth` to its `auth`; `manifest --against` shows whether that
-/// is a major version. Both are only added, so the other entries of the file stay. A remote without `operations` counts as one that stores end-user data, and one with only `compute`
-/// as one that does not: if yours does, declare it
-/// ([`Remote::operations`](crate::Remote::operations), [`Remote::in_scope_eud`](crate::Remote::in_scope_eud)).
+/// Serve each path that a function calls with one such handler. The manifest has no module and no endpoint for it, so
+/// a handler for a further path needs no new version of the app. `manifest --write` adds `compute` to the
+/// `operations` of the remote, without which Forge rejects the calls, and `auth` to its `auth`; `manifest --against`
+/// shows whether that is a major version. Both are only added, so the other entries of the file stay. A remote
+/// without `operations` counts as one that stores end-user data, and one with only `compute` as one that does not: if
+/// yours does, declare it ([`Remote::operations`](crate::Remote::operations),
+/// [`Remote::in_scope_eud`](crate::Remote::in_scope_eud)).
 ///
 /// A site that is on an older major version of the app runs that version's functions, which call the paths of that
 /// version's code: keep a changed path with `also_at` ([`versions`](crate::versions#calls-of-older-major-versions)).
@@ -60,9 +61,9 @@ use crate::registry::{Kind, SampleCall};
 ///
 /// The call brings the tokens that `auth` requests, which are those of `remotes[].auth` in the manifest: all
 /// `#[function_call]`s of a remote share them, and those of endpoints do not count. A user token comes only if the
-/// function runs for a user. With a [token store](crate::token), the system token is kept, as one of the platform's calls: Forge
-/// writes its header, and only the app's functions can make the call. Atlassian guarantees no minimum lifetime for
-/// it, unlike the 2 hours of other calls' tokens, so a schedule should deliver one
+/// function runs for a user. With a [token store](crate::token), the system token is kept, as one of the platform's
+/// calls: Forge writes its header, and only the app's functions can make the call. Atlassian guarantees no minimum
+/// lifetime for it, unlike the 2 hours of other calls' tokens, so a schedule should deliver one
 /// ([`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh)).
 ///
 /// # The response
