@@ -216,7 +216,7 @@ impl Session {
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
     pub(super) async fn until_stopped(self, signals: &StopSignals) -> i32 {
-        // Before the notice: whoever has read it may pause them.
+        // Before the notice: its reader may pause them at once.
         self.schedules.plan(&self.caller, self.speed);
         let callable = self.caller.app.registry().labels();
         self.printer.notice(&format!(
