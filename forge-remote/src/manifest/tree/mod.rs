@@ -5,6 +5,9 @@ mod node;
 mod parse;
 mod scalar;
 
-pub use self::node::{Entry, Node, NodeKind};
+pub use self::node::Node;
+#[cfg(feature = "cli")]
+pub use self::node::{Entry, NodeKind};
 pub use self::parse::parse;
+#[cfg(feature = "cli")]
 pub use self::scalar::Style;
