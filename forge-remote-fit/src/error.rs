@@ -89,11 +89,15 @@ pub enum TokenRejection {
     IssuedInFuture,
     #[error("the deployment does not accept the FIT's environment")]
     WrongEnvironment,
-    #[error("the FIT names a user (`principal`), but only the platform may call this endpoint")]
+    #[error(
+        "the FIT names a user (`principal`), but only the platform or a function may call this handler"
+    )]
     HasPrincipal,
     #[error("the FIT is for another endpoint (`app.module.key`)")]
     WrongEndpoint,
-    #[error("`app.module.type` names a module, but only the platform may call this endpoint")]
+    #[error(
+        "`app.module.type` names a module, but only the platform or a function may call this handler"
+    )]
     WrongModuleType,
     #[error("the FIT's page is not in the handler's `pages` (`app.module.key`)")]
     WrongPage,
@@ -161,11 +165,14 @@ codes! { TokenRejection, REJECTION_CODES:
     Self::WrongEnvironment => "wrong_environment",
         "This deployment does not accept the FIT's environment: see `VerificationPolicy::environments`.";
     Self::HasPrincipal => "has_principal",
-        "The FIT names a user, and only the platform calls the handler. A page may have sent its own FIT to it.";
+        "The FIT names a user, and only the platform, or only the app's functions, call the handler. A page may have sent its own \
+         FIT to it.";
     Self::WrongEndpoint => "wrong_endpoint",
-        "The FIT names another endpoint. If an older major version of the app is installed, see `also_at` and `also_key`.";
+        "The FIT names another endpoint, or another handler at a path that the app's functions call. If an older major version of \
+         the app is installed, see `also_at` and `also_key`.";
     Self::WrongModuleType => "wrong_module_type",
-        "The FIT comes from a module, and only the platform calls the handler. A page may have sent its own FIT to it.";
+        "The FIT comes from a module, and only the platform, or only the app's functions, call the handler. A page may have sent \
+         its own FIT to it.";
     Self::WrongPage => "wrong_page",
         "The FIT's page is not in the handler's `pages`. The response is 403.";
     Self::OtherCloud => "other_cloud",

@@ -12,6 +12,8 @@ pub(super) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The module type of the platform's own calls.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 pub(crate) const PLATFORM_MODULE: &str = "core:endpoint";
+/// The module type of a Forge function.
+const FUNCTION_MODULE: &str = "function";
 
 /// The Forge environments an installation can be in (`app.environment.type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +56,8 @@ pub enum EndpointBinding {
     Strict,
     /// Like [`Key`](Self::Key), but handlers for platform calls also accept module types that this
     /// version does not know. Such calls have the provenance of a page's call. Use it if platform
-    /// calls, or calls of functions, arrive with an undocumented module type.
+    /// calls arrive with an undocumented module type. It does not apply to handlers of functions' calls: see
+    /// [`VerificationPolicy::function_type`].
     UnknownModules,
     /// Checks only the `principal`, and neither type nor key. Use it after a change of the platform that
     /// this version does not know yet.
@@ -76,6 +79,7 @@ pub struct VerificationPolicy {
     pub(crate) binding: EndpointBinding,
     pub(crate) environments: Option<Vec<Environment>>,
     pub(crate) replay_guard: bool,
+    pub(crate) function_types: BTreeSet<String>,
 }
 
 impl Default for VerificationPolicy {
@@ -86,6 +90,7 @@ impl Default for VerificationPolicy {
             binding: EndpointBinding::default(),
             environments: None,
             replay_guard: false,
+            function_types: BTreeSet::new(),
         }
     }
 }
@@ -101,6 +106,22 @@ impl VerificationPolicy {
     /// Sets how strictly a FIT is bound to its endpoint.
     pub fn binding(mut self, binding: EndpointBinding) -> Self {
         self.binding = binding;
+        self
+    }
+
+    /// Also accepts this module type at handlers that the app's functions call (default: `core:endpoint` and `function`).
+    ///
+    /// Use it if Forge sends a type that is not documented; the log names the type. A type that pages are known to have
+    /// is not accepted: such a FIT can be a browser's.
+    ///
+    /// ```
+    /// use forge_remote_fit::VerificationPolicy;
+    ///
+    /// let policy = VerificationPolicy::default().function_type("core:function");
+    /// # let _ = policy;
+    /// ```
+    pub fn function_type(mut self, module_type: impl Into<String>) -> Self {
+        self.function_types.insert(module_type.into());
         self
     }
 
@@ -202,16 +223,38 @@ impl EndpointTarget {
     }
 
     /// Creates the target of a path that the app's functions call with `invokeRemote` of `@forge/api`; the name is for
-    /// logs. A FIT must name `core:endpoint`, may name a user, and may name any key except `others`: the keys of the
-    /// app's endpoints and of the modules that name them.
+    /// logs. A FIT must have the type `core:endpoint`, `function` or one of [`VerificationPolicy::function_type`]. It may
+    /// name a user, and any key except `others`: the keys of the app's endpoints and of the modules that name them.
     ///
     /// Atlassian does not document which key such a FIT names. Its module type follows from one sentence: `core:endpoint`,
     /// except for calls of pages.
     pub fn function(name: impl Into<String>, others: impl IntoIterator<Item = String>) -> Self {
         Self {
             module_keys: AllowedModuleKey::NotOf(Arc::new(others.into_iter().collect())),
-            ..Self::new(name, PLATFORM_MODULE, AllowedCaller::Function)
+            ..Self::new(name, FUNCTION_MODULE, AllowedCaller::Function)
         }
+    }
+
+    /// Returns whether a key is the endpoint's or the module's, or one that a generated module may have.
+    pub(super) fn is_named_by(&self, key: Option<&str>) -> bool {
+        match &self.module_keys {
+            AllowedModuleKey::Any => true,
+            AllowedModuleKey::NotOf(_) | AllowedModuleKey::NotOfNorGenerated(_) => false,
+            AllowedModuleKey::Own | AllowedModuleKey::OwnOrUnknown(_) => {
+                key.is_some_and(|key| self.is_own_key(key))
+            }
+            keys @ AllowedModuleKey::OwnOrGenerated(_) => {
+                key.is_some_and(|key| self.is_own_key(key) || keys.takes(key))
+            }
+        }
+    }
+
+    /// Returns whether a key is the endpoint's or the module's, now or in an older version. The two share one namespace,
+    /// so either names this endpoint alone.
+    pub(super) fn is_own_key(&self, key: &str) -> bool {
+        key == self.endpoint
+            || self.module.as_deref() == Some(key)
+            || self.former_keys.iter().any(|former| former == key)
     }
 
     /// Creates the target of an endpoint for pages: `invokeRemote` and `requestRemote`. Every page of
@@ -237,6 +280,8 @@ pub enum AllowedModuleKey {
     OwnOrGenerated(Arc<BTreeSet<String>>),
     /// Any key except these keys of other handlers, or none: for calls of functions, which name no endpoint.
     NotOf(Arc<BTreeSet<String>>),
+    /// Like [`NotOf`](Self::NotOf), and no UUID: for an app with handlers whose modules are registered at run time.
+    NotOfNorGenerated(Arc<BTreeSet<String>>),
     /// Any key. For calls without an endpoint, whose FITs are not documented.
     Any,
 }
@@ -248,6 +293,7 @@ impl AllowedModuleKey {
             Self::Own => false,
             Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
             Self::NotOf(others) => !others.contains(key),
+            Self::NotOfNorGenerated(others) => !others.contains(key) && !is_uuid(key),
             Self::OwnOrGenerated(others) => is_uuid(key) && !others.contains(key),
             Self::Any => true,
         }

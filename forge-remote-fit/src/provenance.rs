@@ -24,9 +24,12 @@ use super::policy::{EndpointTarget, PLATFORM_MODULE};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provenance {
-    /// The platform made the call and wrote every header, or a function of the app made it: the function can add
-    /// headers, and Forge writes the headers of the tokens that the remote requests.
+    /// The platform made the call and wrote every header.
     Platform,
+    /// A function of the app may have made the call: the FIT has the platform's type, and its key is not the handler's.
+    /// Functions add headers, which may be copies of a page's. Forge writes the headers of the tokens that the
+    /// installed version's remote requests, and whether these replace the function's own is not documented.
+    Function,
     /// A page made the call: `invokeRemote` passes its headers through Atlassian, `requestRemote`
     /// sends them straight from the browser, and the two cannot be distinguished. A header may be
     /// the user's own text.
@@ -44,12 +47,22 @@ impl Provenance {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
-            // No browser holds a FIT of this type.
-            (AllowedCaller::PlatformForUser | AllowedCaller::Function, Some(PLATFORM_MODULE)) => {
+            // No browser holds a FIT of another type.
+            (AllowedCaller::Function, Some(other)) if !is_token_module_type(other) => {
+                return Self::Function;
+            }
+            (AllowedCaller::Function, _) => false,
+            // Atlassian documents no principal for a function's call: at an endpoint that pages call, the strict reading.
+            (caller, Some(PLATFORM_MODULE)) => {
+                if caller != AllowedCaller::PlatformForUser && claims.principal().is_some() {
+                    return Self::Page;
+                }
+                // The FIT of a function's call names none of the app's endpoints.
+                if !target.is_named_by(claims.module_key()) {
+                    return Self::Function;
+                }
                 true
             }
-            // Atlassian documents no principal for a function's call: at an endpoint that pages call, the strict reading.
-            (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
             (AllowedCaller::Page, _) => false,
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {
@@ -58,7 +71,7 @@ impl Provenance {
                     && claims.principal().is_none()
             }
             (AllowedCaller::Platform, None) => claims.principal().is_none(),
-            (AllowedCaller::PlatformForUser | AllowedCaller::Function, None) => false,
+            (AllowedCaller::PlatformForUser, None) => false,
         };
         if by_platform {
             Self::Platform

@@ -316,9 +316,11 @@ impl Verifier {
             AllowedCaller::Page => true,
             // A token in a browser names a page's module.
             AllowedCaller::PlatformForUser => from_platform,
-            // Without the check of the type below, the principal alone distinguishes a page's user.
+            // The check of the type below rejects pages, unless it accepts any type.
             AllowedCaller::Function => {
-                from_platform || self.policy.binding != EndpointBinding::PrincipalOnly
+                self.policy.binding != EndpointBinding::PrincipalOnly
+                    || from_platform
+                    || self.is_functions_type(claims, target)
             }
             AllowedCaller::Platform => false,
         };
@@ -335,20 +337,34 @@ impl Verifier {
         };
         let is_own = target.caller != AllowedCaller::Page
             && claims.module_type() == Some(target.module_type);
-        if target.caller != AllowedCaller::Page
-            && !from_platform
-            && !accepts_type(claims.module_type(), target, binding)
-        {
+        let is_type_accepted = match target.caller {
+            AllowedCaller::Page => true,
+            AllowedCaller::Function if binding != EndpointBinding::PrincipalOnly => {
+                from_platform || self.is_functions_type(claims, target)
+            }
+            _ => from_platform || accepts_type(claims.module_type(), target, binding),
+        };
+        if !is_type_accepted {
             self.log_type(claims.module_type(), target);
             return Err(TokenRejection::WrongModuleType);
         }
         if binding == EndpointBinding::PrincipalOnly {
             return check_page(claims, target);
         }
-        if (from_platform || is_own) && !names_target(claims.module_key(), target) {
+        let is_bound = from_platform || is_own || target.caller == AllowedCaller::Function;
+        if is_bound && !names_target(claims.module_key(), target) {
             return Err(TokenRejection::WrongEndpoint);
         }
         check_page(claims, target)
+    }
+
+    /// Returns whether the module type of a FIT, which is not `core:endpoint`, may be that of a function's call.
+    fn is_functions_type(&self, claims: &Claims, target: &EndpointTarget) -> bool {
+        claims.module_type().is_some_and(|named| {
+            let is_default =
+                named == target.module_type && self.policy.binding != EndpointBinding::Strict;
+            is_default || self.policy.function_types.contains(named) && !is_token_module_type(named)
+        })
     }
 
     /// Logs a rejected module type, once, for the person who decides whether it is the platform's.
@@ -367,10 +383,12 @@ impl Verifier {
         } else if target.caller == AllowedCaller::Function && is_token_module_type(module_type) {
             "it is a page's; to serve pages at this path, or if Forge names a function's calls by its page, use \
              `#[endpoint]`"
+        } else if target.caller == AllowedCaller::Function {
+            "if Forge sends it with functions' calls, accept it by `VerificationPolicy::function_type`"
         } else if is_token_module_type(module_type) {
             "it is a page's; only `VerificationPolicy::binding(EndpointBinding::PrincipalOnly)` accepts it"
         } else {
-            "if Forge itself or a function makes these calls, accept it by \
+            "if Forge itself makes these calls, accept it by \
              `VerificationPolicy::binding(EndpointBinding::UnknownModules)`"
         };
         tracing::warn!(
@@ -384,17 +402,13 @@ impl Verifier {
 
 /// Returns whether the key of a FIT may be the target's.
 fn names_target(key: Option<&str>, target: &EndpointTarget) -> bool {
-    // Endpoint and module keys share one namespace, so either names this endpoint alone.
-    let is_own = |key: &str| {
-        key == target.endpoint
-            || target.module.as_deref() == Some(key)
-            || target.former_keys.iter().any(|former| former == key)
-    };
     match &target.module_keys {
         AllowedModuleKey::Any => true,
         // The target's name is no key.
-        keys @ AllowedModuleKey::NotOf(_) => key.is_none_or(|key| keys.takes(key)),
-        keys => key.is_some_and(|key| is_own(key) || keys.takes(key)),
+        keys @ (AllowedModuleKey::NotOf(_) | AllowedModuleKey::NotOfNorGenerated(_)) => {
+            key.is_none_or(|key| keys.takes(key))
+        }
+        keys => key.is_some_and(|key| target.is_own_key(key) || keys.takes(key)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::builder::{App, NO_TOKENS, PendingState};
 use super::config::AppSettings;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{
-    ForeignModules, MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths,
+    ForeignModules, MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths, keys_of_endpoints,
 };
 use crate::registry::{Handler, Requirement};
 use crate::token::Tokens;
@@ -266,7 +266,7 @@ impl App {
             return keys;
         }
         let mut handlers = self.registry.handlers().iter();
-        let needs_modules = handlers.any(Handler::has_hand_written_module);
+        let needs_modules = handlers.any(Handler::accepts_unknown_keys);
         if let Ok(file) = self.settings().read_manifest()
             && file.exists()
         {
@@ -291,6 +291,21 @@ impl App {
             );
         }
         keys
+    }
+
+    /// Returns the keys of the manifest's endpoints and of the modules that name them, whichever service has them, for an
+    /// app with handlers of functions' calls: the FITs of these calls name none of them.
+    pub(super) fn keys_of_endpoints(&self) -> BTreeSet<String> {
+        let mut handlers = self.registry.handlers().iter();
+        let is_for_functions =
+            |one: &Handler| one.registration().kind.spec().is_called_by_functions();
+        if !handlers.any(is_for_functions) {
+            return BTreeSet::new();
+        }
+        match self.settings().read_manifest() {
+            Ok(file) if file.exists() => keys_of_endpoints(file.value()),
+            _ => BTreeSet::new(),
+        }
     }
 
     fn check_foreign_keys(&self, problems: &mut Vec<Diagnostic>) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::rust_test::Copies;
 use super::schedules::{NextCall, Schedule};
-use crate::fit::InstallationContext;
+use crate::fit::{InstallationContext, Provenance};
 use crate::jobs::JobRecord;
 use crate::platform::{CallVerdict, LogLine, OutgoingCall, Record};
 use crate::registry::{Handler, SampleCall};
@@ -335,8 +335,11 @@ impl InstallationView {
             expires: millis(installation.expires_at()),
             source: match source {
                 None => "store",
-                Some(one) if one.from_page => "page",
-                Some(_) => "forge",
+                Some(one) => match one.provenance {
+                    Provenance::Platform => "forge",
+                    Provenance::Function => "function",
+                    _ => "page",
+                },
             },
             delivered: source.map(|one| millis(one.at)),
         }

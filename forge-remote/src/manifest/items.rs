@@ -7,7 +7,7 @@ use forge_remote_schema::KindSpec;
 use forge_remote_schema::kinds::{ENDPOINT, KINDS, RESOLVER};
 use serde_yaml::{Mapping, Value};
 
-use super::values::{ALLOW_IMPERSONATION, at};
+use super::values::{ALLOW_IMPERSONATION, at, list};
 use super::variables::{Variables, is_variable};
 
 /// Returns an item's key.
@@ -170,6 +170,32 @@ impl ForeignModules {
         let keys = self.modules.into_iter().map(|(_, key)| key);
         keys.chain(self.values)
     }
+}
+
+/// Returns the keys of the manifest's endpoints, and of the modules that name endpoints.
+pub(crate) fn keys_of_endpoints(manifest: &Value) -> BTreeSet<String> {
+    let variables = Variables::of(manifest);
+    let mut keys = BTreeSet::new();
+    let mut add = |text: &str| {
+        if is_variable(text) {
+            let values = [variables.resolve(text), variables.resolve_defaults(text)];
+            keys.extend(values.into_iter().flatten().map(Cow::into_owned));
+        } else {
+            keys.insert(text.to_owned());
+        }
+    };
+    for endpoint in list(manifest, &["modules", "endpoint"]) {
+        key(endpoint).into_iter().for_each(&mut add);
+    }
+    for (.., item) in modules(manifest) {
+        let mut names_one = false;
+        named_endpoints(item, &mut Vec::new(), &mut |_, _| names_one = true);
+        key(item)
+            .filter(|_| names_one)
+            .into_iter()
+            .for_each(&mut add);
+    }
+    keys
 }
 
 /// Returns the scopes of `permissions.scopes`, which is a list or a mapping.

@@ -114,7 +114,7 @@ pub use error::CheckError;
 pub use error::ManifestError;
 #[cfg(feature = "cli")]
 pub use file::ManifestFile;
-pub(crate) use items::ForeignModules;
+pub(crate) use items::{ForeignModules, keys_of_endpoints};
 pub use owned::OwnedProperties;
 #[cfg(feature = "cli")]
 pub(crate) use parallel::in_parallel;

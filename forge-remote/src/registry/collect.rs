@@ -162,6 +162,11 @@ impl Handler {
         let is_generated = self.registration.dynamic || self.module_key().is_some();
         self.registration.kind.has_endpoint() && !is_generated
     }
+
+    /// Returns whether it accepts FITs with keys that the code does not know.
+    pub(crate) fn accepts_unknown_keys(&self) -> bool {
+        self.has_hand_written_module() || self.registration.kind.spec().is_called_by_functions()
+    }
 }
 
 /// The handlers and the jobs of an app, sorted by key.

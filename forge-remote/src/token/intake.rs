@@ -1,5 +1,7 @@
 //! The intake of tokens from requests.
 
+use std::time::SystemTime;
+
 use axum::http::HeaderMap;
 use zeroize::Zeroizing;
 
@@ -21,13 +23,19 @@ pub(super) fn is_storable(installation_id: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&length) && !installation_id.chars().any(char::is_control)
 }
 
+/// The text of a system token, wiped when dropped.
+pub(crate) type SystemTokenText = Zeroizing<String>;
+
 impl Tokens {
     /// Keeps the system token of a verified request. For a known token this costs one look-up in
-    /// memory.
-    pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, provenance: Provenance) {
-        let Some(keeper) = self.0.keeper.get() else {
-            return;
-        };
+    /// memory. Returns a token that [`keep`](Self::keep) may be called with once it is proven.
+    pub(crate) fn observe(
+        &self,
+        claims: &Claims,
+        headers: &HeaderMap,
+        provenance: Provenance,
+    ) -> Option<SystemTokenText> {
+        let keeper = self.0.keeper.get()?;
         let now = keeper.clock.now();
         let known = |token: &[u8]| {
             keeper.knows(claims.installation_id(), |entry| {
@@ -37,16 +45,41 @@ impl Tokens {
                     && entry.expires_at > now + UNKNOWN_LIFE / 2
             })
         };
-        let Some(token) = new_system_token(headers, known) else {
-            return;
-        };
+        let token = Zeroizing::new(new_system_token(headers, known)?.to_owned());
         match provenance {
             Provenance::Platform => {}
+            Provenance::Function => return self.is_needed(claims, &token).then_some(token),
             Provenance::Page if self.accepts_from_pages() => {}
-            _ => return,
+            _ => return None,
         }
+        self.keep(claims, token, provenance);
+        None
+    }
+
+    /// Returns whether a token is worth a proof: the kept one's remaining life is shorter than half of this one's, or
+    /// Atlassian rejected the kept one. Forge may send another token with each call.
+    fn is_needed(&self, claims: &Claims, token: &str) -> bool {
+        let Some(keeper) = self.0.keeper.get() else {
+            return false;
+        };
+        let now = keeper.clock.now();
+        let life = |ends: SystemTime| ends.duration_since(now).unwrap_or_default();
+        let own = life(expires_at(token).unwrap_or(now + UNKNOWN_LIFE)).min(MAX_LIFE);
+        !keeper.knows(claims.installation_id(), |entry| {
+            entry.about.agrees_with(claims)
+                && !entry.standing.rejected
+                && life(entry.expires_at) >= own / 2
+        })
+    }
+
+    /// Keeps a token of a verified request, which is trusted.
+    pub(crate) fn keep(&self, claims: &Claims, token: SystemTokenText, provenance: Provenance) {
+        let Some(keeper) = self.0.keeper.get() else {
+            return;
+        };
+        let now = keeper.clock.now();
         // A later expiry is impossible, so it was misread; it would keep newer tokens out.
-        let read = expires_at(token);
+        let read = expires_at(&token);
         let read = read.filter(|ends| *ends <= now + MAX_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {
@@ -60,7 +93,8 @@ impl Tokens {
             );
             return;
         }
-        let token = Zeroizing::new(token.to_owned());
+        #[cfg(not(feature = "dev"))]
+        let _ = provenance;
         #[cfg(feature = "dev")]
         if let Some(sources) = self.0.sources.get() {
             sources.set(claims.installation_id(), provenance, now);

@@ -13,14 +13,13 @@ pub(super) struct Sources(Mutex<BTreeMap<String, TokenSource>>);
 /// A delivery of a token.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenSource {
-    pub(crate) from_page: bool,
+    pub(crate) provenance: Provenance,
     pub(crate) at: SystemTime,
 }
 
 impl Sources {
     pub(super) fn set(&self, installation_id: &str, provenance: Provenance, at: SystemTime) {
-        let from_page = provenance == Provenance::Page;
-        let source = TokenSource { from_page, at };
+        let source = TokenSource { provenance, at };
         self.all().insert(installation_id.to_owned(), source);
     }
 

@@ -66,12 +66,12 @@ async fn a_functions_fit_is_accepted_for_a_user_and_without_one() {
     let (code, text) = response(&app, "/api/query", &alone).await;
     assert_eq!(
         (code, text.as_str()),
-        (200, "nobody (false, false) Platform")
+        (200, "nobody (false, false) Function")
     );
     let for_user = function(&app).claim("/principal", SOMEONE);
     let (code, text) = response(&app, "/api/query", &for_user).await;
     assert_eq!(code, 200);
-    assert_eq!(text, format!("{SOMEONE} (false, false) Platform"));
+    assert_eq!(text, format!("{SOMEONE} (false, false) Function"));
     // The key is not documented: any of no other handler, or none.
     for key in ["resolver", "query", "page", ""] {
         let fit = function(&app).claim("/app/module/key", key);
@@ -159,19 +159,75 @@ async fn an_undocumented_type_is_logged_and_can_be_accepted() {
     );
     let lines = logged.take();
     assert!(lines.contains("core:function"), "{lines}");
-    assert!(lines.contains("UnknownModules"), "{lines}");
+    assert!(lines.contains("function_type"), "{lines}");
     assert_eq!(status(&app, &app.page()).await, 401);
     let lines = logged.take();
     assert!(lines.contains("#[endpoint]"), "{lines}");
-    assert!(!lines.contains("UnknownModules"), "{lines}");
+    assert!(!lines.contains("function_type"), "{lines}");
 
+    // Only the named type, and only with a key that is not another handler's.
+    let named = VerificationPolicy::default().function_type("core:function");
+    let app = app_with(named.function_type("xen:macro")).await;
+    let of_type = |module_type| {
+        let fit = function(&app).claim("/app/module/type", module_type);
+        fit.claim("/principal", SOMEONE)
+    };
+    let (code, text) = response(&app, "/api/query", &of_type("core:function")).await;
+    assert_eq!(code, 200);
+    assert_eq!(text, format!("{SOMEONE} (false, false) Function"));
+    let another = of_type("core:function").claim("/app/module/key", "tick-trigger");
+    assert_eq!(status(&app, &another).await, 401);
+    // A page's type, also if it is named, and another one that this version does not know.
+    for module_type in ["xen:macro", "jira:newerPanel", "core:function2", ""] {
+        assert_eq!(
+            status(&app, &of_type(module_type)).await,
+            401,
+            "{module_type}"
+        );
+    }
+}
+
+/// Pages of a type that Atlassian adds later, and modules with their own type.
+#[tokio::test]
+async fn the_setting_for_unknown_types_opens_no_functions_handler() {
     let lenient = VerificationPolicy::default().binding(EndpointBinding::UnknownModules);
     let app = app_with(lenient).await;
-    let fit = function(&app).claim("/app/module/type", "core:function");
-    // Its headers are not trusted.
-    let (code, text) = response(&app, "/api/query", &fit.claim("/principal", SOMEONE)).await;
-    assert_eq!(code, 200);
-    assert_eq!(text, format!("{SOMEONE} (false, false) Page"));
+    for (module_type, key) in [
+        ("jira:newerPanel", "panel"),
+        ("", "panel"),
+        ("trigger", "tick-trigger"),
+        ("webtrigger", "hook"),
+        ("core:function", "my-function"),
+    ] {
+        let fit = function(&app).claim("/app/module/type", module_type);
+        let fit = fit.claim("/app/module/key", key);
+        assert_eq!(status(&app, &fit).await, 401, "{module_type}");
+        let for_user = fit.claim("/principal", SOMEONE);
+        assert_eq!(status(&app, &for_user).await, 401, "{module_type}");
+    }
+    let without_type = function(&app).without("/app/module/type");
+    let without_type = without_type.claim("/principal", SOMEONE);
+    assert_eq!(status(&app, &without_type).await, 401);
+    assert_eq!(status(&app, &function(&app)).await, 200);
+}
+
+/// Forge documents no FIT of the type `function`. No page can hold one.
+#[tokio::test]
+async fn the_type_of_functions_is_accepted_unless_the_binding_is_strict() {
+    for (binding, expected) in [
+        (EndpointBinding::Key, 200),
+        (EndpointBinding::PrincipalOnly, 200),
+        (EndpointBinding::Strict, 401),
+    ] {
+        let app = app_with(VerificationPolicy::default().binding(binding)).await;
+        let fit = function(&app).claim("/app/module/type", "function");
+        let for_user = fit.clone().claim("/principal", SOMEONE);
+        for fit in [fit, for_user] {
+            let (code, text) = response(&app, "/api/query", &fit).await;
+            assert_eq!(code, expected, "{binding:?} {text}");
+            assert!(code == 401 || text.ends_with("Function"), "{text}");
+        }
+    }
 }
 
 /// A missing token names the place in the manifest that counts for functions.

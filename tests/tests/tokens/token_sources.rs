@@ -5,8 +5,12 @@ use forge_remote::kinds::{
     AgentError, AgentRequest, AgentResponse, WebTriggerRequest, WebTriggerResponse,
 };
 use forge_remote::prelude::*;
+use forge_remote::registry::Auth;
+use forge_remote::testing::Harness;
 use forge_remote_tests::stores::{FlakyStore, KEYS};
-use forge_remote_tests::token_app::{HOUR, ONE, OTHER, TokenApp, renewing_app, tokens_in};
+use forge_remote_tests::token_app::{
+    HOUR, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in, yield_to_tasks,
+};
 
 #[scheduled_trigger(interval = "hour")]
 async fn without_token() {}
@@ -36,10 +40,20 @@ async fn function() {}
 #[function_call]
 async fn function_without_token() {}
 
+#[function_call(auth = system)]
+async fn storing_function(call: Invocation, token: Option<SystemToken>) -> String {
+    let Some(token) = token else {
+        return "no token".to_owned();
+    };
+    let stored = call.storage(&token).set("k", "secret").await;
+    stored.map_or_else(|error| error.to_string(), |()| "stored".to_owned())
+}
+
 fn all_sources_app() -> App {
     renewing_app()
         .handler(handler!(function))
         .handler(handler!(function_without_token))
+        .handler(handler!(storing_function))
         .handler(handler!(without_token))
         .handler(handler!(page))
         .handler(handler!(token_page))
@@ -161,32 +175,45 @@ async fn a_page_waits_for_one_read_of_the_stored_token() {
     assert_eq!(store.gets(), reads + 1);
 }
 
-/// Only the app's own function can make the call, for a user or not, and Forge writes the header that `auth` requests.
+/// A function may have copied the header from a page, so Atlassian has to confirm the token.
 #[tokio::test]
-async fn a_functions_call_delivers_its_system_token() {
-    let app = start_with(tokens_in(&FlakyStore::default())).await;
-    let deliver = |key: &'static str, installation: &'static str, has_user: bool| {
-        let call = app.harness.call(key).fit(|fit| {
-            let fit = fit.installation(installation);
-            if has_user {
-                fit
-            } else {
-                fit.without("/principal")
-            }
-        });
-        let token = app.token(3 * HOUR, "delivered");
-        call.header("x-forge-oauth-system", &token).send()
+async fn a_functions_call_delivers_a_token_that_atlassian_confirms() {
+    let tokens = tokens_in(&FlakyStore::default());
+    let app = all_sources_app().token_store(tokens.clone());
+    let harness = Harness::with_apis(app).await.unwrap();
+    let is_kept = async || tokens.system(&ari(ONE)).await.is_ok();
+    let requests = || {
+        let calls = harness.platform().apis().calls();
+        let details = |line: &str| line.starts_with("GET /forge/installation/v1/");
+        calls.iter().filter(|call| details(&call.line)).count()
     };
-    // Without `auth = system`, the function may have copied the header from a page's call.
-    assert_eq!(
-        deliver("function-without-token", ONE, true).await.status(),
-        200
-    );
-    assert!(app.system(ONE).await.is_err());
-    assert_eq!(deliver("function", ONE, true).await.status(), 200);
-    assert!(app.system(ONE).await.is_ok());
-    assert_eq!(deliver("function", OTHER, false).await.status(), 200);
-    assert!(app.system(OTHER).await.is_ok());
+    let call = |key: &str| harness.call(key).fit(|fit| fit.installation(ONE));
+    let foreign = harness.platform().oauth_token();
+    let planted = |key: &str| {
+        let call = call(key).tokens(Auth::NONE);
+        call.header("x-forge-oauth-system", &foreign).send()
+    };
+    // Forge sends no token to a handler that requests none.
+    assert_eq!(planted("function-without-token").await.status(), 200);
+    assert_eq!(planted("function").await.status(), 200);
+    assert!(!is_kept().await);
+    // Nor is it used where the token alone identifies the installation. This waits for Atlassian's verdict.
+    let text = planted("storing-function").await.text();
+    assert!(text.contains("not proven"), "{text}");
+    yield_to_tasks().await;
+    assert!(!is_kept().await);
+    assert_eq!(requests(), 1);
+
+    assert_eq!(call("function").send().await.status(), 200);
+    while !is_kept().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(requests(), 2);
+    // The kept token lives long enough: another one is not proven.
+    let without_user = call("function").fit(|fit| fit.without("/principal"));
+    assert_eq!(without_user.send().await.status(), 200);
+    yield_to_tasks().await;
+    assert_eq!(requests(), 2);
 }
 
 /// At an endpoint for pages, a FIT that names a user counts as a page's, although its type is the platform's.
@@ -201,4 +228,15 @@ async fn a_functions_call_for_a_user_delivers_no_token_to_a_pages_endpoint() {
     let call = call.header("x-forge-oauth-system", &token);
     assert_eq!(call.send().await.status(), 200);
     assert!(app.system(ONE).await.is_err());
+    // Without a user it may be a function's, which names no endpoint, or the platform's.
+    for (key, is_kept) in [("resolver", false), ("page", true)] {
+        let call = app.harness.call("page").fit(|fit| {
+            let fit = fit.installation(ONE).module("core:endpoint", key);
+            fit.without("/principal")
+        });
+        let call = call.header("x-forge-oauth-system", &token);
+        assert_eq!(call.send().await.status(), 200);
+        yield_to_tasks().await;
+        assert_eq!(app.system(ONE).await.is_ok(), is_kept, "{key}");
+    }
 }

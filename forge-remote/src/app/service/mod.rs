@@ -21,6 +21,7 @@ mod sampler;
 mod served_routes;
 mod spans;
 mod target;
+mod tokens;
 mod tower;
 
 pub use built::Service;

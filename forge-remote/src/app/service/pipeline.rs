@@ -20,6 +20,7 @@ use super::hints;
 use super::last_calls::LastCall;
 use super::spans;
 use super::target::{KnownKeys, target};
+use super::tokens;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::CallingHandler;
@@ -165,14 +166,15 @@ impl Mounted {
             last_call.note();
         }
         let provenance = Provenance::from_claims(&claims, &attribute.target);
+        let verified_call = VerifiedCall::new(claims, provenance);
         if attribute.takes_system_token
             && let Some(tokens) = &self.context.tokens
         {
-            tokens.observe(&claims, request.headers(), provenance);
+            tokens::take(tokens, &verified_call, request.headers(), &self.context);
         }
         let is_page = attribute.target.caller == AllowedCaller::Page;
         let verified = Verified::new(CallFacts {
-            call: VerifiedCall::new(claims, provenance),
+            call: verified_call,
             endpoint: Arc::clone(&attribute.endpoint),
             atlassian: atlassian.called_by(attribute.calling),
             work: Arc::clone(&self.context.work),
@@ -255,7 +257,10 @@ impl Mounted {
             // A call that changes the stored token is checked against the store, which other
             // instances write too.
             let brings_token = self.takes_system_token
-                && Provenance::from_claims(claims, &self.target) == Provenance::Platform;
+                && matches!(
+                    Provenance::from_claims(claims, &self.target),
+                    Provenance::Platform | Provenance::Function
+                );
             let ask_store = brings_token || self.target.ends_installation;
             if tokens.is_of_another_cloud(claims, ask_store).await {
                 verified = Err(TokenRejection::OtherCloud.into());

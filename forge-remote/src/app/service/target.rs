@@ -14,6 +14,10 @@ pub(super) struct KnownKeys {
     /// The keys of all handlers and of other services.
     all: Arc<BTreeSet<String>>,
     of_others: BTreeSet<String>,
+    /// The keys that the FIT of a function's call cannot have: all of these, and those of the manifest's endpoints.
+    not_functions: Arc<BTreeSet<String>>,
+    /// Whether Forge generates the keys of some handlers' modules.
+    has_generated: bool,
 }
 
 impl KnownKeys {
@@ -22,9 +26,14 @@ impl KnownKeys {
         let mut all = app.registry.keys();
         // Other services serve these: a handler with a hand-written module does not accept their calls.
         all.extend(of_others.iter().cloned());
+        let in_manifest = app.keys_of_endpoints();
+        let not_functions = all.iter().cloned().chain(in_manifest).collect();
+        let mut handlers = app.registry.handlers().iter();
         Self {
             all: Arc::new(all),
             of_others,
+            not_functions: Arc::new(not_functions),
+            has_generated: handlers.any(|one| one.registration().dynamic),
         }
     }
 }
@@ -45,7 +54,10 @@ pub(super) fn target(handler: &Handler, keys: &KnownKeys) -> EndpointTarget {
     let is_ours = |key: &str| written.contains(&key) || !keys.of_others.contains(key);
     target.former_keys.retain(|key| is_ours(key));
     target.module_keys = if kind.spec().is_called_by_functions() {
-        AllowedModuleKey::NotOf(Arc::clone(&keys.all))
+        match keys.has_generated {
+            true => AllowedModuleKey::NotOfNorGenerated(Arc::clone(&keys.not_functions)),
+            false => AllowedModuleKey::NotOf(Arc::clone(&keys.not_functions)),
+        }
     } else if !kind.has_endpoint() {
         AllowedModuleKey::Any
     } else if handler.registration().dynamic {
