@@ -107,6 +107,8 @@ pub struct DesiredManifest {
     pub endpoints: Vec<Entry>,
     /// The items of `remotes`.
     pub remotes: Vec<Entry>,
+    /// The remotes that handlers of functions' calls are for.
+    pub(crate) called_by_functions: BTreeSet<String>,
     /// The remotes whose `operations` the code only adds to.
     pub(crate) with_added_operations: BTreeSet<String>,
     /// The scopes of `permissions.scopes`, without the scopes that have alternatives.

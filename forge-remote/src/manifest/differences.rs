@@ -265,9 +265,10 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
 
 /// Returns whether a remote gets `operations`, which it lacks, only for functions' calls.
 fn is_first_operation(difference: &Difference) -> bool {
-    let path = &difference.path;
-    let is_operations =
-        path.starts_with(&["remotes"]) && path.to_string().ends_with("].operations");
+    let is_operations = matches!(
+        difference.path.steps(),
+        [Step::Name(list), Step::Item(_), Step::Name(name)] if list == "remotes" && name == "operations"
+    );
     let compute = || Value::Sequence(vec!["compute".into()]);
     matches!(&difference.mismatch, Mismatch::Missing { code } if is_operations && *code == compute())
 }

@@ -45,9 +45,12 @@ impl Registry {
         desired.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
         for remote in remotes {
             let calls = self.function_calls(remote, &remotes[0]);
-            if !calls.is_empty() && remote.declared_operations().is_none() {
-                let remotes = &mut desired.with_added_operations;
-                remotes.insert(remote.key().to_owned());
+            if !calls.is_empty() {
+                let key = remote.key();
+                desired.called_by_functions.insert(key.to_owned());
+                if remote.declared_operations().is_none() {
+                    desired.with_added_operations.insert(key.to_owned());
+                }
             }
             desired.remotes.push(remote_entry(remote, &calls));
         }

@@ -145,3 +145,23 @@ fn the_list_is_compared_with_the_manifest() {
     alone.foreign.insert("billing".to_owned());
     assert_eq!(check(&modules, Some(&["bills"]), &alone), []);
 }
+
+#[function_call]
+async fn import() {}
+
+/// A handler of functions' calls accepts unknown keys too.
+#[test]
+fn the_list_counts_for_handlers_of_functions_calls() {
+    let mut wanted = wanted([handler!(import)]);
+    wanted.foreign.insert("billing".to_owned());
+    wanted.foreign_modules = Some(BTreeSet::new());
+    let modules = format!(
+        "  trigger:\n{}  endpoint:\n{}",
+        trigger("bills", "billing"),
+        endpoint("billing", "/billing")
+    );
+    let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{modules}"))).unwrap();
+    let found = check(&file, &wanted, &BTreeSet::new());
+    let mut found = found.iter();
+    assert!(found.any(|one| one.code == "foreign-modules"));
+}

@@ -15,6 +15,9 @@ async fn settings() {}
 #[function_call(method = "GET", path = "/api/v1/me", auth = user)]
 async fn me() {}
 
+#[endpoint]
+async fn save() {}
+
 #[function_call(remote = "other")]
 async fn elsewhere() {}
 
@@ -246,4 +249,41 @@ fn the_first_operation_of_a_remote_is_explained() {
         !with_operations.contains("end-user data"),
         "{with_operations}"
     );
+}
+
+/// `manifest --write` adds `compute`, and the remote then no longer counts as one that stores end-user data.
+#[test]
+fn a_remote_that_no_longer_counts_as_storing_data_is_reported() {
+    let with_endpoint = |remote: Remote| {
+        Registry::from_registrations([handler!(settings), handler!(me), handler!(save)])
+            .desired_manifest(&[remote])
+    };
+    let found = |text: &str, remote: Remote| {
+        let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+        let wanted = with_endpoint(remote);
+        let findings = forge_remote::manifest::check(&file, &wanted, &[].into());
+        let mut found = findings.iter();
+        found.any(|one| one.code == "storage-undeclared")
+    };
+    let manifest = |endpoints: &str, remote: &str| {
+        format!(
+            "modules:\n  function: [{{key: main, handler: index.run}}]\n{endpoints}{SCOPES}remotes:\n  - key: backend\n    \
+             baseUrl: https://backend.example.com\n{remote}"
+        )
+    };
+    let endpoint = "  endpoint: [{key: save, remote: backend, route: {path: /save}}]\n";
+    let bare = manifest(endpoint, "");
+    assert!(!found(&bare, remote()));
+    let written = updated(&bare, &with_endpoint(remote()));
+    assert!(found(&written, remote()), "{written}");
+    // The remote serves functions alone, or what it does is declared.
+    let functions_alone = updated(&manifest("", ""), &wanted(&[remote()]));
+    assert!(!found(&functions_alone, remote()));
+    let declared = remote().operations([RemoteOperation::Compute]);
+    assert!(!found(&written, declared));
+    let stores = manifest(
+        endpoint,
+        "    operations: [storage, compute]\n    storage: {inScopeEUD: true}\n",
+    );
+    assert!(!found(&stores, remote()));
 }

@@ -185,18 +185,19 @@ fn token_scope(findings: &mut Findings<'_>) {
 const FOREIGN_MODULES: Rule = Rule::lint(
     "foreign-modules",
     "`App::foreign_modules` is the list of other services' modules for an app that runs without its manifest. A module of \
-    `App::foreign_endpoints` that it lacks would be served there: an `#[endpoint]` handler accepts the FITs of every \
-    module that it does not know. Add the key to the list, or remove one that no module has.",
+    `App::foreign_endpoints` that it lacks would be served there: an `#[endpoint]` handler and a `#[function_call]` accept the \
+    FITs of every module that they do not know. Add the key to the list, or remove one that no module has.",
 );
 
 /// Checks the app's list of other services' modules against the modules that name their endpoints. Only handlers of
-/// hand-written modules need the list.
+/// hand-written modules and of functions' calls need the list.
 fn foreign_modules(findings: &mut Findings<'_>) {
     let wanted = findings.wanted;
     let Some(listed) = &wanted.foreign_modules else {
         return;
     };
-    if wanted.foreign.is_empty() || wanted.pages.is_empty() {
+    let accepts_unknown_keys = !wanted.pages.is_empty() || !wanted.called_by_functions.is_empty();
+    if wanted.foreign.is_empty() || !accepts_unknown_keys {
         return;
     }
     let manifest = findings.written.value();

@@ -9,7 +9,7 @@ use super::findings::{Findings, Topic};
 use crate::diagnostic::{Rule, Severity};
 use crate::manifest::base_url;
 use crate::manifest::desired::Entry;
-use crate::manifest::items::key;
+use crate::manifest::items::{key, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 use crate::manifest::variables::Variables;
@@ -19,6 +19,7 @@ pub(super) const TOPIC: Topic = Topic {
         &DUPLICATE_REMOTE_KEY,
         &BASE_URL,
         &STORAGE_WITHOUT_EUD,
+        &STORAGE_UNDECLARED,
         &NOT_FOR_FUNCTIONS,
         &REGIONS_DIFFER,
         &UNUSED_REMOTE,
@@ -29,6 +30,7 @@ pub(super) const TOPIC: Topic = Topic {
         keys(findings);
         addresses(findings);
         storage(findings);
+        undeclared_storage(findings);
         functions(findings);
         regions(findings);
         unused(findings);
@@ -43,14 +45,6 @@ fn remotes(manifest: &Value) -> impl Iterator<Item = (&Value, ManifestPath)> {
         let path = ManifestPath::of(&["remotes"]).item(key(remote).unwrap_or_default());
         (remote, path)
     })
-}
-
-/// Returns the code's remotes that handlers of functions' calls are for. The comparison reports the `compute` that they
-/// lack.
-fn called_by_functions<'a>(findings: &Findings<'a>) -> BTreeSet<&'a str> {
-    let remotes = findings.wanted.remotes.iter();
-    let called = remotes.filter(|remote| !remote.origins.is_empty());
-    called.map(Entry::key).collect()
 }
 
 const DUPLICATE_REMOTE_KEY: Rule = Rule::lint(
@@ -178,6 +172,38 @@ fn storage(findings: &mut Findings<'_>) {
     }
 }
 
+const STORAGE_UNDECLARED: Rule = Rule::lint(
+    "storage-undeclared",
+    "A remote without `operations` counts as one that stores end-user data, and one with `compute` alone as one that does \
+    not. `manifest --write` adds `compute` for the calls of the app's functions, and the remote also serves endpoints, \
+    whose handlers may store such data. Declare what it does: `Remote::operations`, with `RemoteOperation::Compute` alone \
+    if it stores none; otherwise also with `RemoteOperation::Storage`, and `Remote::in_scope_eud`.",
+);
+
+fn undeclared_storage(findings: &mut Findings<'_>) {
+    let manifest = findings.manifest();
+    let endpoints = list(manifest, &["modules", "endpoint"]).iter();
+    let serving: BTreeSet<&str> = endpoints.filter_map(|one| text(one, "remote")).collect();
+    for (remote, path) in remotes(manifest) {
+        let key = key(remote).unwrap_or_default();
+        let is_compute_alone = list(remote, &["operations"]) == [Value::from("compute")];
+        if is_compute_alone
+            && findings.wanted.with_added_operations.contains(key)
+            && serving.contains(key)
+            && stores_user_data(remote).is_none()
+        {
+            let message = format!(
+                "the remote `{key}` counts as one that stores no end-user data, because its `operations` are `compute` \
+                 alone, and it also serves endpoints"
+            );
+            let help = "declare what it does: `.operations([RemoteOperation::Compute])`, or also `Storage` with \
+                        `.in_scope_eud(true)`";
+            let path = path.name("operations");
+            findings.warning(&STORAGE_UNDECLARED, &path, message, help);
+        }
+    }
+}
+
 const NOT_FOR_FUNCTIONS: Rule = Rule::lint(
     "not-for-functions",
     "A function can call a remote with `invokeRemote` only if the remote's `operations` list `compute`. This remote has \
@@ -191,7 +217,8 @@ fn functions(findings: &mut Findings<'_>) {
     if list(manifest, &["modules", "function"]).is_empty() {
         return;
     }
-    let called = called_by_functions(findings);
+    // The comparison reports the `compute` that the code's remotes lack.
+    let called = &findings.wanted.called_by_functions;
     for (remote, path) in remotes(manifest) {
         let operations = list(remote, &["operations"]);
         let key = key(remote).unwrap_or_default();
@@ -309,7 +336,7 @@ fn compute(findings: &mut Findings<'_>) {
         return;
     }
     let has_functions = !list(findings.manifest(), &["modules", "function"]).is_empty();
-    let called = called_by_functions(findings);
+    let called = &findings.wanted.called_by_functions;
     for (remote, path) in remotes(findings.manifest()) {
         let operations = list(remote, &["operations"]);
         let is_reported = has_functions && !operations.is_empty()
@@ -341,7 +368,7 @@ fn callers(findings: &mut Findings<'_>) {
     if !list(findings.manifest(), &["modules", "function"]).is_empty() {
         return;
     }
-    for key in called_by_functions(findings) {
+    for key in &findings.wanted.called_by_functions {
         let message = format!(
             "the code serves functions' calls of the remote `{key}`, but the manifest has no function"
         );
