@@ -94,11 +94,7 @@ fn keys(handler: &Handler, errors: &mut Errors) {
 
 fn path(handler: &Handler, errors: &mut Errors) {
     let Some(path) = &handler.path else { return };
-    let check = match handler.spec.path_option {
-        None => rules::check_path,
-        Some(_) => rules::check_hook_path,
-    };
-    if let Err(mistake) = check(&path.value()) {
+    if let Err(mistake) = handler.spec.path_check()(&path.value()) {
         errors.mistake(path.span(), mistake);
     }
 }
@@ -128,6 +124,10 @@ fn all_scopes(written: &[LitStr], errors: &mut Errors) {
 
 /// Checks the paths and keys of older versions.
 fn former_names(handler: &Handler, errors: &mut Errors) {
+    let also_at = match handler.spec.is_called_by_functions() {
+        true => rules::check_called_path,
+        false => rules::check_path,
+    };
     for (option, names, own) in [
         ("also_at", &handler.also_at, &handler.path),
         ("also_key", &handler.also_key, &handler.endpoint),
@@ -136,7 +136,7 @@ fn former_names(handler: &Handler, errors: &mut Errors) {
             let text = name.value();
             let checked = match option {
                 // Its messages are for `path`.
-                "also_at" => rules::check_path(&text).map_err(|mistake| {
+                "also_at" => also_at(&text).map_err(|mistake| {
                     let message = mistake.message.replace("`path`", "`also_at`");
                     Mistake::new(message, mistake.help.replace("`path = ", "`also_at = "))
                 }),

@@ -177,6 +177,15 @@ impl KindSpec {
         matches!(self.caller, AllowedCaller::Function)
     }
 
+    /// Returns the check of a handler's path. A path that no part of the manifest has is its caller's choice.
+    pub fn path_check(&self) -> fn(&str) -> Result<(), crate::Mistake> {
+        match self.path_option {
+            Some(_) => crate::rules::check_hook_path,
+            None if self.is_called_by_functions() => crate::rules::check_called_path,
+            None => crate::rules::check_path,
+        }
+    }
+
     /// Returns the kind's options, as the set that makes the runtime's value.
     pub const fn option_set(&self) -> OptionSet {
         OptionSet {

@@ -89,6 +89,77 @@ pub fn check_hook_path(path: &str) -> Result<(), Mistake> {
 ///
 /// A path that Forge cannot call unchanged, or that the framework serves itself.
 pub fn check_path(path: &str) -> Result<(), Mistake> {
+    check(path, PathUse::Manifest)
+}
+
+/// Checks the path of a handler that no part of the manifest names: its caller chooses the path. It may have parameters
+/// and end with `/`.
+///
+/// ```
+/// use forge_remote_schema::rules::check_called_path;
+///
+/// assert!(check_called_path("/items/{id}").is_ok());
+/// assert!(check_called_path("/tasks/").is_ok());
+/// assert!(check_called_path("/items/{*rest}").is_err());
+/// ```
+///
+/// # Errors
+///
+/// A path that no caller can request, or that the framework serves itself.
+pub fn check_called_path(path: &str) -> Result<(), Mistake> {
+    check(path, PathUse::Called)
+}
+
+/// Where a path is written besides the code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PathUse {
+    /// In the manifest, so that Forge calls one fixed path.
+    Manifest,
+    /// At each call.
+    Called,
+}
+
+/// Returns whether a path has an empty segment. The last one may be empty if the caller chooses the path.
+fn has_empty_segment(path: &str, written: PathUse) -> bool {
+    let checked = match written {
+        PathUse::Manifest => path,
+        PathUse::Called => path.strip_suffix('/').unwrap_or(path),
+    };
+    checked.split('/').skip(1).any(str::is_empty)
+}
+
+/// Returns the first segment that is neither a text nor a parameter, `{name}`.
+fn odd_segment(path: &str) -> Option<&str> {
+    let is_name = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let is_parameter = |part: &str| {
+        let name = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
+        name.is_some_and(is_name)
+    };
+    let is_odd = |part: &&str| {
+        part.starts_with(':') || part.contains(['*', '{', '}']) && !is_parameter(part)
+    };
+    path.split('/').find(is_odd)
+}
+
+/// Returns a parameter that a path has twice.
+fn repeated_parameter(path: &str) -> Option<&str> {
+    let parameters = path.split('/').filter(|part| part.starts_with('{'));
+    let parameters: Vec<&str> = parameters.collect();
+    let is_before = |at: usize| parameters[..at].contains(&parameters[at]);
+    (0..parameters.len())
+        .find(|at| is_before(*at))
+        .map(|at| parameters[at])
+}
+
+fn check(path: &str, written: PathUse) -> Result<(), Mistake> {
     const PLAIN: &str = "write a path of plain letters, digits, `-`, `_` and `.`";
     let wrong = |message: &str, help: &str| Err(Mistake::new(message, help));
     if path.is_empty() {
@@ -118,7 +189,19 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
             &format!("`path` has a {part}"),
             &format!("write `path = \"{path}\"`, and take the query as `Query<T>`"),
         )
-    } else if path.contains(['*', '{', '}']) || path.contains("/:") {
+    } else if let (PathUse::Called, Some(part)) = (written, odd_segment(path)) {
+        wrong(
+            &format!("`path` has the segment `{part}`, which is neither a text nor a parameter"),
+            "write a parameter as `{name}`, alone between two slashes, and take it as `Path<T>` of `axum::extract`",
+        )
+    } else if let (PathUse::Called, Some(part)) = (written, repeated_parameter(path)) {
+        wrong(
+            &format!("`path` has the parameter `{part}` twice"),
+            "give the parameters different names",
+        )
+    } else if written == PathUse::Manifest
+        && (path.contains(['*', '{', '}']) || path.contains("/:"))
+    {
         wrong(
             "`path` has a wildcard, and Forge calls one fixed path, which is also in the manifest",
             "write the whole path; variable parts belong in the query or the body",
@@ -130,7 +213,7 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
         .find(|c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(*c))
     {
         wrong(&format!("`path` contains `{}`", odd.escape_debug()), PLAIN)
-    } else if path != "/" && path.split('/').skip(1).any(str::is_empty) {
+    } else if path != "/" && has_empty_segment(path, written) {
         let parts = path.split('/').filter(|part| !part.is_empty());
         let parts = parts.collect::<Vec<_>>().join("/");
         let message = match path.contains("//") {

@@ -1,6 +1,6 @@
 //! The paths that handlers are served at: their own, and beneath the paths of their remote's base URLs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 
@@ -11,12 +11,19 @@ use crate::registry::{Handler, RouteScope};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
-pub(crate) const RULES: &[&Rule] = &[&BASE_PATH_TAKEN];
+pub(crate) const RULES: &[&Rule] = &[&BASE_PATH_TAKEN, &OVERLAPPING_PATHS];
 
 const BASE_PATH_TAKEN: Rule = Rule::launch(
     "base-path-taken",
     "A remote's base URL has a path, so its handlers are served beneath that path too, and another handler is served \
     there already. Give one of them another `path`.",
+);
+
+const OVERLAPPING_PATHS: Rule = Rule::launch(
+    "overlapping-paths",
+    "Two handlers have routes that match the same paths, such as `/items/{id}` and `/items/{name}`. Write one route for \
+    both, or give one of them another `path`. A path without parameters may be among those of another route: it is \
+    preferred.",
 );
 
 /// The paths of each remote's base URLs.
@@ -129,7 +136,7 @@ impl BasePaths {
 
     /// Returns a problem for each path beneath a base URL's that another handler has.
     pub(crate) fn problems(&self, handlers: &[Handler]) -> Vec<Diagnostic> {
-        let mut problems = Vec::new();
+        let mut problems = self.overlaps(handlers);
         for handler in handlers {
             let beneath = self.of(handler).into_iter().filter(|one| one.is_beneath);
             for served in beneath {
@@ -146,8 +153,7 @@ impl BasePaths {
                 };
                 if let Some(other) = handlers.iter().find(overlaps) {
                     let message = format!("`{}` is a path of two handlers", served.path);
-                    let help = "give one of them another path: `path = \"/…\"` in the attribute";
-                    let problem = Diagnostic::error(&BASE_PATH_TAKEN, message, help);
+                    let problem = Diagnostic::error(&BASE_PATH_TAKEN, message, OTHER_PATH);
                     problems.push(problem.at([handler, other]));
                 }
             }
@@ -156,7 +162,63 @@ impl BasePaths {
     }
 }
 
+/// The help for handlers that are served at one path.
+const OTHER_PATH: &str = "give one of them another path: `path = \"/…\"` in the attribute";
+
+impl BasePaths {
+    /// Returns a problem for each route with a parameter that overlaps with another handler's route, so that the router
+    /// could not decide between them. Equal routes are reported elsewhere.
+    fn overlaps(&self, handlers: &[Handler]) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let mut routes = matchit::Router::new();
+        let mut known: BTreeMap<String, (bool, usize)> = BTreeMap::new();
+        for (at, handler) in handlers.iter().enumerate() {
+            for route in self.of(handler).iter().flat_map(|one| one.routes(handler)) {
+                let has_parameter = route.contains('{') && !route.ends_with("/{*rest}");
+                let mut report = |with: &str, other: usize| {
+                    let message = format!("the route `{route}` overlaps with `{with}`");
+                    let problem = Diagnostic::error(&OVERLAPPING_PATHS, message, OTHER_PATH);
+                    problems.push(problem.at([handler, &handlers[other]]));
+                };
+                if let Some((_, other)) = known.get(&route) {
+                    let ends_with_slash = |one: &Handler| {
+                        one.paths()
+                            .any(|path| path.len() > 1 && path.ends_with('/'))
+                    };
+                    let other = *other;
+                    if ends_with_slash(handler) != ends_with_slash(&handlers[other]) {
+                        report(&route, other);
+                    }
+                    continue;
+                }
+                if let Err(matchit::InsertError::Conflict { with }) =
+                    routes.insert(route.as_str(), ())
+                    && let Some((other_has_parameter, other)) = known.get(&with)
+                    && (has_parameter || *other_has_parameter)
+                {
+                    report(&with, *other);
+                }
+                known.insert(route, (has_parameter, at));
+            }
+        }
+        problems
+    }
+}
+
 impl ServedPath {
+    /// Returns the router's routes at this path.
+    fn routes(&self, handler: &Handler) -> Vec<String> {
+        let base = self.path.trim_end_matches('/');
+        match handler.route_scope() {
+            RouteScope::Subpath => vec![
+                self.path.clone(),
+                format!("{base}/"),
+                format!("{base}/{{*rest}}"),
+            ],
+            RouteScope::Exact | RouteScope::AnyMethod => vec![self.path.clone()],
+        }
+    }
+
     /// Returns whether its handler receives every request of a path, or of a route's pattern, here.
     fn reaches(&self, handler: &Handler, route: &str) -> bool {
         let rest = route.strip_prefix(self.path.trim_end_matches('/'));

@@ -343,3 +343,87 @@ async fn errors_are_json() {
     }
     assert_eq!(json!(app.seen.count()), json!(0));
 }
+
+/// The paths of functions' calls are in no manifest: Atlassian's own example ends with a slash.
+mod function_paths {
+    use axum::extract::Path;
+    use forge_remote::handler;
+    use forge_remote::prelude::*;
+    use forge_remote::registry::Method;
+    use forge_remote::testing::Harness;
+    use forge_remote_tests::log_capture::LogCapture;
+
+    #[function_call(path = "/tasks/")]
+    async fn tasks() -> &'static str {
+        "tasks"
+    }
+
+    #[function_call(method = "GET", path = "/items/{id}/parts/{part}", also_at = ["/old/{id}/{part}"])]
+    async fn part(Path((id, part)): Path<(u64, String)>) -> String {
+        format!("{id} {part}")
+    }
+
+    #[function_call(method = "GET", path = "/items/7/parts/latest")]
+    async fn latest() -> &'static str {
+        "latest"
+    }
+
+    #[function_call(method = "GET", path = "/items/{number}/parts/{name}")]
+    async fn ambiguous() {}
+
+    fn app() -> App {
+        App::empty()
+            .handler(handler!(tasks))
+            .handler(handler!(part))
+            .handler(handler!(latest))
+            .remote(Remote::new("backend").base_url("https://backend.example.com/v1"))
+    }
+
+    #[tokio::test]
+    async fn they_may_have_parameters_and_end_with_a_slash() {
+        let harness = Harness::new(app()).unwrap();
+        let get = async |key: &str, path: &str| {
+            let response = harness.call(key).at_path(path).send().await;
+            (response.status(), response.text())
+        };
+        for (key, path, text) in [
+            ("tasks", "/tasks/", "tasks"),
+            ("tasks", "/v1/tasks/", "tasks"),
+            ("part", "/items/7/parts/a%20b", "7 a b"),
+            ("part", "/v1/items/7/parts/x", "7 x"),
+            ("part", "/old/8/x", "8 x"),
+            ("part", "/items/7/parts/latest", "latest"),
+        ] {
+            assert_eq!(get(key, path).await, (200, text.to_owned()), "{path}");
+        }
+        // A local platform's own call.
+        let response = harness.call("part").send().await;
+        assert_eq!((response.status(), response.text().as_str()), (200, "1 1"));
+
+        let logged = LogCapture::default();
+        let _guard = logged.start();
+        assert_eq!(get("tasks", "/tasks").await.0, 404);
+        let log = logged.take();
+        assert!(
+            log.contains("differs from it by the `/` at the end"),
+            "{log}"
+        );
+        let call = harness.call("part").method(Method::Delete);
+        assert_eq!(
+            call.at_path("/v1/items/7/parts/x").send().await.status(),
+            405
+        );
+        let log = logged.take();
+        assert!(log.contains("accepted") && log.contains("GET"), "{log}");
+    }
+
+    #[test]
+    fn ambiguous_ones_are_a_launch_problem() {
+        let report = app().handler(handler!(ambiguous)).build().unwrap_err();
+        let report = report.to_string();
+        assert!(report.contains("overlapping-paths"), "{report}");
+        app().build().map(drop).unwrap_or_else(|error| {
+            assert!(!error.to_string().contains("overlapping-paths"), "{error}")
+        });
+    }
+}

@@ -209,3 +209,68 @@ async fn a_manifest_may_be_a_pipe() {
     let call = call.fit(|fit| fit.module("core:endpoint", "theirs"));
     assert_eq!(call.send().await.status(), 401);
 }
+
+#[function_call]
+async fn import() {}
+
+#[trigger(dynamic)]
+async fn watch() {}
+
+/// The FIT of a function's call names no endpoint and no module of one, whichever service has it.
+#[tokio::test]
+async fn a_functions_handler_rejects_the_keys_of_every_endpoint() {
+    let folder = Folder::default();
+    let manifest = folder.file("manifest.yml");
+    let text = "modules:
+  endpoint: [{key: theirs, remote: other, route: {path: /theirs}}]
+  trigger: [{key: their-trigger, events: ['avi:jira:created:issue'], endpoint: theirs}]
+  function: [{key: resolver, handler: index.run}]
+  macro: [{key: page, title: Page, resource: main, resolver: {function: resolver}}]
+remotes: [{key: other, baseUrl: 'https://other.example.com'}]
+";
+    std::fs::write(&manifest, text).unwrap();
+    let app = || {
+        let app = App::empty().handler(handler!(import));
+        let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
+        app.manifest_path(&manifest)
+    };
+    let generated = "b8a1f7a4-3c43-4b8e-9d6f-0a2f6f0f5a11";
+    let with_watch = || app().handler(handler!(watch));
+    for (harness, generated_status) in [
+        (Harness::new(app()).unwrap(), 200),
+        (Harness::new(with_watch()).unwrap(), 401),
+    ] {
+        for (key, status) in [
+            ("theirs", 401),
+            ("their-trigger", 401),
+            ("resolver", 200),
+            ("page", 200),
+            (generated, generated_status),
+        ] {
+            let call = harness.call("import");
+            let call = call.fit(|fit| fit.module("core:endpoint", key));
+            assert_eq!(call.send().await.status(), status, "{key}");
+        }
+    }
+
+    // Without the manifest, the modules of other services are not known.
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let missing = app().manifest_path(folder.file("nope.yml"));
+    let missing = missing.foreign_endpoints(["theirs"]);
+    let harness = Harness::new(missing).unwrap();
+    assert!(
+        logged
+            .take()
+            .contains("modules of other services are unknown")
+    );
+    // No advice to write an option that `#[function_call]` lacks.
+    let call = harness.call("import");
+    let call = call.fit(|fit| fit.module("core:endpoint", "theirs"));
+    assert_eq!(call.send().await.status(), 401);
+    let log = logged.take();
+    assert!(
+        log.contains("wrong_endpoint") && !log.contains("also_key"),
+        "{log}"
+    );
+}

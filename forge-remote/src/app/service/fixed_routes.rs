@@ -52,6 +52,7 @@ impl FixedRoutes {
         let health = ([(ROUTE_DIGEST_HEADER, digest.clone())], "ok\n");
         let ready = move || readiness(Arc::clone(&work), Arc::clone(&verifier), tokens.clone());
         let limits = log_limits.clone();
+        let names = Arc::clone(&former);
         let other_paths = async move |request: Request| {
             by_hand.on_request();
             match own_routes.serve(request).await {
@@ -63,7 +64,8 @@ impl FixedRoutes {
                 }
             }
         };
-        let other_methods = async move |request: Request| method_not_allowed(&request, &log_limits);
+        let other_methods =
+            async move |request: Request| method_not_allowed(&request, &log_limits, &names);
         router
             .route("/healthz", get(|| async { health }))
             .route("/readyz", get(ready))
@@ -148,7 +150,9 @@ fn not_found(request: &Request, limits: &LogLimits, former: &FormerCalls) -> Res
         tracing::info!(
             %method,
             %path,
-            hint = former.at_unknown_path(request.headers()),
+            hint = former
+                .at_slash(request.uri().path())
+                .or_else(|| former.at_unknown_path(request.headers())),
             suppressed,
             "no handler has this path: {}",
             hint(request.uri().path())
@@ -170,12 +174,13 @@ fn hint(path: &str) -> &'static str {
     }
 }
 
-fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {
+fn method_not_allowed(request: &Request, limits: &LogLimits, names: &FormerCalls) -> Response {
     if let Some(Permit { suppressed }) = limits.permit("method_not_allowed") {
         let (method, path) = (request.method(), Foreign(request.uri().path()));
         tracing::info!(
             %method,
             %path,
+            accepted = names.methods_at(request.uri().path()).join(", "),
             suppressed,
             "this path does not accept the request's method"
         );

@@ -15,9 +15,30 @@ pub(super) struct FormerCalls(Vec<FormerNames>);
 struct FormerNames {
     function: &'static str,
     path: String,
+    /// The methods that its routes accept.
+    methods: &'static str,
     key: String,
     endpoint: String,
     former_keys: Vec<String>,
+    /// Whether its attribute has `also_key`.
+    has_also_key: bool,
+}
+
+/// Returns whether a request's path is one of a handler's route, perhaps beneath the path of a base URL.
+fn is_at(route: &str, path: &str) -> bool {
+    let route: Vec<&str> = route.split('/').skip(1).collect();
+    let path: Vec<&str> = path.split('/').skip(1).collect();
+    let Some(beneath) = path.len().checked_sub(route.len()) else {
+        return false;
+    };
+    let mut pairs = route.iter().zip(&path[beneath..]);
+    pairs.all(|(part, called)| part == called || part.starts_with('{') && !called.is_empty())
+}
+
+/// Returns whether the handler's attribute accepts this option.
+fn has_option(handler: &Handler, name: &str) -> bool {
+    let spec = handler.registration().kind.spec();
+    spec.option_names().any(|option| option == name)
 }
 
 impl FormerCalls {
@@ -25,12 +46,36 @@ impl FormerCalls {
         let names = |handler: &Handler| FormerNames {
             function: handler.registration().function,
             path: handler.path().to_owned(),
+            methods: handler.methods(),
             key: handler.key().to_owned(),
             endpoint: handler.endpoint().to_owned(),
             former_keys: handler.former_keys().to_vec(),
+            has_also_key: has_option(handler, "also_key"),
         };
         let handlers = registry.handlers().iter();
         Self(handlers.filter(|one| !one.is_cron()).map(names).collect())
+    }
+
+    /// Returns the hint at a path that differs from a handler's by a `/` at its end.
+    pub(super) fn at_slash(&self, path: &str) -> Option<String> {
+        let other = match path.strip_suffix('/') {
+            Some(path) => path.to_owned(),
+            None => format!("{path}/"),
+        };
+        let names = self.0.iter().find(|one| is_at(&one.path, &other))?;
+        Some(format!(
+            "`{}` has the path {}, and the request's differs from it by the `/` at the end",
+            names.function, names.path
+        ))
+    }
+
+    /// Returns the methods that handlers accept at a path.
+    pub(super) fn methods_at(&self, path: &str) -> Vec<&'static str> {
+        let names = self.0.iter().filter(|one| is_at(&one.path, path));
+        let mut methods: Vec<&str> = names.map(|one| one.methods).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        methods
     }
 
     /// Returns the hint at a path without a handler: the FIT, if there is one, names a handler.
@@ -57,7 +102,8 @@ impl FormerCalls {
         if !matches!(error, VerifyError::Rejected(TokenRejection::WrongEndpoint)) {
             return None;
         }
-        let function = self.of_key(own).map(|(names, _)| names.function)?;
+        let (called, _) = self.of_key(own)?;
+        let function = called.function;
         let place = match is_former_path {
             true => format!("a former path of `{function}`"),
             false => format!("the path of `{function}`"),
@@ -70,6 +116,7 @@ impl FormerCalls {
                 if is_former { "former key" } else { "key" },
                 other = names.function
             ),
+            None if !called.has_also_key => return None,
             None => format!(
                 "this is {place}, and the FIT names a key that no handler has: if an older major version of the app \
                  has the endpoint under another key, write `also_key = \"…\"` with that key at `{function}`"

@@ -15,8 +15,17 @@ async fn durable() {}
 #[function_call(path = "api/v1/settings")]
 async fn without_slash() {}
 
-#[function_call(path = "/api/v1/settings/{id}")]
-async fn with_parameter() {}
+#[function_call(path = "/api/v1/{*rest}")]
+async fn with_wildcard() {}
+
+#[function_call(path = "/api/v1/item-{id}")]
+async fn with_part_of_a_segment() {}
+
+#[function_call(path = "/api/{id}/{id}", also_at = ["/api/:id"])]
+async fn with_equal_names() {}
+
+#[function_call(path = "/tasks//")]
+async fn with_two_slashes() {}
 
 #[function_call(method = "HEAD")]
 async fn with_method() {}
