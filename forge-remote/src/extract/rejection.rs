@@ -132,16 +132,16 @@ impl OauthTokenRejection {
     pub(super) const SYSTEM_FIX: &'static str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
      scope besides `read:app-system-token` and `read:app-user-token`; `manifest --write` adds \
      both; then deploy the app and upgrade the installation. A page's `requestRemote` brings no token: \
-     use `invokeRemote`. A function's call brings the tokens of `remotes[].auth`: serve it with `#[function_call]`";
+     use `invokeRemote`. A function's call brings the tokens of `remotes[].auth`: serve it with `#[function_call]`, at another path";
 
     pub(super) const USER_FIX: &'static str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
      for user data, and a user must be in session: calls by `requestRemote` (use `invokeRemote`), anonymous visitors \
      and the platform itself have no user token; take `Option<UserToken>` to handle such calls. A function's call brings \
-     the tokens of `remotes[].auth`: serve it with `#[function_call]`";
+     the tokens of `remotes[].auth`: serve it with `#[function_call]`, at another path";
 
     pub(super) const FUNCTION_SYSTEM_FIX: &'static str = "the manifest's remote must enable `auth.appSystemToken` (`remotes[].auth`, not \
      an endpoint's), and `permissions.scopes` needs a scope besides `read:app-system-token` and `read:app-user-token`; \
-     `manifest --write` adds both; then deploy the app and upgrade the installation";
+     `manifest --write` adds both; then deploy the app and upgrade the installation: a new token needs its admin's consent";
 
     pub(super) const FUNCTION_USER_FIX: &'static str = "the manifest's remote must enable `auth.appUserToken` (`remotes[].auth`, not an \
      endpoint's), `permissions.scopes` needs a scope for user data, and a user must be in session: functions of \

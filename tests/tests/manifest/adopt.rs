@@ -92,7 +92,7 @@ fn with_function_calls(program: &str) -> String {
     let attributes: Vec<String> = program
         .lines()
         .filter_map(|line| {
-            line.split_once("#[function_call(path = \"/…\"")?
+            line.split_once("#[function_call(method = \"…\", path = \"/…\"")?
                 .1
                 .split_once(")]`")
         })
@@ -395,10 +395,10 @@ fn the_program_names_the_calls_of_functions_and_of_connect() {
     let (program, error) = printed("23-functions.yml");
     let expected = "//
 // Forge functions may call these remotes, at paths that only the functions have:
-// - 17:5: remotes[backend].operations: search the functions for `invokeRemote(\"backend\", …)`, and serve each path by \
-                    a handler with `#[function_call(path = \"/…\", auth = [system, user])]`
-// - 22:5: remotes[reports].operations: search the functions for `invokeRemote(\"reports\", …)`, and serve each path by \
-                    a handler with `#[function_call(path = \"/…\", remote = \"reports\")]`
+// - 17:5: remotes[backend].operations: search the functions for `invokeRemote(\"backend\", …)` (a `GET`, unless it names a method), and serve each path by \
+                    a handler with `#[function_call(method = \"…\", path = \"/…\", auth = [system, user])]`
+// - 22:5: remotes[reports].operations: search the functions for `invokeRemote(\"reports\", …)` (a `GET`, unless it names a method), and serve each path by \
+                    a handler with `#[function_call(method = \"…\", path = \"/…\", remote = \"reports\")]`
 ";
     assert!(program.contains(expected), "{program}");
     assert!(!program.contains("unfinished"), "{program}");

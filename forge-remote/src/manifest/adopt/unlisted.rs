@@ -29,14 +29,15 @@ pub(super) fn of_functions(manifest: &Value, called: &[&str], default_remote: &s
             let enabled = at(item, &["auth", token, "enabled"]);
             enabled.and_then(Value::as_bool) == Some(true)
         };
-        let mut settings = vec![Setting::text("path", "/…")];
+        let mut settings = vec![Setting::text("method", "…"), Setting::text("path", "/…")];
         settings.extend(auth(requests("appSystemToken"), requests("appUserToken")));
         if key != default_remote {
             settings.push(Setting::text("remote", key));
         }
         let settings: Vec<String> = settings.iter().map(|one| one.rust(0)).collect();
         let reason = format!(
-            "search the functions for `invokeRemote({}, …)`, and serve each path by a handler with `#[function_call({})]`",
+            "search the functions for `invokeRemote({}, …)` (a `GET`, unless it names a method), and serve each path by a handler \
+             with `#[function_call({})]`",
             string(key),
             settings.join(", ")
         );
