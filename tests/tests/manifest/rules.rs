@@ -410,6 +410,7 @@ fn every_rule_is_explained_and_shown() {
         "other-app-id",
         "auth-without-compute",
         "no-function",
+        "storage-undeclared",
         "too-many-modules",
         "duplicate-jql-function",
         "outputs-of-response",

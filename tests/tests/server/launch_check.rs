@@ -67,6 +67,12 @@ mod handlers {
     #[endpoint(key = "other", path = "/sweep")]
     pub(super) async fn same_path() {}
 
+    #[function_call(path = "/items/{id}")]
+    pub(super) async fn by_id() {}
+
+    #[function_call(path = "/items/{name}")]
+    pub(super) async fn by_name() {}
+
     #[endpoint(key = "below-hook", path = "/hook/below")]
     pub(super) async fn below_hook() {}
 
@@ -269,6 +275,11 @@ const CASES: &[(&str, Make)] = &[
             .jobs(MemoryJobs::new())
     }),
     ("not-durable", || app().handler(handler!(handlers::attempt))),
+    ("overlapping-paths", || {
+        app()
+            .handler(handler!(handlers::by_id))
+            .handler(handler!(handlers::by_name))
+    }),
     ("route-taken", || {
         swept().routes(Router::new().route("/sweep", get(async || "own")))
     }),
