@@ -306,6 +306,8 @@ struct FlakyState {
     server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     holds_gets: tokio::sync::watch::Sender<bool>,
+    holds_replacements: tokio::sync::watch::Sender<bool>,
+    replacements: AtomicU32,
     /// The number of reads of one record that fail from now on.
     failing_gets: AtomicU32,
     gets: AtomicU32,
@@ -363,6 +365,11 @@ impl FlakyStore {
         self.0.holds_gets.send_replace(holds);
     }
 
+    /// Makes writers wait for the responses of replacements, which are carried out at once, or lets them continue.
+    pub fn hold_replacements(&self, holds: bool) {
+        self.0.holds_replacements.send_replace(holds);
+    }
+
     /// Makes only reads of one record fail, or succeed again.
     pub fn fail_gets(&self, fails: bool) {
         let failing = if fails { u32::MAX } else { 0 };
@@ -381,6 +388,11 @@ impl FlakyStore {
     /// Returns the number of reads of one token.
     pub fn gets(&self) -> u32 {
         self.0.gets.load(Ordering::SeqCst)
+    }
+
+    /// Returns the number of replacements.
+    pub fn replacements(&self) -> u32 {
+        self.0.replacements.load(Ordering::SeqCst)
     }
 
     /// Returns the number of tokens in each write.
@@ -470,7 +482,13 @@ impl TokenStore for FlakyStore {
     }
 
     fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
-        self.unless_down(|| self.store().replace_if(expected, new))
+        let replaced = self.unless_down(|| self.store().replace_if(expected, new));
+        self.0.replacements.fetch_add(1, Ordering::SeqCst);
+        let mut holds = self.0.holds_replacements.subscribe();
+        Box::pin(async move {
+            holds.wait_for(|holds| !holds).await.unwrap();
+            replaced.await
+        })
     }
 
     fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {

@@ -1,6 +1,7 @@
 //! Reading the store's records, and merging them with the process's cache.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
@@ -227,7 +228,9 @@ impl Keeper {
             let is_superseded = ours.supersedes(&from_store.token);
             let supersedes = theirs.supersedes(&entry.token)
                 || (!same_token && ours.rejected && !theirs.rejected);
-            if lasts_too_long || is_superseded {
+            // As in `is_replaced_by`: otherwise a token that may not replace the record would be written without end.
+            let is_corrupt = is_corrupt(from_store.expires_at, entry);
+            if is_corrupt || is_superseded {
                 entry.replaces = true;
             }
             if lasts_too_long
@@ -235,7 +238,8 @@ impl Keeper {
                 || (!supersedes
                     && (entry.expires_at > from_store.expires_at || (same_end && entry.unwritten)))
             {
-                if !entry.unwritten && entry.expires_at > now {
+                let is_lost = !lasts_too_long || is_corrupt || is_superseded;
+                if is_lost && !entry.unwritten && entry.expires_at > now {
                     self.restore(&mut memory, &id);
                     restored = true;
                 }
@@ -313,8 +317,7 @@ impl Keeper {
     /// comparison with this one's. Any other record may be newer, and is left to the store's own
     /// comparison.
     pub(super) fn is_replaced_by(&self, sealed: &SealedToken, entry: &Entry) -> bool {
-        // Independent of clocks: one that has jumped must not lose a valid record.
-        if sealed.expires_at > entry.expires_at + MAX_PLAUSIBLE_LIFE {
+        if is_corrupt(sealed.expires_at, entry) {
             return true;
         }
         let subject = Subject {
@@ -331,4 +334,10 @@ impl Keeper {
         About::read(&sealed.installation_id, &plain)
             .is_some_and(|(token, ..)| entry.standing.supersedes(&token))
     }
+}
+
+/// Returns whether a record's expiry is corrupt in comparison with a token's. This is independent of clocks: one that has
+/// jumped must not lose a valid record.
+fn is_corrupt(expires_at: SystemTime, entry: &Entry) -> bool {
+    expires_at > entry.expires_at + MAX_PLAUSIBLE_LIFE
 }

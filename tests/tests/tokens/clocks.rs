@@ -209,3 +209,26 @@ impl forge_remote::fit::Clock for BehindClock {
         self.0.sleep(duration)
     }
 }
+
+/// The record of an instance whose clock is a day ahead expires a little more than a day from now: it is not used, but may
+/// be valid in comparison with the token, so it stays. The token is not written for it again and again.
+#[tokio::test]
+async fn a_token_loses_once_against_a_record_of_a_clock_that_is_ahead() {
+    let store = FlakyStore::default();
+    let wrong = TestClock::new();
+    wrong.advance(24 * HOUR + 30 * MINUTE);
+    let wrong = TokenApp::at(wrong, renewing_app(), tokens_in(&store)).await;
+    wrong.deliver(ONE, &wrong.token(HOUR, "wrong")).await;
+    wrong.tokens.flush().await.unwrap();
+
+    let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
+    let puts = store.puts().len();
+    let token = app.token(3 * HOUR, "right");
+    app.deliver(ONE, &token).await;
+    for _ in 0..10 {
+        app.tokens.flush().await.unwrap();
+        app.minutes(1).await;
+        assert_eq!(app.system(ONE).await.unwrap(), token);
+    }
+    assert_eq!(store.puts().len(), puts + 1);
+}

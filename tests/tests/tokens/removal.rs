@@ -223,3 +223,72 @@ async fn a_token_that_should_revoke_a_removal_loses_against_a_later_one() {
     ));
     assert!(is_gone(&open_tokens(&store).await).await);
 }
+
+/// Forge delivers a token in every call, and one with less than an hour to live is not skipped.
+#[tokio::test]
+async fn a_token_that_has_replaced_a_removal_is_not_written_again_for_calls_meanwhile() {
+    let store = FlakyStore::default();
+    let (_one, other) = revoked_elsewhere(&store).await;
+    let token = other.token(30 * MINUTE, "again");
+    let (puts, replacements) = (store.puts(), store.replacements());
+    store.hold_replacements(true);
+    other.deliver(ONE, &token).await;
+    assert!(eventually(|| store.replacements() > replacements).await);
+    other.clock.advance(Duration::from_secs(1));
+    other.deliver(ONE, &token).await;
+    store.hold_replacements(false);
+    flush(&other).await;
+    assert_eq!(store.puts(), puts);
+    assert_eq!(store.replacements(), replacements + 1);
+    assert!(!is_gone(&open_tokens(&store).await).await);
+}
+
+/// Returns two instances that know of a revoked removal. The second has compared a token with the one of the first, and is
+/// about to write it, because it expires later.
+async fn about_to_write(store: &FlakyStore) -> (TokenApp, TokenApp, String) {
+    let (one, other) = revoked_elsewhere(store).await;
+    one.deliver(ONE, &one.token(20 * MINUTE, "earlier")).await;
+    flush(&one).await;
+    let token = other.token(30 * MINUTE, "later");
+    let puts = store.puts().len();
+    store.hold_puts(true);
+    other.deliver(ONE, &token).await;
+    assert!(eventually(|| store.puts().len() > puts).await);
+    (one, other, token)
+}
+
+#[tokio::test]
+async fn a_compared_token_is_not_written_again_for_calls_meanwhile() {
+    let store = FlakyStore::default();
+    let (_one, other, token) = about_to_write(&store).await;
+    let puts = store.puts();
+    other.clock.advance(Duration::from_secs(1));
+    other.deliver(ONE, &token).await;
+    store.hold_puts(false);
+    flush(&other).await;
+    assert_eq!(store.puts(), puts);
+    assert_eq!(other.system(ONE).await.unwrap(), token);
+}
+
+/// It serves no token of a removed installation until it happens to look at the store.
+#[tokio::test]
+async fn a_removal_between_the_comparison_and_the_write_is_learned() {
+    let store = FlakyStore::default();
+    let (_one, other, _) = about_to_write(&store).await;
+    let removal = {
+        let scratch = FlakyStore::default();
+        let tokens = tokens_in(&scratch);
+        let removing = TokenApp::at(other.clock.clone(), renewing_app(), tokens).await;
+        removing.tokens.remove(&ari(ONE)).await.unwrap();
+        scratch.get(&ari(ONE)).await.unwrap().unwrap()
+    };
+    let there = store.get(&ari(ONE)).await.unwrap().unwrap();
+    assert!(store.replace_if(there.sealed, removal).await.unwrap());
+    store.hold_puts(false);
+    flush(&other).await;
+    assert!(matches!(
+        other.system(ONE).await,
+        Err(TokenError::NeverSeen { .. })
+    ));
+    assert!(is_gone(&open_tokens(&store).await).await);
+}

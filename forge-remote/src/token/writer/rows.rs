@@ -20,7 +20,7 @@ impl Keeper {
     /// Writes rows, or replaces records with them. After an error some may have been written.
     pub(super) async fn write_rows(self: &Arc<Self>, rows: &[Row]) -> Result<(), StoreError> {
         let mut records = Vec::with_capacity(rows.len());
-        let mut compared = BTreeSet::new();
+        let (mut expired, mut removed) = (BTreeSet::new(), BTreeSet::new());
         for row in rows {
             let record = row
                 .sealed(&self.keys)
@@ -31,10 +31,14 @@ impl Keeper {
             };
             match replacement {
                 Replacement::Done => continue,
-                Replacement::Loses => {
-                    compared.insert(row.id().to_owned());
+                Replacement::Removed => {
+                    removed.insert(row.id().to_owned());
+                    continue;
                 }
-                Replacement::Unknown => {}
+                Replacement::Expired => {
+                    expired.insert(row.id().to_owned());
+                }
+                Replacement::Loses | Replacement::Unknown => {}
             }
             records.push(record);
         }
@@ -42,8 +46,9 @@ impl Keeper {
             true => Vec::new(),
             false => self.in_write_time(self.store.put(records)).await?,
         };
-        let outdated = outdated.into_iter().filter(|id| !compared.contains(id));
-        self.mark_written(rows, &outdated.collect());
+        // Reading a removal that an expired token may not replace would queue the token again, without end.
+        let outdated = outdated.into_iter().filter(|id| !expired.contains(id));
+        self.mark_written(rows, &removed, &outdated.collect());
         start_reading(self);
         Ok(())
     }
@@ -55,9 +60,8 @@ impl Keeper {
         entry: &Entry,
         record: &SealedToken,
     ) -> Result<Replacement, StoreError> {
-        // An expired token must not replace any record.
         if entry.expires_at <= self.clock.now() {
-            return Ok(Replacement::Loses);
+            return Ok(Replacement::Expired);
         }
         for _ in 0..MAX_REPLACEMENTS {
             let current = match self.in_write_time(self.store.get(entry.id())).await {
@@ -68,7 +72,7 @@ impl Keeper {
             };
             if !self.is_replaced_by(&current, entry) {
                 return Ok(match self.learn_if_removal(&current) {
-                    true => Replacement::Done,
+                    true => Replacement::Removed,
                     false => Replacement::Loses,
                 });
             }
@@ -83,8 +87,9 @@ impl Keeper {
     }
 
     /// Records that rows were written, or lost against a later record: one that is newer than a token, such as a removal
-    /// by another instance, has to be known here. `outdated` has the ids of the ones that are still unknown.
-    fn mark_written(&self, rows: &[Row], outdated: &BTreeSet<String>) {
+    /// by another instance, has to be known here. `removed` has the ids of the tokens that were not written because of a
+    /// removal, and `outdated` those of the records that are still unknown.
+    fn mark_written(&self, rows: &[Row], removed: &BTreeSet<String>, outdated: &BTreeSet<String>) {
         let elapsed = self.clock.elapsed();
         let mut memory = self.memory();
         for row in rows {
@@ -106,14 +111,14 @@ impl Keeper {
                     }
                 }
                 Row::Token(written) => {
-                    memory.counts.written += 1;
+                    memory.counts.written += u64::from(!removed.contains(written.id()));
                     // A newer token may have been delivered in the meantime; it still waits.
                     if let Some(entry) = memory.entries.get_mut(written.id()).filter(|entry| {
                         Arc::ptr_eq(&entry.token, &written.token)
                             && entry.standing == written.standing
-                            // A later call may show that it has to replace a record after all.
-                            && (!written.replaces || entry.delivered == written.delivered)
                     }) {
+                        // A call meanwhile may show that it has to replace the record after all: the read of an outdated
+                        // one finds that out, and queues the token again.
                         entry.unwritten = false;
                         entry.replaces = false;
                         entry.confirmed = elapsed;
@@ -166,8 +171,12 @@ impl Row {
 
 /// The result of comparing a token with the store's record, which it may have to replace.
 enum Replacement {
-    /// The token has replaced the record, or is no longer kept because the record is of a later removal.
+    /// The token has replaced the record.
     Done,
+    /// The token is no longer kept, because the record is of a later removal.
+    Removed,
+    /// The token has expired, so it must not replace any record.
+    Expired,
     /// The record stays, unless `put` finds that it expires earlier.
     Loses,
     /// There was no record, or it is unreadable.
