@@ -290,6 +290,7 @@ impl Keeper {
             let mut removal = Removal::read(record, sealed.expires_at, now, elapsed);
             let is_new = known.is_none();
             removal.is_reported = known.is_some_and(|known| known.is_reported);
+            removal.products = removal.products.max(known.and_then(|known| known.products));
             memory.removals.insert(id.clone(), removal);
             memory.unremoved.remove(id);
             drop(memory);

@@ -11,8 +11,9 @@ impl Keeper {
     /// Removes an installation's token: here at once, in the store by the task that writes. The error
     /// is that of a failed round, which is retried.
     ///
-    /// `products` is the number of the installation's products, if the caller knows it; otherwise it is that of the
-    /// installation's token, in memory or in the store.
+    /// `products` is the number of the installation's products, if the caller knows it. The largest number counts that the
+    /// caller, an earlier removal or the installation's token names, in memory or in the store: it is not documented which
+    /// products Forge names when one of several is removed.
     pub(super) async fn remove(
         self: &Arc<Self>,
         installation_id: &str,
@@ -20,11 +21,12 @@ impl Keeper {
     ) -> Result<(), StoreError> {
         // Before the first await point, so that dropping this future doesn't undo the removal.
         let mut begun = self.begin_removal(installation_id, products);
-        if begun.products.is_none() {
-            // Without the store it stays unknown.
+        if !begun.products.is_some_and(is_several) {
+            // Without the store it stays as it is.
             let record = self.read(self.store.get(installation_id)).await;
             let record = record.ok().flatten();
-            begun.products = record.and_then(|record| self.products_in(&record));
+            let of_record = record.and_then(|record| self.products_in(&record));
+            begun.products = begun.products.max(of_record);
         }
         drop(begun);
         self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
@@ -42,9 +44,11 @@ impl Keeper {
             memory.entries.get(installation_id),
             memory.removals.get(installation_id),
         );
-        let of_token = || entry.and_then(|entry| entry.about.products());
-        let of_removal = || before.and_then(|before| before.products);
-        let products = products.or_else(of_token).or_else(of_removal);
+        let of_token = entry.and_then(|entry| entry.about.products());
+        let of_removal = before.and_then(|before| before.products);
+        let products = products.max(of_token).max(of_removal);
+        // The store may name more: another instance that reads a smaller number would keep it.
+        removal.products = products.filter(|products| is_several(*products));
         if let Some(entry) = entry {
             removal.outlast(entry.expires_at);
         }
@@ -116,6 +120,11 @@ impl Keeper {
     }
 }
 
+/// Returns whether an installation in this many products is in several, which no other number can change.
+fn is_several(products: u32) -> bool {
+    products > 1
+}
+
 /// A removal whose record is written, and whose callbacks are announced, once the number of products is known, or this
 /// is dropped. A round that runs meanwhile writes the record without the number; it is then written again.
 struct BegunRemoval<'a> {
@@ -134,7 +143,8 @@ impl Drop for BegunRemoval<'_> {
                 // A later call of Forge has revoked it.
                 return;
             };
-            removal.products = self.products;
+            // Another call may know more.
+            removal.products = removal.products.max(self.products);
             memory.unremoved.insert(id.to_owned());
         }
         if self.is_new {

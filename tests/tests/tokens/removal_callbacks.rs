@@ -333,6 +333,36 @@ async fn a_removal_reads_the_products_from_the_store() {
     }
 }
 
+/// The call may name the remaining products only.
+#[tokio::test]
+async fn the_largest_known_number_of_products_counts() {
+    for known_by in ["memory", "the store", "an earlier call"] {
+        for (builder, goodbye, hourly) in removing_apps() {
+            let store = FlakyStore::default();
+            let tokens = tokens_in(&store);
+            let deleted = Deleted::of(&tokens);
+            let app = TokenApp::new(builder, tokens).await;
+            store.fail_gets(known_by != "the store");
+            match known_by {
+                "memory" => call(&app, hourly, 2).await,
+                "the store" => {
+                    let clock = app.clock.clone();
+                    let other = TokenApp::at(clock, renewing_app(), tokens_in(&store)).await;
+                    call(&other, "renew", 2).await;
+                    other.tokens.flush().await.unwrap();
+                }
+                _ => call(&app, goodbye, 2).await,
+            }
+            call(&app, goodbye, 1).await;
+            store.fail_gets(false);
+            app.minutes(60).await;
+            assert_eq!(deleted.ids(), Vec::<String>::new(), "{known_by}: {goodbye}");
+            app.minutes(20).await;
+            assert_eq!(deleted.ids(), [ari(ONE)], "{known_by}: {goodbye}");
+        }
+    }
+}
+
 /// A second call before an uninstallation does not lose what the first one knew.
 #[tokio::test]
 async fn a_repeated_removal_keeps_the_number_of_products() {
