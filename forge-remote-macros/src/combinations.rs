@@ -1,20 +1,60 @@
 //! Stage 2b: the rules about several options of a set, before they are read one by one.
 
 use forge_remote_schema::lists::{Conditions, in_both};
-use forge_remote_schema::options::{Combination, OF_ENDPOINT, OptionSet};
+use forge_remote_schema::options::{Combination, OF_ENDPOINT, OptionSet, OptionSpec};
 use syn::LitStr;
 
 use crate::diag::Errors;
 use crate::options::Options;
 
-/// Checks the rule for combinations of a set's options.
+/// Checks the rules for combinations of a set's options: the set's own, and those of single options.
 pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
     match set.combination {
         Combination::Any => {}
         Combination::TriggerEvents => trigger(set, options, errors),
         Combination::FilteredEvent => filtered_event(options, errors),
-        Combination::Schedule => schedule(set, options, errors),
+        Combination::Schedule => schedule(options, errors),
     }
+    let written = set.options.iter();
+    for option in written.filter(|option| !options.misses(option.name)) {
+        if let Some(needed) = option.needs
+            && options.misses(needed)
+        {
+            missing_option(set, option, needed, options, errors);
+        }
+        if let Some(excluded) = option.excludes
+            && !options.misses(excluded)
+        {
+            errors.help(
+                options.place(option.name),
+                format!("`{}` cannot be combined with `{excluded}`", option.name),
+                "keep one of the two",
+            );
+        }
+    }
+}
+
+/// Reports an option that has no effect without another one.
+fn missing_option(
+    set: OptionSet,
+    option: &OptionSpec,
+    needed: &str,
+    options: &Options,
+    errors: &mut Errors,
+) {
+    let alternatives = set.combination.alternatives();
+    let other = alternatives.iter().find(|other| !options.misses(other));
+    let instead = match other {
+        Some(other) if alternatives.contains(&needed) => format!(" instead of `{other}`"),
+        _ => String::new(),
+    };
+    let spec = set.options.iter().find(|spec| spec.name == needed);
+    let example = spec.map_or("…", |spec| spec.example);
+    errors.help(
+        options.place(option.name),
+        format!("`{}` needs `{needed}`", option.name),
+        format!("write `{needed} = {example}`{instead}, or remove the option"),
+    );
 }
 
 /// Returns the event in the parentheses of a `filtered_events`: one, unless both options are written.
@@ -81,7 +121,7 @@ fn filtered_event(options: &Options, errors: &mut Errors) {
     conditions(options, &events_of_group(options), true, errors);
 }
 
-fn schedule(set: OptionSet, options: &Options, errors: &mut Errors) {
+fn schedule(options: &Options, errors: &mut Errors) {
     let place = options.place("cron");
     match (options.misses("interval"), options.misses("cron")) {
         (true, true) => errors.help(
@@ -97,25 +137,9 @@ fn schedule(set: OptionSet, options: &Options, errors: &mut Errors) {
         _ => {}
     }
     if options.misses("cron") {
-        for option in set.options {
-            if option.needs == Some("cron") && !options.misses(option.name) {
-                errors.help(
-                    options.place(option.name),
-                    format!("`{}` needs `cron`", option.name),
-                    "write `cron = \"30 2 * * 1-5\"` instead of `interval`, or remove the option",
-                );
-            }
-        }
         return;
     }
-    let excluding = set
-        .options
-        .iter()
-        .filter(|option| option.excludes == Some("cron"));
-    for name in OF_ENDPOINT
-        .into_iter()
-        .chain(excluding.map(|option| option.name))
-    {
+    for name in OF_ENDPOINT {
         if !options.misses(name) {
             errors.help(
                 options.place(name),
@@ -147,5 +171,55 @@ fn conditions(options: &Options, events: &[LitStr], filter_required: bool, error
     for (option, mistake) in conditions.mistakes() {
         let place = option.map_or_else(|| options.attribute().into(), |name| options.place(name));
         errors.mistake(place, mistake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forge_remote_schema::kinds::{MERGE_CHECK, TRIGGER};
+    use proc_macro2::{Span, TokenStream};
+
+    /// Returns the errors of an attribute with these options.
+    fn errors_of(set: OptionSet, attribute: &str) -> String {
+        let mut errors = Errors::default();
+        let attribute: TokenStream = attribute.parse().expect("tokens");
+        let written = crate::parse::options(set.first(), attribute, &mut errors);
+        let function = proc_macro2::Ident::new("handler", Span::call_site());
+        let known = set.names().collect();
+        let options = Options::of_attribute("a", known, &function, written, &mut errors);
+        check(set, &options, &mut errors);
+        errors.into_tokens().to_string()
+    }
+
+    /// The table has such options in one kind only.
+    #[test]
+    fn options_need_and_exclude_others_in_every_set() {
+        for kind in [&TRIGGER, &MERGE_CHECK] {
+            let set = kind.option_set();
+            let mut specs: Vec<OptionSpec> = set.options.to_vec();
+            let [first, second] = [specs[0].name, specs[1].name];
+            let (needing, excluding) = (
+                format!("{first} = []"),
+                format!("{first} = [], {second} = []"),
+            );
+            specs[0].needs = Some(second);
+            let mut changed = set;
+            changed.options = Vec::leak(specs.clone());
+            let found = errors_of(changed, &needing);
+            let expected = format!("`{first}` needs `{second}`");
+            assert!(found.contains(&expected), "{found}");
+            assert!(!errors_of(changed, &excluding).contains("needs"));
+            assert!(!errors_of(set, &needing).contains("needs"));
+
+            specs[0].needs = None;
+            specs[0].excludes = Some(second);
+            changed.options = Vec::leak(specs);
+            let found = errors_of(changed, &excluding);
+            let expected = format!("`{first}` cannot be combined with `{second}`");
+            assert!(found.contains(&expected), "{found}");
+            assert!(!errors_of(changed, &needing).contains("combined"));
+            assert!(!errors_of(set, &excluding).contains(&expected));
+        }
     }
 }
