@@ -99,8 +99,9 @@ pub trait JobEngine: Any + Send + Sync {
     }
 
     /// Returns the number of unfinished and dead envelopes under each key, by [`Envelope::key_id`]: for `doctor`, which
-    /// shows the keys that stored jobs need, and fails if unfinished ones need a missing key. Like [`checks`](Self::checks) it changes nothing, and works before
-    /// [`open`](Self::open). `None` if the engine does not know.
+    /// shows the keys that stored jobs need, and fails if unfinished ones need a missing key. Like
+    /// [`checks`](Self::checks) it changes nothing, and works before [`open`](Self::open). `None` if the engine does not
+    /// know.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ pub(super) struct KeyUse {
 pub(super) enum KeyUsers {
     /// The app stores none.
     NoneStored,
-    /// Only jobs are dead.
+    /// The unfinished and dead ones under each key. Tokens and removals count as unfinished.
     Counted(KeyCounts),
     /// They are not known, for this reason.
     Unknown(String),
