@@ -11,11 +11,11 @@ use crate::stored_call::{QUEUE, from_millis, key_id};
 const DEAD: &str = "dead ";
 
 impl<S: Store> Ledger<S> {
-    /// Counts the jobs.
+    /// Counts the jobs, for each sample of the metrics: without the statements that begin a survey.
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
-        let mut survey = self.survey().await?;
+        let mut connection = self.connection().await?;
         let mut select = async |sql| {
-            let selected = survey.integer(sql, values![QUEUE]).await?;
+            let selected = connection.integer(sql, values![QUEUE]).await?;
             Ok::<_, EngineError>(selected.unwrap_or_default())
         };
         let pending = select(

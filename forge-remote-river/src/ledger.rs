@@ -47,7 +47,7 @@ impl<S: Store> Ledger<S> {
         self.store.connection().await.map_err(database_failed)
     }
 
-    /// Begins a transaction that reads whole tables.
+    /// Begins a transaction that reads whole tables, for `doctor`.
     pub(crate) async fn survey(&self) -> Result<Transaction<'static, S::Database>, EngineError> {
         self.store.begin_survey().await.map_err(database_failed)
     }

@@ -108,9 +108,11 @@ impl Store for PostgresStore {
     async fn begin_survey(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         // A client that stops waiting does not end its statement: the server has to see that it is gone.
-        // Source: <https://www.postgresql.org/docs/current/runtime-config-connection.html> (since 14, not on Windows)
+        // PostgreSQL 13 has no such setting, and on Windows it cannot be set.
+        // Source: <https://www.postgresql.org/docs/current/runtime-config-connection.html>
         let mut setting = sqlx::Acquire::begin(&mut transaction).await?;
-        let set = "SET LOCAL client_connection_check_interval = '1s'";
+        let set = "SELECT set_config(name, '1s', true) FROM pg_settings
+             WHERE name = 'client_connection_check_interval'";
         match sqlx::query(set).execute(&mut *setting).await {
             Ok(_) => setting.commit().await?,
             Err(_) => setting.rollback().await?,

@@ -236,6 +236,51 @@ async fn postgresql_ends_a_count_of_keys_once_its_client_is_gone() {
     assert_eq!(unfinished, Some(1), "{counts:?}");
 }
 
+/// On PostgreSQL 13 and on Windows, each attempt to set it would be an error in the server's log.
+#[tokio::test]
+async fn postgresql_counts_jobs_for_metrics_without_a_setting() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let engine = PostgresJobs::new(&url);
+    engine.open().await.unwrap();
+    engine.accept(envelope("one", "ari:1")).await.unwrap();
+    for statement in [
+        "ALTER TABLE river_job RENAME TO stored_job",
+        "CREATE VIEW river_job AS SELECT * FROM stored_job
+         WHERE current_setting('client_connection_check_interval') = '0'",
+    ] {
+        execute_postgres(&url, statement).await;
+    }
+    assert_eq!(engine.counts().await.unwrap().unwrap().pending, 1);
+}
+
+#[tokio::test]
+async fn a_setting_that_postgresql_lacks_is_not_set() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    // A view of this schema hides the setting, as the server of an older version does.
+    let old = format!("{url},pg_catalog");
+    let engine = PostgresJobs::new(&old);
+    engine.open().await.unwrap();
+    let sealed = [1, 7].into_iter().chain([0; 40]).collect();
+    let job = Envelope::new("sealed", "handler", "ari:1", sealed);
+    engine.accept(job).await.unwrap();
+    for statement in [
+        "CREATE VIEW pg_settings AS SELECT * FROM pg_catalog.pg_settings
+         WHERE name <> 'client_connection_check_interval'",
+        "ALTER TABLE river_job RENAME TO stored_job",
+        "CREATE VIEW river_job AS SELECT * FROM stored_job
+         WHERE current_setting('client_connection_check_interval') = '0'",
+    ] {
+        execute_postgres(&url, statement).await;
+    }
+    let counts = engine.key_counts().await.unwrap().unwrap();
+    let unfinished = counts.get("0700000000000000").map(|count| count.unfinished);
+    assert_eq!(unfinished, Some(1), "{counts:?}");
+}
+
 /// A process that does not respond holds the lock of an installation: the jobs of others run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_installation_that_is_locked_holds_up_no_other() {
