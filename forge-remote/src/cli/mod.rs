@@ -75,9 +75,9 @@ impl App {
     /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless
     /// the app has set a panic hook.
     ///
-    /// A task that blocks its thread does not hold up the end of the process, unless the runtime has no other thread: with
-    /// one worker thread, the default on one CPU, nothing runs meanwhile, and the process does not end at a signal to stop.
-    /// Set `worker_threads` to 2 or more.
+    /// A task that blocks its thread does not hold up the end of the process, unless the runtime has no other thread:
+    /// with one worker thread, the default on one CPU, nothing runs meanwhile, and a signal to stop does not end the
+    /// process. Set `worker_threads` to 2 or more.
     pub async fn run(self) -> Result<()> {
         let status = run_boxed(self).await;
         logging::close();
