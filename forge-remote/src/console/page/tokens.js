@@ -5,7 +5,12 @@ import { container, draw, empty, h, moment, until } from './dom.js';
 import { model } from './model.js';
 import { newest } from './timing.js';
 
-const SOURCES = { forge: 'a call of Forge', page: "a page's call", store: 'the store' };
+const SOURCES = {
+  forge: 'a call of Forge',
+  function: "a function's call",
+  page: "a page's call",
+  store: 'the store',
+};
 
 // The ids are ARIs, which differ in their last part.
 const name = (ari) => ari.split('/').at(-1);
