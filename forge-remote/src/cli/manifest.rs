@@ -37,12 +37,14 @@ pub(super) fn command() -> Command {
             "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
         ))
         .group(ArgGroup::new("mode").args(["write", "check", "stdout", "against", "adopt"]))
+        // For clap, a required flag that conflicts with a given one counts as given.
         .arg(
             flag(
                 "detailed-exit-code",
                 "With --against: exit 3 for a minor version, 0 if no new version is needed",
             )
-            .requires("against"),
+            .requires("against")
+            .conflicts_with_all(["write", "check", "stdout", "adopt", "prune"]),
         )
         .arg(
             Arg::new("prune")
@@ -51,7 +53,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_delimiter(',')
                 .requires("write")
-                .conflicts_with("adopt")
+                .conflicts_with_all(["check", "stdout", "against", "adopt", "json"])
                 .help("With `--write`: remove these entries, which no handler declares"),
         )
         .arg(
@@ -281,5 +283,52 @@ pub(super) fn check_manifest(app: &App) -> Result<(), CheckError> {
             report: texts.join("\n"),
             findings,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::command;
+
+    /// A flag that has no effect beside others is rejected, so that no script relies on it.
+    #[test]
+    fn only_flags_with_an_effect_are_accepted() {
+        const FLAGS: [&[&str]; 8] = [
+            &["--write"],
+            &["--check"],
+            &["--stdout"],
+            &["--against", "HEAD"],
+            &["--adopt"],
+            &["--json"],
+            &["--prune", "gone"],
+            &["--detailed-exit-code"],
+        ];
+        let mut accepted = BTreeSet::new();
+        for bits in 0..1_usize << FLAGS.len() {
+            let flags = FLAGS.iter().enumerate();
+            let flags = flags.filter(|(at, _)| bits & (1 << at) != 0);
+            let flags = Vec::from_iter(flags.flat_map(|(_, flag)| flag.iter().copied()));
+            let arguments = ["manifest"].into_iter().chain(flags.iter().copied());
+            if command().try_get_matches_from(arguments).is_ok() {
+                accepted.insert(flags.join(" "));
+            }
+        }
+        let expected = [
+            "",
+            "--write",
+            "--write --prune gone",
+            "--check",
+            "--check --json",
+            "--stdout",
+            "--against HEAD",
+            "--against HEAD --json",
+            "--against HEAD --detailed-exit-code",
+            "--against HEAD --json --detailed-exit-code",
+            "--adopt",
+            "--json",
+        ];
+        assert_eq!(accepted, expected.map(str::to_owned).into());
     }
 }
