@@ -172,8 +172,8 @@ fn compare(app: &App, effect: CompareMode, as_json: bool) -> i32 {
 #[cfg(feature = "dev")]
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Updates the manifest, unless the code's declarations have problems, which the launch reports. The report
-/// is printed to standard error if `to_stderr`.
+/// Updates the manifest, unless the code's declarations have problems, which the launch reports, or the file is empty.
+/// The report is printed to standard error if `to_stderr`.
 #[cfg(feature = "dev")]
 pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
     if !app.declaration_problems().is_empty() {
@@ -181,6 +181,13 @@ pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
     }
     let comparison = app.comparison();
     let file = comparison.read()?;
+    if file.is_blank() {
+        print_error(&format!(
+            "note: {} is empty, and stays so: an editor may be saving it; `manifest --write` fills it",
+            file.path().display()
+        ));
+        return Ok(());
+    }
     let updated = comparison.update(&file, BTreeSet::new(), SETTLE, color() && !to_stderr)?;
     if to_stderr {
         print_error(&updated.text);

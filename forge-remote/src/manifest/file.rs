@@ -148,6 +148,12 @@ impl ManifestFile {
         self.text.is_some()
     }
 
+    /// Returns whether the file exists and is empty: an editor that saves in place may not have written its text yet.
+    #[cfg(feature = "dev")]
+    pub(crate) fn is_blank(&self) -> bool {
+        self.exists() && self.body().trim().is_empty()
+    }
+
     /// Returns the text; empty if the file does not exist.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()

@@ -230,7 +230,7 @@ fn each_advised_command_works_in_its_state() {
     );
     let states = [
         ("none", None, "dev --write"),
-        ("empty", Some(""), "dev --write"),
+        ("empty", Some(""), "manifest --write"),
         (
             "no-id",
             Some("app:\n  runtime: {name: nodejs22.x}\n"),
@@ -331,6 +331,31 @@ fn dev_has_another_exit_status_if_it_cannot_start() {
     let folder = folder("no-fixtures");
     let mut dev = app(&folder, &["dev", "--once", "--fixtures", "absent.json"]);
     assert_eq!(dev.output().unwrap().status.code(), Some(2));
+}
+
+/// An editor that saves in place has emptied the file before it writes its text.
+#[test]
+fn dev_does_not_fill_an_empty_manifest() {
+    let note = "manifest.yml is empty";
+    for (name, empty) in [("empty", ""), ("blank", "\u{feff}\n \n")] {
+        let folder = folder(name);
+        let file = folder.join("manifest.yml");
+        fs::write(&file, empty).unwrap();
+        let (good, text) = run(&mut app(&folder, &["dev", "--once", "--write"]));
+        assert!(good, "{text}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), empty);
+        assert_eq!(text.matches(note).count(), 1, "{text}");
+        assert!(!text.contains("`dev --write`"), "{text}");
+        let (_, text) = run(&mut app(&folder, &["manifest", "--write"]));
+        assert!(!text.contains(note), "{text}");
+        let written = fs::read_to_string(&file).unwrap();
+        assert!(written.contains("key: sweep-trigger"), "{written}");
+    }
+    let folder = folder("missing");
+    let (good, text) = run(&mut app(&folder, &["dev", "--once", "--write"]));
+    assert!(good && !text.contains(note), "{text}");
+    let written = fs::read_to_string(folder.join("manifest.yml")).unwrap();
+    assert!(written.contains("key: sweep-trigger"), "{written}");
 }
 
 /// An app that is not registered yet has a manifest; with the id that `forge register` adds, it is checked.

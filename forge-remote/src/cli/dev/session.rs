@@ -83,8 +83,9 @@ fn update_and_warn(app: &App, options: &Options) {
                 settings.manifest.display()
             ));
         }
+        let is_blank = settings.read_manifest().is_ok_and(|file| file.is_blank());
         drift(app).map(|problem| match problem.help.as_deref() {
-            Some(UPDATE_HELP) => problem.into_warning().help(DRIFT_HELP),
+            Some(UPDATE_HELP) if !is_blank => problem.into_warning().help(DRIFT_HELP),
             _ => problem.into_warning(),
         })
     };
