@@ -480,7 +480,8 @@ impl App {
     ///
     /// It is also the list of the modules that name [`foreign_endpoints`](Self::foreign_endpoints), for an app that runs
     /// without its manifest: with both, list the modules of those endpoints too, which `manifest --check` compares with
-    /// the file. An empty list declares that there are none. For a key with a variable, list its deployed values.
+    /// the file. An empty list declares that there are none. For each key with a variable, list its
+    /// deployed values.
     ///
     /// ```
     /// use forge_remote::prelude::*;

@@ -272,9 +272,9 @@ impl App {
         {
             let listed = self.foreign_modules.as_ref();
             let modules = ForeignModules::of(file.value(), &self.foreign_endpoints, listed);
-            if needs_modules && !modules.unknown.is_empty() && !modules.lists_values {
+            if needs_modules && !modules.unlisted.is_empty() {
                 tracing::warn!(
-                    modules = ?modules.unknown,
+                    modules = ?modules.unlisted,
                     "the keys of these modules of other services have variables, whose deployed values are not known here: \
                      their calls are rejected only if `App::foreign_modules` lists these values"
                 );

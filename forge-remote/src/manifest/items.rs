@@ -117,8 +117,8 @@ pub(crate) struct ForeignModules {
     pub(crate) values: BTreeSet<String>,
     /// The keys with variables, as they are written. Only `forge deploy` knows their values.
     pub(crate) unknown: BTreeSet<String>,
-    /// Whether the app's list may have the values of the keys with variables: it has a key that no module has.
-    pub(crate) lists_values: bool,
+    /// The ones of which the app's list may have no value.
+    pub(crate) unlisted: BTreeSet<String>,
 }
 
 impl ForeignModules {
@@ -135,7 +135,7 @@ impl ForeignModules {
             modules: BTreeSet::new(),
             values: BTreeSet::new(),
             unknown: BTreeSet::new(),
-            lists_values: false,
+            unlisted: BTreeSet::new(),
         };
         let mut keys: BTreeSet<&str> = BTreeSet::new();
         for (module_type, _, item) in modules(manifest) {
@@ -160,9 +160,23 @@ impl ForeignModules {
                 found.modules.insert(module);
             }
         }
-        let mut listed = listed.into_iter().flatten();
-        found.lists_values = listed.any(|key| !keys.contains(key.as_str()));
+        let listed = listed.into_iter().flatten().map(String::as_str);
+        let spare = Vec::from_iter(listed.filter(|key| !keys.contains(key)));
+        let lacks_value = |text: &&String| found.lacks_value(text, &spare);
+        let unlisted = found.unknown.iter().filter(lacks_value);
+        found.unlisted = unlisted.cloned().collect();
         found
+    }
+
+    /// Returns whether listed keys may lack the value of a key with a variable: each of them is the value of one such key.
+    fn lacks_value(&self, text: &str, listed: &[&str]) -> bool {
+        let may_be_values = listed.iter().filter(|key| Variables::may_name(text, key));
+        let may_be_values = Vec::from_iter(may_be_values);
+        let may_have_them = self.unknown.iter().filter(|other| {
+            let mut values = may_be_values.iter();
+            values.any(|key| Variables::may_name(other, key))
+        });
+        may_be_values.is_empty() || may_be_values.len() < may_have_them.count()
     }
 
     /// Returns the keys as far as they are known here.

@@ -108,7 +108,6 @@ impl<'a> Variables<'a> {
     }
 
     /// Returns whether a text may stand for this value, if each of its variables may have any value.
-    #[cfg(feature = "cli")]
     pub(super) fn may_name(text: &str, value: &str) -> bool {
         let mut rest = text;
         let mut value = value;

@@ -162,7 +162,10 @@ async fn a_module_of_another_service_may_have_a_variable_as_its_key() {
         let call = call.fit(|fit| fit.module("core:endpoint", module));
         assert_eq!(call.send().await.status(), status, "{module}");
     }
+    // Each of the two needs a listed value.
     Harness::new(app().foreign_modules(["theirs"])).unwrap();
+    assert!(logged.take().contains("NO_VALUE_OF_THEIRS"));
+    Harness::new(app().foreign_modules(["theirs", "deployed"])).unwrap();
     assert!(!logged.take().contains("NO_VALUE_OF_THEIRS"));
 
     // Another environment may have another value than the default.

@@ -11,7 +11,7 @@ use crate::diagnostic::Rule;
 use crate::manifest::items::{ForeignModules, granted, key, modules, text};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
-use crate::manifest::variables::{has_reference, is_variable};
+use crate::manifest::variables::{Variables, has_reference};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
@@ -186,7 +186,8 @@ const FOREIGN_MODULES: Rule = Rule::lint(
     "foreign-modules",
     "`App::foreign_modules` is the list of other services' modules for an app that runs without its manifest. A module of \
     `App::foreign_endpoints` that it lacks would be served there: an `#[endpoint]` handler and a `#[function_call]` accept the \
-    FITs of every module that they do not know. Add the key to the list, or remove one that no module has.",
+    FITs of every module that they do not know. Add the key to the list, or remove one that no module has. For each key with \
+    a variable, list its deployed values, which only `forge deploy` knows.",
 );
 
 /// Checks the app's list of other services' modules against the modules that name their endpoints. Only handlers of
@@ -202,40 +203,55 @@ fn foreign_modules(findings: &mut Findings<'_>) {
     }
     let manifest = findings.written.value();
     let found = ForeignModules::of(manifest, &wanted.foreign, Some(listed));
-    let lacks = |key: &String| !listed.contains(key);
-    // The list may have the deployed value of a key with a variable.
-    let values = found.values.iter().filter(|_| !found.lists_values);
-    let keys = found.modules.iter().map(|(_, key)| key).chain(values);
-    let all: BTreeSet<&String> = keys.chain(listed).collect();
-    let all = Vec::from_iter(all.into_iter().map(|key| format!("\"{key}\"")));
-    let help = format!("list all of them: `.foreign_modules([{}])`", all.join(", "));
-    let report = |path: &ManifestPath, key: &str, findings: &mut Findings<'_>| {
+    let keys = modules(manifest).filter_map(|(.., item)| key(item));
+    let keys: BTreeSet<&str> = keys.collect();
+    let help = foreign_modules_help(&found, listed, &keys);
+    let path_of_all = ManifestPath::of(&["modules"]);
+    let report = |path: &ManifestPath, key: &str, lack: &str, findings: &mut Findings<'_>| {
         let message = format!(
-            "`{key}` names only endpoints of other services, and `App::foreign_modules` does not list it"
+            "`{key}` names only endpoints of other services, and `App::foreign_modules` {lack}"
         );
         findings.error(&FOREIGN_MODULES, path, message, &help);
     };
-    for (module_type, key) in found.modules.iter().filter(|(_, key)| lacks(key)) {
-        let path = ManifestPath::of(&["modules", module_type]).item(key);
-        report(&path, key, findings);
-    }
-    let modules = ManifestPath::of(&["modules"]);
-    if !found.lists_values && !found.values.iter().any(|key| listed.contains(key)) {
-        for key in &found.unknown {
-            report(&modules, key, findings);
+    for (module_type, key) in &found.modules {
+        if !listed.contains(key) {
+            let path = ManifestPath::of(&["modules", module_type]).item(key);
+            report(&path, key, "does not list it", findings);
         }
     }
-    let has_variables =
-        self::modules(manifest).any(|(.., item)| key(item).is_some_and(is_variable));
-    if has_variables {
-        return;
+    for key in &found.unlisted {
+        report(&path_of_all, key, "may lack its deployed values", findings);
     }
-    let keys = self::modules(manifest).filter_map(|(.., item)| key(item));
-    let keys: BTreeSet<&str> = keys.collect();
-    for key in listed.iter().filter(|key| !keys.contains(key.as_str())) {
+    let may_be_key = |listed: &str| keys.iter().any(|key| Variables::may_name(key, listed));
+    for key in listed.iter().filter(|key| !may_be_key(key)) {
         let message =
             format!("`App::foreign_modules` lists `{key}`, which is the key of no module");
         let help = "remove it from the list, or correct the key";
-        findings.warning(&FOREIGN_MODULES, &modules, message, help);
+        findings.warning(&FOREIGN_MODULES, &path_of_all, message, help);
+    }
+}
+
+/// Returns the fix of an incomplete list, given the keys of all modules. A listed key that may only be the value of an
+/// unknown one is left out, because it may also be misspelt; and so are the values that variables have here.
+fn foreign_modules_help(
+    found: &ForeignModules,
+    listed: &BTreeSet<String>,
+    keys: &BTreeSet<&str>,
+) -> String {
+    let known = keys.iter().filter(|key| !found.unknown.contains(**key));
+    let known = Vec::from_iter(known);
+    let is_known = |listed: &&String| known.iter().any(|key| Variables::may_name(key, listed));
+    let all = found.modules.iter().map(|(_, key)| key);
+    let all: BTreeSet<&String> = all.chain(listed.iter().filter(is_known)).collect();
+    let all = Vec::from_iter(all.into_iter().map(|key| format!("\"{key}\"")));
+    let list = format!("list all of them: `.foreign_modules([{}])`", all.join(", "));
+    let unknown = Vec::from_iter(found.unknown.iter().map(|key| format!("`{key}`")));
+    if unknown.is_empty() {
+        return list;
+    }
+    let values = format!("the deployed values of {}", unknown.join(", "));
+    match all.is_empty() {
+        true => format!("list {values} in `App::foreign_modules`"),
+        false => format!("{list}, with {values}"),
     }
 }
