@@ -229,6 +229,18 @@ impl<'t> Editor<'t> {
 
     /// Returns the lines that are removed with an item of a block sequence: from its dash, with the comments about it.
     pub(super) fn item_lines(&self, item: &Node, is_first: bool) -> Result<Range<usize>, Unsafe> {
+        let (start, column) = self.item_start(item)?;
+        self.reject_unclear_comment(item.at, start, column, is_first)?;
+        Ok(lines::with_comments(
+            self.text,
+            start,
+            item.span.end,
+            column,
+        ))
+    }
+
+    /// Returns the start of an item's line in a block sequence, and the column of its dash.
+    pub(super) fn item_start(&self, item: &Node) -> Result<(usize, usize), Unsafe> {
         let dash = self.dash(item)?;
         let start = lines::line_start(self.text, dash);
         if !self.text[start..dash].trim().is_empty() {
@@ -237,14 +249,7 @@ impl<'t> Editor<'t> {
                 "this item shares its line with another list",
             ));
         }
-        let column = lines::column(self.text, dash);
-        self.reject_unclear_comment(item.at, start, column, is_first)?;
-        Ok(lines::with_comments(
-            self.text,
-            start,
-            item.span.end,
-            column,
-        ))
+        Ok((start, lines::column(self.text, dash)))
     }
 
     /// Replaces the value of an entry, which is absent, a scalar, `[]` or `{}`, by a list or a mapping.

@@ -67,7 +67,8 @@ impl<'a> FilledManifest<'a> {
     }
 
     /// Returns the part of an item of the list at a path of names that its removal would delete in addition to its values,
-    /// or because of which the removal is not safe: a comment that may be about the item, or an anchor.
+    /// or because of which the removal is not safe: a comment that may be about the item, an anchor, or a line that the item
+    /// shares.
     pub(super) fn attachment(&self, path: &[&str], index: usize) -> Option<&'static str> {
         let (text, root) = self.source?;
         let list = path.iter().try_fold(root, |node, name| node.get(name))?;
@@ -84,7 +85,11 @@ impl<'a> FilledManifest<'a> {
             let lines = lines::with_comments(text, start, item.span.end, column);
             is_safe.ok().map(|_| lines)
         } else {
-            Editor::new(text, None).item_lines(item, index == 0).ok()
+            let editor = Editor::new(text, None);
+            if editor.item_start(item).is_err() {
+                return Some("its layout");
+            }
+            editor.item_lines(item, index == 0).ok()
         };
         let is_bare = lines.is_some_and(|lines| !has_comment_around(text, lines, item));
         (!is_bare).then_some("comments")

@@ -275,6 +275,26 @@ fn an_entry_that_an_update_replaces_can_be_removed() {
     assert!(replaced > 100 && kept > 100, "{replaced} {kept}");
 }
 
+/// The two endpoints of an explicit key share a line with it, so the old one cannot be removed.
+#[test]
+fn an_entry_in_a_layout_without_edits_is_not_reported_as_commented() {
+    let wanted = self::wanted([handler!(settings)]);
+    let new =
+        "    - key: settings-v2\n      remote: backend\n      route: {path: /settings} # ours\n";
+    let old = |dash: &str| {
+        format!("{dash}- key: settings\n      remote: backend\n      route: {{path: /settings}}\n")
+    };
+    let notes = |modules: &str| {
+        let findings = check(&parse(modules), &wanted, &BTreeSet::new());
+        let notes = findings.into_iter().flat_map(|one| one.notes);
+        notes.collect::<Vec<String>>().join("\n")
+    };
+    let layout = notes(&format!("  ? endpoint\n  : {}{new}", old("")));
+    assert!(layout.contains("(its layout)"), "{layout}");
+    let comment = notes(&format!("  endpoint:\n    # by hand\n{}{new}", old("    ")));
+    assert!(comment.contains("(comments)"), "{comment}");
+}
+
 const AGENT: &str = "  rovo:agent:\n    - key: agent\n      name: Agent\n      prompt: Log the time\n      actions: [log-action]\n";
 
 /// The names of the checks' findings.
