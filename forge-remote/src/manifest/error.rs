@@ -66,6 +66,13 @@ pub enum ManifestError {
     #[error("{} was saved by other programs while it was written: it has one of their texts, and {} has another one: \
             compare the two, then run the command again", path.display(), kept.display())]
     SavedTwice { path: PathBuf, kept: PathBuf },
+    #[error("{} was saved by another program while it was written, and the saved text cannot be put back: {source}; it \
+             is in {}: move it to that path, then run the command again", path.display(), kept.display())]
+    NotRestored {
+        path: PathBuf,
+        kept: PathBuf,
+        source: io::Error,
+    },
     #[error("{} cannot be written, and is unchanged: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }

@@ -30,12 +30,15 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Returns the bytes of a file; an error if there are too many.
+/// Returns the bytes of the file at a path; an error if there are too many.
 pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    read_all(&File::open(path)?)
+}
+
+/// Returns the bytes of a file; an error if there are too many.
+pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if read as u64 > MAX_BYTES {
         let message = "it has more than 16 MiB";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
 use super::error::ManifestError;
 use super::file::ManifestFile;
-use super::text::read_bytes;
+use super::text::{read_all, read_bytes};
 
 impl ManifestFile {
     /// Writes the text atomically: into a new file in the same directory, which then replaces the old one.
@@ -21,7 +22,7 @@ impl ManifestFile {
     /// # Errors
     ///
     /// The file cannot be written, or another program has saved it since it was
-    /// [read](Self::read) ([`ManifestError::Changed`], [`ManifestError::SavedTwice`]).
+    /// [read](Self::read) ([`ManifestError::Changed`], [`ManifestError::SavedTwice`], [`ManifestError::NotRestored`]).
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
         self.prepare(text)?.replace(self, Duration::ZERO)
     }
@@ -112,6 +113,10 @@ impl Prepared {
                         let path = file.path().to_owned();
                         return Err(ManifestError::SavedTwice { path, kept });
                     }
+                    Exchanged::NotRestored(kept, source) => {
+                        let path = file.path().to_owned();
+                        return Err(ManifestError::NotRestored { path, kept, source });
+                    }
                 }
             }
             None => {
@@ -139,6 +144,49 @@ enum Exchanged {
     Changed,
     /// Other programs have saved the file, which has one of their texts. This file has another one.
     Kept(PathBuf),
+    /// Another program has saved the file. This file has its text, which cannot be put back because of the error.
+    NotRestored(PathBuf, io::Error),
+}
+
+/// A file as it was read.
+struct Snapshot {
+    /// While it is open, no other file has its identity.
+    _file: fs::File,
+    identity: Option<(u64, u64)>,
+    modified: Option<SystemTime>,
+    text: Vec<u8>,
+}
+
+impl Snapshot {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        Ok(Self {
+            text: read_all(&file)?,
+            identity: identity(&metadata),
+            modified: metadata.modified().ok(),
+            _file: file,
+        })
+    }
+
+    /// Returns whether both are of one file that no program has saved in between. A save in place of the same text is
+    /// noticed by the time of the file system's clock.
+    fn is_same(&self, other: &Self) -> bool {
+        let parts = |one: &Self| (one.identity, one.modified);
+        parts(self) == parts(other) && self.text == other.text
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Only systems with identities can exchange files.
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 /// Upper bound on the exchanges, each of which another program's save may precede.
@@ -152,7 +200,7 @@ fn exchange(
     old: &[u8],
     mut interfere: impl FnMut(),
 ) -> io::Result<Exchanged> {
-    let ours = read_bytes(new.path())?;
+    let ours = Snapshot::of(new.path())?;
     // From now on, no destructor removes the file, which may have the other program's text.
     let (_, path) = new.keep().map_err(|error| error.error)?;
     interfere();
@@ -174,25 +222,29 @@ fn exchange(
             };
         }
     }
-    if has_text(&path, old) || has_text(&path, &ours) {
+    if has_text(&path, old) || has_text(&path, &ours.text) {
         let _ = fs::remove_file(&path);
         return Ok(Exchanged::Replaced);
     }
-    // The displaced texts that a later one has replaced.
-    let mut replaced = vec![ours];
+    // The file that the last exchange has put at the path, and the one before it, which the last exchange has displaced
+    // if no program has saved a text since.
+    let (mut placed, mut expected) = (Some(ours), None);
     for _ in 1..MAX_EXCHANGES {
-        let displaced = read_bytes(&path).ok();
-        if displaced
-            .as_ref()
-            .is_some_and(|text| replaced.contains(text))
+        let displaced = Snapshot::of(&path).ok();
+        if let (Some(displaced), Some(expected)) = (&displaced, &expected)
+            && displaced.is_same(expected)
         {
             let _ = fs::remove_file(&path);
             return Ok(Exchanged::Changed);
         }
-        replaced.extend(displaced);
         interfere();
-        if !matches!(swap(&path, target), Ok(true)) {
-            break;
+        match swap(&path, target) {
+            Ok(true) => expected = mem::replace(&mut placed, displaced),
+            Ok(false) => {
+                let error = io::ErrorKind::Unsupported.into();
+                return Ok(Exchanged::NotRestored(path, error));
+            }
+            Err(error) => return Ok(Exchanged::NotRestored(path, error)),
         }
     }
     Ok(Exchanged::Kept(path))
@@ -362,6 +414,57 @@ mod tests {
             assert!(matches!(result, Err(ManifestError::Changed { .. })));
             assert_eq!((text.as_str(), others.len()), (OLD, 0));
         }
+    }
+
+    /// The last text is one that the program has saved before, for example because of an undo.
+    #[test]
+    fn a_text_that_is_saved_a_second_time_is_the_last_one() {
+        for by_rename in [true, false] {
+            let end = written(|path, step| {
+                let Some(text) = ["a: 1\n", "a: 2\n", "a: 1\n"].get(step) else {
+                    return;
+                };
+                save(path, text, by_rename);
+                // The clock of files is too coarse for these saves.
+                let saved = std::time::UNIX_EPOCH + Duration::from_secs(step as u64 + 1);
+                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+                file.set_modified(saved).unwrap();
+            });
+            let Some((result, text, others)) = end else {
+                return;
+            };
+            assert!(matches!(result, Err(ManifestError::Changed { .. })));
+            assert_eq!((text.as_str(), others.len()), ("a: 1\n", 0), "{by_rename}");
+        }
+    }
+
+    /// Another program saves the text that this one writes.
+    #[test]
+    fn a_text_that_equals_the_new_one_is_kept() {
+        let Some((result, text, others)) = written(|path, step| match step {
+            0 => save(path, "a: 1\n", true),
+            1 => save(path, NEW, true),
+            _ => {}
+        }) else {
+            return;
+        };
+        assert!(matches!(result, Err(ManifestError::Changed { .. })));
+        assert_eq!((text.as_str(), others.len()), (NEW, 0));
+    }
+
+    /// The file is deleted after it was saved, so that the saved text cannot be put back.
+    #[test]
+    fn a_text_that_cannot_be_put_back_is_named() {
+        let Some((result, text, others)) = written(|path, step| match step {
+            0 => save(path, "a: 1\n", false),
+            _ => fs::remove_file(path).unwrap(),
+        }) else {
+            return;
+        };
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("cannot be put back"), "{error}");
+        assert!(!error.contains("has one of their texts"), "{error}");
+        assert_eq!((text.as_str(), others), ("", vec!["a: 1\n".to_owned()]));
     }
 
     /// An editor that writes in place has written a part of its text when it is displaced.
