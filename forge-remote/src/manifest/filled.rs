@@ -67,8 +67,8 @@ impl<'a> FilledManifest<'a> {
     }
 
     /// Returns the part of an item of the list at a path of names that its removal would delete in addition to its values,
-    /// or because of which the removal is not safe: a comment that may be about the item, an anchor, or a line that the item
-    /// shares.
+    /// or because of which the removal is not safe: a comment that may be about the item, an anchor, or a line that the
+    /// item shares.
     pub(super) fn attachment(&self, path: &[&str], index: usize) -> Option<&'static str> {
         let (text, root) = self.source?;
         let list = path.iter().try_fold(root, |node, name| node.get(name))?;

@@ -168,7 +168,8 @@ impl ForeignModules {
         found
     }
 
-    /// Returns whether listed keys may lack the value of a key with a variable: each of them is the value of one such key.
+    /// Returns whether listed keys may lack the value of a key with a variable. Each of them is the value of one such
+    /// key.
     fn lacks_value(&self, text: &str, listed: &[&str]) -> bool {
         let may_be_values = listed.iter().filter(|key| Variables::may_name(text, key));
         let may_be_values = Vec::from_iter(may_be_values);

@@ -22,7 +22,8 @@ pub(super) struct Stale<'a> {
     pub(super) becomes: Option<Becomes<'a>>,
     /// The hand-written parts that a removal would delete, if its key is not named: names in back-ticks, or words.
     pub(super) parts: Vec<String>,
-    /// The comments that a removal would delete, or what prevents it, if it has a former key of an entry and its key is not named.
+    /// The comments that a removal would delete, or what prevents it, if it has a former key of an entry and its key is
+    /// not named.
     pub(super) attachment: Option<&'static str>,
     /// The items that name it and stay, so that neither an update nor `--prune` removes it.
     pub(super) kept_by: Vec<Arc<User>>,
