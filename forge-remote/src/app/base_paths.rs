@@ -127,6 +127,15 @@ impl BasePaths {
         served.iter().any(|one| one.reaches(handler, route))
     }
 
+    /// Returns whether one of the app's own routes could never be called, because a handler receives its requests.
+    pub(crate) fn hides(&self, handler: &Handler, own_route: &str) -> bool {
+        let served = self.of(handler);
+        let hides = |one: &ServedPath| {
+            one.reaches(handler, own_route) || matches_route(&one.path, own_route)
+        };
+        served.iter().any(hides)
+    }
+
     /// Returns whether the handlers of a remote are served beneath this path too; the empty one is their own.
     #[cfg(feature = "cli")]
     pub(crate) fn has(&self, remote: &str, base: &str) -> bool {
@@ -225,4 +234,14 @@ impl ServedPath {
         let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         route == self.path || handler.route_scope() == RouteScope::Subpath && is_below
     }
+}
+
+/// Returns whether a path matches every request of a route: a parameter matches any one segment.
+fn matches_route(path: &str, route: &str) -> bool {
+    let (path, route) = (path.split('/'), route.split('/'));
+    path.clone().count() == route.clone().count()
+        && path.zip(route).all(|(part, other)| {
+            let takes_any = part.starts_with('{') && part.ends_with('}');
+            part == other || takes_any && !other.is_empty() && !other.starts_with("{*")
+        })
 }

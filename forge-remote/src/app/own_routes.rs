@@ -74,7 +74,7 @@ impl App {
                     problems.push(problem.at([place]).at(other));
                 };
                 let mut handlers = self.registry.handlers().iter();
-                if let Some(handler) = handlers.find(|one| base_paths.reaches(one, path)) {
+                if let Some(handler) = handlers.find(|one| base_paths.hides(one, path)) {
                     let name = handler.registration().function;
                     let message = format!("the route `{path}` is a path of the handler `{name}`");
                     report(message, Some(handler.into()));

@@ -79,12 +79,16 @@ async fn a_fallback_receives_the_other_paths() {
     }
 }
 
+#[function_call(path = "/items/{id}")]
+async fn item() {}
+
 #[test]
 fn a_route_that_is_never_called_is_a_launch_problem() {
     let problems = |routers: &[Router]| {
         let mut app = App::empty()
             .handler(handler!(forge_remote_tests::handlers::tick))
             .handler(handler!(hook))
+            .handler(handler!(item))
             .app_id(APP_ID)
             .state(forge_remote_tests::handlers::Seen::default())
             .remote(Remote::new("backend").base_url("https://backend.example.com/base"));
@@ -101,6 +105,9 @@ fn a_route_that_is_never_called_is_a_launch_problem() {
         "/hook",
         "/hook/{id}",
         "/hook/a/{*rest}",
+        "/items/own",
+        "/items/{name}",
+        "/base/items/own",
         "/healthz",
         "/readyz",
     ] {
