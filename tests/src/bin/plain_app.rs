@@ -31,7 +31,7 @@ async fn follow() {}
 async fn large() {}
 
 /// Sends the report of the night.
-#[scheduled_trigger(cron = "30 2 * * 1-5", tz = "Europe/Berlin")]
+#[scheduled_trigger(cron = "30 2 29 2 *", tz = "Europe/Berlin")]
 async fn report(occurrence: Occurrence) {
     println!("report {:?}", occurrence.scheduled_for());
 }
