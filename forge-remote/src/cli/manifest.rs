@@ -299,7 +299,7 @@ mod tests {
 
     use super::command;
 
-    /// A flag that has no effect beside others is rejected, so that no script relies on it.
+    /// A flag that has no effect with others is rejected, so that no script relies on it.
     #[test]
     fn only_flags_with_an_effect_are_accepted() {
         const FLAGS: [&[&str]; 8] = [

@@ -1,5 +1,4 @@
-//! Edits of a manifest's text: properties are added, changed or removed, and every other byte is
-//! preserved.
+//! Edits of a manifest's text: properties are added, changed or removed, and every other byte is preserved.
 //!
 //! An edit is a list of splices at positions from the tree. New text follows the file's own
 //! indentation, line ends and quotes.
@@ -53,10 +52,9 @@ impl<'t> Editor<'t> {
     /// Creates an editor of a text that ends with a line end.
     pub(super) fn new(text: &'t str, root: Option<&Node>) -> Self {
         let first_line = text.split_inclusive('\n').next().unwrap_or_default();
-        let line_end = if first_line.ends_with("\r\n") {
-            "\r\n"
-        } else {
-            "\n"
+        let line_end = match first_line.ends_with("\r\n") {
+            true => "\r\n",
+            false => "\n",
         };
         Self {
             text,

@@ -88,7 +88,7 @@ fn billing(key: &str) -> String {
     trigger(key, "billing")
 }
 
-/// Returns the declarations of a page's handler, beside which another service serves the endpoint `billing`.
+/// Returns the declarations of a page's handler. Another service serves the endpoint `billing`.
 fn pages() -> DesiredManifest {
     let mut wanted = wanted([handler!(uses::votes)]);
     wanted.foreign.insert("billing".to_owned());
