@@ -52,17 +52,16 @@ impl Provenance {
                 return Self::Function;
             }
             (AllowedCaller::Function, _) => false,
+            (AllowedCaller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
             // Atlassian documents no principal for a function's call: at an endpoint that pages call, the strict reading.
-            (caller, Some(PLATFORM_MODULE)) => {
-                if caller != AllowedCaller::PlatformForUser && claims.principal().is_some() {
-                    return Self::Page;
-                }
-                // The FIT of a function's call names none of the app's endpoints.
-                if !target.is_named_by(claims.module_key()) {
-                    return Self::Function;
-                }
-                true
+            (_, Some(PLATFORM_MODULE)) if claims.principal().is_some() => false,
+            // Functions call an endpoint of pages too. Their FITs name none of the app's endpoints.
+            (AllowedCaller::Page, Some(PLATFORM_MODULE))
+                if !target.is_named_by(claims.module_key()) =>
+            {
+                return Self::Function;
             }
+            (_, Some(PLATFORM_MODULE)) => true,
             (AllowedCaller::Page, _) => false,
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {

@@ -11,7 +11,6 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use super::api::Api;
-use super::atlassian::AtlassianClient;
 use super::error::ClientError;
 use super::graphql::GraphQlClient;
 use super::known_scopes::details_path;
@@ -19,7 +18,7 @@ use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::single_flight::{Now, Timed, hash};
 use super::token_caches::{ProofKey, ProofResult};
-use crate::credentials::{SystemToken, Unproven, VerifiedCall, expires_at};
+use crate::credentials::{Unproven, expires_at};
 
 /// Lifetime of a proof if the token's expiry cannot be read.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
@@ -37,18 +36,6 @@ const FIX_SYSTEM: &str = "Store tokens (`App::token_store` with `App::keep_token
                           handlers get the token that Forge itself delivered";
 const FIX_USER: &str = "List a scope in which Atlassian names the token's account (`read:me`, \
                         `read:jira-user` or `read:confluence-user`), or use `ProductApi::impersonate`";
-
-impl AtlassianClient {
-    /// Verifies that a call's system token belongs to the call's installation.
-    pub(crate) async fn prove(
-        &self,
-        call: &VerifiedCall,
-        token: &SystemToken,
-    ) -> Result<(), ClientError> {
-        let forge = ProductApi::new(self, Api::Platform, call.claims());
-        forge.as_app(token).prove().await
-    }
-}
 
 impl ProductClient {
     /// Returns the installation's base URL of this API, for use with another HTTP client.

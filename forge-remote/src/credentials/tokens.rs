@@ -126,7 +126,8 @@ token! {
     /// OAuth headers are not signed. A page's user can send a token of another app or another site
     /// ([`Provenance`](crate::fit::Provenance)). So where the app keeps tokens
     /// ([`App::token_store`](crate::App::token_store)), a page's call gets the stored token instead of its
-    /// header's, if there is one and [`Tokens::accept_from_pages`](crate::Tokens::accept_from_pages) is off.
+    /// header's, if there is one and [`Tokens::accept_from_pages`](crate::Tokens::accept_from_pages) and
+    /// [`Tokens::accept_from_functions`](crate::Tokens::accept_from_functions) are off.
     /// Otherwise the header's token works for Jira and Confluence, whose URLs name the site. Bitbucket,
     /// Compass, Forge storage, GraphQL and Forge's own APIs identify the installation only by the system
     /// token: they are called once Atlassian's installation-details API has accepted the token for this app

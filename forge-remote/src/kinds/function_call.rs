@@ -73,9 +73,9 @@ use crate::registry::{Kind, SampleCall};
 /// The function writes the call's headers, and Forge adds no token while the installed version's remote does not
 /// request one. A function that passes on the headers of a page's call would then pass on a token that the page's user
 /// chose: remove `x-forge-*` from them. So a token is used like one of a page's call
-/// ([`SystemToken`](crate::SystemToken)), and with a [token store](crate::token) the system token is kept once
-/// Atlassian has confirmed that it is the installation's. Atlassian guarantees no minimum lifetime for it, unlike the
-/// 2 hours of other calls' tokens, so a schedule should deliver one
+/// ([`SystemToken`](crate::SystemToken)), and a [token store](crate::token) keeps it only with
+/// [`Tokens::accept_from_functions`](crate::Tokens::accept_from_functions). Atlassian guarantees no minimum lifetime for
+/// it, unlike the 2 hours of other calls' tokens, so a schedule should deliver one
 /// ([`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh)).
 ///
 /// # The response

@@ -101,6 +101,7 @@ pub(super) struct TokensState {
     pub(super) clock_health: Arc<ClockHealth>,
     pub(super) is_purged: OnceLock<()>,
     pub(super) has_warned_of_pages: OnceLock<()>,
+    pub(super) has_warned_of_functions: OnceLock<()>,
     /// Where tokens came from, if a console shows it.
     #[cfg(feature = "dev")]
     pub(super) sources: OnceLock<Sources>,
@@ -149,6 +150,7 @@ impl Tokens {
                 clock_health: Arc::default(),
                 is_purged: OnceLock::new(),
                 has_warned_of_pages: OnceLock::new(),
+                has_warned_of_functions: OnceLock::new(),
                 #[cfg(feature = "dev")]
                 sources: OnceLock::new(),
             }),
@@ -231,6 +233,30 @@ impl Tokens {
     #[must_use]
     pub fn accept_from_pages(self) -> Self {
         self.settings().accept_from_pages = true;
+        self
+    }
+
+    /// Also keeps system tokens that arrive in calls of the app's functions
+    /// ([`function_call`](macro@crate::function_call)).
+    ///
+    /// A function writes the headers of its call, and Forge adds a token only if the installed version's remote requests
+    /// one. Turn this on only if no function passes on the headers of a page's call: the page's user could inject another
+    /// token for the app's background work. A schedule delivers tokens without this setting:
+    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh).
+    ///
+    /// With this setting, a stored token does not prove the token of a function's or a page's call, as with
+    /// [`accept_from_pages`](Self::accept_from_pages).
+    ///
+    /// ```
+    /// use forge_remote::Tokens;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let tokens = Tokens::new(MemoryTokens::new()).accept_from_functions();
+    /// # let _ = tokens;
+    /// ```
+    #[must_use]
+    pub fn accept_from_functions(self) -> Self {
+        self.settings().accept_from_functions = true;
         self
     }
 

@@ -1,7 +1,5 @@
 //! The intake of tokens from requests.
 
-use std::time::SystemTime;
-
 use axum::http::HeaderMap;
 use zeroize::Zeroizing;
 
@@ -23,19 +21,13 @@ pub(super) fn is_storable(installation_id: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&length) && !installation_id.chars().any(char::is_control)
 }
 
-/// The text of a system token, wiped when dropped.
-pub(crate) type SystemTokenText = Zeroizing<String>;
-
 impl Tokens {
     /// Keeps the system token of a verified request. For a known token this costs one look-up in
-    /// memory. Returns a token that [`keep`](Self::keep) may be called with once it is proven.
-    pub(crate) fn observe(
-        &self,
-        claims: &Claims,
-        headers: &HeaderMap,
-        provenance: Provenance,
-    ) -> Option<SystemTokenText> {
-        let keeper = self.0.keeper.get()?;
+    /// memory.
+    pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, provenance: Provenance) {
+        let Some(keeper) = self.0.keeper.get() else {
+            return;
+        };
         let now = keeper.clock.now();
         let known = |token: &[u8]| {
             keeper.knows(claims.installation_id(), |entry| {
@@ -45,41 +37,17 @@ impl Tokens {
                     && entry.expires_at > now + UNKNOWN_LIFE / 2
             })
         };
-        let token = Zeroizing::new(new_system_token(headers, known)?.to_owned());
-        match provenance {
-            Provenance::Platform => {}
-            Provenance::Function => return self.is_needed(claims, &token).then_some(token),
-            Provenance::Page if self.accepts_from_pages() => {}
-            _ => return None,
-        }
-        self.keep(claims, token, provenance);
-        None
-    }
-
-    /// Returns whether a token is worth a proof: the kept one's remaining life is shorter than half of this one's, or
-    /// Atlassian rejected the kept one. Forge may send another token with each call.
-    fn is_needed(&self, claims: &Claims, token: &str) -> bool {
-        let Some(keeper) = self.0.keeper.get() else {
-            return false;
-        };
-        let now = keeper.clock.now();
-        let life = |ends: SystemTime| ends.duration_since(now).unwrap_or_default();
-        let own = life(expires_at(token).unwrap_or(now + UNKNOWN_LIFE)).min(MAX_LIFE);
-        !keeper.knows(claims.installation_id(), |entry| {
-            entry.about.agrees_with(claims)
-                && !entry.standing.rejected
-                && life(entry.expires_at) >= own / 2
-        })
-    }
-
-    /// Keeps a token of a verified request, which is trusted.
-    pub(crate) fn keep(&self, claims: &Claims, token: SystemTokenText, provenance: Provenance) {
-        let Some(keeper) = self.0.keeper.get() else {
+        let Some(token) = new_system_token(headers, known) else {
             return;
         };
-        let now = keeper.clock.now();
+        match provenance {
+            Provenance::Platform => {}
+            Provenance::Function if self.accepts_from_functions() => {}
+            Provenance::Page if self.accepts_from_pages() => {}
+            _ => return,
+        }
         // A later expiry is impossible, so it was misread; it would keep newer tokens out.
-        let read = expires_at(&token);
+        let read = expires_at(token);
         let read = read.filter(|ends| *ends <= now + MAX_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {
@@ -93,8 +61,7 @@ impl Tokens {
             );
             return;
         }
-        #[cfg(not(feature = "dev"))]
-        let _ = provenance;
+        let token = Zeroizing::new(token.to_owned());
         #[cfg(feature = "dev")]
         if let Some(sources) = self.0.sources.get() {
             sources.set(claims.installation_id(), provenance, now);
@@ -112,6 +79,16 @@ impl Tokens {
     #[cfg(feature = "dev")]
     pub(crate) fn source(&self, installation_id: &str) -> Option<TokenSource> {
         self.0.sources.get()?.of(installation_id)
+    }
+
+    fn accepts_from_functions(&self) -> bool {
+        let accepts = self.settings().accept_from_functions;
+        if !accepts && self.0.has_warned_of_functions.set(()).is_ok() {
+            tracing::info!(
+                "system tokens of functions' calls are not kept: see `Tokens::accept_from_functions`"
+            );
+        }
+        accepts
     }
 
     fn accepts_from_pages(&self) -> bool {

@@ -37,9 +37,13 @@ impl Tokens {
     }
 
     /// Returns the stored token of a call's installation, if only the platform delivers stored tokens;
-    /// `None` without a stored token, if the store is not open, and if pages' tokens are kept too.
+    /// `None` without a stored token, if the store is not open, and if tokens of other callers are kept too.
     pub(crate) async fn of_platform(&self, claims: &Claims) -> Option<SystemToken> {
-        if self.0.keeper.get().is_none() || self.settings().accept_from_pages {
+        let accepts_others = {
+            let settings = self.settings();
+            settings.accept_from_pages || settings.accept_from_functions
+        };
+        if self.0.keeper.get().is_none() || accepts_others {
             return None;
         }
         let tokens = self.of_app(claims.app_id());

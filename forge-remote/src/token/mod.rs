@@ -68,11 +68,10 @@
 //!   environment and base URLs.
 //!
 //! Tokens of the platform's own calls are kept, schedules and events: an endpoint that requests the system token gets it
-//! from Forge. A token of a call of the app's functions ([`function_call`](macro@crate::function_call)) is kept once
-//! Atlassian has confirmed that it is the installation's, with one request after the response, because a function may
-//! copy its headers from a page. No request is made while the kept token has half of the life of the new one. A page's
-//! user may choose the token in a page's call, which isn't signed together with the request; see
-//! [`Tokens::accept_from_pages`]. Anyone can call a web trigger, and Forge may forward the caller's
+//! from Forge. A call of the app's functions ([`function_call`](macro@crate::function_call)) has the headers that the
+//! function wrote, which it may have copied from a page; see [`Tokens::accept_from_functions`]. A page's user may choose
+//! the token in a page's call, which isn't signed together with the request; see [`Tokens::accept_from_pages`]. Anyone
+//! can call a web trigger, and Forge may forward the caller's
 //! headers, so tokens of its calls are never kept; nor are an agent's, until it is known which headers
 //! are forwarded.
 //!

@@ -17,6 +17,7 @@ pub(super) struct TokenSettings {
     pub(super) margin: Duration,
     pub(super) limit: usize,
     pub(super) accept_from_pages: bool,
+    pub(super) accept_from_functions: bool,
     /// The time between a removal and its callbacks.
     pub(super) removal_delay: Option<Duration>,
     pub(super) clock: Arc<dyn Clock>,
@@ -33,6 +34,7 @@ impl TokenSettings {
             margin: Duration::from_secs(60),
             limit: 20_000,
             accept_from_pages: false,
+            accept_from_functions: false,
             removal_delay: None,
             clock: Arc::new(SystemClock::default()),
             environments: None,

@@ -175,45 +175,46 @@ async fn a_page_waits_for_one_read_of_the_stored_token() {
     assert_eq!(store.gets(), reads + 1);
 }
 
-/// A function may have copied the header from a page, so Atlassian has to confirm the token.
+/// A function may have copied the header from a page, so its tokens are kept only if the app says that none does.
 #[tokio::test]
-async fn a_functions_call_delivers_a_token_that_atlassian_confirms() {
-    let tokens = tokens_in(&FlakyStore::default());
-    let app = all_sources_app().token_store(tokens.clone());
-    let harness = Harness::with_apis(app).await.unwrap();
-    let is_kept = async || tokens.system(&ari(ONE)).await.is_ok();
-    let requests = || {
-        let calls = harness.platform().apis().calls();
-        let details = |line: &str| line.starts_with("GET /forge/installation/v1/");
-        calls.iter().filter(|call| details(&call.line)).count()
-    };
-    let call = |key: &str| harness.call(key).fit(|fit| fit.installation(ONE));
-    let foreign = harness.platform().oauth_token();
-    let planted = |key: &str| {
-        let call = call(key).tokens(Auth::NONE);
-        call.header("x-forge-oauth-system", &foreign).send()
-    };
-    // Forge sends no token to a handler that requests none.
-    assert_eq!(planted("function-without-token").await.status(), 200);
-    assert_eq!(planted("function").await.status(), 200);
-    assert!(!is_kept().await);
-    // Nor is it used where the token alone identifies the installation. This waits for Atlassian's verdict.
-    let text = planted("storing-function").await.text();
-    assert!(text.contains("not proven"), "{text}");
-    yield_to_tasks().await;
-    assert!(!is_kept().await);
-    assert_eq!(requests(), 1);
-
-    assert_eq!(call("function").send().await.status(), 200);
-    while !is_kept().await {
-        tokio::task::yield_now().await;
+async fn a_functions_call_delivers_a_token_if_the_app_accepts_it() {
+    for accepts in [false, true] {
+        let tokens = tokens_in(&FlakyStore::default());
+        let tokens = match accepts {
+            true => tokens.accept_from_functions(),
+            false => tokens,
+        };
+        let app = all_sources_app().token_store(tokens.clone());
+        let harness = Harness::with_apis(app).await.unwrap();
+        let is_kept = async || tokens.system(&ari(ONE)).await.is_ok();
+        let foreign = harness.platform().oauth_token();
+        let planted = |key: &str| {
+            let call = harness.call(key).fit(|fit| fit.installation(ONE));
+            let call = call.tokens(Auth::NONE);
+            call.header("x-forge-oauth-system", &foreign).send()
+        };
+        // Forge sends no token to a handler that requests none.
+        assert_eq!(planted("function-without-token").await.status(), 200);
+        assert!(!is_kept().await);
+        // It is not used where the token alone identifies the installation, even if it is stored.
+        let text = planted("storing-function").await.text();
+        assert!(text.contains("not proven"), "{text}");
+        let text = planted("storing-function").await.text();
+        assert!(text.contains("not proven"), "{text}");
+        assert_eq!(is_kept().await, accepts);
+        for without_user in [false, true] {
+            let call = harness.call("function").fit(|fit| {
+                let fit = fit.installation(OTHER);
+                if without_user {
+                    fit.without("/principal")
+                } else {
+                    fit
+                }
+            });
+            assert_eq!(call.send().await.status(), 200);
+            assert_eq!(tokens.system(&ari(OTHER)).await.is_ok(), accepts);
+        }
     }
-    assert_eq!(requests(), 2);
-    // The kept token lives long enough: another one is not proven.
-    let without_user = call("function").fit(|fit| fit.without("/principal"));
-    assert_eq!(without_user.send().await.status(), 200);
-    yield_to_tasks().await;
-    assert_eq!(requests(), 2);
 }
 
 /// At an endpoint for pages, a FIT that names a user counts as a page's, although its type is the platform's.

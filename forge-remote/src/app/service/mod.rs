@@ -21,7 +21,6 @@ mod sampler;
 mod served_routes;
 mod spans;
 mod target;
-mod tokens;
 mod tower;
 
 pub use built::Service;

@@ -20,7 +20,6 @@ use super::hints;
 use super::last_calls::LastCall;
 use super::spans;
 use super::target::{KnownKeys, target};
-use super::tokens;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::CallingHandler;
@@ -166,15 +165,14 @@ impl Mounted {
             last_call.note();
         }
         let provenance = Provenance::from_claims(&claims, &attribute.target);
-        let verified_call = VerifiedCall::new(claims, provenance);
         if attribute.takes_system_token
             && let Some(tokens) = &self.context.tokens
         {
-            tokens::take(tokens, &verified_call, request.headers(), &self.context);
+            tokens.observe(&claims, request.headers(), provenance);
         }
         let is_page = attribute.target.caller == AllowedCaller::Page;
         let verified = Verified::new(CallFacts {
-            call: verified_call,
+            call: VerifiedCall::new(claims, provenance),
             endpoint: Arc::clone(&attribute.endpoint),
             atlassian: atlassian.called_by(attribute.calling),
             work: Arc::clone(&self.context.work),
