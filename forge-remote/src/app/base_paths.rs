@@ -122,6 +122,7 @@ impl BasePaths {
     }
 
     /// Returns whether a handler receives every request of a path, or of a route's pattern.
+    #[cfg(feature = "cli")]
     pub(crate) fn reaches(&self, handler: &Handler, route: &str) -> bool {
         let served = self.of(handler);
         served.iter().any(|one| one.reaches(handler, route))
