@@ -47,7 +47,7 @@ impl Provenance {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
-            // No browser holds a FIT of another type.
+            // A browser holds FITs of the types of pages only.
             (AllowedCaller::Function, Some(other)) if !is_token_module_type(other) => {
                 return Self::Function;
             }

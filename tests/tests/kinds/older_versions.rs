@@ -137,7 +137,7 @@ async fn calls_of_both_versions_are_served_and_verified() {
     assert_eq!(response.status(), 200);
 }
 
-/// A key that was generated from a former one is another service's, if the app says so.
+/// A key that was generated from a former one is another service's, if the app lists it.
 #[tokio::test]
 async fn a_generated_former_key_may_be_another_services() {
     let status = async |app: App, key: &str| {

@@ -49,8 +49,12 @@ async fn storing_function(call: Invocation, token: Option<SystemToken>) -> Strin
     stored.map_or_else(|error| error.to_string(), |()| "stored".to_owned())
 }
 
+#[static_macro(auth = system)]
+async fn render() {}
+
 fn all_sources_app() -> App {
     renewing_app()
+        .handler(handler!(render))
         .handler(handler!(function))
         .handler(handler!(function_without_token))
         .handler(handler!(storing_function))
@@ -240,4 +244,18 @@ async fn a_functions_call_for_a_user_delivers_no_token_to_a_pages_endpoint() {
         yield_to_tasks().await;
         assert_eq!(app.system(ONE).await.is_ok(), is_kept, "{key}");
     }
+}
+
+/// The platform calls it for a user, and the FIT may name the hand-written macro.
+#[tokio::test]
+async fn a_static_macros_call_delivers_its_token_under_the_macros_key() {
+    let app = start_with(tokens_in(&FlakyStore::default())).await;
+    let call = app.harness.call("render").fit(|fit| {
+        let fit = fit.installation(ONE).module("core:endpoint", "chart");
+        fit.set("/principal", "712020:someone".into())
+    });
+    let token = app.token(3 * HOUR, "delivered");
+    let call = call.header("x-forge-oauth-system", &token);
+    assert_eq!(call.send().await.status(), 200);
+    assert!(app.system(ONE).await.is_ok());
 }
